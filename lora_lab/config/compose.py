@@ -1,0 +1,210 @@
+"""Turning overrides, YAML files and `conf/` into a RunConfig; the only code that knows Hydra and OmegaConf."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lora_lab.config.inspect import check, nearest, settings
+from lora_lab.config.schema import RunConfig
+from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.files import write_text
+
+_PACKAGE = Path(__file__).parent.parent
+CONF_DIR = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (folder / "config.yaml").is_file()
+)
+"""The shipped configs: inside an installed package, else beside it in a checkout."""
+
+DICT_KEYS = ("optimizer.args", "lr_scheduler.args")
+
+
+def register() -> None:
+    """Make the typed schema known to Hydra under the name that `conf/config.yaml` starts from."""
+    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+
+
+def groups(conf_dirs: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The choices of every group folder, such as {'optimizer': ['adafactor', ...]}."""
+    found: dict[str, set[str]] = {}
+    for root in (CONF_DIR, *map(Path, conf_dirs)):
+        for file in root.glob("*/*.yaml"):
+            found.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: sorted(names) for group, names in sorted(found.items())}
+
+
+def compose(overrides: Sequence[str] = (), conf_dirs: Sequence[str] = (), *, checked: bool = True) -> RunConfig:
+    """Build one run's config from `conf/` and Hydra overrides, later ones winning.
+
+    Args:
+        overrides: Such as 'optimizer=lion' or 'network.network_alpha=1'; 'optimizer.args.x=1' adds an argument.
+        conf_dirs: Folders with further group files, laid out as `conf/`.
+        checked: Also hold the values to the rules of the schema.
+
+    Raises:
+        ConfigError: Names every unknown key, unknown choice and wrong value at once.
+    """
+    parsed = _parse(overrides)
+    known_groups = groups(conf_dirs)
+    wrong = [text for text in (_unknown(item, known_groups) for item in parsed) if text]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    chosen = tuple(item.input_line or "" for item in parsed if _group_of(item, known_groups))
+    node = _with_groups(chosen, tuple(map(str, conf_dirs))).copy()
+    for item in parsed:
+        if not _group_of(item, known_groups):
+            wrong += _assign(node, item)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return _to_config(node, checked)
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed, wrong = [], []
+    for text in overrides:
+        try:
+            item = parser.parse_override(text)
+            if item.is_sweep_override():
+                wrong.append(f"{text!r} holds several values: use -m, or quote a text with commas as key='a, b'")
+            parsed.append(item)
+        except HydraException:
+            wrong.append(
+                f"cannot read {text!r}: write key=value; quote values with commas, brackets or other signs, "
+                "as in \"preview.prompts=['a, b']\""
+            )
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return parsed
+
+
+def _group_of(item: Override, known: dict[str, list[str]]) -> bool:
+    return item.key_or_group in known and isinstance(item.value(), (str, list))
+
+
+def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
+    key = item.key_or_group.split("@")[0]
+    if _group_of(item, known):
+        names = item.value() if isinstance(item.value(), list) else [item.value()]
+        lost = [str(name) for name in names if str(name) not in known[key]]
+        choices = ", ".join(known[key])
+        return f"unknown {key} {lost[0]!r}{nearest(lost[0], known[key])} known: {choices}" if lost else None
+    if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
+        return None
+    return f"unknown setting {key!r}{nearest(key, [*settings(), *known])}"
+
+
+def _assign(node: DictConfig, item: Override) -> list[str]:
+    """Set one value; returns the problem, if any, as one line."""
+    key = item.key_or_group
+    value = item.value()
+    try:
+        if item.is_delete():
+            raise ConfigError
+        OmegaConf.update(node, key, value, merge=False, force_add=any(key.startswith(f"{a}.") for a in DICT_KEYS))
+    except ConfigError:
+        return [f"cannot delete {key}: set it to its off value"]
+    except OmegaConfBaseException:
+        return [f"{key} must be of type {settings()[key].type if key in settings() else 'text'}, got {value!r}"]
+    return []
+
+
+@lru_cache(maxsize=256)
+def _with_groups(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictConfig:
+    """Compose the group choices; cached, since the rows of a sweep share few combinations."""
+    register()
+    search = [f"hydra.searchpath=[{','.join('file://' + str(Path(d).resolve()) for d in conf_dirs)}]"]
+    try:
+        with _hydra():
+            return hydra_compose("config", [*chosen, *(search if conf_dirs else [])])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra's global state, set aside where a Hydra application is already running."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:3])
+
+
+def _to_config(node: DictConfig, checked: bool) -> RunConfig:
+    try:
+        config = OmegaConf.to_object(node)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    assert isinstance(config, RunConfig)
+    if checked:
+        check(config)
+    return config
+
+
+def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
+    """Build a config from nested plain values, as `dump` wrote them.
+
+    Raises:
+        ConfigError: A key is unknown or a value has the wrong type or breaks a rule.
+    """
+    try:
+        node = OmegaConf.merge(OmegaConf.structured(RunConfig), values)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    assert isinstance(node, DictConfig)
+    return _to_config(node, checked)
+
+
+def load(path: Path, *, checked: bool = True) -> RunConfig:
+    """Read a run folder's `config.yaml`.
+
+    Raises:
+        RunFolderError: The file is missing or is not YAML.
+        ConfigError: It holds an unknown key or a wrong value.
+    """
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+    except OSError as error:
+        raise RunFolderError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:
+        raise RunFolderError(f"{path} is not a readable config: {_one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise RunFolderError(f"{path} is not a readable config: it holds no keys")
+    try:
+        return from_dict({str(key): value for key, value in values.items()}, checked=checked)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def as_dict(config: RunConfig) -> dict[str, Any]:
+    """The config as nested plain values."""
+    return asdict(config)
+
+
+def dump(config: RunConfig, path: Path) -> None:
+    """Write a config as YAML, atomically."""
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+
+
+logging.getLogger("hydra").setLevel(logging.WARNING)
