@@ -1,4 +1,4 @@
-"""Turning overrides, YAML files and `conf/` into a RunConfig; the only code that knows Hydra and OmegaConf."""
+"""Turning overrides, YAML files and `conf/` into a RunConfig: all that knows Hydra and OmegaConf."""
 
 import contextlib
 import logging
@@ -46,11 +46,13 @@ def groups(conf_dirs: Sequence[str] = ()) -> dict[str, list[str]]:
     return {group: sorted(names) for group, names in sorted(found.items())}
 
 
-def compose(overrides: Sequence[str] = (), conf_dirs: Sequence[str] = (), *, checked: bool = True) -> RunConfig:
+def compose(
+    overrides: Sequence[str] = (), conf_dirs: Sequence[str] = (), *, checked: bool = True
+) -> RunConfig:
     """Build one run's config from `conf/` and Hydra overrides, later ones winning.
 
     Args:
-        overrides: Such as 'optimizer=lion' or 'network.network_alpha=1'; 'optimizer.args.x=1' adds an argument.
+        overrides: Such as 'optimizer=lion', 'network.network_alpha=1', or an argument 'optimizer.args.x=1'.
         conf_dirs: Folders with further group files, laid out as `conf/`.
         checked: Also hold the values to the rules of the schema.
 
@@ -79,7 +81,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             item = parser.parse_override(text)
             if item.is_sweep_override():
-                wrong.append(f"{text!r} holds several values: use -m, or quote a text with commas as key='a, b'")
+                wrong.append(f"{text!r} holds several values: use -m, or quote commas as key='a, b'")
             parsed.append(item)
         except HydraException:
             wrong.append(
@@ -114,11 +116,15 @@ def _assign(node: DictConfig, item: Override) -> list[str]:
     try:
         if item.is_delete():
             raise ConfigError
-        OmegaConf.update(node, key, value, merge=False, force_add=any(key.startswith(f"{a}.") for a in DICT_KEYS))
+        OmegaConf.update(
+            node, key, value, merge=False, force_add=any(key.startswith(f"{a}.") for a in DICT_KEYS)
+        )
     except ConfigError:
         return [f"cannot delete {key}: set it to its off value"]
     except OmegaConfBaseException:
-        return [f"{key} must be of type {settings()[key].type if key in settings() else 'text'}, got {value!r}"]
+        return [
+            f"{key} must be of type {settings()[key].type if key in settings() else 'text'}, got {value!r}"
+        ]
     return []
 
 

@@ -107,8 +107,10 @@ def warmup(value: Any) -> str | None:
         number = float(text.rstrip("%"))
     except ValueError:
         number = -1.0
-    if text.endswith("%"):
-        good = 0 <= number <= 100
-    else:
-        good = number >= 0 and (number < 1 or number == int(number))
-    return None if good else "must be a number of steps (100), a fraction below 1 (0.1) or a percentage (10%)"
+    percent = text.endswith("%") and 0 <= number <= 100
+    steps_or_share = not text.endswith("%") and number >= 0 and (number < 1 or number == int(number))
+    return (
+        None
+        if percent or steps_or_share
+        else "must be a number of steps (100), a fraction below 1 (0.1) or a percentage (10%)"
+    )

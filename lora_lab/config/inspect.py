@@ -50,7 +50,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, words, 1, 0.7)
     if not close:
         tails = {item.rsplit(".", 1)[-1]: item for item in words}
-        close = [tails[tail] for tail in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(tails), 1, 0.6)]
+        close = [
+            tails[tail] for tail in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(tails), 1, 0.6)
+        ]
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -85,7 +87,10 @@ def problems(config: RunConfig) -> list[str]:
 def _contradictions(config: RunConfig) -> list[str]:
     train, data = config.train, config.dataset
     rows: Sequence[tuple[bool, str]] = [
-        (not config.base_model.path, "base_model.path is not set: choose base_model=demo or give a folder or file"),
+        (
+            not config.base_model.path,
+            "base_model.path is not set: give a folder or file, or choose base_model=demo",
+        ),
         (not data.path, "dataset.path is not set: give the folder of the training pictures"),
         (
             train.max_train_epochs is None and train.max_train_steps is None,

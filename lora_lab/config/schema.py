@@ -1,7 +1,7 @@
 """Every setting of a run: name, type, rule and one line of documentation.
 
-The defaults here are the field's plain or "off" values; recommended values are in `conf/`. OmegaConf reads these
-classes as structured configs, so they are plain (not frozen) dataclasses with built-in types.
+The defaults here are the field's plain or "off" values; recommended values are in `conf/`. OmegaConf reads
+these classes as structured configs, so they are plain (not frozen) dataclasses with built-in types.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,10 @@ class DatasetConfig:
     path: str = setting("", "folder of `15_trigger class` folders, folder of pictures, or kohya dataset TOML")
     reg_path: str | None = setting(None, "regularisation pictures, a folder of the same form")
     repeats: int | None = setting(
-        None, "times each picture is shown per epoch; null takes the folder names", at_least(1), scale="linear"
+        None,
+        "times each picture is shown per epoch; null takes the folder names",
+        at_least(1),
+        scale="linear",
     )
     trigger_word: str | None = setting(None, "word put in front of every caption that lacks it")
     class_tokens: str | None = setting(None, "caption of a picture that has no caption file")
@@ -62,7 +65,9 @@ class DatasetConfig:
     caption_prefix: str = setting("", "text in front of every caption")
     caption_suffix: str = setting("", "text behind every caption")
     caption_dropout_rate: float = setting(0.0, "share of draws with an empty caption", between(0, 1))
-    caption_dropout_every_n_epochs: int = setting(0, "every n-th epoch has empty captions, 0 = off", at_least(0))
+    caption_dropout_every_n_epochs: int = setting(
+        0, "every n-th epoch has empty captions, 0 = off", at_least(0)
+    )
     caption_tag_dropout_rate: float = setting(0.0, "probability of leaving out each tag", between(0, 1))
     token_warmup_min: int = setting(1, "tags shown at the start of token warmup", at_least(1))
     token_warmup_step: float = setting(0.0, "steps (or share below 1) until all tags are shown", at_least(0))
@@ -70,7 +75,10 @@ class DatasetConfig:
     random_crop: bool = setting(False, "crop at random instead of the centre; needs cache_latents=false")
     cache_latents: bool = setting(True, "encode pictures once, kept by content on disk", trains=True)
     max_image_pixels: int = setting(
-        178_956_970, "pictures with more pixels are refused as decompression bombs", at_least(4096), trains=False
+        178_956_970,
+        "pictures with more pixels are refused as decompression bombs",
+        at_least(4096),
+        trains=False,
     )
 
 
@@ -84,7 +92,9 @@ class NetworkConfig:
         1.0, "the LoRA is scaled by alpha / dim; 0 means alpha = dim", at_least(0), scale="log"
     )
     conv_dim: int = setting(0, "rank of 3x3 convolutions (locon), 0 = network_dim", at_least(0), scale="log")
-    conv_alpha: float = setting(0.0, "alpha of 3x3 convolutions, 0 = alpha of the rest", at_least(0), scale="log")
+    conv_alpha: float = setting(
+        0.0, "alpha of 3x3 convolutions, 0 = alpha of the rest", at_least(0), scale="log"
+    )
     preset: str = setting(
         "kohya",
         "which layers: kohya, full, unet-transformer-only, attn-mlp or unet-only",
@@ -92,7 +102,9 @@ class NetworkConfig:
     )
     train_unet: bool = setting(True, "train U-Net layers")
     train_text_encoder: bool = setting(True, "train text encoder layers")
-    network_dropout: float = setting(0.0, "drop rank activations at random", fraction_below_one, scale="linear")
+    network_dropout: float = setting(
+        0.0, "drop rank activations at random", fraction_below_one, scale="linear"
+    )
     rank_dropout: float = setting(0.0, "drop whole ranks per sample", fraction_below_one, scale="linear")
     module_dropout: float = setting(0.0, "drop whole layers per step", fraction_below_one, scale="linear")
     scale_weight_norms: float = setting(
@@ -107,7 +119,9 @@ class OptimizerConfig:
 
     name: str = setting("adamw", "an optimizer of the registry, or a dotted class")
     learning_rate: float | None = setting(None, "learning rate of all parts", at_least(0), scale="log")
-    unet_lr: float | None = setting(None, "learning rate of the U-Net, null = learning_rate", at_least(0), scale="log")
+    unet_lr: float | None = setting(
+        None, "learning rate of the U-Net, null = learning_rate", at_least(0), scale="log"
+    )
     text_encoder_lr: float | None = setting(
         None, "learning rate of the text encoders, null = learning_rate", at_least(0), scale="log"
     )
@@ -144,7 +158,9 @@ class LossConfig:
     huber_scale: float = setting(1.0, "factor of huber_c", above(0))
     min_snr_gamma: float = setting(0.0, "min-SNR weighting, 5 is usual, 0 = off", at_least(0), scale="linear")
     debiased_estimation_loss: bool = setting(False, "weight by 1 / sqrt(SNR)")
-    v_pred_like_loss: float = setting(0.0, "adds this share of the loss as v-prediction weighs it", at_least(0))
+    v_pred_like_loss: float = setting(
+        0.0, "adds this share of the loss as v-prediction weighs it", at_least(0)
+    )
     scale_v_pred_loss_like_noise_pred: bool = setting(False, "weigh v-prediction as noise prediction does")
     noise_offset: float = setting(0.0, "noise per channel added to the noise, 0.05 is usual", at_least(0))
     noise_offset_random_strength: bool = setting(False, "draw the noise offset from 0 to its value")
@@ -166,23 +182,34 @@ class TrainConfig:
     seed: int = setting(23, "seed of weights, order, noise, timesteps and dropout", at_least(0))
     train_batch_size: int = setting(1, "samples per step", at_least(1), scale="log")
     gradient_accumulation_steps: int = setting(1, "batches per update", at_least(1), scale="log")
-    max_train_epochs: int | None = setting(None, "length in epochs", at_least(1), scale="linear", unit="epochs")
+    max_train_epochs: int | None = setting(
+        None, "length in epochs", at_least(1), scale="linear", unit="epochs"
+    )
     max_train_steps: int | None = setting(
-        None, "length in updates; a cap where epochs are given, too", at_least(1), scale="linear", unit="steps"
+        None,
+        "length in updates; a cap where epochs are given, too",
+        at_least(1),
+        scale="linear",
+        unit="steps",
     )
     max_grad_norm: float = setting(1.0, "gradient clipping over the whole LoRA, 0 = off", at_least(0))
     mixed_precision: str = setting("no", "no, fp16 or bf16", one_of("no", "fp16", "bf16"))
     full_bf16: bool = setting(False, "LoRA weights and optimizer in bf16, too")
     full_fp16: bool = setting(False, "LoRA weights and optimizer in fp16, too")
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, about 1/3 slower")
-    save_every_n_epochs: int = setting(0, "a checkpoint every n epochs, 0 = last only", at_least(0), trains=False)
+    save_every_n_epochs: int = setting(
+        0, "a checkpoint every n epochs, 0 = last only", at_least(0), trains=False
+    )
     save_every_n_steps: int = setting(0, "a checkpoint every n updates, 0 = off", at_least(0), trains=False)
     save_precision: str = setting(
         "fp16", "precision of LoRA files", one_of("fp32", "fp16", "bf16"), trains=False
     )
     save_state: bool = setting(True, "write what resuming needs with every checkpoint", trains=False)
     save_state_every_n_steps: int = setting(
-        0, "write the training state every n updates, too; 0 = with checkpoints only", at_least(0), trains=False
+        0,
+        "write the training state every n updates, too; 0 = with checkpoints only",
+        at_least(0),
+        trains=False,
     )
     save_last_n_steps_state: int = setting(
         0, "keep states of the last n updates; 0 = the newest only", at_least(0), trains=False
@@ -208,7 +235,9 @@ class PreviewConfig:
         "ddim", "sampler", one_of("ddim", "euler", "euler_a", "dpm++_2m", "unipc"), trains=False
     )
     size: str | None = setting(None, "pixels as in dataset.resolution; null = that", trains=False)
-    clip_skip: int | None = setting(None, "clip skip of previews; null = as trained", between(1, 24), trains=False)
+    clip_skip: int | None = setting(
+        None, "clip skip of previews; null = as trained", between(1, 24), trains=False
+    )
     batch_size: int = setting(8, "pictures rendered at once", at_least(1), trains=False)
     anchors: bool = setting(True, "render the bare base model once per sweep, too", trains=False)
 
@@ -225,7 +254,9 @@ class EngineConfig:
     """Where and how many at a time."""
 
     name: str = setting("local", "where packs run: local", one_of("local"), trains=False)
-    workers: int = setting(0, "processes at a time; 0 = one per GPU, or per CPU core pair", at_least(0), trains=False)
+    workers: int = setting(
+        0, "processes at a time; 0 = one per GPU, or per CPU core pair", at_least(0), trains=False
+    )
     pack_size: int = setting(8, "most runs that train together on one base model", at_least(1), trains=False)
     threads: int = setting(0, "CPU threads per process, 0 = cores / workers", at_least(0), trains=False)
 

@@ -1,0 +1,140 @@
+"""Where everything of a run and of a sweep lies; the only place that knows file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def preview_name(prompt: int, seed: int, strength: float) -> str:
+    """File name of one preview: p0-s1234-w1.0.png."""
+    return f"p{prompt}-s{seed}-w{strength:.2f}".rstrip("0").rstrip(".") + ".png"
+
+
+def epoch_tag(epoch: int) -> str:
+    """Tag of a checkpoint at the end of an epoch, as the peer numbers its files: 000010."""
+    return f"{epoch:06d}"
+
+
+def step_tag(step: int) -> str:
+    """Tag of a checkpoint at a number of updates: step00000200."""
+    return f"step{step:08d}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder: `results/<sweep>/<run>`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def config_file(self) -> Path:
+        """The whole config: the job."""
+        return self.path / "config.yaml"
+
+    @property
+    def run_file(self) -> Path:
+        """Status, fingerprint, timings, checkpoints and their numbers."""
+        return self.path / "run.json"
+
+    @property
+    def steps_file(self) -> Path:
+        """One JSON line per update."""
+        return self.path / "steps.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """What the worker printed."""
+        return self.path / "log.txt"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the worker while it works on the run."""
+        return self.path / ".lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of LoRA files."""
+        return self.path / "checkpoints"
+
+    @property
+    def states(self) -> Path:
+        """Folder of training states, one sub-folder per update count."""
+        return self.path / "state"
+
+    @property
+    def sheet(self) -> Path:
+        """Contact sheet: checkpoints x prompts."""
+        return self.path / "sheet.png"
+
+    def checkpoint(self, tag: str) -> Path:
+        """LoRA file of a checkpoint tag (`epoch_tag` or `step_tag`)."""
+        return self.checkpoints / f"{self.name}-{tag}.safetensors"
+
+    def state(self, step: int) -> Path:
+        """Folder of the training state after `step` updates."""
+        return self.states / f"{step:08d}"
+
+    def previews(self, tag: str) -> Path:
+        """Folder of the previews of a checkpoint."""
+        return self.path / "previews" / tag
+
+    def saved_states(self) -> list[int]:
+        """Update counts of the complete training states, ascending."""
+        if not self.states.is_dir():
+            return []
+        return sorted(int(item.name) for item in self.states.iterdir() if item.name.isdigit())
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """One sweep's folder: `results/<sweep>`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.path.name
+
+    @property
+    def sweep_file(self) -> Path:
+        """The sweep as launched."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def plan_file(self) -> Path:
+        """What was decided: duplicates, packs, order."""
+        return self.path / "plan.json"
+
+    @property
+    def scores_file(self) -> Path:
+        """Append-only log of human scores."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def anchors(self) -> Path:
+        """Previews of the bare base models and thumbnails of training pictures."""
+        return self.path / "anchors"
+
+    @property
+    def sheet(self) -> Path:
+        """Contact sheet: runs x prompts at the last checkpoint."""
+        return self.path / "sheet.png"
+
+    def run(self, name: str) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.path / name)
+
+    def runs(self) -> Iterator[RunFolder]:
+        """The run folders that exist, by name."""
+        if self.path.is_dir():
+            for item in sorted(self.path.iterdir()):
+                if (item / "config.yaml").is_file():
+                    yield RunFolder(item)

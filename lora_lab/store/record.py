@@ -1,0 +1,135 @@
+"""What `run.json` says of a run: its status, numbers and checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_lab.errors import RunFolderError
+from lora_lab.files import write_json
+from lora_lab.store.layout import RunFolder
+
+STATUSES = ("planned", "running", "done", "diverged", "failed", "cancelled")
+FINISHED = ("done", "diverged", "failed")
+PHASES = ("load", "cache", "train", "save", "preview", "metric")
+
+
+@dataclass
+class Preview:
+    """One rendered picture and what was measured on it."""
+
+    file: str
+    prompt: int
+    seed: int
+    strength: float
+    text: str = ""
+    flags: list[str] = field(default_factory=list)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far."""
+
+    tag: str
+    file: str
+    epoch: int
+    step: int
+    samples: int
+    loss: float | None = None
+    seconds: float = 0.0
+    size_bytes: int = 0
+    flags: list[str] = field(default_factory=list)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    previews: list[Preview] = field(default_factory=list)
+
+
+@dataclass
+class RunRecord:
+    """The content of `run.json`.
+
+    `seconds` holds seconds per phase of `PHASES`. Time that a pack spends on all its runs at once is divided
+    evenly among them, so that the rows of a sweep add up; `wall_seconds` is from start to end.
+    """
+
+    status: str = "planned"
+    reason: str = ""
+    overrides: list[str] = field(default_factory=list)
+    fingerprint: str = ""
+    preview_fingerprint: str = ""
+    same_as: str = ""
+    notes: list[str] = field(default_factory=list)
+    step: int = 0
+    total_steps: int = 0
+    epoch: float = 0.0
+    samples: int = 0
+    exposures_per_image: float = 0.0
+    updates_per_epoch: int = 0
+    images: int = 0
+    loss: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    wall_seconds: float = 0.0
+    started_at: str = ""
+    finished_at: str = ""
+    resumed_at_steps: list[int] = field(default_factory=list)
+    device: str = ""
+    peak_memory_bytes: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    pack: list[str] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+
+    def add_seconds(self, phase: str, seconds: float) -> None:
+        """Add to one phase's time."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    def checkpoint(self, tag: str) -> Checkpoint | None:
+        """The checkpoint of a tag, if it was saved."""
+        return next((item for item in self.checkpoints if item.tag == tag), None)
+
+
+def now() -> str:
+    """The present time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """Read `run.json`; a missing one is a planned run.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    try:
+        values = json.loads(folder.run_file.read_text(encoding="utf-8"))
+        return _record(values)
+    except FileNotFoundError:
+        return RunRecord()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"{folder.run_file} is damaged ({error}): delete it to have the run done again"
+        ) from error
+
+
+def _record(values: dict[str, Any]) -> RunRecord:
+    checkpoints = [
+        Checkpoint(
+            **{
+                **_known(Checkpoint, item),
+                "previews": [Preview(**_known(Preview, p)) for p in item["previews"]],
+            }
+        )
+        for item in values.get("checkpoints", [])
+    ]
+    return RunRecord(**{**_known(RunRecord, values), "checkpoints": checkpoints})
+
+
+def _known(cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    # A folder written by a newer version may hold more; what is not known here is left out.
+    names = {item.name for item in fields(cls)}
+    return {key: value for key, value in values.items() if key in names}
+
+
+def write_record(folder: RunFolder, record: RunRecord) -> None:
+    """Write `run.json` atomically."""
+    write_json(folder.run_file, asdict(record))
