@@ -1,0 +1,69 @@
+"""Base models: what a file is (without torch), and loading, prompts, prediction and pictures (with torch).
+
+What needs torch is imported on first use, so that planning can import this package without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lora_lab.models.identify import ModelFile, identify, locate
+from lora_lab.models.identity import identity
+
+if TYPE_CHECKING:
+    from lora_lab.models.base import (
+        BaseModel,
+        TextStates,
+        decode,
+        encode_images,
+        predict,
+        scale,
+        set_gradient_checkpointing,
+    )
+    from lora_lab.models.loading import load
+    from lora_lab.models.pipelines import pipeline, save_folder
+    from lora_lab.models.single_file import save_single_file
+    from lora_lab.models.text import encode_text, tokenize, tokenize_weighted
+
+_NEED_TORCH = {
+    "BaseModel": "base",
+    "TextStates": "base",
+    "decode": "base",
+    "encode_images": "base",
+    "encode_text": "text",
+    "load": "loading",
+    "pipeline": "pipelines",
+    "predict": "base",
+    "save_folder": "pipelines",
+    "save_single_file": "single_file",
+    "scale": "base",
+    "set_gradient_checkpointing": "base",
+    "tokenize": "text",
+    "tokenize_weighted": "text",
+}
+
+__all__ = [
+    "BaseModel",
+    "ModelFile",
+    "TextStates",
+    "decode",
+    "encode_images",
+    "encode_text",
+    "identify",
+    "identity",
+    "load",
+    "locate",
+    "pipeline",
+    "predict",
+    "save_folder",
+    "save_single_file",
+    "scale",
+    "set_gradient_checkpointing",
+    "tokenize",
+    "tokenize_weighted",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_NEED_TORCH[name]}"), name)

@@ -1,0 +1,117 @@
+"""What a weight file says about itself, read without its weights and without torch."""
+
+import json
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lab.errors import ModelError
+
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor of a safetensors file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a safetensors file."""
+
+    tensors: dict[str, TensorInfo]
+    metadata: dict[str, str]
+
+
+def refuse_non_weights(path: Path) -> int:
+    """The size of a file in bytes, after the checks that hold for every weight file.
+
+    Raises:
+        ModelError: It is missing, not a file, unreadable, empty, a git-lfs pointer, or a web page.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist; {_neighbours(path)}") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    if size == 0:
+        raise ModelError(f"{path} is empty (0 bytes); download it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError(
+            f"{path} is a git-lfs pointer of {size} bytes, not the weights; fetch them with `git lfs pull` "
+            "or download the file itself"
+        )
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ModelError(f"{path} is a web page, not weights; the download needs a login or another address")
+    return size
+
+
+def read_header(path: str | Path) -> Header:
+    """The names, types and shapes in a safetensors file, and its metadata.
+
+    Raises:
+        ModelError: The file cannot be read, is no safetensors file, or has fewer bytes than its header says.
+    """
+    path = Path(path)
+    size = refuse_non_weights(path)
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= _LONGEST_HEADER:
+            raise ModelError(f"{path} is not a safetensors file (no header at its start); download it again")
+        if 8 + length > size:
+            raise ModelError(_truncated(path, 8 + length, size))
+        raw = file.read(length)
+    try:
+        entries = json.loads(raw)
+        metadata = {str(key): str(value) for key, value in (entries.pop("__metadata__", None) or {}).items()}
+        tensors = {name: _tensor_info(entry) for name, entry in entries.items()}
+        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        raise ModelError(
+            f"{path} is not a safetensors file (its header is damaged); download it again"
+        ) from None
+    if 8 + length + end > size:
+        raise ModelError(_truncated(path, 8 + length + end, size))
+    return Header(tensors, metadata)
+
+
+def _tensor_info(entry: dict) -> TensorInfo:
+    start, end = (int(offset) for offset in entry["data_offsets"])
+    shape = tuple(int(side) for side in entry["shape"])
+    if start < 0 or end < start or any(side < 0 for side in shape):
+        raise ValueError("negative size")
+    return TensorInfo(str(entry["dtype"]), shape, end - start)
+
+
+def _truncated(path: Path, expected: int, size: int) -> str:
+    return (
+        f"{path} is truncated: its header asks for {expected:,} bytes, the file has {size:,}; "
+        "the download or copy was cut off, fetch it again"
+    )
+
+
+def _neighbours(path: Path) -> str:
+    folder = path.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return f"{os.fspath(folder)} holds {listing(folder)}"
+
+
+def listing(folder: Path, most: int = 6) -> str:
+    """A few names of a folder's content, for messages."""
+    try:
+        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    except OSError as error:
+        return f"(unreadable: {error.strerror})"
+    names = [name for name in names if not name.startswith(".")]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "nothing"

@@ -1,0 +1,231 @@
+"""Loading a base model from a diffusers folder or a single file: offline, strict, near one copy in memory."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lora_lab.errors import ConfigError, ModelError
+from lora_lab.models import folder as folders
+from lora_lab.models import single_file as names
+from lora_lab.models.base import BaseModel, freeze, silence_dropout
+from lora_lab.models.families import FAMILIES
+from lora_lab.models.family import EncoderSpec, Family
+from lora_lab.models.headers import read_header
+from lora_lab.models.identify import VAE_PREFIX, ModelFile, identify, own_config
+from lora_lab.models.identity import identity
+from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule, use_attention
+from lora_lab.models.tokenizers import (
+    carried_tokenizer,
+    folder_tokenizer,
+    packaged_tokenizer,
+    tokenizer_texts,
+)
+from lora_lab.models.vaes import load_vae
+from lora_lab.models.weights import Target, Tensors, fill, open_tensors, tensors_identity
+
+_CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass
+class _Parts:
+    """The networks of a model, on their way into a BaseModel."""
+
+    unet: Any
+    vae: Any
+    text_encoders: list[Any]
+    tokenizers: list[Any]
+    scheduler: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """How the networks should be loaded."""
+
+    dtype: torch.dtype
+    vae_dtype: torch.dtype
+    device: str
+    vae: str | Path | None
+
+
+def load(
+    path: str | Path,
+    *,
+    family: str = "auto",
+    vae: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    vae_dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    attention: str = "sdpa",
+    prediction_type: str = "auto",
+) -> BaseModel:
+    """Load a base model, frozen, in eval mode. Nothing is ever downloaded.
+
+    Args:
+        path: A diffusers folder, a `.safetensors` or `.ckpt` file, or `demo`.
+        family: A key of `families.FAMILIES`, or `auto`; another family than the model's own is refused.
+        vae: A VAE in place of the model's: folder or file.
+        vae_dtype: Type of the VAE if it differs from `dtype` (SDXL's own VAE gives NaN in fp16).
+        attention: `sdpa` (PyTorch's), or `xformers` where it is installed.
+        prediction_type: `epsilon`, `v_prediction`, or `auto`: what the model says of itself.
+    Raises:
+        ModelError: There is no loadable base model at `path`, or no VAE at `vae`.
+        ConfigError: A choice is unknown or not available here.
+    """
+    found = identify(path)
+    _check_family(found, family)
+    if prediction_type not in ("auto", "epsilon", "v_prediction"):
+        raise ConfigError(f"prediction_type must be auto, epsilon or v_prediction, not {prediction_type!r}")
+    prediction = found.prediction_type if prediction_type == "auto" else prediction_type
+    wish = _Wish(dtype, vae_dtype or dtype, str(device), vae)
+    spec = FAMILIES[found.family]
+    parts = (
+        _from_folder(found, spec, wish)
+        if found.kind == "diffusers"
+        else _from_file(found, spec, wish, prediction)
+    )
+    freeze([parts.unet, parts.vae, *parts.text_encoders])
+    for network in (parts.unet, *parts.text_encoders):
+        silence_dropout(network)
+    use_attention(parts.unet, attention)
+    return _assembled(found, parts, prediction)
+
+
+def _check_family(found: ModelFile, family: str) -> None:
+    if family not in ("auto", found.family):
+        known = "auto, " + ", ".join(FAMILIES)
+        if family not in FAMILIES:
+            raise ConfigError(f"unknown base_model.family {family!r}; known: {known}")
+        raise ModelError(
+            f"base_model.family={family}, but {found.path} is {FAMILIES[found.family].title}: "
+            f"set base_model.family={found.family} or auto"
+        )
+
+
+def _from_folder(found: ModelFile, spec: Family, wish: _Wish) -> _Parts:
+    folder = found.path
+    unet_part = folders.component(folder, "unet")
+    unet = make_unet(unet_part.config)
+    _fill_plain(unet, unet_part, "U-Net", wish.dtype, wish.device)
+    encoders, tokenizers = [], []
+    for encoder_spec in spec.encoders:
+        part = folders.component(folder, encoder_spec.component)
+        encoder = make_clip(part.config, encoder_spec.pooled)
+        _fill_plain(encoder, part, f"text encoder ({encoder_spec.component})", wish.dtype, wish.device)
+        encoders.append(encoder)
+        tokenizers.append(folder_tokenizer(folder, encoder_spec, part.config))
+    vae = load_vae(wish.vae or folder / "vae", wish.vae_dtype, wish.device, _default_vae(spec))
+    schedule_file = folders.scheduler_file(folder)
+    default = _CONFIGS / spec.configs[found.prediction_type] / "scheduler" / "scheduler_config.json"
+    return _Parts(
+        unet,
+        vae,
+        encoders,
+        tokenizers,
+        folders.read_json(schedule_file if schedule_file.is_file() else default),
+    )
+
+
+def _fill_plain(network: Any, part: folders.Component, what: str, dtype: torch.dtype, device: str) -> None:
+    """Fill from a component's own folder, where names differ at most by the `text_model` level."""
+    with open_tensors(part.weights, part.config_file.parent) as tensors:
+        keys = network.state_dict()
+        sources: names.Sources = {key: (key, None) for key in keys}
+        if not set(keys) <= tensors.names:
+            sources = names.clip_sources(keys, tensors.names, "")
+        fill(network, tensors, Target(what, sources), dtype, device)
+
+
+def _from_file(found: ModelFile, spec: Family, wish: _Wish, prediction: str) -> _Parts:
+    own = own_config(read_header(found.path).metadata) if found.kind == "safetensors" else {}
+    shipped = _CONFIGS / spec.configs[prediction]
+
+    def config(component: str, file: str = "config.json") -> dict[str, Any]:
+        value = own.get(component)
+        return value if isinstance(value, dict) else folders.read_json(shipped / component / file)
+
+    with ExitStack() as stack:
+        tensors = stack.enter_context(open_tensors([found.path], found.path))
+        unet = make_unet(config("unet"))
+        target = Target("U-Net", names.unet_sources(unet.state_dict(), unet.config))
+        fill(unet, tensors, target, wish.dtype, wish.device)
+        encoders = [
+            _encoder_from_file(tensors, encoder_spec, config(encoder_spec.component), wish)
+            for encoder_spec in spec.encoders
+        ]
+        if wish.vae is None:
+            vae = make_vae(config("vae"))
+            fill(vae, tensors, _vae_target(vae, tensors), wish.vae_dtype, wish.device)
+    if wish.vae is not None:
+        vae = load_vae(wish.vae, wish.vae_dtype, wish.device, _default_vae(spec))
+    carried = own.get("files") or {}
+    tokenizers = [
+        carried_tokenizer(carried[encoder_spec.tokenizer], config(encoder_spec.component))
+        if carried.get(encoder_spec.tokenizer)
+        else packaged_tokenizer(encoder_spec, config(encoder_spec.component), found.path)
+        for encoder_spec in spec.encoders
+    ]
+    return _Parts(unet, vae, encoders, tokenizers, config("scheduler", "scheduler_config.json"))
+
+
+def _encoder_from_file(tensors: Tensors, spec: EncoderSpec, config: dict[str, Any], wish: _Wish) -> Any:
+    encoder = make_clip(config, spec.pooled)
+    prefix = next(
+        (p for p in spec.prefixes if any(name.startswith(p) for name in tensors.names)), spec.prefixes[0]
+    )
+    keys = list(encoder.state_dict())
+    if spec.layout == "hf":
+        sources = names.clip_sources(keys, tensors.names, prefix)
+    else:
+        sources = names.open_clip_sources(keys, prefix)
+    fill(encoder, tensors, Target(f"text encoder ({spec.component})", sources), wish.dtype, wish.device)
+    return encoder
+
+
+def _vae_target(vae: Any, tensors: Tensors) -> Target:
+    if not any(name.startswith(VAE_PREFIX) for name in tensors.names):
+        raise ModelError(f"{tensors.where} holds no VAE: give one with base_model.vae=...")
+    return Target("VAE", names.vae_sources(vae.state_dict(), vae.config))
+
+
+def _default_vae(spec: Family) -> Path:
+    return _CONFIGS / next(iter(spec.configs.values())) / "vae" / "config.json"
+
+
+def _assembled(found: ModelFile, parts: _Parts, prediction: str) -> BaseModel:
+    betas, alphas_cumprod = schedule(parts.scheduler)
+    vae_config = dict(parts.vae.config)
+    encoder_configs = [encoder.config.to_dict() for encoder in parts.text_encoders]
+    tokenizer_files = [tokenizer_texts(tokenizer) for tokenizer in parts.tokenizers]
+    lengths = {int(tokenizer.model_max_length) for tokenizer in parts.tokenizers}
+    return BaseModel(
+        family=found.family,
+        name=found.path.stem if found.path.is_file() else found.path.name,
+        unet=parts.unet,
+        vae=parts.vae,
+        text_encoders=parts.text_encoders,
+        tokenizers=parts.tokenizers,
+        scheduler_config={**parts.scheduler, "prediction_type": prediction},
+        betas=betas,
+        alphas_cumprod=alphas_cumprod,
+        prediction_type=prediction,
+        zero_terminal_snr=found.zero_terminal_snr,
+        latent_channels=int(vae_config["latent_channels"]),
+        latent_factor=2 ** (len(vae_config["block_out_channels"]) - 1),
+        scaling_factor=float(vae_config["scaling_factor"]),
+        shift_factor=float(vae_config.get("shift_factor") or 0.0),
+        max_length=min(lengths),
+        identity=identity(found.path),
+        vae_identity=tensors_identity([parts.vae], _without_private(vae_config)),
+        text_identity=tensors_identity(
+            parts.text_encoders, [[_without_private(c) for c in encoder_configs], tokenizer_files]
+        ),
+    )
+
+
+def _without_private(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without what does not act: library versions and where it was loaded from."""
+    inert = {"transformers_version", "torch_dtype", "dtype", "architectures"}
+    return {key: value for key, value in config.items() if not key.startswith("_") and key not in inert}
