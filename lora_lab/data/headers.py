@@ -1,0 +1,104 @@
+"""Size and hash of every picture in a folder, remembered between runs.
+
+The memory is keyed by a file's size, times and inode. An entry written within two seconds of the file's
+last change is not believed (the file may have changed again inside the clock's grain), so that an edited
+picture is always read anew."""
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_lab.data.pictures import Header, read_bytes, read_header
+from lora_lab.errors import LoraLabError
+from lora_lab.files import write_text
+
+_FORMAT = 1
+_CLOCK_GRAIN_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A picture's header and the hash of its bytes."""
+
+    header: Header
+    sha256: str
+
+
+@dataclass
+class HeaderCache:
+    """Facts about the pictures of one folder; `save` writes what is new.
+
+    Args:
+        folder: The pictures' folder.
+        cache: Folder for the memory, or None for none.
+    """
+
+    folder: Path
+    cache: Path | None
+    max_pixels: int
+    _known: dict[str, Any] = field(default_factory=dict)
+    _changed: bool = False
+
+    def __post_init__(self) -> None:
+        if self._file is not None:
+            with suppress(OSError, ValueError):
+                stored = json.loads(self._file.read_text(encoding="utf-8"))
+                if isinstance(stored, dict) and stored.get("format") == _FORMAT:
+                    self._known = stored["files"]
+
+    @property
+    def _file(self) -> Path | None:
+        if self.cache is None:
+            return None
+        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:24]
+        return self.cache / f"{name}.json"
+
+    def facts(self, path: Path) -> FileFacts:
+        """Header and hash of one picture.
+
+        Raises:
+            DataError: The picture cannot be used; the text is a clause without the file's name.
+        """
+        stamp = _stamp(path)
+        entry = self._known.get(path.name)
+        if entry is not None and entry["stamp"] == stamp and self._is_settled(entry):
+            header = Header(**entry["header"])
+            if header.width * header.height <= self.max_pixels:
+                return FileFacts(header, entry["sha256"])
+        read_at = time.time_ns()
+        data = read_bytes(path)
+        facts = FileFacts(read_header(data, self.max_pixels), hashlib.sha256(data).hexdigest())
+        if stamp == _stamp(path):
+            self._known[path.name] = {
+                "stamp": stamp,
+                "read_at": read_at,
+                "header": asdict(facts.header),
+                "sha256": facts.sha256,
+            }
+            self._changed = True
+        return facts
+
+    def save(self) -> None:
+        """Write what was learned; a folder that cannot be written to costs time only."""
+        if self._file is not None and self._changed:
+            with suppress(LoraLabError):
+                write_text(self._file, json.dumps({"format": _FORMAT, "files": self._known}))
+
+    @staticmethod
+    def _is_settled(entry: dict[str, Any]) -> bool:
+        _, modified, changed, _ = entry["stamp"]
+        return bool(max(modified, changed) + _CLOCK_GRAIN_NS < entry["read_at"])
+
+
+def _stamp(path: Path) -> list[int]:
+    """[bytes, modified, changed, inode], or zeros when the file cannot be asked."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0, 0, 0]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
