@@ -1,0 +1,130 @@
+"""Rendering: one classifier-free-guidance batch for any mix of adapters, strengths, prompts and seeds.
+
+Shapes: B shots, C latent channels, h x w latent pixels, H x W pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+from lora_lab.losses import rescale_zero_terminal_snr
+from lora_lab.models import BaseModel, TextStates, decode, encode_text, predict, tokenize
+from lora_lab.preview.samplers import build
+
+
+class Router(Protocol):
+    """What rendering needs of a pack: choosing the adapter and strength of each sample."""
+
+    def route(self, slots: Sequence[int], strengths: Sequence[float] | None = None) -> None:
+        """Choose for every sample of the coming forward passes; slot -1 is the bare base model."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture to render: `slot` is the adapter's slot in the pack, -1 for the bare base model."""
+
+    slot: int
+    prompt: str
+    seed: int
+    strength: float
+    clip_skip: int = 1
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What all shots share. `size` is (width, height) in pixels."""
+
+    steps: int
+    guidance_scale: float
+    sampler: str
+    size: tuple[int, int]
+    batch_size: int
+    max_token_length: int = 75
+    zero_terminal_snr: bool = False
+    prediction_type: str = ""
+
+
+@torch.no_grad()
+def render(
+    base: BaseModel, router: Router | None, shots: Sequence[Shot], settings: RenderSettings
+) -> Iterator[Image.Image]:
+    """Render the shots in their order, `settings.batch_size` at a time.
+
+    Args:
+        base: The base model, with the pack of `router` attached to it.
+        router: The pack, or None when every shot is of the bare base model.
+        shots: What to render.
+        settings: What they share.
+    """
+    for start in range(0, len(shots), settings.batch_size):
+        chunk = shots[start : start + settings.batch_size]
+        pixels_BCHW = _render_batch(base, router, chunk, settings)
+        for pixels_CHW in pixels_BCHW.float().cpu():
+            # A non-finite picture is shown as black, which is what other tools make of it.
+            values = torch.nan_to_num((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+            yield Image.fromarray(values.permute(1, 2, 0).numpy())
+
+
+def _render_batch(
+    base: BaseModel, router: Router | None, shots: Sequence[Shot], settings: RenderSettings
+) -> torch.Tensor:
+    guided = settings.guidance_scale > 1
+    text = _text_states(base, router, shots, settings, guided)
+    width, height = (_fit(side, base.latent_factor) for side in settings.size)
+    betas = rescale_zero_terminal_snr(base.betas) if settings.zero_terminal_snr else base.betas
+    scheduler = build(settings.sampler, betas.cpu(), settings.prediction_type or base.prediction_type)
+    scheduler.set_timesteps(settings.steps, device=base.device)
+    generators = [torch.Generator().manual_seed(shot.seed) for shot in shots]
+    shape = (base.latent_channels, height // base.latent_factor, width // base.latent_factor)
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    latents_BChw = noise.to(base.device, torch.float32) * scheduler.init_noise_sigma
+    copies = 2 if guided else 1
+    sizes = torch.tensor([[height, width, 0, 0, height, width]] * (len(shots) * copies), device=base.device)
+    _route(router, shots, copies)
+    for timestep in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(latents_BChw, timestep)
+        steps_B = timestep.expand(len(shots) * copies)
+        noise_pred = predict(base, torch.cat([scaled] * copies).to(base.dtype), steps_B, text, sizes).float()
+        if guided:
+            uncond, cond = noise_pred.chunk(2)
+            noise_pred = uncond + settings.guidance_scale * (cond - uncond)
+        latents_BChw = _step(scheduler, noise_pred, timestep, latents_BChw, generators)
+    return decode(base, latents_BChw)
+
+
+def _fit(side: int, factor: int) -> int:
+    # A U-Net halves its input up to three times; A1111, too, renders multiples of 8 latents' worth of pixels.
+    return max(side // (factor * 2), 1) * factor * 2
+
+
+def _step(
+    scheduler: Any,
+    noise_pred: torch.Tensor,
+    timestep: torch.Tensor,
+    latents: torch.Tensor,
+    generators: list[Any],
+) -> torch.Tensor:
+    ancestral = type(scheduler).__name__ == "EulerAncestralDiscreteScheduler"
+    extra = {"generator": generators} if ancestral else {}
+    result: torch.Tensor = scheduler.step(noise_pred, timestep, latents, **extra).prev_sample
+    return result
+
+
+def _route(router: Router | None, shots: Sequence[Shot], copies: int) -> None:
+    if router is not None:
+        router.route([shot.slot for shot in shots] * copies, [shot.strength for shot in shots] * copies)
+
+
+def _text_states(
+    base: BaseModel, router: Router | None, shots: Sequence[Shot], settings: RenderSettings, guided: bool
+) -> TextStates:
+    # The text encoders' adapters act on the negative prompt, too, as in A1111 and ComfyUI.
+    captions = ([shot.negative_prompt for shot in shots] if guided else []) + [shot.prompt for shot in shots]
+    copies = 2 if guided else 1
+    _route(router, shots, copies)
+    ids = tokenize(base, captions, settings.max_token_length)
+    return encode_text(base, ids, [shot.clip_skip for shot in shots] * copies)

@@ -1,0 +1,33 @@
+"""Telling the launcher what happens: JSON lines on standard output, when it asked for them."""
+
+import json
+import sys
+import time
+from typing import Any
+
+from lora_lab.files import finite
+
+STEP_INTERVAL_SECONDS = 0.2
+"""A run reports its steps no oftener than this."""
+
+
+class Events:
+    """Writes events where they are wanted; steps are thinned out."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._last_step: dict[str, float] = {}
+
+    def send(self, event: str, **values: Any) -> None:
+        """Write one event."""
+        if self._wanted:
+            sys.stdout.write(json.dumps(finite({"event": event, **values})) + "\n")
+            sys.stdout.flush()
+
+    def step(self, run: str, step: int, total: int, loss: float) -> None:
+        """Report an update, unless the run reported one a moment ago."""
+        at = time.monotonic()
+        if step < total and at - self._last_step.get(run, 0.0) < STEP_INTERVAL_SECONDS:
+            return
+        self._last_step[run] = at
+        self.send("step", run=run, step=step, total=total, loss=loss)

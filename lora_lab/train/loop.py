@@ -1,0 +1,194 @@
+"""The training loop over a pack: one forward and backward pass for the next micro-batch of every run.
+
+Shapes: B samples of all runs together, sorted by slot; C latent channels; h x w latent pixels.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.losses import per_sample_loss
+from lora_lab.models import BaseModel, TextStates, encode_text, predict, tokenize
+from lora_lab.networks import Pack
+from lora_lab.optim.build import effective_lrs
+from lora_lab.train.runner import Runner
+from lora_lab.train.source import Batch
+
+Pair = tuple[Runner, Batch]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
+
+    `learning_rates` are those really used, by part. `key_norm` is the mean weight norm of the layers where
+    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples. `skipped` marks an
+    update left out because fp16 gradients overflowed; `diverged` gives the reason when the run has to stop.
+    """
+
+    run: str
+    step: int
+    epoch: int
+    samples: int
+    loss: float
+    learning_rates: dict[str, float]
+    grad_norm: float
+    key_norm: float | None
+    seconds: float
+    skipped: bool = False
+    diverged: str = ""
+
+
+class PackTrainer:
+    """Trains the runs that are added to it, each until it is finished or diverges; the rest do not notice."""
+
+    def __init__(self, base: BaseModel, pack: Pack) -> None:
+        self.base = base
+        self.pack = pack
+        self.active: list[Runner] = []
+        self._seconds: dict[str, float] = {}
+
+    def add(self, runner: Runner) -> None:
+        """Let a run take part from the next step on."""
+        self.active = sorted([*self.active, runner], key=lambda item: item.slot)
+
+    def remove(self, runner: Runner) -> None:
+        """Take a run out and free its slot."""
+        self.active = [item for item in self.active if item is not runner]
+        self.pack.vacate(runner.slot)
+
+    def step(self) -> list[Record]:
+        """Give every run its next micro-batch; returns a record for each run that thereby made an update."""
+        started = time.perf_counter()
+        pairs = [(runner, runner.next_batch()) for runner in self.active]
+        for group in _of_one_shape(pairs):
+            self._forward_backward(group)
+        due = [runner for runner in self.active if runner.update_due]
+        norms, losses = self._read(due)
+        records = [self._update(runner, norms[runner.slot], losses[runner.slot]) for runner in due]
+        self.pack.sync()
+        self._share_time(pairs, time.perf_counter() - started)
+        return [self._timed(record) for record in records]
+
+    def _forward_backward(self, group: Sequence[Pair]) -> None:
+        slots = [runner.slot for runner, batch in group for _ in batch.captions]
+        self.pack.new_draw({runner.slot: runner.dropout_generator for runner, _ in group})
+        text = self._text(group, slots)
+        self.pack.route(slots)
+        noisy_BChw = torch.cat([batch.noisy_BChw for _, batch in group])
+        timesteps_B = torch.cat([batch.timesteps_B for _, batch in group])
+        sizes_B6 = torch.cat([batch.sizes_B6 for _, batch in group])
+        pred_BChw = predict(self.base, noisy_BChw.to(self.base.dtype), timesteps_B, text, sizes_B6).float()
+        total = torch.zeros((), device=pred_BChw.device)
+        for (runner, batch), own_BChw in zip(
+            group, pred_BChw.split([len(b.captions) for _, b in group]), strict=True
+        ):
+            loss_B = per_sample_loss(
+                own_BChw, batch.target_BChw, batch.timesteps_B, runner.job.loss, runner.source.schedule
+            )
+            loss = (loss_B * batch.weights_B).mean()
+            runner.losses.append(loss.detach())
+            # The sum gives each run's gradient a factor of its own; a NaN in one loss stays in its own slice.
+            total = total + loss * (runner.scale.factor / runner.job.gradient_accumulation_steps)
+        total.backward()
+        self.pack.collect_grads()
+
+    def _text(self, group: Sequence[Pair], slots: Sequence[int]) -> TextStates:
+        """Text states in the order of the group: through the adapters where they are trained, else cached."""
+        trained = [runner.job.trains_text_encoder for runner, _ in group]
+        states: list[TextStates] = []
+        if any(trained):
+            learning = [pair for pair, yes in zip(group, trained, strict=True) if yes]
+            captions = [caption for _, batch in learning for caption in batch.captions]
+            skips = [runner.job.clip_skip for runner, batch in learning for _ in batch.captions]
+            self.pack.route([runner.slot for runner, batch in learning for _ in batch.captions])
+            ids = tokenize(self.base, captions, learning[0][0].source.max_token_length)
+            whole = encode_text(self.base, ids, skips)
+            parts = iter(_split(whole, [len(batch.captions) for _, batch in learning]))
+            states = [
+                next(parts) if yes else batch.text for (_, batch), yes in zip(group, trained, strict=True)
+            ]
+        else:
+            states = [batch.text for _, batch in group]
+        return _join(states)
+
+    def _read(self, due: Sequence[Runner]) -> tuple[dict[int, float], dict[int, float]]:
+        """Gradient norms and losses of the runs whose update is due, in one transfer from the device."""
+        if not due:
+            return {}, {}
+        slots = [runner.slot for runner in due]
+        numbers = torch.stack(
+            [self.pack.grad_norms(slots), torch.stack([torch.stack(r.losses).mean() for r in due]).double()]
+        ).tolist()
+        return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
+
+    def _update(self, runner: Runner, scaled_norm: float, loss: float) -> Record:
+        job, position = runner.job, runner.position
+        norm = scaled_norm / runner.scale.factor
+        finite = norm - norm == 0
+        diverged, key_norm = "", None
+        if loss - loss != 0:
+            diverged = f"the loss is not finite ({loss}) at step {position.update + 1}"
+        elif finite:
+            clip = job.max_grad_norm / (norm + 1e-6) if job.max_grad_norm else 1.0
+            self.pack.scale_grads(runner.slot, min(clip, 1.0) / runner.scale.factor)
+            runner.set_learning_rate()
+            runner.optimizer.step()
+            if job.scale_weight_norms:
+                key_norm = self.pack.max_norm(runner.slot, job.scale_weight_norms).mean
+        if job.loss_scaling:
+            runner.scale.update(finite)
+        if not finite and not diverged and runner.scale.hopeless:
+            diverged = f"the gradients are not finite at step {position.update + 1}"
+        self.pack.zero_grad([runner.slot])
+        rates = effective_lrs(runner.optimizer)
+        epoch = position.epoch + 1
+        runner.advance()
+        return Record(
+            job.name,
+            position.update,
+            epoch,
+            position.samples,
+            loss,
+            rates,
+            norm,
+            key_norm,
+            0.0,
+            not finite,
+            diverged,
+        )
+
+    def _share_time(self, pairs: Sequence[Pair], seconds: float) -> None:
+        samples = sum(len(batch.captions) for _, batch in pairs)
+        for runner, batch in pairs:
+            name = runner.job.name
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds * len(batch.captions) / samples
+
+    def _timed(self, record: Record) -> Record:
+        return Record(**{**record.__dict__, "seconds": self._seconds.pop(record.run)})
+
+
+def _of_one_shape(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The micro-batches that can go through the U-Net together: one latent shape and one text length."""
+    groups: dict[tuple[object, ...], list[Pair]] = {}
+    for pair in pairs:
+        runner, batch = pair
+        key = (*batch.noisy_BChw.shape[1:], runner.source.max_token_length)
+        groups.setdefault(key, []).append(pair)
+    return list(groups.values())
+
+
+def _split(states: TextStates, counts: Sequence[int]) -> list[TextStates]:
+    hidden = states.hidden.split(list(counts))
+    pooled = states.pooled.split(list(counts)) if states.pooled is not None else [None] * len(counts)
+    return [TextStates(h, p) for h, p in zip(hidden, pooled, strict=True)]
+
+
+def _join(states: Sequence[TextStates | None]) -> TextStates:
+    known = [state for state in states if state is not None]
+    assert len(known) == len(states), "a batch of a run that trains no text encoder carries its text states"
+    pooled: list[Tensor] = [state.pooled for state in known if state.pooled is not None]
+    return TextStates(torch.cat([state.hidden for state in known]), torch.cat(pooled) if pooled else None)

@@ -1,0 +1,132 @@
+"""What a run draws its samples from: latents, noise, timesteps and captions, as functions of the sample index.
+
+Everything random about a sample comes from generators seeded by (run's seed, sample index, purpose). So nothing has
+to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see the same pictures,
+noise and timesteps at the same sample index, whatever else differs between them.
+
+Shapes: B samples of one batch, C latent channels, h x w latent pixels.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.data import sample_rng, sample_seed
+from lora_lab.data.captions import process
+from lora_lab.data.items import Item
+from lora_lab.data.order import Batch as Draws
+from lora_lab.data.order import Draw, Stream
+from lora_lab.losses import NoiseSchedule, add_noise, draw, target
+from lora_lab.losses.settings import LossSettings
+from lora_lab.models import TextStates
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch on the device. `text` is given where the text encoders are not trained.
+
+    `sizes_B6` is SDXL's size conditioning: original height and width, crop top and left, target height and width.
+    `weights_B` is the share of each sample in the loss: 1, or `prior_loss_weight` for regularisation pictures.
+    """
+
+    noisy_BChw: Tensor
+    target_BChw: Tensor
+    timesteps_B: Tensor
+    sizes_B6: Tensor
+    weights_B: Tensor
+    captions: list[str]
+    text: TextStates | None
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A picture as the VAE sees it, on the CPU: scaled mean and deviation, (C, h, w), and its six sizes."""
+
+    mean_Chw: Tensor
+    std_Chw: Tensor
+    sizes: tuple[int, int, int, int, int, int]
+
+
+LatentOf = Callable[[int, bool, random.Random], Latent]
+"""Takes the picture's index, whether it is mirrored, and the draw's generator for a random crop."""
+TextOf = Callable[[Sequence[str]], TextStates]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The samples of one run.
+
+    Args:
+        stream: Order of draws.
+        items: The pictures that the stream's indices mean.
+        latent_of: Gives a picture's latent.
+        text_of: Gives captions' states where the text encoders are not trained, else None.
+        schedule: The noise schedule of the run, on the CPU.
+    """
+
+    stream: Stream
+    items: Sequence[Item]
+    latent_of: LatentOf
+    text_of: TextOf | None
+    schedule: NoiseSchedule
+    loss: LossSettings
+    seed: int
+    max_token_length: int
+    total_updates: int
+    device: torch.device
+
+    def micro_batches(self, update: int, accumulation: int) -> list[Draws]:
+        """The draws of one update, as many batches as are accumulated."""
+        return self.stream.update(update, accumulation)
+
+    def batch(self, draws: Draws, update: int) -> Batch:
+        """Make the tensors of one micro-batch. `update` counts the updates done (for token warmup)."""
+        latents_BChw, sizes = self._latents(draws.draws)
+        generators = [self._generator(item, "noise") for item in draws.draws]
+        drawn = draw(latents_BChw, self.loss, generators)
+        noisy = add_noise(latents_BChw, drawn.input_noise_BCHW, drawn.timesteps_B, self.schedule)
+        goal = target(latents_BChw, drawn.noise_BCHW, drawn.timesteps_B, self.schedule)
+        captions = [self._caption(item, update) for item in draws.draws]
+        weights = [
+            self.loss.prior_loss_weight if self.items[item.image].is_reg else 1.0 for item in draws.draws
+        ]
+        return Batch(
+            noisy.to(self.device),
+            goal.to(self.device),
+            drawn.timesteps_B.to(self.device),
+            torch.tensor(sizes, dtype=torch.float32, device=self.device),
+            torch.tensor(weights, device=self.device),
+            captions,
+            self.text_of(captions) if self.text_of else None,
+        )
+
+    def _generator(self, item: Draw, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(sample_seed(self.seed, item.sample_index, purpose))
+
+    def _latents(self, draws: Sequence[Draw]) -> tuple[Tensor, list[tuple[int, ...]]]:
+        latents, sizes = [], []
+        for item in draws:
+            mirrored = self.items[item.image].settings.flip_aug and self._rng(item, "flip").random() < 0.5
+            found = self.latent_of(item.image, mirrored, self._rng(item, "crop"))
+            noise = torch.randn(found.mean_Chw.shape, generator=self._generator(item, "latent"))
+            latents.append(found.mean_Chw + found.std_Chw * noise)
+            sizes.append(found.sizes)
+        return torch.stack(latents), sizes
+
+    def _rng(self, item: Draw, purpose: str) -> random.Random:
+        return sample_rng(self.seed, item.sample_index, purpose)
+
+    def _caption(self, item: Draw, update: int) -> str:
+        picture = self.items[item.image]
+        rng = self._rng(item, "caption")
+        return process(
+            picture.caption,
+            picture.settings.captions,
+            rng,
+            item.epoch,
+            step=update,
+            max_train_steps=self.total_updates,
+        )
