@@ -1,0 +1,210 @@
+"""Runs packs as child processes of this machine: one worker per GPU, or per two CPU cores.
+
+A crash, an exit or a kill of a worker ends its pack, never the sweep: runs that it left unfinished are tried again in
+half packs, down to single runs.
+"""
+
+import fcntl
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+from lora_lab.config import EngineConfig
+from lora_lab.engines.pack import Event, Pack, Report
+from lora_lab.engines.slots import Slot, slots
+from lora_lab.engines.worker import WORKER_COMMAND, Worker
+from lora_lab.errors import RunFolderError
+from lora_lab.store import FINISHED, RunFolder, RunRecord, now, read_record, write_record
+
+POLL_SECONDS = 0.2
+SAVE_SECONDS = 120.0
+OUT_OF_MEMORY = "out of memory"
+INTERRUPTED = "interrupted; the same command goes on from here"
+
+
+class LocalEngine:
+    """Starts workers on this machine, reads their events, and deals with those that are lost."""
+
+    def __init__(self, config: EngineConfig, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._config = config
+        self._command = tuple(command)
+        self._waiting: deque[Pack] = deque()
+        self._working: dict[int, Worker] = {}
+        self._largest: int | None = None
+        self._selector = selectors.DefaultSelector()
+
+    def run(self, packs: Sequence[Pack], report: Report) -> None:
+        """Execute the packs; see `Engine`."""
+        if not packs:
+            return
+        self._waiting = deque(packs)
+        shares = slots(self._config, packs[0].device)
+        self._selector = selectors.DefaultSelector()
+        try:
+            while self._waiting or self._working:
+                self._fill(shares, report)
+                self._listen(report)
+                self._collect(report)
+        except KeyboardInterrupt:
+            self._interrupt(report)
+            raise
+        finally:
+            for worker in self._working.values():
+                worker.kill()
+                worker.close()
+            self._working.clear()
+            self._selector.close()
+
+    def _fill(self, shares: list[Slot], report: Report) -> None:
+        """Start waiting packs on the slots that are free."""
+        for number, share in enumerate(shares):
+            if number in self._working or not self._waiting:
+                continue
+            pack = self._next()
+            if pack is None:
+                return
+            worker = Worker(pack, share, self._command)
+            self._working[number] = worker
+            worker.register(self._selector)
+            report(Event("start", pack.names, values={"gpu": share.gpu, "threads": share.threads}))
+
+    def _next(self) -> Pack | None:
+        """The next pack, cut down to a size that fits into memory and without runs of other processes."""
+        while self._waiting:
+            pack = self._waiting.popleft()
+            runs = [run for run in pack.runs if not is_locked(run)]
+            if self._largest and len(runs) > self._largest:
+                rest = runs[self._largest :]
+                self._waiting.appendleft(Pack(tuple(rest), pack.device, pack.crashes))
+                runs = runs[: self._largest]
+            if runs:
+                return Pack(tuple(runs), pack.device, pack.crashes)
+        return None
+
+    def _listen(self, report: Report) -> None:
+        """Wait a moment for output, and report the events in it."""
+        for key, _ in self._selector.select(POLL_SECONDS) if self._working else ():
+            worker, name = key.data
+            events = worker.read(name)
+            if events is None:
+                self._selector.unregister(key.fileobj)
+            for event in events or ():
+                report(event)
+
+    def _collect(self, report: Report) -> None:
+        """Deal with the workers that have ended; a pipe may be held open by what a dead worker left behind."""
+        for number, worker in list(self._working.items()):
+            if worker.process.poll() is None:
+                continue
+            for event in worker.drain():
+                report(event)
+            for stream in worker.streams.values():
+                with suppress(KeyError, ValueError):
+                    self._selector.unregister(stream)
+            code = worker.close()
+            del self._working[number]
+            self._settle(worker, code, report)
+            report(Event("exit", worker.pack.names, values={"code": code}))
+
+    def _settle(self, worker: Worker, code: int, report: Report) -> None:
+        """Give every run of an ended worker its final status, or another try."""
+        pack = worker.pack
+        records = {run: _record(run) for run in pack.runs}
+        short = [run for run, record in records.items() if _ran_out(record)]
+        if short and len(pack.runs) > 1:
+            self._largest = max(1, (len(pack.runs) + 1) // 2)
+            for run in short:
+                _mark(run, "planned", "")
+            self._again(Pack(tuple(short), pack.device, pack.crashes), "out of memory", report)
+        left = [
+            run
+            for run, record in records.items()
+            if record.status not in (*FINISHED, "cancelled") and not is_locked(run)
+        ]
+        if not left:
+            return
+        words = worker.ending(code)
+        worker.log([f"[lora-lab] {words}"])
+        crashes = pack.crashes + 1
+        # Alone and killed from outside for the first time: that may have been a mishap. It resumes once more.
+        if len(pack.runs) > 1 or (code < 0 and crashes == 1):
+            self._again(Pack(tuple(left), pack.device, crashes), words, report)
+            return
+        for run in left:
+            _mark(run, "failed", words)
+            report(Event("end", pack.names, run.name, {"status": "failed", "reason": words}))
+
+    def _again(self, pack: Pack, reason: str, report: Report) -> None:
+        """Queue the runs of a lost pack in halves, in front."""
+        middle = (len(pack.runs) + 1) // 2
+        halves = [half for half in (pack.runs[:middle], pack.runs[middle:]) if half]
+        self._waiting.extendleft(Pack(half, pack.device, pack.crashes) for half in reversed(halves))
+        report(Event("retry", pack.names, values={"reason": reason, "packs": len(halves)}))
+
+    def _interrupt(self, report: Report) -> None:
+        """Have the workers save and stop; a second Ctrl-C, or no answer in time, ends them at once."""
+        for worker in self._working.values():
+            worker.stop()
+        report(Event("stopping", tuple(name for w in self._working.values() for name in w.pack.names)))
+        deadline = time.monotonic() + SAVE_SECONDS
+        runs = [run for worker in self._working.values() for run in worker.pack.runs]
+        try:
+            while any(worker.process.poll() is None for worker in self._working.values()):
+                if time.monotonic() > deadline:
+                    break
+                self._listen(report)
+        except KeyboardInterrupt:
+            report(Event("killing", ()))
+        with _deaf():
+            for worker in self._working.values():
+                worker.kill()
+                for event in worker.drain():
+                    report(event)
+                worker.close()
+            self._working.clear()
+            for run in runs:
+                if _record(run).status not in (*FINISHED, "cancelled") and not is_locked(run):
+                    _mark(run, "cancelled", INTERRUPTED)
+
+
+class _deaf:
+    """Ignores Ctrl-C for the moment in which records are put straight."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+def is_locked(run: RunFolder) -> bool:
+    """Whether some process is working on the run now."""
+    try:
+        with open(run.lock_file, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _record(run: RunFolder) -> RunRecord:
+    try:
+        return read_record(run)
+    except RunFolderError:
+        return RunRecord()
+
+
+def _ran_out(record: RunRecord) -> bool:
+    return record.status == "failed" and record.reason.lower().startswith(OUT_OF_MEMORY)
+
+
+def _mark(run: RunFolder, status: str, reason: str) -> None:
+    record = _record(run)
+    record.status, record.reason = status, reason
+    record.finished_at = now() if status in FINISHED else ""
+    write_record(run, record)

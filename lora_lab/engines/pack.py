@@ -1,0 +1,56 @@
+"""What goes into an engine and what comes out of it, whichever engine it is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lora_lab.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs that train together in one worker.
+
+    `crashes` counts the workers that these runs have already lost; it ends the retries.
+    """
+
+    runs: tuple[RunFolder, ...]
+    device: str = "auto"
+    crashes: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the runs."""
+        return tuple(run.name for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a worker, or to it.
+
+    `kind` is 'start' (a worker was started on the pack), 'phase', 'step', 'preview', 'checkpoint' or 'end' (as the
+    worker said), 'retry' (the pack was lost, its runs go on in smaller packs), 'stopping' and 'killing' (Ctrl-C, once and
+    twice) or 'exit' (the worker is gone).
+    """
+
+    kind: str
+    pack: tuple[str, ...]
+    run: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+Report = Callable[[Event], None]
+"""Called by an engine, in the thread that called `Engine.run`, for every event."""
+
+
+class Engine(Protocol):
+    """Executes packs.
+
+    `run` returns when no run is left that could still be tried. Every run then has a final status in its `run.json`,
+    whatever happened to its worker, or is being worked on by another process. On KeyboardInterrupt the workers are
+    asked to save and stop, then it is raised again.
+    """
+
+    def run(self, packs: Sequence[Pack], report: Report) -> None:
+        """Execute the packs, in their order as far as workers are free."""
+        ...

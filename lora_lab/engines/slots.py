@@ -1,0 +1,87 @@
+"""How many workers this machine gets, and which GPU and how many threads each one has."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lab.config import EngineConfig
+
+CORES_PER_WORKER = 2
+CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The share of the machine that one worker has; `gpu` is None on a machine without GPUs."""
+
+    gpu: str | None
+    threads: int
+
+    def environment(self, device: str) -> dict[str, str]:
+        """Variables of a worker whose runs ask for `device`; a GPU named by number stays visible by its number."""
+        chosen = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.gpu is not None and device in ("auto", "cuda"):
+            chosen["CUDA_VISIBLE_DEVICES"] = self.gpu
+        return chosen
+
+
+def slots(config: EngineConfig, device: str = "auto", environ: Mapping[str, str] = os.environ) -> list[Slot]:
+    """The workers that run at a time.
+
+    With `engine.workers=0` one per visible GPU; without a GPU one per two cores: a worker's own threads use two
+    cores well, and every further worker holds a base model of its own in memory.
+    """
+    found = [] if device in ("cpu", "mps") else gpus(environ)
+    if device.startswith("cuda:"):
+        found = found[:1]
+    on_cpu = max(1, cores() // CORES_PER_WORKER) if device != "mps" else 1
+    workers = config.workers or len(found) or on_cpu
+    threads = config.threads or max(1, cores() // workers)
+    return [Slot(found[n % len(found)] if found else None, threads) for n in range(workers)]
+
+
+def cores() -> int:
+    """CPU cores this process may use, by affinity and by a container's limit."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = CGROUP_LIMIT.read_text().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    return count
+
+
+def gpus(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The names, for CUDA_VISIBLE_DEVICES, of the GPUs that a worker may use; empty where there are none.
+
+    A GPU that is divided into MIG instances counts as its instances.
+    """
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        # CUDA ignores everything from the first invalid entry on; -1 is the usual way to hide all.
+        return names[: names.index("-1")] if "-1" in names else names
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return _listed(listed)
+
+
+def _listed(text: str) -> list[str]:
+    whole: list[str] = []
+    parts: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if found := re.match(r"GPU (\d+):", line):
+            whole.append(found[1])
+        elif whole and (found := re.search(r"UUID: (MIG-[^)]+)\)", line)):
+            parts.setdefault(whole[-1], []).append(found[1])
+    return [name for gpu in whole for name in parts.get(gpu, [gpu])]

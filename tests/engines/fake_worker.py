@@ -1,0 +1,117 @@
+"""A worker without torch: the command line, events, files, lock and signals of `lora_lab.run`.
+
+What it does with a run is written in the run's folder, in `fake.json`:
+`steps` to do, `seconds` per step, and `at` (a step) with `then`: `kill`, `exit`, `diverge`, `memory`, `garbage`, `stop`.
+`memory` and `kill_in_pack` happen only in packs of more than `room` runs. `once` does it at the first attempt only.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lora_lab.store import Checkpoint, RunFolder, epoch_tag, read_record, write_record
+
+
+def say(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def acts(run: RunFolder, plan: dict[str, Any], step: int, pack: int) -> str:
+    if step != plan.get("at", -1) or pack <= plan.get("room", 0):
+        return ""
+    mark = run.path / "acted"
+    if plan.get("once") and mark.exists():
+        return ""
+    mark.touch()
+    return str(plan["then"])
+
+
+def step_of(run: RunFolder, plan: dict[str, Any], pack: int) -> None:
+    record = read_record(run)
+    if record.status != "running":
+        return
+    record.step += 1
+    then = acts(run, plan, record.step, pack)
+    if then == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if then == "exit":
+        print("Traceback: the library gave up", file=sys.stderr, flush=True)
+        sys.exit(3)
+    if then == "garbage":
+        print("a library that prints to stdout", flush=True)
+    say("step", run=run.name, step=record.step, total=plan["steps"], loss=0.5)
+    if then in ("diverge", "memory"):
+        record.status = "diverged" if then == "diverge" else "failed"
+        record.reason = "loss is nan" if then == "diverge" else "out of memory: 80 GiB were not enough"
+    elif record.step >= plan["steps"]:
+        record.status = "done"
+        record.checkpoints = [
+            Checkpoint(epoch_tag(1), f"checkpoints/{run.name}.safetensors", 1, record.step, 4)
+        ]
+        say("checkpoint", run=run.name, tag=epoch_tag(1))
+    write_record(run, record)
+    if record.status != "running":
+        say("end", run=run.name, status=record.status, reason=record.reason)
+    time.sleep(plan.get("seconds", 0))
+
+
+def work(runs: list[RunFolder]) -> None:
+    plans = {run: json.loads((run.path / "fake.json").read_text()) for run in runs}
+    say("phase", phase="load")
+    for run in runs:
+        record = read_record(run)
+        record.resumed_at_steps += [record.step] if record.step else []
+        record.status, record.reason = "running", ""
+        record.pack = [item.name for item in runs]
+        write_record(run, record)
+    say("phase", phase="train")
+    while any(read_record(run).status == "running" for run in runs):
+        for run in runs:
+            step_of(run, plans[run], len(runs))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", action="store_true")
+    parser.add_argument("--parent", type=int)
+    parser.add_argument("folders", nargs="+", type=Path)
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, stop)
+    runs, locks = [RunFolder(path) for path in given.folders], []
+    for run in runs:
+        lock = open(run.lock_file, "ab")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.append(lock)
+    with open(Path(os.environ["FAKE_LOG"]), "a") as log:
+        log.write(" ".join(run.name for run in runs) + "\n")
+    print(
+        "threads",
+        os.environ["OMP_NUM_THREADS"],
+        "gpu",
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        file=sys.stderr,
+    )
+    try:
+        work(runs)
+    except KeyboardInterrupt:
+        for run in runs:
+            record = read_record(run)
+            if record.status == "running":
+                record.status, record.reason = "cancelled", "interrupted"
+                write_record(run, record)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

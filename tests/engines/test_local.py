@@ -1,0 +1,204 @@
+"""The local engine against a fake worker: every way in which a worker can end."""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lora_lab
+from lora_lab.config import EngineConfig
+from lora_lab.engines import Event, LocalEngine, Pack
+from lora_lab.store import RunFolder, RunRecord, read_record, write_record
+
+FAKE = Path(__file__).parent / "fake_worker.py"
+
+
+class Bench:
+    """Run folders for the fake worker, and an engine that starts it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.events: list[Event] = []
+        self.engine = LocalEngine(EngineConfig(workers=1), (sys.executable, str(FAKE)))
+
+    def run(self, name: str, **plan: Any) -> RunFolder:
+        folder = RunFolder(self.root / name)
+        folder.path.mkdir()
+        (folder.path / "fake.json").write_text(json.dumps({"steps": 3, **plan}))
+        write_record(folder, RunRecord())
+        return folder
+
+    def go(self, *packs: list[RunFolder], then: Callable[[Event], None] = lambda _: None) -> None:
+        def report(event: Event) -> None:
+            self.events.append(event)
+            then(event)
+
+        self.engine.run([Pack(tuple(runs)) for runs in packs], report)
+
+    def kinds(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event.kind == kind]
+
+    @property
+    def started(self) -> list[str]:
+        return (self.root / "started").read_text().splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "started"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(lora_lab.__file__).parent.parent))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return Bench(tmp_path)
+
+
+def statuses(*runs: RunFolder) -> list[str]:
+    return [read_record(run).status for run in runs]
+
+
+def test_a_pack_runs_in_one_worker_and_its_events_arrive(bench: Bench) -> None:
+    a, b = bench.run("a"), bench.run("b")
+    bench.go([a, b])
+    assert statuses(a, b) == ["done", "done"]
+    assert bench.started == ["a b"]
+    assert [event.values["step"] for event in bench.kinds("step") if event.run == "a"] == [1, 2, 3]
+    assert {event.run for event in bench.kinds("end")} == {"a", "b"}
+    assert bench.kinds("exit")[0].values == {"code": 0}
+    for run in (a, b):
+        assert "threads" in run.log_file.read_text()
+
+
+def test_packs_share_the_workers(bench: Bench) -> None:
+    bench.engine = LocalEngine(EngineConfig(workers=2, threads=3), bench.engine._command)
+    runs = [bench.run(name, seconds=0.05) for name in "abcd"]
+    bench.go(*([run] for run in runs))
+    assert statuses(*runs) == ["done"] * 4
+    assert all("threads 3" in run.log_file.read_text() for run in runs)
+    order = [event.kind for event in bench.events if event.kind in ("start", "exit")]
+    assert order[:2] == ["start", "start"], "two workers at a time"
+
+
+@pytest.mark.parametrize("then", ["kill", "exit"])
+def test_a_lost_pack_is_halved_until_the_culprit_is_alone(bench: Bench, then: str) -> None:
+    good = [bench.run(name) for name in "abc"]
+    bad = bench.run("d", at=2, then=then)
+    bench.go([*good, bad])
+    assert statuses(*good) == ["done"] * 3
+    assert bench.started[:3] == ["a b c d", "a b", "c d"]
+    record = read_record(bad)
+    assert record.status == "failed" and record.finished_at
+    assert ("SIGKILL" if then == "kill" else "exit code 3: ") in record.reason
+    assert then == "kill" or "the library gave up" in record.reason
+    assert record.reason in bad.log_file.read_text()
+
+
+def test_a_single_run_that_was_killed_gets_a_second_chance(bench: Bench) -> None:
+    run = bench.run("a", at=2, then="kill", once=True)
+    bench.go([run])
+    assert statuses(run) == ["done"]
+    assert read_record(run).resumed_at_steps == [1]
+    assert len(bench.started) == 2
+
+
+def test_a_single_run_that_is_killed_again_fails(bench: Bench) -> None:
+    run, other = bench.run("a", at=2, then="kill"), bench.run("b")
+    bench.go([run], [other])
+    record = read_record(run)
+    assert record.status == "failed", record
+    assert statuses(other) == ["done"]
+
+
+def test_a_diverged_run_is_a_result(bench: Bench) -> None:
+    a, b = bench.run("a", at=1, then="diverge"), bench.run("b")
+    bench.go([a, b])
+    assert statuses(a, b) == ["diverged", "done"]
+    assert bench.started == ["a b"]
+
+
+def test_out_of_memory_halves_packs_and_keeps_them_small(bench: Bench) -> None:
+    runs = [bench.run(name, at=1, then="memory", room=2) for name in "abcd"]
+    more = [bench.run(name) for name in "efg"]
+    bench.go(runs, more)
+    assert statuses(*runs, *more) == ["done"] * 7
+    assert bench.started == ["a b c d", "a b", "c d", "e f", "g"]
+
+
+def test_out_of_memory_alone_is_a_failure(bench: Bench) -> None:
+    run = bench.run("a", at=1, then="memory")
+    bench.go([run])
+    assert statuses(run) == ["failed"]
+    assert len(bench.started) == 1
+
+
+def test_a_run_of_another_process_is_left_alone(bench: Bench) -> None:
+    mine, other = bench.run("mine"), bench.run("other")
+    with open(other.lock_file, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bench.go([mine, other])
+    assert bench.started == ["mine"]
+    assert statuses(mine, other) == ["done", "planned"]
+
+
+def test_output_that_is_no_event_goes_to_the_log(bench: Bench) -> None:
+    run = bench.run("a", at=1, then="garbage")
+    bench.go([run])
+    assert "a library that prints to stdout" in run.log_file.read_text()
+
+
+def test_a_worker_that_cannot_start_fails_its_runs(bench: Bench) -> None:
+    bench.engine = LocalEngine(EngineConfig(workers=1), (sys.executable, "/nowhere/worker.py"))
+    run = bench.run("a")
+    bench.go([run])
+    assert statuses(run) == ["failed"]
+    assert "No such file" in read_record(run).reason
+
+
+def interrupt(event: Event) -> None:
+    if event.kind == "step" and event.values["step"] == 2:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_lets_the_workers_save_and_the_same_call_goes_on(bench: Bench) -> None:
+    a, b, c = (bench.run(name, steps=5, seconds=0.05) for name in "abc")
+    with pytest.raises(KeyboardInterrupt):
+        bench.go([a, b], [c], then=interrupt)
+    assert statuses(a, b, c) == ["cancelled", "cancelled", "planned"]
+    assert bench.kinds("stopping")
+    for run in (a, b):
+        write_record(run, RunRecord(step=read_record(run).step))
+    bench.go([a, b], [c])
+    assert statuses(a, b, c) == ["done"] * 3
+    assert read_record(a).resumed_at_steps
+
+
+def test_a_signal_from_the_terminal_reaches_the_engine_only(bench: Bench) -> None:
+    run = bench.run("a", steps=200, seconds=0.05)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        bench.go([run])
+    timer.join()
+    assert statuses(run) == ["cancelled"]
+    assert bench.kinds("step")
+
+
+def test_no_worker_outlives_an_error_of_ours(bench: Bench) -> None:
+    run = bench.run("a", steps=200, seconds=0.05)
+    workers = []
+
+    def fail(event: Event) -> None:
+        if event.kind == "step":
+            workers.extend(worker.process for worker in bench.engine._working.values())
+            raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError):
+        bench.go([run], then=fail)
+    time.sleep(0.1)
+    assert workers[0].returncode == -signal.SIGKILL
