@@ -1,0 +1,128 @@
+"""The loss settings of one run, and what can be said of them before anything runs. Imports without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lora_lab.findings import Findings, cannot_act, refused, warned
+
+PredictionType = Literal["epsilon", "v_prediction"]
+"""What the base model predicts: the noise, or the velocity of arXiv 2202.00512."""
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The settings of group `loss`; see there for their meaning."""
+
+    loss_type: str = "l2"
+    huber_c: float = 0.1
+    huber_schedule: str = "snr"
+    huber_scale: float = 1.0
+    min_snr_gamma: float = 0.0
+    debiased_estimation_loss: bool = False
+    v_pred_like_loss: float = 0.0
+    scale_v_pred_loss_like_noise_pred: bool = False
+    noise_offset: float = 0.0
+    noise_offset_random_strength: bool = False
+    adaptive_noise_scale: float = 0.0
+    multires_noise_iterations: int = 0
+    multires_noise_discount: float = 0.3
+    ip_noise_gamma: float = 0.0
+    ip_noise_gamma_random_strength: bool = False
+    zero_terminal_snr: bool = False
+    min_timestep: int = 0
+    max_timestep: int = 1000
+    prior_loss_weight: float = 1.0
+
+
+def check(settings: LossSettings, prediction_type: str, num_train_timesteps: int = 1000) -> Findings:
+    """What is refused, doubtful or cannot act in these settings on a model of this prediction type."""
+    return (
+        _timesteps(settings, num_train_timesteps)
+        + _against_prediction(settings, prediction_type)
+        + _terminal(settings, prediction_type)
+        + _inert_huber(settings)
+        + _inert_noise(settings)
+    )
+
+
+def _timesteps(settings: LossSettings, num_train_timesteps: int) -> Findings:
+    low, high = settings.min_timestep, settings.max_timestep
+    if low < 0 or high > num_train_timesteps:
+        return refused(
+            f"loss.min_timestep={low}, loss.max_timestep={high}: must lie from 0 to {num_train_timesteps}"
+        )
+    if low >= high:
+        return refused(
+            f"loss.min_timestep={low}, loss.max_timestep={high}: timesteps are drawn from min_timestep up to, but "
+            f"without, max_timestep; for timestep {low} alone set max_timestep={low + 1}"
+        )
+    return Findings()
+
+
+def _against_prediction(settings: LossSettings, prediction_type: str) -> Findings:
+    velocity = prediction_type == "v_prediction"
+    if velocity and settings.v_pred_like_loss:
+        return refused(
+            f"loss.v_pred_like_loss={settings.v_pred_like_loss:g}: makes a noise-prediction loss like that of "
+            "v-prediction, and this model predicts v; set it to 0"
+        )
+    if not velocity and settings.scale_v_pred_loss_like_noise_pred:
+        return refused(
+            "loss.scale_v_pred_loss_like_noise_pred=true: needs a v-prediction model, and this one predicts noise; "
+            "set it to false"
+        )
+    return Findings()
+
+
+def _terminal(settings: LossSettings, prediction_type: str) -> Findings:
+    if not settings.zero_terminal_snr or prediction_type == "v_prediction":
+        return Findings()
+    found = warned(
+        "loss.zero_terminal_snr=true: the last timestep is pure noise, which teaches a noise-prediction model "
+        "nothing; it is meant for v-prediction"
+    )
+    huge = [
+        f"loss.{name}"
+        for name, on in (
+            ("debiased_estimation_loss", settings.debiased_estimation_loss),
+            ("v_pred_like_loss", settings.v_pred_like_loss),
+        )
+        if on
+    ]
+    if huge:
+        found += warned(
+            f"{', '.join(huge)} with loss.zero_terminal_snr=true: the weight grows past 1,000 at the last "
+            "timesteps; lower loss.max_timestep to 990 or switch one of them off"
+        )
+    return found
+
+
+def _inert_huber(settings: LossSettings) -> Findings:
+    off = LossSettings()
+    if settings.loss_type not in ("huber", "smooth_l1"):
+        changed = [
+            n for n in ("huber_c", "huber_schedule", "huber_scale") if getattr(settings, n) != getattr(off, n)
+        ]
+        return cannot_act(
+            f"loss_type {settings.loss_type} has no huber_c", *(f"loss.{name}" for name in changed)
+        )
+    if settings.huber_schedule == "snr" and settings.huber_scale != 1:
+        return cannot_act("huber_schedule snr has no scale; use constant or exponential", "loss.huber_scale")
+    return Findings()
+
+
+def _inert_noise(settings: LossSettings) -> Findings:
+    found = Findings()
+    if not settings.noise_offset:
+        if settings.noise_offset_random_strength:
+            found += cannot_act("noise_offset is 0", "loss.noise_offset_random_strength")
+        if settings.adaptive_noise_scale:
+            found += cannot_act("noise_offset is 0", "loss.adaptive_noise_scale")
+    if (
+        not settings.multires_noise_iterations
+        and settings.multires_noise_discount != LossSettings().multires_noise_discount
+    ):
+        found += cannot_act("multires_noise_iterations is 0", "loss.multires_noise_discount")
+    if not settings.ip_noise_gamma and settings.ip_noise_gamma_random_strength:
+        found += cannot_act("ip_noise_gamma is 0", "loss.ip_noise_gamma_random_strength")
+    return found

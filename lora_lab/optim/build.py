@@ -1,0 +1,223 @@
+"""Make an optimizer from its name; steer it; read what rate it really used; resume it exactly."""
+
+import importlib
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lora_lab.errors import ConfigError
+from lora_lab.optim import registry
+from lora_lab.optim.rows import Layout, OptimizerRow
+
+_FUSED = (torch.optim.AdamW, torch.optim.SGD)
+_training_weights: "weakref.WeakKeyDictionary[Optimizer, list[Tensor]]" = weakref.WeakKeyDictionary()
+
+
+def layout(name: str, args: Mapping[str, Any]) -> Layout:
+    """How parameters are handed to `build` under this name and these arguments; see `rows.Layout`."""
+    row = registry.find(name)
+    return row.layout_for(registry.arguments(row, args))
+
+
+def build(name: str, groups: Sequence[Mapping[str, Any]], args: Mapping[str, Any]) -> Optimizer:
+    """Make the optimizer of one run.
+
+    Args:
+        name: Config name or dotted class.
+        groups: One mapping per group: `params` (tensors in the layout that `layout` names), `lr` (the rate; a group
+            of rate 0 or None is left out, but None stays where the optimizer sets its own rate), `part` (its name
+            in logs), and anything else that should lie in `param_groups`.
+        args: The user's arguments by name.
+
+    Raises:
+        ConfigError: An unknown name or argument, no group left, or the class refuses the arguments.
+    """
+    row = registry.find(name)
+    values = registry.arguments(row, args)
+    own_rate = row.ignores_learning_rate(values)
+    kept = [dict(group, params=list(group["params"])) for group in groups if _trains(group["lr"], own_rate)]
+    if not kept:
+        raise ConfigError("optimizer.learning_rate: every part has rate 0 or none, nothing would be trained")
+    if row.one_lr_only and len({group["lr"] for group in kept}) > 1:
+        raise ConfigError(
+            f"optimizer.unet_lr, optimizer.text_encoder_lr: {row.name} has one rate for all parts"
+        )
+    for group in kept:
+        group["lr"] = None if own_rate else group["lr"]
+        group["initial_lr"] = group["lr"]
+    copies = [] if row.layout == "stacked" else _make_contiguous(kept)
+    optimizer = _construct(row, kept, values)
+    if copies:
+        _mirror(optimizer, copies)
+    optimizer.register_load_state_dict_post_hook(_restore_when_loaded)
+    optimizer.register_load_state_dict_pre_hook(_keep_for_restoring)
+    if row.target.endswith("DAdaptSGD"):
+        _skip_at_rate_zero(optimizer)
+    train_mode(optimizer)
+    return optimizer
+
+
+def _trains(rate: float | None, own_rate: bool) -> bool:
+    return rate != 0 and (own_rate or rate is not None)
+
+
+def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[str, Any]) -> Optimizer:
+    maker = _class_of(row)
+    arguments = dict(values)
+    if maker in _FUSED and all(p.device.type in ("cpu", "cuda", "mps") for g in groups for p in g["params"]):
+        arguments["fused"] = True
+    try:
+        optimizer = maker(groups, lr=groups[0]["lr"], **arguments)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ConfigError(f"optimizer.args: {row.name} refuses them: {error}") from error
+    if not isinstance(optimizer, Optimizer):
+        raise ConfigError(f"optimizer.name={row.name}: the class is not a torch.optim.Optimizer")
+    return optimizer
+
+
+def _class_of(row: OptimizerRow) -> Callable[..., Any]:
+    module_name, _, class_name = row.target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise ConfigError(
+            f"optimizer.name={row.name}: cannot import {module_name} ({error}); install {row.package} or choose another"
+        ) from error
+    except AttributeError as error:
+        raise ConfigError(f"optimizer.name={row.name}: {module_name} has no class {class_name}") from error
+
+
+def _make_contiguous(groups: list[dict[str, Any]]) -> list[tuple[Tensor, Tensor]]:
+    """Replace parameters that are not contiguous by contiguous copies; returns (original, copy) pairs.
+
+    Some classes work on `p.data.contiguous()` and so would train a copy that nobody sees (bitsandbytes does).
+    """
+    pairs = []
+    for group in groups:
+        for index, parameter in enumerate(group["params"]):
+            if not parameter.is_contiguous():
+                copy = parameter.detach().contiguous()
+                group["params"][index] = copy
+                pairs.append((parameter, copy))
+    return pairs
+
+
+def _mirror(optimizer: Optimizer, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Copy weights and gradients into the contiguous copies before each step, and weights back after it."""
+
+    @torch.no_grad()
+    def before(*_: Any) -> None:
+        for original, copy in pairs:
+            copy.copy_(original)
+            copy.grad = None if original.grad is None else original.grad.contiguous()
+
+    @torch.no_grad()
+    def after(*_: Any) -> None:
+        for original, copy in pairs:
+            original.copy_(copy)
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
+
+
+def _skip_at_rate_zero(optimizer: Optimizer) -> None:
+    """DAdaptSGD divides by zero where the rate is 0, as in the first step of a warmup; nothing would move then."""
+    step = optimizer.step
+
+    def guarded(closure: Callable[[], float] | None = None) -> float | None:
+        return step(closure) if any(group["lr"] for group in optimizer.param_groups) else None
+
+    optimizer.step = guarded  # type: ignore[method-assign, assignment]
+
+
+_loading: "weakref.WeakKeyDictionary[Optimizer, Mapping[str, Any]]" = weakref.WeakKeyDictionary()
+
+
+def _keep_for_restoring(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
+    _loading[optimizer] = state_dict
+
+
+def _restore_when_loaded(optimizer: Optimizer) -> None:
+    """Undo the cast that torch makes on loading: state in fp32 must not become bf16 because the weights are."""
+    saved = _loading.pop(optimizer)["state"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in saved.items():
+        state = optimizer.state[parameters[index]]
+        for key, value in values.items():
+            if isinstance(value, Tensor) and state[key].dtype != value.dtype:
+                state[key] = value.detach().clone().to(state[key].device)
+
+
+def set_lrs(optimizer: Optimizer, factors: float | Sequence[float]) -> None:
+    """Set each group's rate to its own base rate times a factor: one for all groups, or one per group.
+
+    Groups without a rate (Adafactor with `relative_step`) stay as they are.
+    """
+    groups = optimizer.param_groups
+    each = [factors] * len(groups) if isinstance(factors, (int, float)) else factors
+    for group, factor in zip(groups, each, strict=True):
+        if group["initial_lr"] is not None:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def effective_lrs(optimizer: Optimizer) -> dict[str, float]:
+    """The rate that is really in use, by the groups' `part` names (`unet`, `unet.1` for its second group, ...).
+
+    D-Adaptation and Prodigy: their estimate d times the rate, as the peer logs it. Adafactor: the mean over its
+    tensors of the last step's rate; before the first step, nan where it sets its own. Others: the group's rate.
+    """
+    rates: dict[str, float] = {}
+    for group in optimizer.param_groups:
+        part = str(group["part"]) if "part" in group else "all"
+        same = sum(name.split(".")[0] == part for name in rates)
+        rates[f"{part}.{same}" if same else part] = _effective(optimizer, group)
+    return rates
+
+
+def _effective(optimizer: Optimizer, group: Mapping[str, Any]) -> float:
+    rates = [state["rate"] for p in group["params"] if "rate" in (state := optimizer.state.get(p, {}))]
+    if rates:
+        return float(torch.cat(rates).mean())
+    rate = group["lr"]
+    if rate is None:
+        return float("nan")
+    if "d" in group:
+        gradient_norm = group["g0_norm"] if group.get("g0_norm") else 1.0
+        return float(group["d"] * rate / gradient_norm)
+    if group.get("k") and "scheduled_lr" in group:
+        return float(group["scheduled_lr"])
+    return float(rate)
+
+
+def train_mode(optimizer: Optimizer) -> None:
+    """Put the weights that training goes on from into the parameters; does nothing unless it is schedule-free.
+
+    After `eval_mode` the weights are those of before, bit for bit: going back and forth never adds rounding.
+    """
+    enter = getattr(optimizer, "train", None)
+    if enter is None:
+        return
+    enter()
+    kept = _training_weights.pop(optimizer, None)
+    if kept is not None:
+        with torch.no_grad():
+            for parameter, weight in zip(_parameters(optimizer), kept, strict=True):
+                parameter.copy_(weight)
+
+
+def eval_mode(optimizer: Optimizer) -> None:
+    """Put the weights to save and render into the parameters; does nothing unless it is schedule-free."""
+    enter = getattr(optimizer, "eval", None)
+    if enter is None:
+        return
+    if optimizer not in _training_weights:
+        _training_weights[optimizer] = [parameter.detach().clone() for parameter in _parameters(optimizer)]
+    enter()
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

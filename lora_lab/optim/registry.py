@@ -1,0 +1,234 @@
+"""Optimizers by name: what is known of them, which arguments they take, and what a plan must know. No torch."""
+
+import ast
+import difflib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+
+from lora_lab.errors import ConfigError
+from lora_lab.findings import Findings, cannot_act, refused, warned
+from lora_lab.optim.rows import ROWS, Kind, OptimizerRow, dotted_row
+
+RATE_KEYS = ("optimizer.learning_rate", "optimizer.unet_lr", "optimizer.text_encoder_lr")
+"""The keys of the three learning rates, in the order of `check`'s arguments."""
+
+
+def names() -> tuple[str, ...]:
+    """The known optimizer names, sorted."""
+    return tuple(sorted(ROWS))
+
+
+def find(name: str) -> OptimizerRow:
+    """The row of an optimizer, by config name in any case, or by the dotted path of a class.
+
+    Raises:
+        ConfigError: The name is neither.
+    """
+    row = ROWS.get(name.lower())
+    if row is not None:
+        return row
+    if "." in name:
+        return dotted_row(name)
+    near = difflib.get_close_matches(name.lower(), ROWS, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(
+        f"optimizer.name: unknown optimizer '{name}'; {hint}known: {', '.join(names())}, "
+        "or a dotted class such as torch.optim.RMSprop"
+    )
+
+
+def arguments(row: OptimizerRow, given: Mapping[str, object]) -> dict[str, object]:
+    """The arguments to build with: the row's defaults, overlaid by the user's, as Python values.
+
+    Text is read as a Python literal where it is one (`'0.9,0.99'` is a pair); lists become tuples.
+
+    Raises:
+        ConfigError: An argument is unknown or has a value of the wrong kind; all of them in one message.
+    """
+    values: dict[str, object] = {**row.defaults, **{name: _literal(value) for name, value in given.items()}}
+    problems = [text for name in given if (text := _problem(row, name, values[name]))]
+    if problems:
+        raise ConfigError("; ".join(problems))
+    if values.get("warmup_init") and "relative_step" in values:
+        values["relative_step"] = (
+            True  # warmup_init is a form of the relative step, and the peer turns it on, too
+        )
+    return values
+
+
+def _literal(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return {"true": True, "false": False, "none": None, "null": None}.get(str(value).lower(), value)
+    if isinstance(value, (list, tuple)):
+        return tuple(_literal(element) for element in value)
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _betas(count: int) -> Callable[[object], bool]:
+    return lambda value: (
+        isinstance(value, tuple)
+        and len(value) == count
+        and all(_is_number(beta) and 0 <= beta < 1 for beta in value)
+    )
+
+
+_KINDS: Mapping[Kind, tuple[Callable[[object], bool], str]] = {
+    "number": (_is_number, "a number"),
+    "integer": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    "flag": (lambda value: isinstance(value, bool), "true or false"),
+    "number or none": (lambda value: value is None or _is_number(value), "a number or null"),
+    "pair": (
+        lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)),
+        "two numbers such as [1e-30, 1e-3]",
+    ),
+    "betas": (_betas(2), "two numbers from 0 to below 1, such as [0.9, 0.99]"),
+    "three betas": (_betas(3), "three numbers from 0 to below 1, such as [0.98, 0.92, 0.99]"),
+}
+
+
+_NOT_NEGATIVE = frozenset(
+    {"weight_decay", "momentum", "eps", "d0", "d_coef", "min_8bit_size", "warmup_steps"}
+)
+
+
+def _problem(row: OptimizerRow, name: str, value: object) -> str | None:
+    key = f"optimizer.args.{name}"
+    if name in ("lr", "params"):
+        return f"{key}: cannot be set here; set optimizer.learning_rate"
+    if row.arguments is None:
+        return None
+    if name not in row.arguments:
+        near = difflib.get_close_matches(name, row.arguments, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{key}: {row.name} has no such argument; {hint}known: {', '.join(sorted(row.arguments))}"
+    fits, rule = _KINDS[row.arguments[name]]
+    if not fits(value):
+        return f"{key}={value!r}: must be {rule}"
+    if name in _NOT_NEGATIVE and isinstance(value, (int, float)) and value < 0:
+        return f"{key}={value!r}: must be at least 0"
+    return None
+
+
+def check(
+    name: str,
+    learning_rate: float | None,
+    unet_lr: float | None,
+    text_encoder_lr: float | None,
+    args: Mapping[str, object],
+    device_type: str,
+) -> Findings:
+    """What can be said of an optimizer before anything runs, without importing it.
+
+    Args:
+        name: Config name or dotted class.
+        learning_rate: Rate of all parts, in the optimizer's own sense; 0 leaves a part out.
+        unet_lr: Rate of the U-Net, None for `learning_rate`.
+        text_encoder_lr: Rate of the text encoders, None for `learning_rate`.
+        args: The user's arguments by name.
+        device_type: cpu, cuda or mps.
+    """
+    try:
+        row = find(name)
+        values = arguments(row, args)
+    except ConfigError as error:
+        return refused(str(error))
+    rates = (learning_rate, unet_lr, text_encoder_lr)
+    return (
+        _package(row)
+        + _rates(row, rates, values)
+        + _device(row, device_type)
+        + _inert_arguments(row, args, values)
+    )
+
+
+def _package(row: OptimizerRow) -> Findings:
+    wanted = f"{row.package}>={row.minimum}" if row.minimum else row.package
+    if importlib.util.find_spec(row.package) is None:
+        return refused(
+            f"optimizer.name={row.name}: needs the package {row.package}, which is not installed; "
+            f"pip install '{wanted}', or choose another optimizer"
+        )
+    if not row.minimum:
+        return Findings()
+    have = importlib.metadata.version(row.package)
+    if _version(have) >= _version(row.minimum):
+        return Findings()
+    return refused(f"optimizer.name={row.name}: needs {wanted}, found {have}; pip install '{wanted}'")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text.split("+")[0])[:3])
+
+
+def _rates(row: OptimizerRow, rates: tuple[float | None, ...], values: Mapping[str, object]) -> Findings:
+    parts = [rates[0] if rate is None else rate for rate in rates[1:]]
+    trained = [rate for rate in parts if rate != 0]
+    if not trained:
+        return refused("optimizer.learning_rate=0: nothing would be trained; set a rate above 0")
+    if row.ignores_learning_rate(values):
+        reason = f"{row.name} with relative_step sets its own learning rate"
+        given = [key for key, rate in zip(RATE_KEYS, rates, strict=True) if rate]
+        return cannot_act(reason, *given, "optimizer.loraplus_lr_ratio", "lr_scheduler")
+    if None in trained:
+        return refused(f"optimizer.learning_rate: not set, and {row.name} needs one")
+    return _given_rates(row, [rate for rate in trained if rate is not None])
+
+
+def _given_rates(row: OptimizerRow, rates: list[float]) -> Findings:
+    found = Findings()
+    if row.one_lr_only and len(set(rates)) > 1:
+        unet, text_encoder = rates
+        found += refused(
+            f"optimizer.unet_lr={unet:g}, optimizer.text_encoder_lr={text_encoder:g}: {row.name} has one rate for "
+            "all parts; make them equal, or set one of them to 0 to leave that part out"
+        )
+    if row.learning_rate_about_one and min(rates) < 0.1:
+        found += warned(
+            f"optimizer.learning_rate={min(rates):g}: {row.name} finds its own rate and multiplies it by this one; "
+            "the usual value is 1"
+        )
+    elif row.sign_update and not row.learning_rate_about_one and max(rates) > 1e-3:
+        found += warned(
+            f"optimizer.learning_rate={max(rates):g}: {row.name} moves every weight by the whole rate at every step; "
+            "1e-2 is known to end in black pictures, 1e-4 and below is usual"
+        )
+    if row.schedule_free:
+        reason = f"{row.name} averages instead of following a schedule"
+        if row.arguments and "warmup_steps" in row.arguments:
+            reason += "; its own warmup is optimizer.args.warmup_steps"
+        found += cannot_act(reason, "lr_scheduler")
+    return found
+
+
+def _device(row: OptimizerRow, device_type: str) -> Findings:
+    if row.needs_cuda and device_type != "cuda":
+        return warned(
+            f"degraded: optimizer.name={row.name} pages its state on CUDA only; on {device_type} it runs unpaged, "
+            "with the same numbers"
+        )
+    return Findings()
+
+
+def _inert_arguments(
+    row: OptimizerRow, given: Mapping[str, object], values: Mapping[str, object]
+) -> Findings:
+    found = Findings()
+    for name, reason in row.ignored.items():
+        if name in given:
+            found += cannot_act(reason, f"optimizer.args.{name}")
+        elif name in row.defaults:
+            found += warned(f"optimizer.name={row.name}: {reason}")
+    if given.get("relative_step") is not None and values["relative_step"] != _literal(given["relative_step"]):
+        found += warned(
+            "optimizer.args.relative_step=false: warmup_init=true turns it on; set warmup_init=false to set the rate"
+        )
+    return found
