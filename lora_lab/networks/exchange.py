@@ -1,0 +1,183 @@
+"""Adapters to and from tensors with the names that files use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.errors import ModelError
+from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.spec import AdapterSpec
+
+_DOWN = (
+    "lora_down.weight",
+    "lora_A.weight",
+    "lora_A.default.weight",
+    "lora.down.weight",
+    "lora_linear_layer.down.weight",
+)
+_UP = (
+    "lora_up.weight",
+    "lora_B.weight",
+    "lora_B.default.weight",
+    "lora.up.weight",
+    "lora_linear_layer.up.weight",
+)
+_ROOTS = {"unet": "unet", "text_encoder": "te1", "text_encoder_2": "te2", "transformer": "unet"}
+_OTHER_KINDS = {
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "dora_scale": "DoRA",
+    "lora_mid": "LoCon with Tucker decomposition",
+    "oft_": "OFT",
+    "diff": "full weight differences",
+    "magnitude_vector": "DoRA",
+}
+
+
+@dataclass
+class Factors:
+    """The low-rank term of one module of a file: scale = alpha / rank (alpha None: 1)."""
+
+    down: Tensor | None = None
+    up: Tensor | None = None
+    alpha: float | None = None
+
+
+def to_file(
+    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Copies on the CPU with kohya's names and shapes: down `(r, i)` or `(r, c, kh, kw)`, up `(o, r)` or `(o, r, 1, 1)`."""
+    tensors: dict[str, Tensor] = {}
+    for site in sites:
+        kind = site.target.kind
+        rank = spec.rank(kind)
+        down = arena.stacked(arena.masters, site.down)[slot, :rank]
+        up = arena.stacked(arena.masters, site.up)[slot, :rank].mT
+        up_shape = (site.up.width, rank, 1, 1) if site.kernel else (site.up.width, rank)
+        own = dtype or arena.masters.dtype
+        name = site.target.name
+        tensors[f"{name}.lora_down.weight"] = down.reshape(site.shape("down", rank)).to("cpu", own, copy=True)
+        tensors[f"{name}.lora_up.weight"] = up.to("cpu", own, copy=True).contiguous().view(up_shape)
+        tensors[f"{name}.alpha"] = torch.tensor(spec.alpha(kind), dtype=own)
+    return tensors
+
+
+def from_file(
+    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put a file's tensors into a run's row, so that the weight differences are the file's.
+
+    A smaller rank fills the first ranks and leaves the rest as it was initialised, with zero ups; another
+    alpha is made up for in the ups. Raises `ModelError` that names every module that is unknown, missing or
+    misshapen.
+    """
+    factors = read_factors(tensors, {site.target.name: site.target.path for site in sites})
+    problems = list(_mismatches(sites, spec, factors))
+    if problems:
+        more = f"\n... and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise ModelError("the LoRA file does not fit this network:\n" + "\n".join(problems[:8]) + more)
+    for site in sites:
+        found = factors[site.target.name]
+        down, up, rank = found.down, found.up, found.down.shape[0]
+        factor = _scale(found) / spec.scale(site.target.kind)
+        row_down = arena.stacked(arena.masters, site.down)[slot]
+        row_up = arena.stacked(arena.masters, site.up)[slot]
+        row_down[:rank].copy_(down.reshape(rank, -1))
+        row_up.zero_()
+        row_up[:rank].copy_(up.reshape(-1, rank).mT)
+        if factor != 1.0:
+            row_up[:rank].mul_(factor)
+
+
+def _scale(factors: Factors) -> float:
+    rank = factors.down.shape[0]
+    return (factors.alpha if factors.alpha is not None else rank) / rank
+
+
+def read_factors(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dict[str, Factors]:
+    """Group a file's tensors by module, under kohya's names as the base model of `paths` (name -> module
+    path) has them.
+
+    Understands kohya and LyCORIS LoCon names (for SDXL with either block naming) and those of diffusers and
+    PEFT.
+    """
+    aliases = _aliases(paths)
+    factors: dict[str, Factors] = {}
+    for key, value in tensors.items():
+        module, what = _split(key)
+        entry = factors.setdefault(aliases.get(module, module), Factors())
+        if what == "alpha":
+            entry.alpha = float(value)
+        else:
+            setattr(entry, what, value)
+    incomplete = [name for name, f in factors.items() if f.down is None or f.up is None]
+    if incomplete:
+        raise ModelError(
+            f"the LoRA file has only one of down and up for: {', '.join(sorted(incomplete)[:5])}"
+        )
+    return factors
+
+
+def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
+    """Other names of the same modules: underscored diffusers paths."""
+    aliases = {}
+    for name, path in paths.items():
+        prefix = re.match(r"lora_(unet|te1|te2|te)_", name)
+        inner = (
+            path
+            if prefix is None or prefix[1] == "unet" or path.startswith("text_model.")
+            else "text_model." + path
+        )
+        part = {"te": "te1"}.get(prefix[1], prefix[1]) if prefix else "unet"
+        aliases[f"lora_{part}_{inner.replace('.', '_')}"] = name
+        aliases[f"lora_{part}_{inner.replace('.', '_').removeprefix('text_model_')}"] = name
+    return aliases
+
+
+def _split(key: str) -> tuple[str, str]:
+    """(module name in kohya's spelling, "down" | "up" | "alpha") of a tensor's key."""
+    for what, endings in (("down", _DOWN), ("up", _UP), ("alpha", ("alpha",))):
+        for ending in endings:
+            if key.endswith("." + ending):
+                return _kohya_name(key.removesuffix("." + ending)), what
+    for mark, kind in _OTHER_KINDS.items():
+        if mark in key.rsplit(".", 2)[-1] or mark in key:
+            raise ModelError(f"{key}: this is a {kind} network; only LoRA and LoCon can be read")
+    raise ModelError(f"{key}: not the name of a LoRA tensor")
+
+
+def _kohya_name(module: str) -> str:
+    if module.startswith("lora_"):
+        return module
+    module = module.removeprefix("base_model.model.")
+    root, _, rest = module.partition(".")
+    part = _ROOTS.get(root)
+    if part is None:
+        part, rest = "unet", module
+    rest = rest.replace(".processor.", ".").replace("to_out_lora", "to_out.0")
+    rest = re.sub(r"\.to_([qkv])_lora$", r".to_\1", rest)
+    return f"lora_{part}_{rest.replace('.', '_')}"
+
+
+def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, Factors]):
+    known = {site.target.name for site in sites}
+    for name in sorted(factors.keys() - known):
+        yield f"{name}: not a module of this network (network.preset={spec.preset})"
+    for site in sites:
+        name, found = site.target.name, factors.get(site.target.name)
+        if found is None:
+            yield f"{name}: missing in the file"
+            continue
+        rank = found.down.shape[0]
+        largest = spec.rank(site.target.kind)
+        key = "conv_dim" if site.target.kind == "conv" else "network_dim"
+        if rank > largest:
+            yield f"{name}: rank {rank} in the file, network.{key}={largest}; set network.{key}={rank}"
+        elif found.down.numel() != rank * site.down.width or found.up.numel() != rank * site.up.width:
+            shapes = f"{tuple(found.down.shape)}, {tuple(found.up.shape)}"
+            yield f"{name}: shapes {shapes}; the base model needs {site.down.width} in, {site.up.width} out"

@@ -1,0 +1,134 @@
+"""What optimizers get: views of one adapter's numbers, in three layouts, and their state in a portable order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from lora_lab.errors import ConfigError
+from lora_lab.networks.arena import PARTS, SIDES, Arena, Piece, Site, parameter
+from lora_lab.networks.spec import AdapterSpec
+
+LAYOUTS = ("flat", "stacked", "tensors")
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Leaves of one (part, side) of a run. `names[i]` are the modules in `params[i]`, in its order."""
+
+    part: str
+    side: str
+    params: list[nn.Parameter]
+    names: list[list[str]]
+
+
+def make_groups(
+    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, layout: str
+) -> list[ParamGroup]:
+    """Groups for the modules `sites` of the run in `slot`; every leaf is a view of the masters, `.grad` of
+    the gradients.
+
+    - "flat": one 1-D leaf per group, padding included (zeros with zero gradients).
+    - "stacked": one leaf per shape, `(modules, r, width)`; convolutions `(modules, r, c, kh, kw)` and `(...,
+      o, 1, 1)`.
+    - "tensors": one leaf per module, `(r, width)`, convolutions 4-D.
+    Ups are transposed against files: `(r, out)`. Groups without modules are left out.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout={layout!r} is unknown; known: {', '.join(LAYOUTS)}")
+    found = []
+    for part in PARTS:
+        members = [site for site in sites if site.target.part == part]
+        for side in SIDES if members else ():
+            params, names = [], []
+            for shape, strides, offset, held in _views(arena, members, side, spec, layout):
+                data = arena.masters[slot].as_strided(shape, strides, _start(arena.masters, slot) + offset)
+                grad = arena.grads[slot].as_strided(shape, strides, _start(arena.grads, slot) + offset)
+                params.append(parameter(data, grad))
+                names.append(held)
+            found.append(ParamGroup(part, side, params, names))
+    return found
+
+
+def _start(numbers: Tensor, slot: int) -> int:
+    return numbers.storage_offset() + slot * numbers.stride(0)
+
+
+def _views(arena: Arena, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[tuple]:
+    """(shape, strides, offset in the row, names) of the leaves of one group."""
+    sites = sorted(sites, key=lambda site: site.piece(side).offset)
+    if layout == "flat":
+        segment = arena.layout.segments[sites[0].target.part, side]
+        yield (segment.stop - segment.start,), (1,), segment.start, [s.target.name for s in sites]
+        return
+    runs = [[s] for s in sites] if layout == "tensors" else _evenly_spaced(sites, side)
+    for run in runs:
+        shape = run[0].shape(side, spec.rank(run[0].target.kind))
+        strides = _contiguous_strides(shape)
+        if layout == "stacked":
+            step = (
+                run[1].piece(side).offset - run[0].piece(side).offset
+                if len(run) > 1
+                else run[0].piece(side).stop
+            )
+            shape, strides = (len(run), *shape), (step, *strides)
+        yield shape, strides, run[0].piece(side).offset, [s.target.name for s in run]
+
+
+def _evenly_spaced(sites: list[Site], side: str) -> Iterator[list[Site]]:
+    """Neighbours of one kind and shape (both sides), in runs with a constant distance."""
+
+    def shape(site: Site) -> tuple:
+        return (site.target.kind, site.kernel, site.down.width, site.up.width)
+
+    for _, members in groupby(sites, key=shape):
+        run: list[Site] = []
+        for site in members:
+            if run and site.piece(side).offset != run[-1].piece(side).stop:
+                yield run
+                run = []
+            run.append(site)
+        yield run
+
+
+def _contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [1]
+    for length in reversed(shape[1:]):
+        strides.append(strides[-1] * length)
+    return tuple(reversed(strides))
+
+
+def _pieces(sites: Sequence[Site], part: str, side: str, spec: AdapterSpec) -> Iterator[tuple[Piece, int]]:
+    """(piece, used numbers) of a run's modules in the canonical order: by name."""
+    members = [site for site in sites if site.target.part == part]
+    for site in sorted(members, key=lambda site: site.target.name):
+        piece = site.piece(side)
+        yield piece, spec.rank(site.target.kind) * piece.width
+
+
+def unpad(
+    segment: slice, sites: Sequence[Site], part: str, side: str, spec: AdapterSpec, flat: Tensor
+) -> Tensor:
+    """The numbers of a "flat" leaf (or of its state) without padding, modules in the order of their names."""
+    numbers = [
+        flat[piece.offset - segment.start :][:used] for piece, used in _pieces(sites, part, side, spec)
+    ]
+    return torch.cat(numbers)
+
+
+def pad(
+    segment: slice, sites: Sequence[Site], part: str, side: str, spec: AdapterSpec, canonical: Tensor
+) -> Tensor:
+    """The inverse of `unpad`, for a pack that may have other dims and modules; padding is zero."""
+    flat = canonical.new_zeros(segment.stop - segment.start)
+    done = 0
+    for piece, used in _pieces(sites, part, side, spec):
+        flat[piece.offset - segment.start :][:used] = canonical[done : done + used]
+        done += used
+    if done != canonical.numel():
+        raise ValueError(f"{part} {side}: {canonical.numel()} numbers, but the run has {done}")
+    return flat

@@ -1,0 +1,88 @@
+"""Names of LoRA modules in files: kohya's, with SDXL U-Nets in the original ("sgm") block names."""
+
+from __future__ import annotations
+
+from torch import nn
+
+_RESNET_LEAVES = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+_SINGLES = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+
+
+def is_sdxl(family: str) -> bool:
+    """Whether files of this family use the SDXL names (`lora_te1_`, `lora_te2_`, original U-Net block names)."""
+    return family.startswith("sdxl")
+
+
+def text_encoder_name(path: str, index: int, family: str) -> str:
+    """File name of a module of text encoder `index` (0 or 1), `path` as in `named_modules()`.
+
+    transformers 5.6 dropped the `text_model` level of `CLIPTextModel` (not of `CLIPTextModelWithProjection`);
+    files keep it.
+    """
+    prefix = f"lora_te{index + 1}_" if is_sdxl(family) else "lora_te_"
+    if not path.startswith("text_model."):
+        path = "text_model." + path
+    return prefix + path.replace(".", "_")
+
+
+def unet_name(path: str, family: str, sgm: dict[str, str]) -> str:
+    """File name of a U-Net module; `sgm` is `sgm_blocks(unet)`, used for SDXL."""
+    if is_sdxl(family):
+        path = sgm_path(path, sgm)
+    return "lora_unet_" + path.replace(".", "_")
+
+
+def sgm_blocks(unet: nn.Module) -> dict[str, str]:
+    """Prefixes of diffusers' U-Net paths mapped to the original model's, for this U-Net's block sizes.
+
+    The original counts every resnet (with its attention) and every downsampler as one input block, block 0
+    being `conv_in`; an upsampler belongs to the last resnet's output block.
+    """
+    table: dict[str, str] = {}
+    block_number = 1
+    for i, block in enumerate(unet.down_blocks):
+        for j in range(len(block.resnets)):
+            table[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{block_number}.0"
+            table[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{block_number}.1"
+            block_number += 1
+        if getattr(block, "downsamplers", None):
+            table[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{block_number}.0.op"
+            block_number += 1
+    for j in range(8):
+        table[f"mid_block.resnets.{j}"] = f"middle_block.{2 * j}"
+        table[f"mid_block.attentions.{j}"] = f"middle_block.{2 * j + 1}"
+    block_number = 0
+    for i, block in enumerate(unet.up_blocks):
+        for j in range(len(block.resnets)):
+            table[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{block_number}.0"
+            table[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{block_number}.1"
+            block_number += 1
+        place = 2 if getattr(block, "attentions", None) else 1
+        table[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{block_number - 1}.{place}.conv"
+    return table
+
+
+def sgm_path(path: str, blocks: dict[str, str]) -> str:
+    """The original model's path of a diffusers U-Net module path."""
+    if path in _SINGLES:
+        return _SINGLES[path]
+    if path in blocks:
+        return blocks[path]
+    parts = path.split(".")
+    depth = 3 if parts[0] == "mid_block" else 4
+    head, tail = ".".join(parts[:depth]), ".".join(parts[depth:])
+    if parts[depth - 2] == "resnets":
+        tail = _RESNET_LEAVES[tail]
+    return f"{blocks[head]}.{tail}"

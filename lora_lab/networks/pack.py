@@ -1,0 +1,239 @@
+"""A pack: K adapters on one frozen base model, trained in one forward and backward pass.
+
+    pack = Pack(unet, [text_encoder], "sd15", specs, slots=8) pack.attach() pack.occupy(0, specs[0]) ...
+    optimizer = AdamW([{"params": g.params, ...} for g in pack.param_groups(0, "flat")]) each micro-step:
+    pack.new_draw({slot: seed}); pack.route([0, 0, 1, 2]); ...; loss.backward(); pack.collect_grads() each
+    step:        optimizer.step(); pack.sync(); pack.zero_grad()
+
+Optimizers must not drop the gradients themselves (`zero_grad(set_to_none=True)`): they are views.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lora_lab.errors import ModelError
+from lora_lab.networks import exchange, groups, norms
+from lora_lab.networks.arena import Arena, Site, plan_row
+from lora_lab.networks.dropout import Draw, stream_seed
+from lora_lab.networks.groups import ParamGroup
+from lora_lab.networks.layers import PackedLayer
+from lora_lab.networks.norms import MaxNorm
+from lora_lab.networks.routes import Routes
+from lora_lab.networks.spec import AdapterSpec
+from lora_lab.networks.targets import Target, find_targets
+
+KINDS = ("linear", "conv1x1", "conv")
+
+
+class Pack:
+    """Slots for adapters on a base model. `specs` are all adapters that may ever occupy a slot, `slots` how
+    many at once.
+
+    Weights live in `arena`; `compute_dtype` is what layers multiply with (the base model's dtype),
+    `master_dtype` what optimizers see. The base model's parameters are frozen (`requires_grad_(False)`).
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        text_encoders: Sequence[nn.Module],
+        family: str,
+        specs: Sequence[AdapterSpec],
+        *,
+        slots: int | None = None,
+        compute_dtype: torch.dtype = torch.float32,
+        master_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._models, self._family = (unet, list(text_encoders)), family
+        self.specs: list[AdapterSpec | None] = [None] * (slots if slots is not None else len(specs))
+        targets = self._union(specs)
+        self._ranks = {kind: max(spec.rank(kind) for spec in specs) for kind in KINDS}
+        device = next(unet.parameters()).device
+        self.arena = Arena(
+            plan_row(targets, self._ranks), len(self.specs), device, compute_dtype, master_dtype
+        )
+        self._routes = {part: Routes(device, compute_dtype, self._scale) for part in ("unet", "te1", "te2")}
+        self._layers = {
+            site.target.name: PackedLayer(site, self.arena, self._routes[site.target.part])
+            for site in self.arena.layout.sites
+        }
+        self._attached = False
+        for model in (unet, *text_encoders):
+            model.requires_grad_(False)
+
+    # -- the base model ---------------------------------------------------------------------------------------------
+
+    def attach(self) -> Pack:
+        """Let the base model's modules add the routed adapters' terms."""
+        if not self._attached:
+            for layer in self._layers.values():
+                layer.attach()
+            self._attached = True
+        return self
+
+    def detach(self) -> None:
+        """Give the base model its own forwards back."""
+        if self._attached:
+            for layer in self._layers.values():
+                layer.detach()
+            self._attached = False
+
+    # -- slots ------------------------------------------------------------------------------------------------------
+
+    def occupy(self, slot: int, spec: AdapterSpec) -> None:
+        """Start a new adapter in `slot`: downs kaiming-uniform (a = sqrt 5), ups zero.
+
+        Every module draws from a stream of its own, seeded by (spec.seed, module name), on the CPU in
+        float32: the values do not depend on pack-mates, padding or device. Raises `ModelError` if the pack
+        was not built for it.
+        """
+        self.vacate(slot)
+        targets = self._targets(spec)
+        unknown = [t.name for t in targets if t.name not in self._layers]
+        too_large = [kind for kind in KINDS if spec.rank(kind) > self._ranks[kind]]
+        if unknown or too_large:
+            raise ModelError(
+                f"the pack was not built for this adapter: ranks {too_large}, modules {unknown[:3]}"
+            )
+        self.specs[slot] = spec
+        for target in targets:
+            layer = self._layers[target.name]
+            layer.users |= 1 << slot
+            rank, width = spec.rank(target.kind), layer.site.down.width
+            generator = torch.Generator().manual_seed(stream_seed(spec.seed, target.name))
+            bound = 1 / math.sqrt(width)
+            values = torch.rand(rank, width, generator=generator).mul_(2 * bound).sub_(bound)
+            self.arena.stacked(self.arena.masters, layer.site.down)[slot, :rank] = values.to(
+                self.arena.masters
+            )
+        self._changed(slot)
+
+    def vacate(self, slot: int) -> None:
+        """Empty a slot: its row becomes zero and no sample may use it (its samples would see the bare base)."""
+        self.specs[slot] = None
+        for layer in self._layers.values():
+            layer.users &= ~(1 << slot)
+        for numbers in (self.arena.masters, self.arena.grads, self.arena.compute_grads):
+            numbers[slot].zero_()
+        self._changed(slot)
+
+    def sites(self, slot: int) -> list[Site]:
+        """The modules of the adapter in `slot`, in the order of the base model."""
+        return [layer.site for layer in self._layers.values() if layer.users >> slot & 1]
+
+    # -- a forward pass ---------------------------------------------------------------------------------------------
+
+    def route(
+        self,
+        slots: Sequence[int],
+        strengths: Sequence[float] | None = None,
+        parts: Iterable[str] | None = None,
+    ) -> None:
+        """Say which slot each sample of the following forward passes uses, and how strongly (1 by default).
+
+        Slot -1, an empty slot and strength 0 mean the bare base, exactly. Sorted samples with equal numbers
+        per slot are fastest. `parts` limits it to some of "unet", "te1", "te2", which may see other batches;
+        a route stays in force until the next one, also for recomputation in a backward pass.
+        """
+        for slot in slots:
+            if not -1 <= slot < len(self.specs):
+                raise ValueError(f"slot {slot} is not in -1..{len(self.specs) - 1}")
+        for part in self._routes if parts is None else parts:
+            self._routes[part].set(slots, strengths)
+
+    def new_draw(self, seeds: Mapping[int, int]) -> None:
+        """Begin a micro-step: fresh dropout masks for the runs in `seeds` (slot -> a number from the run's
+        own stream).
+
+        Runs that are not named, and all after `new_draw({})` (previews, validation), have no dropout. The
+        masks stay the same until the next call, so that recomputation in a backward pass sees them again.
+        """
+        draws = {}
+        for slot, seed in seeds.items():
+            spec = self.specs[slot]
+            if spec is not None and spec.has_dropout:
+                draws[slot] = Draw(spec, seed)
+        for routes in self._routes.values():
+            routes.draws = draws
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def param_groups(self, slot: int, layout: str = "flat") -> list[ParamGroup]:
+        """Zero-copy leaves for the run's optimizer; see `groups.make_groups` for the layouts."""
+        return groups.make_groups(self.arena, self.sites(slot), slot, self._spec(slot), layout)
+
+    def collect_grads(self) -> None:
+        """After every backward pass: bring the gradients to the masters (free when the dtypes are equal)."""
+        self.arena.collect()
+
+    def zero_grad(self, slots: Iterable[int] | None = None) -> None:
+        """Zero the gradients of some slots, or of all."""
+        if slots is None:
+            self.arena.grads.zero_()
+        else:
+            for slot in slots:
+                self.arena.grads[slot].zero_()
+
+    def sync(self) -> None:
+        """After every change of the masters: bring them to the layers (free when the dtypes are equal)."""
+        self.arena.sync()
+
+    def max_norm(self, slot: int, limit: float | None) -> MaxNorm:
+        """`scale_weight_norms`: scale down modules whose norm exceeds `limit`; None only measures. Then `sync`."""
+        return norms.limit_norms(self.arena, self.sites(slot), slot, self._spec(slot), limit)
+
+    def unpad(self, slot: int, part: str, side: str, flat: Tensor) -> Tensor:
+        """State of the "flat" leaf of (part, side), without padding and in an order that does not depend on the pack."""
+        segment = self.arena.layout.segments[part, side]
+        return groups.unpad(segment, self.sites(slot), part, side, self._spec(slot), flat)
+
+    def pad(self, slot: int, part: str, side: str, canonical: Tensor) -> Tensor:
+        """The inverse of `unpad`, in this pack."""
+        segment = self.arena.layout.segments[part, side]
+        return groups.pad(segment, self.sites(slot), part, side, self._spec(slot), canonical)
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def export(self, slot: int, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """The adapter as tensors with kohya's names, on the CPU."""
+        return exchange.to_file(self.arena, self.sites(slot), slot, self._spec(slot), dtype)
+
+    def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from a LoRA: see `exchange.from_file`."""
+        exchange.from_file(self.arena, self.sites(slot), slot, self._spec(slot), tensors)
+        self._changed(slot)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _targets(self, spec: AdapterSpec) -> list[Target]:
+        unet, text_encoders = self._models
+        return find_targets(unet, text_encoders, self._family, spec)
+
+    def _union(self, specs: Sequence[AdapterSpec]) -> list[Target]:
+        union: dict[str, Target] = {}
+        for choice in {
+            (s.preset, s.conv_dim > 0, s.train_unet, s.train_text_encoder): s for s in specs
+        }.values():
+            union.update({target.name: target for target in self._targets(choice)})
+        return list(union.values())
+
+    def _spec(self, slot: int) -> AdapterSpec:
+        spec = self.specs[slot]
+        if spec is None:
+            raise ValueError(f"slot {slot} is empty")
+        return spec
+
+    def _scale(self, slot: int, kind: str) -> float:
+        return self._spec(slot).scale(kind)
+
+    def _changed(self, slot: int) -> None:
+        if not self.arena.shared:
+            self.arena.compute[slot].copy_(self.arena.masters[slot])
+        for routes in self._routes.values():
+            routes.forget()
+            routes.draws = {s: draw for s, draw in routes.draws.items() if s != slot}

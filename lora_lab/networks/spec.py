@@ -1,0 +1,108 @@
+"""What one adapter is: its dims, alphas, dropouts and target modules. Free of torch, so that plans can use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_lab.errors import ConfigError
+
+_TRANSFORMER = frozenset({"Transformer2DModel"})
+_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
+_TEXT_ATTENTION = frozenset({"CLIPAttention", "CLIPSdpaAttention"})
+_TEXT = _TEXT_ATTENTION | {"CLIPMLP"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Which modules an adapter sits on: class names of the blocks whose Linear and Conv2d children are
+    adapted.
+
+    `unet_names` are single modules of the U-Net (LyCORIS `full`; SD 1.x and 2.x only, as in the peer, whose
+    SDXL names do not match). `spatial_convs` says whether k x k convolutions are taken: "always", "never", or
+    "conv_dim" (only when `conv_dim` > 0, and then the convolution blocks are added: kohya's LoCon).
+    """
+
+    unet_classes: frozenset[str]
+    text_classes: frozenset[str]
+    unet_names: frozenset[str] = frozenset()
+    spatial_convs: str = "always"
+
+
+_FULL_NAMES = frozenset({"conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2"})
+_ALL_BLOCKS = _TRANSFORMER | _CONV_BLOCKS
+
+PRESETS: dict[str, Preset] = {
+    "kohya": Preset(_TRANSFORMER, _TEXT, spatial_convs="conv_dim"),
+    "full": Preset(_ALL_BLOCKS, _TEXT, _FULL_NAMES),
+    "full-lin": Preset(_ALL_BLOCKS, _TEXT, _FULL_NAMES, spatial_convs="never"),
+    "attn-mlp": Preset(_TRANSFORMER, _TEXT),
+    "attn-only": Preset(frozenset({"Attention"}), _TEXT_ATTENTION),
+    "unet-only": Preset(_ALL_BLOCKS, frozenset(), _FULL_NAMES),
+    "unet-transformer-only": Preset(_TRANSFORMER, frozenset()),
+    "unet-convblock-only": Preset(_CONV_BLOCKS, frozenset(), frozenset({"conv_in", "conv_out"})),
+}
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """The settings of one adapter.
+
+    `network_alpha` 0 means alpha = dim, as in sd-scripts. `conv_dim` is the dim of k x k convolutions (1 x 1
+    ones and linears use `network_dim`): 0 means none with the preset `kohya`, and "as network_dim /
+    network_alpha" with the LyCORIS presets, which is what LyCORIS does. Dropouts are those of sd-scripts:
+    `network_dropout` acts on single activations of the rank, `rank_dropout` on a rank of a sample,
+    `module_dropout` on a module for a whole batch. `seed` decides the initial weights, module by module.
+    """
+
+    network_dim: int
+    network_alpha: float
+    conv_dim: int = 0
+    conv_alpha: float = 0.0
+    preset: str = "kohya"
+    network_dropout: float = 0.0
+    rank_dropout: float = 0.0
+    module_dropout: float = 0.0
+    train_unet: bool = True
+    train_text_encoder: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def rank(self, kind: str) -> int:
+        """The dim of a module of this kind (`linear`, `conv1x1`, `conv`)."""
+        return self.network_dim if kind != "conv" or not self.conv_dim else self.conv_dim
+
+    def alpha(self, kind: str) -> float:
+        """The alpha of a module of this kind, with 0 resolved to its dim."""
+        if kind != "conv":
+            return self.network_alpha or float(self.network_dim)
+        if self.conv_dim and self.preset == "kohya":
+            return self.conv_alpha or float(self.conv_dim)
+        return self.conv_alpha or self.network_alpha or float(self.rank(kind))
+
+    def scale(self, kind: str) -> float:
+        """alpha / dim: the factor on up(down(x))."""
+        return self.alpha(kind) / self.rank(kind)
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether any of the three dropouts acts."""
+        return max(self.network_dropout, self.rank_dropout, self.module_dropout) > 0
+
+
+def _problems(spec: AdapterSpec):
+    if spec.preset not in PRESETS:
+        yield f"network.preset={spec.preset!r} is unknown; known: {', '.join(sorted(PRESETS))}"
+    if spec.network_dim < 1:
+        yield f"network.network_dim={spec.network_dim} must be at least 1"
+    for name in ("conv_dim", "network_alpha", "conv_alpha"):
+        if not getattr(spec, name) >= 0:
+            yield f"network.{name}={getattr(spec, name)} must not be negative"
+    for name in ("network_dropout", "rank_dropout", "module_dropout"):
+        if not 0 <= getattr(spec, name) < 1:
+            yield f"network.{name}={getattr(spec, name)} must lie in [0, 1)"
+    if not (spec.train_unet or spec.train_text_encoder):
+        yield "network.train_unet and network.train_text_encoder are both off: there is nothing to train"

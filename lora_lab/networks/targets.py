@@ -1,0 +1,102 @@
+"""Which modules of a base model an adapter sits on, and what they are called in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from lora_lab.networks import names
+from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
+
+_CONV_BLOCKS = PRESETS["unet-convblock-only"].unet_classes
+
+
+@dataclass(frozen=True)
+class Target:
+    """One adapted module. `part` is "unet", "te1" or "te2"; `kind` is "linear", "conv1x1" or "conv" (k x k).
+
+    `path` is the module's path in its model; `tier` orders modules of one shape so that the modules of every
+    preset are neighbours (attention, rest of the transformer, convolution blocks, single modules).
+    """
+
+    name: str
+    path: str
+    module: nn.Module
+    part: str
+    kind: str
+    tier: int
+
+
+def find_targets(
+    unet: nn.Module, text_encoders: Sequence[nn.Module], family: str, spec: AdapterSpec
+) -> list[Target]:
+    """The modules that `spec` adapts, text encoders first, each model in the order of `named_modules()`.
+
+    Rules: sd-scripts `networks.lora` for the preset `kohya`, LyCORIS' presets for the others. Nothing is
+    remembered between calls. Works on models on the meta device.
+    """
+    preset = PRESETS[spec.preset]
+    found: list[Target] = []
+    if spec.train_text_encoder:
+        for index, encoder in enumerate(text_encoders):
+            for path, module, tier in _inside(encoder, preset.text_classes, frozenset()):
+                name = names.text_encoder_name(path, index, family)
+                found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
+    if spec.train_unet:
+        sgm = names.sgm_blocks(unet) if names.is_sdxl(family) else {}
+        for path, module, tier in _inside(unet, _unet_classes(preset, spec), _unet_names(preset, family)):
+            kind = kind_of(module)
+            if kind != "conv" or _takes_spatial(preset, spec):
+                found.append(Target(names.unet_name(path, family, sgm), path, module, "unet", kind, tier))
+    return found
+
+
+def kind_of(module: nn.Module) -> str:
+    """ "linear", "conv1x1" or "conv"."""
+    if isinstance(module, nn.Linear):
+        return "linear"
+    return "conv1x1" if tuple(module.kernel_size) == (1, 1) else "conv"
+
+
+def _unet_classes(preset: Preset, spec: AdapterSpec) -> frozenset[str]:
+    if preset.spatial_convs == "conv_dim" and spec.conv_dim > 0:
+        return preset.unet_classes | _CONV_BLOCKS
+    return preset.unet_classes
+
+
+def _unet_names(preset: Preset, family: str) -> frozenset[str]:
+    return frozenset() if names.is_sdxl(family) else preset.unet_names
+
+
+def _takes_spatial(preset: Preset, spec: AdapterSpec) -> bool:
+    return preset.spatial_convs == "always" or (preset.spatial_convs == "conv_dim" and spec.conv_dim > 0)
+
+
+def _inside(
+    model: nn.Module, classes: frozenset[str], single_names: frozenset[str]
+) -> Iterator[tuple[str, nn.Module, int]]:
+    """Linear and Conv2d modules below a block of one of `classes`, or named in `single_names`, with their tier."""
+    for path, module in model.named_modules():
+        if not isinstance(module, (nn.Linear, nn.Conv2d)) or getattr(module, "groups", 1) != 1:
+            continue
+        ancestors = _ancestor_classes(model, path)
+        if path in single_names or not classes.isdisjoint(ancestors):
+            yield path, module, _tier(ancestors)
+
+
+def _ancestor_classes(model: nn.Module, path: str) -> list[str]:
+    found, node = [], model
+    for part in path.split(".")[:-1]:
+        node = getattr(node, part)
+        found.append(type(node).__name__)
+    return found
+
+
+def _tier(ancestors: list[str]) -> int:
+    if any("Attention" in name for name in ancestors):
+        return 0
+    if not _CONV_BLOCKS.isdisjoint(ancestors):
+        return 2
+    return 1 if {"Transformer2DModel", "CLIPMLP"} & set(ancestors) else 3
