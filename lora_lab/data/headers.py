@@ -29,6 +29,19 @@ class FileFacts:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """Facts with the file's [bytes, modified, changed, inode] and the time they were read, in nanoseconds."""
+
+    stamp: list[int]
+    read_at: int
+    facts: FileFacts
+
+    @property
+    def is_settled(self) -> bool:
+        return max(self.stamp[1], self.stamp[2]) + _CLOCK_GRAIN_NS < self.read_at
+
+
 @dataclass
 class HeaderCache:
     """Facts about the pictures of one folder; `save` writes what is new.
@@ -36,20 +49,18 @@ class HeaderCache:
     Args:
         folder: The pictures' folder.
         cache: Folder for the memory, or None for none.
+        max_pixels: Larger pictures are refused.
     """
 
     folder: Path
     cache: Path | None
     max_pixels: int
-    _known: dict[str, Any] = field(default_factory=dict)
+    _known: dict[str, _Entry] = field(default_factory=dict)
     _changed: bool = False
 
     def __post_init__(self) -> None:
         if self._file is not None:
-            with suppress(OSError, ValueError):
-                stored = json.loads(self._file.read_text(encoding="utf-8"))
-                if isinstance(stored, dict) and stored.get("format") == _FORMAT:
-                    self._known = stored["files"]
+            self._known = _read(self._file)
 
     @property
     def _file(self) -> Path | None:
@@ -66,37 +77,43 @@ class HeaderCache:
         """
         stamp = _stamp(path)
         entry = self._known.get(path.name)
-        if entry is not None and entry["stamp"] == stamp and self._is_settled(entry):
-            header = Header(**entry["header"])
+        if entry is not None and entry.stamp == stamp and entry.is_settled:
+            header = entry.facts.header
             if header.width * header.height <= self.max_pixels:
-                return FileFacts(header, entry["sha256"])
+                return entry.facts
         read_at = time.time_ns()
         data = read_bytes(path)
         facts = FileFacts(read_header(data, self.max_pixels), hashlib.sha256(data).hexdigest())
         if stamp == _stamp(path):
-            self._known[path.name] = {
-                "stamp": stamp,
-                "read_at": read_at,
-                "header": asdict(facts.header),
-                "sha256": facts.sha256,
-            }
+            self._known[path.name] = _Entry(stamp, read_at, facts)
             self._changed = True
         return facts
 
     def save(self) -> None:
         """Write what was learned; a folder that cannot be written to costs time only."""
         if self._file is not None and self._changed:
+            files = {name: asdict(entry) for name, entry in self._known.items()}
             with suppress(LoraLabError):
-                write_text(self._file, json.dumps({"format": _FORMAT, "files": self._known}))
+                write_text(self._file, json.dumps({"format": _FORMAT, "files": files}))
 
-    @staticmethod
-    def _is_settled(entry: dict[str, Any]) -> bool:
-        _, modified, changed, _ = entry["stamp"]
-        return bool(max(modified, changed) + _CLOCK_GRAIN_NS < entry["read_at"])
+
+def _read(file: Path) -> dict[str, _Entry]:
+    """The stored entries, or none when the file is missing, damaged or of another format."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["format"] != _FORMAT:
+            return {}
+        return {name: _entry(row) for name, row in stored["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _entry(row: dict[str, Any]) -> _Entry:
+    facts = FileFacts(Header(**row["facts"]["header"]), row["facts"]["sha256"])
+    return _Entry([int(value) for value in row["stamp"]], int(row["read_at"]), facts)
 
 
 def _stamp(path: Path) -> list[int]:
-    """[bytes, modified, changed, inode], or zeros when the file cannot be asked."""
     try:
         status = path.stat()
     except OSError:
