@@ -1,10 +1,9 @@
 """Runs packs as child processes of this machine: one worker per GPU, or per two CPU cores.
 
-A crash, an exit or a kill of a worker ends its pack, never the sweep: runs that it left unfinished are tried again in
-half packs, down to single runs.
+A crash, an exit or a kill of a worker ends its pack, never the sweep: runs that it left unfinished are tried
+again in half packs, down to single runs.
 """
 
-import fcntl
 import selectors
 import signal
 import time
@@ -18,6 +17,7 @@ from lora_lab.engines.slots import Slot, slots
 from lora_lab.engines.worker import WORKER_COMMAND, Worker
 from lora_lab.errors import RunFolderError
 from lora_lab.store import FINISHED, RunFolder, RunRecord, now, read_record, write_record
+from lora_lab.store.locks import is_locked
 
 POLL_SECONDS = 0.2
 SAVE_SECONDS = 120.0
@@ -95,7 +95,7 @@ class LocalEngine:
                 report(event)
 
     def _collect(self, report: Report) -> None:
-        """Deal with the workers that have ended; a pipe may be held open by what a dead worker left behind."""
+        """Deal with the workers that have ended, whoever may still hold their pipes open."""
         for number, worker in list(self._working.items()):
             if worker.process.poll() is None:
                 continue
@@ -178,18 +178,6 @@ class _deaf:
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
-
-
-def is_locked(run: RunFolder) -> bool:
-    """Whether some process is working on the run now."""
-    try:
-        with open(run.lock_file, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _record(run: RunFolder) -> RunRecord:

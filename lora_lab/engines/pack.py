@@ -28,9 +28,9 @@ class Pack:
 class Event:
     """Something that happened in a worker, or to it.
 
-    `kind` is 'start' (a worker was started on the pack), 'phase', 'step', 'preview', 'checkpoint' or 'end' (as the
-    worker said), 'retry' (the pack was lost, its runs go on in smaller packs), 'stopping' and 'killing' (Ctrl-C, once and
-    twice) or 'exit' (the worker is gone).
+    `kind` is 'start' (a worker was started on the pack), 'phase', 'step', 'preview', 'checkpoint' or 'end'
+    (as the worker said), 'retry' (the pack was lost, its runs go on in smaller packs), 'stopping' and 'killing'
+    (Ctrl-C, once and twice) or 'exit' (the worker is gone).
     """
 
     kind: str
@@ -46,9 +46,9 @@ Report = Callable[[Event], None]
 class Engine(Protocol):
     """Executes packs.
 
-    `run` returns when no run is left that could still be tried. Every run then has a final status in its `run.json`,
-    whatever happened to its worker, or is being worked on by another process. On KeyboardInterrupt the workers are
-    asked to save and stop, then it is raised again.
+    `run` returns when no run is left that could still be tried. Every run then has a final status in its
+    `run.json`, whatever happened to its worker, or is being worked on by another process. On
+    KeyboardInterrupt the workers are asked to save and stop, then it is raised again.
     """
 
     def run(self, packs: Sequence[Pack], report: Report) -> None:

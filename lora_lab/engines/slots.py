@@ -22,7 +22,7 @@ class Slot:
     threads: int
 
     def environment(self, device: str) -> dict[str, str]:
-        """Variables of a worker whose runs ask for `device`; a GPU named by number stays visible by its number."""
+        """Variables of a worker whose runs ask for `device`; for `cuda:1` all GPUs stay visible."""
         chosen = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         if self.gpu is not None and device in ("auto", "cuda"):
             chosen["CUDA_VISIBLE_DEVICES"] = self.gpu
@@ -32,8 +32,8 @@ class Slot:
 def slots(config: EngineConfig, device: str = "auto", environ: Mapping[str, str] = os.environ) -> list[Slot]:
     """The workers that run at a time.
 
-    With `engine.workers=0` one per visible GPU; without a GPU one per two cores: a worker's own threads use two
-    cores well, and every further worker holds a base model of its own in memory.
+    With `engine.workers=0` one per visible GPU; without a GPU one per two cores: a worker's own threads use
+    two cores well, and every further worker holds a base model of its own in memory.
     """
     found = [] if device in ("cpu", "mps") else gpus(environ)
     if device.startswith("cuda:"):
@@ -46,10 +46,7 @@ def slots(config: EngineConfig, device: str = "auto", environ: Mapping[str, str]
 
 def cores() -> int:
     """CPU cores this process may use, by affinity and by a container's limit."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         quota, period = CGROUP_LIMIT.read_text().split()
         if quota != "max":

@@ -108,7 +108,7 @@ class Worker:
         self.log(kept)
 
     def log(self, lines: Sequence[str]) -> None:
-        """Append lines to the log of every run of the pack; a disk that takes no logs does not end the work."""
+        """Append lines to the log of every run of the pack; a full disk does not end the work."""
         text = "".join(f"{line}\n" for line in lines)
         for run in self.pack.runs if text else ():
             with suppress(OSError), open(run.log_file, "a", encoding="utf-8") as file:
@@ -140,7 +140,7 @@ class Worker:
     def ending(self, code: int) -> str:
         """In words: how the worker ended, with the last lines that it printed."""
         if code < 0:
-            name = signal.Signals(-code).name if -code in iter(signal.Signals) else f"signal {-code}"
+            name = next((item.name for item in signal.Signals if item == -code), f"signal {-code}")
             text = f"the worker was killed by {name}"
             if name == "SIGKILL":
                 text += " (by hand, or by the system for want of memory)"

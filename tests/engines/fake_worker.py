@@ -1,8 +1,8 @@
 """A worker without torch: the command line, events, files, lock and signals of `lora_lab.run`.
 
 What it does with a run is written in the run's folder, in `fake.json`:
-`steps` to do, `seconds` per step, and `at` (a step) with `then`: `kill`, `exit`, `diverge`, `memory`, `garbage`, `stop`.
-`memory` and `kill_in_pack` happen only in packs of more than `room` runs. `once` does it at the first attempt only.
+`steps` to do, `seconds` per step, and `at` (a step) with `then`: `kill`, `exit`, `diverge`, `memory` or
+`garbage`. It happens only in packs of more than `room` runs, and with `once` at the first attempt only.
 """
 
 import argparse
