@@ -1,9 +1,10 @@
-"""The table of a sweep, derived from its run folders: one row per checkpoint, and nothing that cannot be derived again.
+"""The table of a sweep, derived from its run folders: one row per checkpoint.
 
-Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`, `samples`,
-`exposures` per picture), the settings as dotted keys, `loss`, `metric.*` (means over the checkpoint's previews),
-`flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole run by phase), `same_as`, `file`.
-A run without checkpoints has one row. A row that is another run's experiment carries that run's numbers.
+Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
+`samples`, `exposures` per picture), the settings as dotted keys, `loss`, `metric.*` (means over the
+checkpoint's previews), `flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole
+run by phase), `same_as`, `file`. A run without checkpoints has one row. A row that is another run's
+experiment carries that run's numbers.
 """
 
 from __future__ import annotations
@@ -180,10 +181,8 @@ def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
 def setting_columns(table: Sequence[Row]) -> list[str]:
     """Which columns of a table are settings."""
     known = config.settings()
-    keys = table[0] if table else ()
-    return [
-        key for key in keys if key in known or key.startswith(tuple(f"{key}." for key in config.DICT_KEYS))
-    ]
+    inside = tuple(f"{key}." for key, setting in known.items() if isinstance(setting.default, dict))
+    return [key for key in (table[0] if table else ()) if key in known or key.startswith(inside)]
 
 
 def to_csv(table: Sequence[Row]) -> str:
