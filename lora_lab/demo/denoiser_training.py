@@ -160,6 +160,7 @@ def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> No
 
 def _start(settings: DenoiserSettings, folder: Path) -> _Training:
     denoiser = build_denoiser(build_tokenizer())
+    denoiser.unet.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=1e-3)
     training = _Training(denoiser, optimizer, Ema(denoiser.modules, settings.ema_decay))
     state = load_state(folder / "denoiser.pt")
@@ -194,7 +195,7 @@ def denoising_loss(denoiser: Denoiser, latents_BChw: Tensor, captions: list[str]
     alphas_bar_B = noise_scheduler().alphas_cumprod[t_B]
     noise_BChw = torch.randn_like(latents_BChw)
     a = alphas_bar_B.view(-1, 1, 1, 1)
-    noisy_BChw = a.sqrt() * latents_BChw + (1 - a).sqrt() * noise_BChw
+    noisy_BChw = (a.sqrt() * latents_BChw + (1 - a).sqrt() * noise_BChw).to(memory_format=torch.channels_last)
     predicted_BChw = denoiser.unet(noisy_BChw, t_B, denoiser.encode(captions)).sample
     error_B = (predicted_BChw - noise_BChw).square().mean(dim=(1, 2, 3))
     return (min_snr_weights(alphas_bar_B) * error_B).mean()
@@ -216,4 +217,5 @@ def _finish(training: _Training, vae: AutoencoderKL, folder: Path, *, keep_state
         save_state(folder / "denoiser.pt", training.state())
     preview(training, vae, folder / "previews-final.png")
     training.ema.swap()
+    training.denoiser.unet.to(memory_format=torch.contiguous_format)
     save_pipeline(training.denoiser, vae, folder / "base")
