@@ -1,0 +1,1 @@
+"""Makes Hydra's multirun use lora_lab's own planning and engines."""
