@@ -8,9 +8,11 @@ crop that was really made (there: a letterbox offset computed from bucket and or
 import math
 import random
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lora_lab.data.items import Item, Problem
 from lora_lab.data.settings import BucketSettings
@@ -179,14 +181,23 @@ def assign_all(
             way_out = "take a larger picture, a smaller step, or let it be enlarged"
             problems.append(Problem(item.path, "error", str(error), way_out))
             continue
-        if assignment.enlargement >= _MUCH_ENLARGED:
-            what = f"{item.size[0]}x{item.size[1]} is enlarged {assignment.enlargement:.1f} times"
-            problems.append(
-                Problem(item.path, "warning", what, "take a larger picture, or a smaller resolution")
-            )
         kept.append(item)
         assignments.append(assignment)
-    return kept, assignments, problems
+    return kept, assignments, problems + _enlarged(kept, assignments)
+
+
+def _enlarged(items: Sequence[Item], assignments: Sequence[Assignment]) -> list[Problem]:
+    """One warning per folder for pictures that are enlarged much, naming the worst."""
+    worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
+    for item, assignment in zip(items, assignments, strict=True):
+        if assignment.enlargement >= _MUCH_ENLARGED:
+            worst[item.folder].append((assignment.enlargement, item.path.name))
+    way_out = "take larger pictures, a smaller dataset.resolution, or dataset.bucket_no_upscale"
+    return [
+        Problem(folder, "warning", f"{len(found)} enlarged much, {name} {times:.1f} times", way_out)
+        for folder, found in worst.items()
+        for times, name in [max(found)]
+    ]
 
 
 def random_crop(assignment: Assignment, rng: random.Random) -> Assignment:

@@ -12,6 +12,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from lora_lab.data.settings import CaptionSettings
 
@@ -85,8 +86,6 @@ def tag_frequency(captions: Iterable[tuple[str, int]], separator: str = ",") -> 
 
 
 def _undropped(caption: str, settings: CaptionSettings) -> str:
-    from dataclasses import replace
-
     plain = replace(settings, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
     return process(caption, plain, random.Random(0), 1)
 

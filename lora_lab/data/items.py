@@ -86,8 +86,12 @@ def identity(items: Iterable[Item]) -> str:
 
     Settings of captions and buckets are not in it: they are in the run's config.
     """
-    rows = sorted((i.sha256, i.caption, i.repeats, i.is_reg, i.settings.dataset) for i in items)
+    rows = sorted((i.sha256, *_traits(i)) for i in items)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _traits(item: Item) -> tuple[int, bool, str, int]:
+    return item.settings.dataset, item.is_reg, item.caption, item.repeats
 
 
 def order_keys(items: Sequence[Item]) -> list[str]:
@@ -96,7 +100,7 @@ def order_keys(items: Sequence[Item]) -> list[str]:
     Copies of one picture are told apart by caption and repeats, so that the order of draws depends on no
     file name.
     """
-    rank = sorted(range(len(items)), key=lambda i: (items[i].sha256, items[i].caption, items[i].repeats))
+    rank = sorted(range(len(items)), key=lambda i: (items[i].sha256, *_traits(items[i])))
     seen: Counter[str] = Counter()
     keys = [""] * len(items)
     for index in rank:

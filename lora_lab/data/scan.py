@@ -270,9 +270,8 @@ def _summarise(work: _Folder, total: int) -> None:
     for kind, (what, way_out) in wordings.items():
         names = work.counts.get(kind)
         if names:
-            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             of = f" of {total}" if kind != "foreign" else ""
-            work.warn(work.path, f"{len(names)}{of}: {what} ({some})", way_out)
+            work.warn(work.path, f"{len(names)}{of}: {what} ({_some(names)})", way_out)
     _check_texts(work, {p.stem.lower() for p in work.pictures})
 
 
@@ -292,13 +291,19 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
 
 
 def _duplicates(items: list[Item]) -> list[Problem]:
-    """Warnings for pictures with the same bytes."""
+    """One warning per folder for pictures with the same bytes as one before."""
     first: dict[str, Item] = {}
-    problems = []
+    again: dict[Path, list[str]] = defaultdict(list)
     for item in items:
-        if item.sha256 in first:
-            what = f"the same picture as {first[item.sha256].path}; it counts twice"
-            problems.append(Problem(item.path, "warning", what, "take one out, or raise its repeats"))
-        else:
-            first[item.sha256] = item
-    return problems
+        original = first.setdefault(item.sha256, item)
+        if original is not item:
+            again[item.folder].append(f"{item.path.name} = {original.path}")
+    way_out = "take one out, or raise its repeats"
+    return [
+        Problem(folder, "warning", f"{len(pairs)} pictures count twice ({_some(pairs)})", way_out)
+        for folder, pairs in again.items()
+    ]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

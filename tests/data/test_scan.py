@@ -249,7 +249,7 @@ def test_duplicates_and_shared_names_are_named(tmp_path):
     _save(tmp_path / "2_b" / "b.jpg", _picture(2))
     found = scan(tmp_path, PLAIN)
     text = _by_severity(found, "warning")
-    assert "the same picture as" in text and "shares its caption's name" in text
+    assert "1 pictures count twice (b.png = " in text and "shares its caption's name" in text
     assert len(set(order_keys(found.items))) == 3
     assert {i.caption for i in found.items if i.path.stem == "b"} == {"one"}
 

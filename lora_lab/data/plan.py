@@ -1,0 +1,117 @@
+"""What a run trains on, put together: pictures, buckets, batch sizes, and everything that is wrong."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lora_lab.data import buckets, items, scan, steps
+from lora_lab.data.buckets import Assignment
+from lora_lab.data.items import Item, Problem
+from lora_lab.data.order import Entry, Stream
+from lora_lab.data.pictures import MAX_IMAGE_PIXELS
+from lora_lab.data.settings import BucketSettings, SubsetSettings
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Pictures that share a resolution and a batch size, as scanned."""
+
+    items: Sequence[Item]
+    buckets: BucketSettings
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Pictures with what happens to them; `items[i]` goes with `assignments[i]`.
+
+    Args: items: Repeats are final: regularisation pictures match the training draws, unused ones are left
+    out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file set beyond
+    the run's config, for `identity`; "" where it is all there.
+    """
+
+    items: list[Item]
+    assignments: list[Assignment]
+    batch_sizes: list[int]
+    problems: list[Problem] = field(default_factory=list)
+    settings_key: str = ""
+
+    def stream(self, seed: int) -> Stream:
+        """The run's draws; see `order.Stream`."""
+        keys = items.order_keys(self.items)
+        entries = [
+            Entry(key, assignment.bucket, item.repeats, item.settings.dataset)
+            for key, item, assignment in zip(keys, self.items, self.assignments, strict=True)
+        ]
+        return Stream(entries, self.batch_sizes, seed)
+
+    def identity(self) -> str:
+        """Hash of pictures, captions and repeats, and of a dataset file's settings; see `items.identity`."""
+        content = items.identity(self.items)
+        return hashlib.sha256(f"{content}{self.settings_key}".encode()).hexdigest()
+
+    def bucket_table(self) -> list[tuple[int, tuple[int, int], int, int]]:
+        """Rows (dataset, bucket, pictures, draws per epoch), sorted."""
+        rows: dict[tuple[int, tuple[int, int]], tuple[int, int]] = {}
+        for item, assignment in zip(self.items, self.assignments, strict=True):
+            key = (item.settings.dataset, assignment.bucket)
+            pictures, draws = rows.get(key, (0, 0))
+            rows[key] = (pictures + 1, draws + item.repeats)
+        return [(*key, *counts) for key, counts in sorted(rows.items())]
+
+    def batches_per_epoch(self) -> int:
+        """Batches of one epoch; each bucket's last one may be smaller."""
+        return sum(-(-draws // self.batch_sizes[number]) for number, _, _, draws in self.bucket_table())
+
+    def train_images(self) -> int:
+        """Pictures trained on, without regularisation pictures."""
+        return sum(not item.is_reg for item in self.items)
+
+
+def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), settings_key: str = "") -> DataPlan:
+    """Give every picture its bucket, and regularisation pictures their repeats; nothing raises but bad
+    settings.
+
+    Items of spec n must have `settings.dataset` n. Call `items.refuse_errors(plan.problems)` before training.
+
+    Raises:
+        ConfigError: Bucket limits contradict the resolution.
+    """
+    result = DataPlan([], [], [spec.batch_size for spec in specs], list(problems), settings_key)
+    for spec in specs:
+        kept, assignments, found = buckets.assign_all(_balanced(spec.items), spec.buckets)
+        result.items.extend(kept)
+        result.assignments.extend(assignments)
+        result.problems.extend(found)
+    return result
+
+
+def plan_folder(
+    folder: Path,
+    settings: SubsetSettings,
+    bucket_settings: BucketSettings,
+    batch_size: int,
+    *,
+    reg_folder: Path | None = None,
+    cache: Path | None = None,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> DataPlan:
+    """Scan a folder (and one of regularisation pictures) and plan it; see `scan.scan` and `plan`.
+
+    Regularisation pictures take repeats and class tokens from their folders' names and get no trigger word.
+    """
+    found = scan.scan(folder, settings, cache=cache, max_pixels=max_pixels)
+    if reg_folder is not None:
+        captions = replace(settings.captions, trigger_word="")
+        reg = replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
+        found += scan.scan(reg_folder, reg, cache=cache, max_pixels=max_pixels)
+    return plan([DatasetSpec(found.items, bucket_settings, batch_size)], found.problems)
+
+
+def _balanced(found: Sequence[Item]) -> list[Item]:
+    """Items with regularisation repeats that match the training draws; those not needed are left out."""
+    train = [item for item in found if not item.is_reg]
+    reg = [item for item in found if item.is_reg]
+    repeats = steps.regularisation_repeats([i.repeats for i in reg], sum(i.repeats for i in train))
+    return train + [replace(item, repeats=n) for item, n in zip(reg, repeats, strict=True) if n]
