@@ -1,0 +1,59 @@
+# The two commands: `make demo` and `make test`. Everything is installed into .venv, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Tests use few threads each, so that they can run beside each other.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+TESTS ?= tests
+PYTEST ?=
+
+.PHONY: help demo install test lint types format clean
+
+help:
+	@echo "make demo     train, preview and compare a small sweep on the embedded base model"
+	@echo "make test     run the tests                 make test TESTS=tests/store PYTEST='-k table'"
+	@echo "make lint     ruff, check only              make format rewrites"
+	@echo "make types    mypy"
+	@echo "make clean    remove $(VENV) and caches; results stay"
+
+demo: install
+	@$(BIN)/lora-lab sweep sweeps/demo.yaml
+	@$(BIN)/lora-lab table sweeps/demo.yaml
+
+install: $(VENV)/.installed
+
+# torch goes first and alone: it is most of the download, and an interrupted install keeps it.
+$(VENV)/.torch: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: python3.11 and python3 are not there"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $$(grep '^torch==' requirements.txt)
+	@touch $@
+
+$(VENV)/.installed: requirements.txt pyproject.toml $(VENV)/.torch
+	$(PIP) install --quiet --requirement requirements.txt
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST) $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
