@@ -26,6 +26,7 @@ from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
 
 Arrays = dict[str, np.ndarray]
+# Part of every key: raise it when `pictures`, `resize` or `pixels` make other numbers of the same picture.
 _FORMAT = 1
 _MEMORY_BYTES = 1 << 30
 

@@ -97,16 +97,18 @@ def plan_folder(
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> DataPlan:
-    """Scan a folder (and one of regularisation pictures) and plan it; see `scan.scan` and `plan`.
-
-    Regularisation pictures take repeats and class tokens from their folders' names and get no trigger word.
-    """
+    """Scan a folder (and one of regularisation pictures) and plan it; see `scan.scan` and `plan`."""
     found = scan.scan(folder, settings, cache=cache, max_pixels=max_pixels)
     if reg_folder is not None:
-        captions = replace(settings.captions, trigger_word="")
-        reg = replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
+        reg = regularisation_settings(settings)
         found += scan.scan(reg_folder, reg, cache=cache, max_pixels=max_pixels)
     return plan([DatasetSpec(found.items, bucket_settings, batch_size)], found.problems)
+
+
+def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
+    """The same for regularisation pictures: repeats and class tokens from folder names, no trigger word."""
+    captions = replace(settings.captions, trigger_word="")
+    return replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
 
 
 def _balanced(found: Sequence[Item]) -> list[Item]:
