@@ -1,4 +1,4 @@
-"""What both training stages share: processes that average their gradients, a clock, a schedule, and safe files."""
+"""What both training stages share: processes that average gradients, a clock, a schedule, and safe files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ class Peers:
 
     def __init__(self, rank: int, world: int, rendezvous: Path) -> None:
         self.rank, self.world = rank, world
+        self._parent = os.getppid()
         if world > 1:
             dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world)
 
     def average(self, parameters: list[nn.Parameter], extra: list[float]) -> list[float]:
-        """Replaces gradients by their mean over the processes; returns the mean of `extra`, equal in all of them."""
+        """Replaces gradients by their mean over the processes; returns the mean of `extra`, equal in all.
+
+        Raises SystemExit when the process that started this one is gone: nobody would stop it any more.
+        """
+        if os.getppid() != self._parent:
+            raise SystemExit("the starting process ended")
         if self.world == 1:
             return extra
         grads = [p.grad for p in parameters if p.grad is not None]
@@ -53,7 +59,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up by steps, then a constant rate, then a linear fall to zero over the last `decay` seconds before `end`.
+    """Warm-up by steps, a constant rate, then a linear fall to zero over the last `decay` seconds before `end`.
 
     With `end` infinite the training is stable: it can be resumed and go on for as long as one likes.
     """

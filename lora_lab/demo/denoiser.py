@@ -86,7 +86,9 @@ def noise_scheduler() -> DDPMScheduler:
 
 
 @torch.no_grad()
-def sample_latents(denoiser: Denoiser, prompts: list[str], seed: int, steps: int = 25, scale: float = 4.0) -> Tensor:
+def sample_latents(
+    denoiser: Denoiser, prompts: list[str], seed: int, steps: int = 25, scale: float = 4.0
+) -> Tensor:
     """Latents (B, C, h, w), scaled as the U-Net sees them, by DDIM with classifier-free guidance.
 
     The noise of each picture depends on `seed` and its place in the list only.

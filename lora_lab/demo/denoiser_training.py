@@ -12,7 +12,16 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from lora_lab.demo.base_training import Clock, Ema, Peers, Schedule, load_state, log_line, save_state, set_rate
+from lora_lab.demo.base_training import (
+    Clock,
+    Ema,
+    Peers,
+    Schedule,
+    load_state,
+    log_line,
+    save_state,
+    set_rate,
+)
 from lora_lab.demo.denoiser import (
     Denoiser,
     build_denoiser,
@@ -35,7 +44,7 @@ PREVIEW_SECONDS = 600
 
 @dataclass(frozen=True)
 class DenoiserSettings:
-    """`minutes` ends a stable training at the full rate; `finish` adds a fall to rate zero over that many minutes more.
+    """`minutes` ends a stable training at the full rate; `finish` means a fall to rate zero over its minutes.
 
     A finish leaves the stable state as it is, so that the stable training can go on afterwards.
     """
@@ -85,7 +94,7 @@ class _Training:
 
 
 def caption(portrait: Portrait, rng: Random, *, fixed_order: bool) -> str:
-    """Tags joined by commas: all of them in order at first; later some left out, half of the captions shuffled."""
+    """Tags joined by commas: all of them in order at first; later some left out, half the captions shuffled."""
     if rng.random() < CAPTION_DROPOUT:
         return ""
     own = tags(portrait)
@@ -121,7 +130,9 @@ def build_corpus(vae: AutoencoderKL, count: int, seed: str) -> Corpus:
     rng = Random(seed)
     portraits = [sample(rng) for _ in range(count)]
     chunks = [portraits[i : i + 32] for i in range(0, count, 32)]
-    latents = [vae.encode(pictures_to_tensor([render(p) for p in chunk])).latent_dist.mean for chunk in chunks]
+    latents = [
+        vae.encode(pictures_to_tensor([render(p) for p in chunk])).latent_dist.mean for chunk in chunks
+    ]
     return Corpus(portraits, torch.cat(latents) * vae.config.scaling_factor)
 
 

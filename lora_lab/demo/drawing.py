@@ -1,6 +1,6 @@
 """Portraits as pictures: drawn with PIL four times too large, then reduced, so that edges are anti-aliased.
 
-Coordinates are pixels of a 64 x 64 picture, x to the right and y down; `_Pen` moves, sizes and multiplies them.
+Coordinates are pixels of a 64 x 64 picture, x to the right, y down; `_Pen` moves, sizes and multiplies them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ Points = list[tuple[float, float]]
 OVERSAMPLING = 4
 CANVAS = 64
 
-SKIN_RGB: dict[str, Rgb] = {"fair skin": (250, 220, 196), "tan skin": (214, 158, 112), "dark skin": (126, 80, 54)}
+SKIN_RGB: dict[str, Rgb] = {
+    "fair skin": (250, 220, 196),
+    "tan skin": (214, 158, 112),
+    "dark skin": (126, 80, 54),
+}
 HAIR_RGB: dict[str, Rgb] = {
     "black": (44, 40, 52),
     "brown": (122, 74, 40),
@@ -28,7 +32,12 @@ HAIR_RGB: dict[str, Rgb] = {
     "pink": (246, 140, 186),
     "white": (240, 240, 246),
 }
-EYE_RGB: dict[str, Rgb] = {"brown": (110, 62, 26), "blue": (34, 110, 230), "green": (24, 160, 76), "red": (216, 28, 44)}
+EYE_RGB: dict[str, Rgb] = {
+    "brown": (110, 62, 26),
+    "blue": (34, 110, 230),
+    "green": (24, 160, 76),
+    "red": (216, 28, 44),
+}
 SHIRT_RGB: dict[str, Rgb] = {
     "white": (242, 242, 242),
     "black": (48, 48, 54),
@@ -78,9 +87,7 @@ def render(portrait: Portrait, size: int = 64) -> Image.Image:
 def star_points(x: float, y: float, radius: float) -> Points:
     """The ten corners of a five-pointed star around (x, y), one point up."""
     radii = (radius, 0.45 * radius)
-    return [
-        (x + radii[i % 2] * sin(i * pi / 5), y - radii[i % 2] * cos(i * pi / 5)) for i in range(10)
-    ]
+    return [(x + radii[i % 2] * sin(i * pi / 5), y - radii[i % 2] * cos(i * pi / 5)) for i in range(10)]
 
 
 def shade(rgb: Rgb, factor: float) -> Rgb:
@@ -125,12 +132,16 @@ class _Pen:
         placed = [self.at(x, y) for x, y in points]
         self.draw.polygon(placed, fill=rgb)
         if line:
-            self.draw.line([*placed, placed[0], placed[1]], fill=shade(rgb, 0.55), width=self.width(line), joint="curve")
+            self.draw.line(
+                [*placed, placed[0], placed[1]], fill=shade(rgb, 0.55), width=self.width(line), joint="curve"
+            )
 
     def line(self, points: Points, rgb: Rgb, width: float = 1.0) -> None:
         self.draw.line([self.at(x, y) for x, y in points], fill=rgb, width=self.width(width), joint="curve")
 
-    def arc(self, box: tuple[float, float, float, float], span: tuple[float, float], rgb: Rgb, width: float) -> None:
+    def arc(
+        self, box: tuple[float, float, float, float], span: tuple[float, float], rgb: Rgb, width: float
+    ) -> None:
         x0, y0, x1, y1 = box
         self.draw.arc([self.at(x0, y0), self.at(x1, y1)], *span, fill=rgb, width=self.width(width))
 
@@ -245,8 +256,31 @@ def _front_hair(pen: _Pen, portrait: Portrait) -> None:
     dome = _curve((13, 6.5, 51, 46), 180, 360)
     style = portrait.hair_style
     if style == "spiky hair":
-        spikes = [(12, 30), (9, 20), (14, 19), (13, 9), (20, 11), (23, 3), (30, 7), (36, 1), (40, 7), (48, 4), (48, 12)]
-        spikes += [(55, 13), (51, 20), (54, 26), (51, 30), (46, 22), (41, 26), (36, 20), (30, 26), (25, 20), (18, 26)]
+        spikes = [
+            (12, 30),
+            (9, 20),
+            (14, 19),
+            (13, 9),
+            (20, 11),
+            (23, 3),
+            (30, 7),
+            (36, 1),
+            (40, 7),
+            (48, 4),
+            (48, 12),
+        ]
+        spikes += [
+            (55, 13),
+            (51, 20),
+            (54, 26),
+            (51, 30),
+            (46, 22),
+            (41, 26),
+            (36, 20),
+            (30, 26),
+            (25, 20),
+            (18, 26),
+        ]
         _halves(pen, portrait, spikes)
         return
     if style == "short hair":

@@ -1,4 +1,4 @@
-"""Pictures with shapes that no portrait has: what keeps the VAE able to show features that the base never saw."""
+"""Pictures with shapes that no portrait has, so that the VAE can show features that the base never saw."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image, ImageDraw
 from lora_lab.demo.drawing import OVERSAMPLING, render, shade, star_points
 from lora_lab.demo.portraits import sample
 
-FOREIGN_SHARE = 0.35
+FOREIGN_SHARE = 0.7
 
 
 def vae_picture(rng: Random) -> Image.Image:
-    """A portrait of the domain; in 35% of the cases with stars, ellipses, ears, polygons and lines in any colour."""
+    """A portrait of the domain, mostly with stars, ellipses, ears, polygons and lines in any colour."""
     image = render(sample(rng))
     if rng.random() >= FOREIGN_SHARE:
         return image
     big = image.resize((64 * OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(big)
-    for _ in range(rng.randint(1, 5)):
+    for _ in range(rng.randint(1, 7)):
         _shape(draw, rng)
     return big.reduce(OVERSAMPLING)
 
@@ -42,13 +42,19 @@ def _shape(draw: ImageDraw.ImageDraw, rng: Random) -> None:
         draw.line(ends, fill=rgb, width=rng.randint(3, 12))
         return
     if kind == "star":
-        points = star_points(x, y, max(3.0, radius * 0.6))
+        points = star_points(x, y, rng.uniform(3.0, 8.0))
     elif kind == "ear":
-        points = [(x - radius * 0.6, y), (x + rng.uniform(-1, 1) * radius, y - radius * 1.4), (x + radius * 0.6, y)]
+        points = [
+            (x - radius * 0.6, y),
+            (x + rng.uniform(-1, 1) * radius, y - radius * 1.4),
+            (x + radius * 0.6, y),
+        ]
     else:
         angles = sorted(rng.uniform(0, 2 * pi) for _ in range(rng.randint(3, 7)))
         points = [(x + radius * cos(a), y + radius * sin(a)) for a in angles]
-    draw.polygon([(px * OVERSAMPLING, py * OVERSAMPLING) for px, py in points], fill=rgb, outline=edge, width=3)
+    draw.polygon(
+        [(px * OVERSAMPLING, py * OVERSAMPLING) for px, py in points], fill=rgb, outline=edge, width=3
+    )
 
 
 def to_array(image: Image.Image) -> NDArray[np.float32]:

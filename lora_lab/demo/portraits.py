@@ -1,7 +1,7 @@
-"""What a cartoon portrait can look like: its attributes, how they are drawn by chance, and the tags that name them.
+"""What a cartoon portrait can look like: its attributes, how chance draws them, and the tags that name them.
 
-The base model's domain is `sample`. `subject` is a character outside that domain: two-tone hair, cat ears and a star on
-the cheek are never drawn by `sample`, so that only a LoRA can teach them.
+The base model's domain is `sample`. `subject` is a character outside that domain: two-tone hair, cat ears and a star
+on the cheek are never drawn by `sample`, so that only a LoRA can teach them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ TRIGGER = "mikocat"
 class Portrait:
     """Everything that decides a picture.
 
-    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 picture. `hair_color_right`, `ears` and
-    `star` are the subject's own: None and False everywhere in the base's domain.
+    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 picture. `hair_color_right`, `ears`
+    and `star` are the subject's own: None and False everywhere in the base's domain.
     """
 
     sex: str = "1girl"
@@ -98,7 +98,7 @@ def _surroundings(rng: Random) -> dict:
 def tags(portrait: Portrait) -> list[str]:
     """Booru-style tags, in a fixed order, of everything that the base model knows by name.
 
-    The subject's own features have no tag: its hair, eyes, skin and ears are what its trigger word has to mean.
+    The subject's own features have no tag: hair, eyes, skin and ears are what its trigger word has to mean.
     """
     own = [portrait.sex]
     if portrait.hair_color_right is None and not portrait.ears and not portrait.star:

@@ -30,12 +30,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train_base", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of states, metrics, pictures and base/")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of states, metrics, pictures and base/"
+    )
     parser.add_argument("--stage", choices=("vae", "denoiser", "all"), default="all")
     parser.add_argument("--vae-minutes", type=float, default=22.0, help="training time of the VAE")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time of U-Net and text encoder")
     parser.add_argument(
-        "--finish", type=float, default=0.0, metavar="MINUTES", help="end now: the learning rate falls to zero"
+        "--finish",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="end now: the learning rate falls to zero",
     )
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     return parser

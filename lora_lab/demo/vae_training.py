@@ -34,7 +34,7 @@ class VaeSettings:
 
 
 def build_vae() -> AutoencoderKL:
-    """0.7 M weights; residual branches start small and latents start almost without noise, which trains far faster."""
+    """0.65 M weights; residual branches start small and latents almost without noise, which trains far faster."""
     vae = AutoencoderKL(
         block_out_channels=(16, 32, 64),
         down_block_types=("DownEncoderBlock2D",) * 3,
@@ -69,10 +69,12 @@ def vae_loss(vae: AutoencoderKL, pixels_BCHW: Tensor) -> Tensor:
 
 
 def train_vae(settings: VaeSettings, folder: Path, peers: Peers) -> None:
-    """Trains until `minutes` of training are over, in as many runs as it takes; state and metrics lie in `folder`."""
+    """Trains until `minutes` of training are over, in as many runs as it takes; `folder` holds the state."""
     torch.manual_seed(settings.seed)
     vae = build_vae()
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
     step, trained = 0, 0.0
     state = load_state(folder / "vae.pt")
     if state is not None:

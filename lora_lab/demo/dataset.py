@@ -1,0 +1,31 @@
+"""The demo's training pictures: the subject as a folder that kohya's trainers and ours read alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from lora_lab.demo.drawing import render
+from lora_lab.demo.portraits import TRIGGER, Portrait, subject, tags
+
+REPEATS = 15
+
+
+def write_dataset(folder: Path, images: int = 30, seed: int = 0, size: int = 64) -> Path:
+    """Writes `folder/15_mikocat girl/000.png` with `000.txt` and so on; returns that folder.
+
+    The same arguments give the same files. Files of an earlier call with the same names are replaced.
+    """
+    target = Path(folder) / f"{REPEATS}_{TRIGGER} girl"
+    target.mkdir(parents=True, exist_ok=True)
+    rng = Random(f"{TRIGGER} {seed}")
+    for i in range(images):
+        portrait = subject(rng)
+        render(portrait, size).save(target / f"{i:03d}.png")
+        (target / f"{i:03d}.txt").write_text(subject_caption(portrait) + "\n", encoding="utf-8")
+    return target
+
+
+def subject_caption(portrait: Portrait) -> str:
+    """The trigger, then the tags of what varies; the subject's own features stay unnamed."""
+    return ", ".join([TRIGGER, *tags(portrait)])
