@@ -86,13 +86,17 @@ def plan_row(targets: Sequence[Target], ranks: dict[str, int]) -> Layout:
     sites = tuple(
         Site(
             t,
-            () if t.kind == "linear" else tuple(t.module.kernel_size),
+            _kernel(t),
             pieces[t.name, "down"],
             pieces[t.name, "up"],
         )
         for t in targets
     )
     return Layout(sites, segments, offset)
+
+
+def _kernel(target: Target) -> tuple[int, ...]:
+    return () if isinstance(target.module, nn.Linear) else tuple(target.module.kernel_size)
 
 
 def _order_in_segment(target: Target, side: str, order: int) -> tuple:
@@ -108,7 +112,7 @@ def _order_in_segment(target: Target, side: str, order: int) -> tuple:
 
 def _width(target: Target, side: str) -> int:
     module = target.module
-    if target.kind == "linear":
+    if isinstance(module, nn.Linear):
         return module.in_features if side == "down" else module.out_features
     if side == "up":
         return module.out_channels

@@ -13,6 +13,7 @@ Three ways to write `conv(x, A)` so that all heavy work is one `bmm`:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
+from lora_lab.networks.targets import AdaptedModule
 
 
 @dataclass(frozen=True)
@@ -67,34 +69,46 @@ class Geometry:
         taps = matrix.view(groups, rows // self.area, self.area, channels)
         return taps.flip(2).transpose(2, 3).reshape(groups, rows // self.area, channels * self.area)
 
-    def gather(self, taps: Tensor, size: tuple[int, int]) -> Tensor:
+    def gather(self, taps: Tensor, size: Sequence[int]) -> Tensor:
         """Hidden values `(S, r, L')` from the product; `size` is the output's (H', W')."""
         if self.method != "shifted":
             return taps
-        return F.fold(taps, size, self.kernel, padding=self._mirrored()).flatten(2)
+        return F.fold(taps, tuple(size), self.kernel, padding=self._mirrored()).flatten(2)
 
-    def spread(self, hidden_SrL: Tensor, size: tuple[int, int]) -> Tensor:
+    def spread(self, hidden_SrL: Tensor, size: Sequence[int]) -> Tensor:
         """The adjoint of `gather`."""
         if self.method != "shifted":
             return hidden_SrL
         maps = hidden_SrL.view(*hidden_SrL.shape[:2], *size)
         return F.unfold(maps, self.kernel, padding=self._mirrored())
 
-    def patches_to_map(self, columns: Tensor, size: tuple[int, int]) -> Tensor:
+    def patches_to_map(self, columns: Tensor, size: Sequence[int]) -> Tensor:
         """The adjoint of `columns` when unfolded: `(S, C, H, W)` from `(S, C k k, L')`."""
-        return F.fold(columns, size, self.kernel, self.dilation, self.padding, self.stride)
+        return F.fold(columns, tuple(size), self.kernel, self.dilation, self.padding, self.stride)
 
     def _mirrored(self) -> tuple[int, int]:
         return (self.kernel[0] - 1 - self.padding[0], self.kernel[1] - 1 - self.padding[1])
 
 
-def geometry_of(conv: nn.Conv2d) -> Geometry:
-    """The geometry of a convolution; raises `ModelError` when it pads by name or not with zeros."""
+POINTWISE = Geometry((1, 1), (1, 1), (0, 0), (1, 1))
+
+
+def geometry_of(conv: AdaptedModule) -> Geometry:
+    """The geometry of a convolution; a linear layer is pointwise.
+
+    Raises `ModelError` when the convolution pads by name or not with zeros.
+    """
+    if isinstance(conv, nn.Linear):
+        return POINTWISE
     if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         raise ModelError(
             f"a convolution with padding={conv.padding!r}, {conv.padding_mode!r} cannot be adapted"
         )
-    return Geometry(tuple(conv.kernel_size), tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation))
+    return Geometry(_pair(conv.kernel_size), _pair(conv.stride), _pair(conv.padding), _pair(conv.dilation))
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    return sizes[0], sizes[1]
 
 
 def flat(maps_SCHW: Tensor) -> Tensor:

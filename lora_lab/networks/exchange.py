@@ -41,17 +41,27 @@ _OTHER_KINDS = {
 
 @dataclass
 class Factors:
-    """The low-rank term of one module of a file: scale = alpha / rank (alpha None: 1)."""
+    """The low-rank term of one module of a file, up @ down x alpha / rank (alpha None: rank)."""
 
-    down: Tensor | None = None
-    up: Tensor | None = None
+    down: Tensor
+    up: Tensor
     alpha: float | None = None
+
+    @property
+    def rank(self) -> int:
+        """Number of rows of `down`."""
+        return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank."""
+        return 1.0 if self.alpha is None else self.alpha / self.rank
 
 
 def to_file(
     arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """Copies on the CPU with kohya's names and shapes: down `(r, i)` or `(r, c, kh, kw)`, up `(o, r)` or `(o, r, 1, 1)`."""
+    """CPU copies in kohya's names and shapes: down `(r, i)`, `(r, c, kh, kw)`; up `(o, r)` or 4-D."""
     tensors: dict[str, Tensor] = {}
     for site in sites:
         kind = site.target.kind
@@ -83,20 +93,14 @@ def from_file(
         raise ModelError("the LoRA file does not fit this network:\n" + "\n".join(problems[:8]) + more)
     for site in sites:
         found = factors[site.target.name]
-        down, up, rank = found.down, found.up, found.down.shape[0]
-        factor = _scale(found) / spec.scale(site.target.kind)
+        factor = found.scale / spec.scale(site.target.kind)
         row_down = arena.stacked(arena.masters, site.down)[slot]
         row_up = arena.stacked(arena.masters, site.up)[slot]
-        row_down[:rank].copy_(down.reshape(rank, -1))
+        row_down[: found.rank].copy_(found.down.reshape(found.rank, -1))
         row_up.zero_()
-        row_up[:rank].copy_(up.reshape(-1, rank).mT)
+        row_up[: found.rank].copy_(found.up.reshape(-1, found.rank).mT)
         if factor != 1.0:
-            row_up[:rank].mul_(factor)
-
-
-def _scale(factors: Factors) -> float:
-    rank = factors.down.shape[0]
-    return (factors.alpha if factors.alpha is not None else rank) / rank
+            row_up[: found.rank].mul_(factor)
 
 
 def read_factors(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dict[str, Factors]:
@@ -107,20 +111,17 @@ def read_factors(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dic
     PEFT.
     """
     aliases = _aliases(paths)
-    factors: dict[str, Factors] = {}
+    sides: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         module, what = _split(key)
-        entry = factors.setdefault(aliases.get(module, module), Factors())
-        if what == "alpha":
-            entry.alpha = float(value)
-        else:
-            setattr(entry, what, value)
-    incomplete = [name for name, f in factors.items() if f.down is None or f.up is None]
+        sides.setdefault(aliases.get(module, module), {})[what] = value
+    incomplete = sorted(name for name, found in sides.items() if not {"down", "up"} <= found.keys())
     if incomplete:
-        raise ModelError(
-            f"the LoRA file has only one of down and up for: {', '.join(sorted(incomplete)[:5])}"
-        )
-    return factors
+        raise ModelError(f"the LoRA file lacks lora_down or lora_up of: {', '.join(incomplete[:5])}")
+    return {
+        name: Factors(found["down"], found["up"], float(found["alpha"]) if "alpha" in found else None)
+        for name, found in sides.items()
+    }
 
 
 def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
@@ -173,7 +174,7 @@ def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, 
         if found is None:
             yield f"{name}: missing in the file"
             continue
-        rank = found.down.shape[0]
+        rank = found.rank
         largest = spec.rank(site.target.kind)
         key = "conv_dim" if site.target.kind == "conv" else "network_dim"
         if rank > largest:

@@ -1,4 +1,4 @@
-"""What optimizers get: views of one adapter's numbers, in three layouts, and their state in a portable order."""
+"""What optimizers get: views of one adapter's numbers, in three layouts, and state in a portable order."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_groups(
 
 
 def _start(numbers: Tensor, slot: int) -> int:
-    return numbers.storage_offset() + slot * numbers.stride(0)
+    return int(numbers.storage_offset() + slot * numbers.stride(0))
 
 
 def _views(arena: Arena, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[tuple]:

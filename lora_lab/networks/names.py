@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
 _RESNET_LEAVES = {
     "conv1": "in_layers.2",
@@ -21,7 +21,7 @@ _SINGLES = {
 
 
 def is_sdxl(family: str) -> bool:
-    """Whether files of this family use the SDXL names (`lora_te1_`, `lora_te2_`, original U-Net block names)."""
+    """Whether files of this family have SDXL names (`lora_te1_`, `lora_te2_`, original block names)."""
     return family.startswith("sdxl")
 
 
@@ -44,7 +44,7 @@ def unet_name(path: str, family: str, sgm: dict[str, str]) -> str:
     return "lora_unet_" + path.replace(".", "_")
 
 
-def sgm_blocks(unet: nn.Module) -> dict[str, str]:
+def sgm_blocks(unet: Any) -> dict[str, str]:
     """Prefixes of diffusers' U-Net paths mapped to the original model's, for this U-Net's block sizes.
 
     The original counts every resnet (with its attention) and every downsampler as one input block, block 0

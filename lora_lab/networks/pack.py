@@ -66,7 +66,7 @@ class Pack:
         for model in (unet, *text_encoders):
             model.requires_grad_(False)
 
-    # -- the base model ---------------------------------------------------------------------------------------------
+    # -- the base model --------------------------------------------------------------------------------------
 
     def attach(self) -> Pack:
         """Let the base model's modules add the routed adapters' terms."""
@@ -83,7 +83,7 @@ class Pack:
                 layer.detach()
             self._attached = False
 
-    # -- slots ------------------------------------------------------------------------------------------------------
+    # -- slots -----------------------------------------------------------------------------------------------
 
     def occupy(self, slot: int, spec: AdapterSpec) -> None:
         """Start a new adapter in `slot`: downs kaiming-uniform (a = sqrt 5), ups zero.
@@ -114,7 +114,7 @@ class Pack:
         self._changed(slot)
 
     def vacate(self, slot: int) -> None:
-        """Empty a slot: its row becomes zero and no sample may use it (its samples would see the bare base)."""
+        """Empty a slot: its row becomes zero, and samples routed to it see the bare base."""
         self.specs[slot] = None
         for layer in self._layers.values():
             layer.users &= ~(1 << slot)
@@ -126,7 +126,7 @@ class Pack:
         """The modules of the adapter in `slot`, in the order of the base model."""
         return [layer.site for layer in self._layers.values() if layer.users >> slot & 1]
 
-    # -- a forward pass ---------------------------------------------------------------------------------------------
+    # -- a forward pass --------------------------------------------------------------------------------------
 
     def route(
         self,
@@ -161,7 +161,7 @@ class Pack:
         for routes in self._routes.values():
             routes.draws = draws
 
-    # -- training ---------------------------------------------------------------------------------------------------
+    # -- training --------------------------------------------------------------------------------------------
 
     def param_groups(self, slot: int, layout: str = "flat") -> list[ParamGroup]:
         """Zero-copy leaves for the run's optimizer; see `groups.make_groups` for the layouts."""
@@ -184,11 +184,11 @@ class Pack:
         self.arena.sync()
 
     def max_norm(self, slot: int, limit: float | None) -> MaxNorm:
-        """`scale_weight_norms`: scale down modules whose norm exceeds `limit`; None only measures. Then `sync`."""
+        """`scale_weight_norms`: scale down modules whose norm exceeds `limit` (None: only measure); then `sync`."""
         return norms.limit_norms(self.arena, self.sites(slot), slot, self._spec(slot), limit)
 
     def unpad(self, slot: int, part: str, side: str, flat: Tensor) -> Tensor:
-        """State of the "flat" leaf of (part, side), without padding and in an order that does not depend on the pack."""
+        """State of the "flat" leaf of (part, side), unpadded and in an order that no pack changes."""
         segment = self.arena.layout.segments[part, side]
         return groups.unpad(segment, self.sites(slot), part, side, self._spec(slot), flat)
 
@@ -197,7 +197,7 @@ class Pack:
         segment = self.arena.layout.segments[part, side]
         return groups.pad(segment, self.sites(slot), part, side, self._spec(slot), canonical)
 
-    # -- files ------------------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------
 
     def export(self, slot: int, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The adapter as tensors with kohya's names, on the CPU."""
@@ -208,7 +208,7 @@ class Pack:
         exchange.from_file(self.arena, self.sites(slot), slot, self._spec(slot), tensors)
         self._changed(slot)
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
 
     def _targets(self, spec: AdapterSpec) -> list[Target]:
         unet, text_encoders = self._models

@@ -1,19 +1,16 @@
-"""The state that patched layers read in a forward pass: who uses which adapter, how strongly, with which dropout."""
+"""What patched layers look up in a forward pass: who uses which adapter, how strongly, with which dropout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from lora_lab.networks.dropout import Draw
+from lora_lab.networks.layers import Bound, PackedLayer
 from lora_lab.networks.routing import Block, plan_blocks
 
-if TYPE_CHECKING:
-    from lora_lab.networks.layers import PackedLayer
-
-_MAX_REMEMBERED = 256
+_MAX_REMEMBERED = 16
 
 
 class Route:
@@ -22,6 +19,7 @@ class Route:
     def __init__(self, slots: tuple[int, ...], strengths: tuple[float, ...]) -> None:
         self.slots, self.strengths = slots, strengths
         self.plans: dict[tuple[int, bool], tuple[Block, ...]] = {}
+        self.bounds: dict[str, tuple[Bound, ...]] = {}
 
 
 class Routes:
@@ -56,17 +54,20 @@ class Routes:
         if self._current is not None:
             self._current = Route(self._current.slots, self._current.strengths)
 
-    def blocks(self, layer: PackedLayer, batch: int) -> tuple[Block, ...]:
+    def bounds(self, layer: PackedLayer, batch: int) -> tuple[Bound, ...]:
         """The blocks of `layer` in the current route; `batch` is the number of samples it was given."""
         route = self._current
         if route is None:
             raise RuntimeError(f"{layer.name} was called before Pack.route()")
         if batch != len(route.slots):
             raise ValueError(f"{layer.name} got {batch} samples, but the route has {len(route.slots)}")
-        key = (layer.users, layer.kind == "conv")
-        if key not in route.plans:
-            route.plans[key] = self._plan(route, layer)
-        return route.plans[key]
+        found = route.bounds.get(layer.name)
+        if found is None:
+            key = (layer.users, layer.kind == "conv")
+            if key not in route.plans:
+                route.plans[key] = self._plan(route, layer)
+            found = route.bounds[layer.name] = tuple(Bound(block, layer) for block in route.plans[key])
+        return found
 
     def _plan(self, route: Route, layer: PackedLayer) -> tuple[Block, ...]:
         slots, scales = [], []

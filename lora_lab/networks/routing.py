@@ -27,41 +27,19 @@ class Block:
 
     slot_list: tuple[int, ...]
     parts: tuple[int, ...]
+    groups: int
     size: int
     samples: slice | Tensor
     slots: slice | Tensor
     scale: float | Tensor
 
-    @property
-    def groups(self) -> int:
-        """Number of adapters in the block."""
-        return len(self.slot_list)
-
     def take(self, batch: Tensor) -> Tensor:
         """The block's samples of `(N, ...)`; a view where the samples are neighbours."""
         if isinstance(self.samples, slice):
+            if self.samples.stop - self.samples.start == batch.shape[0]:
+                return batch
             return batch[self.samples]
         return batch.index_select(0, self.samples)
-
-    def weights(self, stacked: Tensor) -> Tensor:
-        """The rows `(groups, r, width)` of `(K, r, width)`."""
-        if isinstance(self.slots, slice):
-            return stacked[self.slots]
-        return stacked.index_select(0, self.slots)
-
-    def accumulate(self, stacked_grad: Tensor, left: Tensor, right: Tensor) -> None:
-        """Add the batched product `left @ right` to the block's rows of a gradient."""
-        if isinstance(self.slots, slice):
-            stacked_grad[self.slots].baddbmm_(left, right)
-        else:
-            stacked_grad.index_add_(0, self.slots, torch.bmm(left, right))
-
-    def scaled(self, hidden: Tensor) -> Tensor:
-        """`hidden` times the scale, in place; its first dimension is groups or groups x size."""
-        if isinstance(self.scale, float):
-            return hidden if self.scale == 1.0 else hidden.mul_(self.scale)
-        hidden.view(self.groups * self.size, -1, hidden.shape[-1]).mul_(self.scale)
-        return hidden
 
 
 @dataclass(frozen=True)
@@ -146,7 +124,9 @@ def _block(
     if len(set(factors)) > 1:
         scale = torch.tensor(factors, dtype=dtype, device=device).view(-1, 1, 1)
     size = len(samples) // len(slots)
-    return Block(tuple(slots), tuple(parts), size, _index(samples, device), _index(slots, device), scale)
+    return Block(
+        tuple(slots), tuple(parts), len(slots), size, _index(samples, device), _index(slots, device), scale
+    )
 
 
 def _index(numbers: list[int], device: torch.device) -> slice | Tensor:

@@ -1,7 +1,8 @@
-"""What one adapter is: its dims, alphas, dropouts and target modules. Free of torch, so that plans can use it."""
+"""What one adapter is: dims, alphas, dropouts and target modules. Free of torch, so that plans can use it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lora_lab.errors import ConfigError
@@ -93,7 +94,7 @@ class AdapterSpec:
         return max(self.network_dropout, self.rank_dropout, self.module_dropout) > 0
 
 
-def _problems(spec: AdapterSpec):
+def _problems(spec: AdapterSpec) -> Iterator[str]:
     if spec.preset not in PRESETS:
         yield f"network.preset={spec.preset!r} is unknown; known: {', '.join(sorted(PRESETS))}"
     if spec.network_dim < 1:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from lora_lab.networks import names
 from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
+
+AdaptedModule = nn.Linear | nn.Conv2d
 
 _CONV_BLOCKS = PRESETS["unet-convblock-only"].unet_classes
 
@@ -23,7 +26,7 @@ class Target:
 
     name: str
     path: str
-    module: nn.Module
+    module: AdaptedModule
     part: str
     kind: str
     tier: int
@@ -53,7 +56,7 @@ def find_targets(
     return found
 
 
-def kind_of(module: nn.Module) -> str:
+def kind_of(module: AdaptedModule) -> str:
     """ "linear", "conv1x1" or "conv"."""
     if isinstance(module, nn.Linear):
         return "linear"
@@ -76,8 +79,8 @@ def _takes_spatial(preset: Preset, spec: AdapterSpec) -> bool:
 
 def _inside(
     model: nn.Module, classes: frozenset[str], single_names: frozenset[str]
-) -> Iterator[tuple[str, nn.Module, int]]:
-    """Linear and Conv2d modules below a block of one of `classes`, or named in `single_names`, with their tier."""
+) -> Iterator[tuple[str, AdaptedModule, int]]:
+    """Linear and Conv2d modules below a block of one of `classes` or named, with their tier."""
     for path, module in model.named_modules():
         if not isinstance(module, (nn.Linear, nn.Conv2d)) or getattr(module, "groups", 1) != 1:
             continue
@@ -87,7 +90,8 @@ def _inside(
 
 
 def _ancestor_classes(model: nn.Module, path: str) -> list[str]:
-    found, node = [], model
+    node: Any = model
+    found = []
     for part in path.split(".")[:-1]:
         node = getattr(node, part)
         found.append(type(node).__name__)

@@ -1,0 +1,131 @@
+"""LoRA files: safetensors with metadata, written whole or not at all, read with clear refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lora_lab.errors import ModelError
+from lora_lab.files import replacing
+
+_MIB = 1 << 20
+_LORA_MARKS = (
+    ".lora_down.weight",
+    ".lora_up.weight",
+    ".lora_A.",
+    ".lora_B.",
+    ".lora.down.weight",
+    ".lora.up.weight",
+    ".hada_w1_",
+    ".lokr_w1",
+    "_lora.down.weight",
+    ".lora_linear_layer.down.weight",
+)
+_CHECKPOINT_MARKS = (
+    "model.diffusion_model.",
+    "cond_stage_model.",
+    "conditioner.embedders.",
+    "first_stage_model.",
+)
+
+
+def save_lora(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """Write a LoRA file and return its full metadata, `sshs_model_hash` and `sshs_legacy_hash` included.
+
+    The file appears under its name complete and synced, or not at all. Equal weights and metadata give equal
+    bytes.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    whole = {**metadata, **content_hashes(plain, metadata)}
+    data = save(plain, dict(sorted(whole.items())))
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(data)
+    return whole
+
+
+def content_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """`sshs_model_hash` and `sshs_legacy_hash`, by which A1111-family programs know a LoRA again.
+
+    Both are taken of the file as it would be with the `ss_*` metadata only: SHA-256 of all bytes behind the
+    header, and the first 8 digits of SHA-256 of 64 KiB at 1 MiB (of nothing, for smaller files). Source:
+    sd-scripts `precalculate_safetensors_hashes`.
+    """
+    training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
+    data = save(dict(tensors), training)
+    body = 8 + struct.unpack("<Q", data[:8])[0]
+    legacy = hashlib.sha256(memoryview(data)[_MIB : _MIB + 0x10000]).hexdigest()[:8]
+    model = hashlib.sha256(memoryview(data)[body:]).hexdigest()
+    return {"sshs_model_hash": model, "sshs_legacy_hash": legacy}
+
+
+def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a LoRA file.
+
+    A file of our own is checked against its content hash. Raises `ModelError`: missing, not safetensors,
+    truncated, damaged, or not a LoRA.
+    """
+    path = Path(path)
+    _refuse_early(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = dict(file.metadata() or {})
+            names = list(file.keys())
+            _refuse_other_models(path, names)
+            tensors = {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ModelError(f"{path} is {_damage(str(error))}; {_AGAIN}") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; {_AGAIN}") from None
+    if metadata.get("modelspec.implementation_version", "").startswith("lora_lab/"):
+        _check_content(path, metadata)
+    return tensors, metadata
+
+
+_AGAIN = "copy or download it again"
+
+
+def _refuse_early(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+        raise ModelError(
+            f"{path} is a pickle (.pt, .ckpt, .bin), which could run code; only .safetensors LoRAs are read"
+        )
+    if len(start) < 8:
+        raise ModelError(f"{path} is empty or truncated ({len(start)} bytes); {_AGAIN}")
+
+
+def _damage(message: str) -> str:
+    if "IncompleteBuffer" in message or "not fully covered" in message.lower():
+        return "truncated: it has fewer bytes than its header says"
+    return f"not a safetensors file, or damaged ({message})"
+
+
+def _refuse_other_models(path: Path, names: list[str]) -> None:
+    if any(mark in name for name in names for mark in _LORA_MARKS):
+        return
+    if any(name.startswith(_CHECKPOINT_MARKS) for name in names):
+        raise ModelError(f"{path} is a whole checkpoint, not a LoRA; use it as base_model.path")
+    shown = ", ".join(sorted(names)[:3]) or "nothing"
+    raise ModelError(f"{path} is not a LoRA: no lora_down/lora_up tensors; it holds {shown}")
+
+
+def _check_content(path: Path, metadata: Mapping[str, str]) -> None:
+    with open(path, "rb") as file:
+        file.seek(8 + struct.unpack("<Q", file.read(8))[0])
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != metadata.get("sshs_model_hash"):
+        raise ModelError(
+            f"{path} is damaged: its content does not match its own hash (sshs_model_hash); {_AGAIN}"
+        )

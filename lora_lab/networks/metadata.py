@@ -1,0 +1,94 @@
+"""What tells other programs what a LoRA file is: kohya's `ss_*` keys and Stability's `modelspec.*`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_lab import __version__
+from lora_lab.networks.spec import AdapterSpec
+
+IMPLEMENTATION = f"lora_lab/{__version__}"
+
+_BASE_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+_ARCHITECTURES = {
+    ("sd1", False): "stable-diffusion-v1",
+    ("sd1", True): "stable-diffusion-v1",
+    ("sd2", False): "stable-diffusion-v2-512",
+    ("sd2", True): "stable-diffusion-v2-768-v",
+    ("sdxl", False): "stable-diffusion-xl-v1-base",
+    ("sdxl", True): "stable-diffusion-xl-v1-base",
+}
+_STABILITY = "https://github.com/Stability-AI/generative-models"
+
+
+def standard_metadata(
+    spec: AdapterSpec,
+    family: str,
+    output_name: str,
+    *,
+    v_prediction: bool = False,
+    resolution: tuple[int, int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Metadata by which A1111, Forge and ComfyUI tell family, dims and training settings.
+
+    Args: spec: The adapter. family: sd1, sd2 or sdxl. output_name: Shown as the LoRA's name; programs drop
+    LoRAs that share one, so it has to be unique. v_prediction: Whether the base predicts v. resolution:
+    Training resolution (width, height). settings: More `ss_*` values, by name with or without the prefix;
+    None is written as "None" and mappings and lists as JSON, as sd-scripts does. They win over what is
+    derived here.
+    """
+    kind = "sdxl" if family.startswith("sdxl") else "sd2" if family.startswith("sd2") else "sd1"
+    found: dict[str, Any] = {
+        "output_name": output_name,
+        "sd_model_name": None,
+        "v2": kind == "sd2",
+        "base_model_version": _BASE_VERSIONS[kind] + ("_v" if v_prediction and kind != "sdxl" else ""),
+        "network_module": "networks.lora" if spec.preset == "kohya" else "lycoris.kohya",
+        "network_dim": spec.network_dim,
+        "network_alpha": spec.network_alpha,
+        "network_dropout": spec.network_dropout or None,
+        "network_args": _network_args(spec),
+    }
+    if resolution is not None:
+        found["resolution"] = f"({resolution[0]}, {resolution[1]})"
+    found.update({key.removeprefix("ss_"): value for key, value in (settings or {}).items()})
+    texts = {f"ss_{key}": _text(value) for key, value in found.items()}
+    texts.update(
+        {
+            "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": _ARCHITECTURES[kind, v_prediction] + "/lora",
+            "modelspec.implementation": _STABILITY if kind == "sdxl" else "diffusers",
+            "modelspec.implementation_version": IMPLEMENTATION,
+            "modelspec.title": output_name,
+            "modelspec.date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            "modelspec.prediction_type": "v" if v_prediction else "epsilon",
+        }
+    )
+    if resolution is not None:
+        texts["modelspec.resolution"] = f"{resolution[0]}x{resolution[1]}"
+    return texts
+
+
+def _network_args(spec: AdapterSpec) -> dict[str, str]:
+    """What sd-scripts would have got as `--network_args`; all values are text there."""
+    args: dict[str, Any] = {}
+    if spec.preset != "kohya":
+        args.update({"algo": "locon", "preset": spec.preset})
+    if spec.conv_dim:
+        args.update({"conv_dim": spec.conv_dim, "conv_alpha": spec.conv_alpha})
+    for name in ("rank_dropout", "module_dropout"):
+        if getattr(spec, name):
+            args[name] = getattr(spec, name)
+    return {key: str(value) for key, value in args.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Mapping, list)):
+        return json.dumps(value)
+    return str(value)
