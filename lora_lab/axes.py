@@ -1,0 +1,86 @@
+"""How a setting is shown: its label, its unit, whether an axis over it is linear, logarithmic or a list, and a value's text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lora_lab.config import settings
+
+LABELS = {
+    "base_model.path": "base model",
+    "base_model.vae": "VAE",
+    "dataset.path": "pictures",
+    "dataset.repeats": "repeats",
+    "dataset.flip_aug": "mirrored copies",
+    "network.type": "network",
+    "network.network_dim": "dim",
+    "network.network_alpha": "alpha",
+    "optimizer.name": "optimizer",
+    "optimizer.unet_lr": "U-Net learning rate",
+    "optimizer.text_encoder_lr": "text encoder learning rate",
+    "lr_scheduler.name": "LR schedule",
+    "lr_scheduler.lr_warmup_steps": "LR warmup",
+    "loss.min_snr_gamma": "min-SNR gamma",
+    "train.max_train_epochs": "epochs",
+    "train.max_train_steps": "steps",
+    "train.train_batch_size": "batch size",
+    "train.mixed_precision": "precision",
+    "train.max_grad_norm": "gradient clipping",
+}
+"""Where the name of a setting, with spaces for underscores, is not what people call it."""
+
+DERIVED = {
+    "alpha_over_dim": ("alpha / dim", "", "log"),
+    "total_steps": ("updates", "steps", "log"),
+    "samples": ("samples seen", "", "log"),
+    "exposures_per_image": ("exposures per picture", "", "log"),
+    "epoch": ("epoch", "epochs", "linear"),
+    "train_minutes": ("training time", "min", "linear"),
+}
+"""Axes that are no settings: label, unit and scale."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a plot or column of a table; `scale` is linear, log or category."""
+
+    key: str
+    label: str
+    unit: str
+    scale: str
+
+    @property
+    def title(self) -> str:
+        """The label with its unit, unless the label is the unit."""
+        return f"{self.label} ({self.unit})" if self.unit and self.unit != self.label else self.label
+
+
+def axis(key: str) -> Axis:
+    """The axis of a setting, of an argument such as `optimizer.args.weight_decay`, or of a derived number."""
+    if key in DERIVED:
+        return Axis(key, *DERIVED[key])
+    setting = settings().get(key)
+    tail = key.rsplit(".", 1)[-1]
+    label = LABELS.get(key, tail.replace("_", " "))
+    if setting is None:
+        return Axis(key, label, "", "category")
+    return Axis(key, label, setting.unit, setting.scale)
+
+
+def show(value: Any) -> str:
+    """A value as people write it: 1e-4, 0.05, 16, on, off, -."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(show, value)) + "]"
+    return str(value)
+
+
+def _number(value: float) -> str:
+    if value and (abs(value) < 1e-2 or abs(value) >= 1e5):
+        mantissa, _, exponent = f"{value:.6e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:g}"

@@ -1,0 +1,25 @@
+"""What of a config acts, what cannot, and which experiment it is. Without torch."""
+
+from lora_lab.effective.examine import Examined, examine, facts_of
+from lora_lab.effective.facts import Facts
+from lora_lab.effective.previews import preview_fingerprint
+from lora_lab.effective.resolve import BY_CONTENT, SAME_RESULT, resolve
+from lora_lab.effective.result import SHORT, Effective, differences, fingerprint, short
+from lora_lab.findings import Inert
+
+__all__ = [
+    "BY_CONTENT",
+    "SAME_RESULT",
+    "SHORT",
+    "Effective",
+    "Examined",
+    "Facts",
+    "Inert",
+    "differences",
+    "examine",
+    "facts_of",
+    "fingerprint",
+    "preview_fingerprint",
+    "resolve",
+    "short",
+]

@@ -1,0 +1,131 @@
+"""Everything that can be said of a run before it starts: its pictures, its base model, what acts, its fingerprint."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lora_lab.config import RunConfig
+from lora_lab.data.captions import process
+from lora_lab.data.items import Item, identity
+from lora_lab.data.settings import CaptionSettings
+from lora_lab.effective.facts import Facts
+from lora_lab.effective.result import Effective, digest, fingerprint
+from lora_lab.effective.resolve import resolve
+from lora_lab.errors import ModelError
+from lora_lab.material import Material, gather
+from lora_lab.models import ModelFile, identify
+from lora_lab.models import identity as model_identity
+from lora_lab.models.folder import read_json
+from lora_lab.models.identity import file_hash
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A config with what it leads to. `fingerprint` has 64 hex digits."""
+
+    config: RunConfig
+    material: Material
+    model: ModelFile
+    facts: Facts
+    effective: Effective
+    identities: dict[str, str]
+    fingerprint: str
+
+
+def examine(config: RunConfig, device_type: str) -> Examined:
+    """Read headers and captions, decide what acts, and identify the experiment. No torch, no pixels, no weights.
+
+    Args:
+        device_type: cuda, cpu or mps: what the run will train on.
+
+    Raises:
+        DataError: The pictures cannot be used.
+        ModelError: There is no usable base model, VAE or LoRA file where the config says.
+        ConfigError: Settings contradict the pictures.
+    """
+    model = _identified(config.base_model.path)
+    identities = {"base_model": _identity_of(config.base_model.path)}
+    if config.base_model.vae:
+        identities["vae"] = _vae_identity(Path(config.base_model.vae).expanduser())
+    if config.network.network_weights:
+        identities["network_weights"] = _file_identity(Path(config.network.network_weights).expanduser())
+    material = gather(config)
+    facts = facts_of(config, material, model, device_type)
+    identities["dataset"] = _data_identity(material.items, facts)
+    effective = resolve(config, facts)
+    return Examined(config, material, model, facts, effective, identities, fingerprint(effective, identities))
+
+
+def facts_of(config: RunConfig, material: Material, model: ModelFile, device_type: str) -> Facts:
+    """The facts about a run's pictures and base model."""
+    own = [item for item in material.items if not item.is_reg]
+    repeats = {item.repeats for item in own}
+    return Facts(
+        family=model.family,
+        prediction_type=model.prediction_type,
+        device_type=device_type,
+        images=len(own),
+        reg_images=len(material.items) - len(own),
+        repeats=repeats.pop() if len(repeats) == 1 else None,
+        buckets=len({place.bucket for place in material.assignments}),
+        draws_per_epoch=material.stream.samples_per_epoch,
+        batches_per_epoch=material.stream.batches_per_epoch,
+        trigger_missing=_trigger_missing(config, material.items),
+        text_layers=_text_layers(model),
+    )
+
+
+def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
+    trigger = config.dataset.trigger_word
+    if not trigger:
+        return False
+    if config.dataset.enable_wildcard:
+        return True  # a line without it may be drawn
+    alone = CaptionSettings(trigger_word=trigger)
+    captions = {item.caption.split("\n")[0] for item in items}
+    return any(process(text, alone, random.Random(0), 1) != text for text in captions)
+
+
+def _data_identity(items: Sequence[Item], facts: Facts) -> str:
+    """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
+    if facts.repeats is None or facts.reg_images:
+        return identity(items)
+    return identity([replace(item, repeats=1) for item in items])
+
+
+def _text_layers(model: ModelFile) -> int | None:
+    if model.kind != "diffusers":
+        return None
+    layers: Any = read_json(model.path / "text_encoder" / "config.json").get("num_hidden_layers")
+    return layers if isinstance(layers, int) else None
+
+
+# The rows of a plan share few models; a process asks each file once.
+_identified = lru_cache(maxsize=64)(identify)
+_identity_of = lru_cache(maxsize=64)(model_identity)
+
+
+@lru_cache(maxsize=64)
+def _vae_identity(path: Path) -> str:
+    """A VAE by content: its file, or config and weights of a folder."""
+    if not path.exists():
+        raise ModelError(f"base_model.vae={path}: there is no such file or folder")
+    if path.is_file():
+        return file_hash(path)
+    place = path if (path / "config.json").is_file() else path / "vae"
+    files = sorted(place.glob("*.json")) + sorted(place.glob("*.safetensors")) + sorted(place.glob("*.bin"))
+    if not files:
+        raise ModelError(f"base_model.vae={path}: there is no VAE in it (no config.json and weights)")
+    return digest([(file.name, file_hash(file)) for file in files])
+
+
+@lru_cache(maxsize=64)
+def _file_identity(path: Path) -> str:
+    if not path.is_file():
+        raise ModelError(f"network.network_weights={path}: there is no such file")
+    return file_hash(path)

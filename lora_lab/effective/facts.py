@@ -1,0 +1,33 @@
+"""What deciding about a config needs to know of the pictures, the base model and the machine."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The defaults describe one picture in one bucket on SD 1.x and a GPU.
+
+    Attributes:
+        family: A key of `models.families.FAMILIES`.
+        prediction_type: epsilon or v_prediction, as the base model says of itself.
+        device_type: cuda, cpu or mps.
+        images: Training pictures; `reg_images` are counted apart.
+        repeats: Repeats of every training picture; None where they differ.
+        buckets: Different batch shapes among the pictures.
+        draws_per_epoch: Samples of one epoch, regularisation included.
+        batches_per_epoch: Batches of one epoch, before gradient accumulation.
+        trigger_missing: Some caption lacks the trigger word, or it cannot be said.
+        text_layers: Layers of the first text encoder, None where that is not known.
+    """
+
+    family: str = "sd1"
+    prediction_type: str = "epsilon"
+    device_type: str = "cuda"
+    images: int = 1
+    reg_images: int = 0
+    repeats: int | None = 1
+    buckets: int = 1
+    draws_per_epoch: int = 1
+    batches_per_epoch: int = 1
+    trigger_missing: bool = True
+    text_layers: int | None = None

@@ -1,0 +1,25 @@
+"""What decides how a checkpoint's previews look, beside its weights."""
+
+from lora_lab.config import RunConfig, flat
+from lora_lab.effective.result import digest
+
+NOT_SEEN = ("preview.batch_size", "preview.anchors")
+"""Preview settings that change no picture of a run."""
+
+
+def preview_fingerprint(config: RunConfig) -> str:
+    """Equal for configs whose checkpoints are rendered and measured alike, as 64 hex digits.
+
+    A finished run whose preview fingerprint changed is rendered again, not trained again.
+    """
+    preview = config.preview
+    values = {key: value for key, value in flat(config).items() if key.startswith("preview.")}
+    for key in NOT_SEEN:
+        del values[key]
+    values["preview.size"] = preview.size or config.dataset.resolution
+    values["preview.clip_skip"] = preview.clip_skip or config.base_model.clip_skip
+    if any("{trigger}" in prompt for prompt in preview.prompts):
+        values["trigger"] = config.dataset.trigger_word
+    if not preview.seeds:
+        values = {}
+    return digest({**values, "metric.names": config.metric.names})

@@ -1,0 +1,221 @@
+"""Sweep files: one question, and the rows that answer it.
+
+The keys of a sweep file::
+
+    question: text            what the sweep is to find out
+    base: [override, ...]     what all rows share
+    patterns:                 named rows, each a list of differences from the base
+      "03": []
+      "04": [base_model.clip_skip=2]
+    grid:                     a Cartesian product on the base; its rows stand beside the patterns
+      network.network_alpha: [1, 16, 64]
+    zip:                      settings that move together: one more axis of the grid
+      optimizer: [adamw, lion]
+      optimizer.learning_rate: [1e-4, 1e-5]
+    replicates: 3             the base in all three times, with other seeds: base, base-r2, base-r3
+    only: ["03", "04"]        these rows alone
+
+Grid and zip rows are named by their values (`network_alpha=16`). A pattern without differences is the base;
+replicates are then named after it (`03-r2`). A file without rows is one run of the base.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from lora_lab.config import nearest
+from lora_lab.errors import ConfigError
+from lora_lab.sweep.names import distinct, joined, name_problem, split
+from lora_lab.sweep.text import read_yaml, value_text
+
+KEYS = ("question", "base", "patterns", "grid", "zip", "replicates", "only")
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """A row before it is composed: its name, and how it differs from the sweep's base.
+
+    `replicate` is 1 for an ordinary row, k for the k-th repetition of the base with another seed.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    replicate: int = 1
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What a sweep file says, checked for form; the settings in it are checked when rows are composed."""
+
+    name: str
+    path: Path | None = None
+    question: str = ""
+    base: tuple[str, ...] = ()
+    rows: tuple[RowSpec, ...] = ()
+    source: dict[str, Any] = field(default_factory=dict)
+
+
+def read_sweep(path: Path) -> SweepFile:
+    """Read a sweep file.
+
+    Raises:
+        ConfigError: Every mistake in the file's form at once, each with the file and the row.
+    """
+    values = read_yaml(path)
+    wrong: list[str] = []
+    for key in values:
+        if key not in KEYS:
+            wrong.append(f"unknown key {key!r}{nearest(str(key), KEYS)} known: {', '.join(KEYS)}")
+    base = _overrides(values.get("base"), "base", wrong)
+    rows = [*_patterns(values.get("patterns"), wrong), *_grid_rows(values, wrong)]
+    rows += _replicates(values.get("replicates"), rows, wrong)
+    rows = rows or [RowSpec("base", ())]
+    wrong += _name_clashes(rows)
+    rows = _only(rows, values.get("only"), wrong)
+    question = values.get("question") or ""
+    if not isinstance(question, str):
+        wrong.append(f"question must be text, got {question!r}")
+    if wrong:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in wrong))
+    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values)
+
+
+def select(sweep: SweepFile, only: Sequence[str]) -> SweepFile:
+    """The sweep with the named rows alone, in the file's order; an empty list keeps all.
+
+    Raises:
+        ConfigError: A name is not a row of the sweep.
+    """
+    wrong: list[str] = []
+    rows = _only(list(sweep.rows), list(only) or None, wrong)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return SweepFile(sweep.name, sweep.path, sweep.question, sweep.base, tuple(rows), sweep.source)
+
+
+def rows_from_overrides(jobs: Sequence[Sequence[str]], name: str = "multirun") -> SweepFile:
+    """The jobs of a Hydra multirun as a sweep; what all jobs share is its base.
+
+    A row is named by the overrides that are not the same in all jobs (`optimizer=lion,network_alpha=16`),
+    so that the same command makes the same folders; a single job is named by all of its overrides.
+    """
+    shared = [text for text in jobs[0] if len(jobs) > 1 and all(text in job for job in jobs)] if jobs else []
+    differing = [tuple(text for text in job if text not in shared) for job in jobs]
+    names = [joined([split(text) for text in job]) or "base" for job in differing]
+    rows = [
+        RowSpec(unique, job)
+        for unique, job in zip(distinct(names, [",".join(job) for job in differing]), differing, strict=True)
+    ]
+    once = list({row.overrides: row for row in rows}.values())
+    return SweepFile(name, None, "", tuple(shared), tuple(once), {})
+
+
+def _overrides(value: Any, where: str, wrong: list[str]) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        wrong.append(f"{where} must be a list of overrides such as [optimizer=lion], got {value!r}")
+        return []
+    for item in value:
+        if not isinstance(item, str):
+            hint = ""
+            if isinstance(item, dict) and len(item) == 1:
+                ((key, content),) = item.items()
+                hint = f": write {key}={value_text(content)}"
+            wrong.append(f"{where} holds {item!r}, which is not an override{hint}")
+        elif "=" not in item:
+            wrong.append(f"{where} holds {item!r}: write key=value (quote overrides with commas in them)")
+    return [item for item in value if isinstance(item, str) and "=" in item]
+
+
+def _patterns(value: Any, wrong: list[str]) -> list[RowSpec]:
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        wrong.append('patterns must name its rows, as in "04": [base_model.clip_skip=2]')
+        return []
+    rows = []
+    for name, overrides in value.items():
+        problem = name_problem(name)
+        if problem:
+            wrong.append(f"patterns: {problem}")
+        rows.append(RowSpec(str(name), tuple(_overrides(overrides, f"row {str(name)!r}", wrong))))
+    return rows
+
+
+def _axes(value: Any, where: str, wrong: list[str]) -> dict[str, list[str]]:
+    """Key to override texts of a `grid` or `zip` section."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        wrong.append(f"{where} must map settings to lists of values, as in network.network_alpha: [1, 16]")
+        return {}
+    axes = {}
+    for key, items in value.items():
+        if not isinstance(items, list) or not items:
+            wrong.append(f"{where}: {key} needs a list of values, as in {key}: [{value_text(items)}, ...]")
+            continue
+        axes[str(key)] = [f"{key}={value_text(item)}" for item in items]
+        if len(set(axes[str(key)])) < len(items):
+            wrong.append(f"{where}: {key} holds a value twice: {value_text(items)}")
+    return axes
+
+
+def _grid_rows(values: dict[Any, Any], wrong: list[str]) -> list[RowSpec]:
+    grid = _axes(values.get("grid"), "grid", wrong)
+    together = _axes(values.get("zip"), "zip", wrong)
+    lengths = {key: len(items) for key, items in together.items()}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{key} has {count}" for key, count in lengths.items())
+        wrong.append(f"zip: settings that move together need equally many values: {counts}")
+        return []
+    for key in sorted(set(grid) & set(together)):
+        wrong.append(f"{key} stands in grid and in zip: keep it in one")
+    axes = [[(item,) for item in items] for items in grid.values()]
+    if together:
+        axes.append(list(zip(*together.values(), strict=True)))
+    if not axes:
+        return []
+    jobs = [tuple(text for part in combination for text in part) for combination in product(*axes)]
+    # An override that all rows share is still named: a grid over one value is a statement, too.
+    names = distinct([joined([split(text) for text in job]) for job in jobs], [",".join(job) for job in jobs])
+    return [RowSpec(name, job) for name, job in zip(names, jobs, strict=True)]
+
+
+def _replicates(value: Any, rows: Sequence[RowSpec], wrong: list[str]) -> list[RowSpec]:
+    if value is None:
+        return []
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        wrong.append(f"replicates must be a number of runs of the base, at least 1, got {value!r}")
+        return []
+    base = next((row for row in rows if not row.overrides), None)
+    name = base.name if base else "base"
+    first = [] if base else [RowSpec(name, ())]
+    return first + [RowSpec(f"{name}-r{k}", (), k) for k in range(2, value + 1)]
+
+
+def _name_clashes(rows: Sequence[RowSpec]) -> list[str]:
+    seen: dict[str, str] = {}
+    wrong = []
+    for row in rows:
+        other = seen.setdefault(row.name.lower(), row.name)
+        if other != row.name or sum(item.name == row.name for item in rows) > 1:
+            wrong.append(f"row {row.name!r} has the same folder as row {other!r}: rename one")
+    return list(dict.fromkeys(wrong))
+
+
+def _only(rows: list[RowSpec], value: Any, wrong: list[str]) -> list[RowSpec]:
+    if value is None:
+        return rows
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or not value:
+        wrong.append(f'only must be a list of row names in quotes, as in ["03", "04"], got {value!r}')
+        return rows
+    known = [row.name for row in rows]
+    for name in value:
+        if name not in known:
+            wrong.append(f"only: unknown row {name!r}{nearest(name, known)} known: {', '.join(known)}")
+    return [row for row in rows if row.name in value]

@@ -1,0 +1,67 @@
+"""Which runs train together: those that can share one frozen base model in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lora_lab.effective import Effective
+
+SHARED = ("base_model.path", "base_model.vae", "train.mixed_precision", "train.full_bf16", "train.full_fp16")
+
+
+def pack_key(
+    effective: Effective, identities: Mapping[str, str], gradient_checkpointing: bool, device: str
+) -> str:
+    """Equal for runs that can share a base model in memory."""
+    values = effective.values
+    shared: tuple[Any, ...] = (
+        identities["base_model"],
+        identities.get("vae", ""),
+        values["base_model.family"],
+        *(values[key] for key in SHARED[2:]),
+        gradient_checkpointing,
+        device,
+    )
+    return repr(shared)
+
+
+def make_packs(
+    names: Sequence[str],
+    key_of: Callable[[str], str],
+    size_of: Callable[[str], float],
+    *,
+    pack_size: int,
+    workers: int,
+) -> list[list[str]]:
+    """Divide runs into packs of at most `pack_size`, longest pack first; the same input gives the same packs.
+
+    Runs of similar length share a pack, so that its slots empty together. Packs are made smaller where otherwise
+    some workers would have one pack more than others.
+
+    Args:
+        names: The runs to do.
+        key_of: Only runs of equal key may share a pack.
+        size_of: The work of a run, in samples.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda item: (-size_of(item), item)):
+        groups.setdefault(key_of(name), []).append(name)
+    counts = {key: -(-len(group) // pack_size) for key, group in groups.items()}
+    while sum(counts.values()) % workers:
+        divisible = [key for key, group in groups.items() if counts[key] < len(group)]
+        if not divisible:
+            break
+        # The group with the most work per pack is divided further.
+        counts[max(divisible, key=lambda key: (sum(map(size_of, groups[key])) / counts[key], key))] += 1
+    packs = [pack for key, group in groups.items() for pack in _cut(group, counts[key])]
+    return sorted(packs, key=lambda pack: (-sum(map(size_of, pack)), pack))
+
+
+def _cut(group: list[str], count: int) -> list[list[str]]:
+    """Neighbours in length, in packs whose sizes differ by one at most."""
+    size, larger = divmod(len(group), count)
+    packs, start = [], 0
+    for number in range(count):
+        end = start + size + (number < larger)
+        packs.append(group[start:end])
+        start = end
+    return packs

@@ -1,0 +1,333 @@
+"""What a sweep will do, decided and explained before anything runs."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lora_lab.config import RunConfig, difference
+from lora_lab.effective import Effective, Examined, Inert, differences, examine, preview_fingerprint, short
+from lora_lab.engines.slots import gpus, slots
+from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.store import SweepFolder
+from lora_lab.sweep.file import SweepFile
+from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.pairs import Comparisons, compare
+from lora_lab.sweep.rows import Composed, compose_rows, for_all
+from lora_lab.sweep.same import first_of_each, why_same
+from lora_lab.sweep.status import TO_DO, Decision, decide, expected_tags
+
+UNSEEN = ("name", "sweep")
+"""Settings that every row has its own value of, and that are no change of anything."""
+
+
+@dataclass
+class Row:
+    """One row of a plan.
+
+    Attributes:
+        overrides: All that the row was composed from.
+        config: The job, to be written to the run's folder.
+        changes: Settings that act and differ from the base's, as (base, row); also previews, saving and the like.
+        same_as: The row that is the same experiment and is trained in place of this one, or ''.
+        status: One of `status.STATUSES`; `same` for a row that another one stands for.
+        reason: Why, in words.
+        aside: The folder holds an earlier run that has to be moved aside (`status.set_aside`) before.
+        notes: Settings that cannot act, fallbacks and warnings, in words.
+        checkpoints: Tags of the checkpoints the run ends up with.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    config: RunConfig
+    effective: Effective
+    fingerprint: str
+    preview_fingerprint: str
+    images: int
+    updates_per_epoch: int
+    total_steps: int
+    samples: int
+    exposures_per_image: float
+    checkpoints: list[str]
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    same_as: str = ""
+    status: str = "planned"
+    reason: str = ""
+    aside: bool = False
+    notes: list[str] = field(default_factory=list)
+    pack: int | None = None
+
+    @property
+    def inert(self) -> tuple[Inert, ...]:
+        """Settings that were set and cannot act."""
+        return self.effective.inert
+
+    @property
+    def to_do(self) -> bool:
+        """Whether a worker has to do something for this row."""
+        return self.status in TO_DO
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values, without its config."""
+        return {
+            "name": self.name,
+            "overrides": list(self.overrides),
+            "status": self.status,
+            "reason": self.reason,
+            "same_as": self.same_as,
+            "aside": self.aside,
+            "fingerprint": self.fingerprint,
+            "preview_fingerprint": self.preview_fingerprint,
+            "changes": {key: {"base": one, "row": other} for key, (one, other) in self.changes.items()},
+            "inert": [{"key": item.key, "reason": item.reason} for item in self.inert],
+            "notes": self.notes,
+            "images": self.images,
+            "updates_per_epoch": self.updates_per_epoch,
+            "total_steps": self.total_steps,
+            "samples": self.samples,
+            "exposures_per_image": self.exposures_per_image,
+            "checkpoints": self.checkpoints,
+            "pack": self.pack,
+            "effective": self.effective.values,
+        }
+
+
+@dataclass
+class Plan:
+    """A sweep's rows and what happens to each; `packs` name the rows that train together, longest first."""
+
+    name: str
+    folder: SweepFolder
+    question: str
+    rows: list[Row]
+    packs: list[list[str]]
+    comparisons: Comparisons
+    warnings: list[str]
+    device_type: str
+    base: RunConfig
+
+    def row(self, name: str) -> Row:
+        """The row of a name."""
+        return next(row for row in self.rows if row.name == name)
+
+    @property
+    def conflicts(self) -> list[Row]:
+        """Rows that stop the sweep: their folders hold something else."""
+        return [row for row in self.rows if row.status == "conflict"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values, for `plan.json` and `--json`."""
+        compared = self.comparisons
+        return {
+            "name": self.name,
+            "folder": str(self.folder.path),
+            "question": self.question,
+            "device": self.device_type,
+            "rows": [row.to_json() for row in self.rows],
+            "packs": self.packs,
+            "comparisons": [
+                {"key": item.key, "values": list(item.values), "pairs": [list(pair) for pair in item.pairs]}
+                for item in compared.settings
+            ],
+            "aliased": [list(group) for group in compared.aliased],
+            "replicates": [list(pair) for pair in compared.replicates],
+            "warnings": self.warnings,
+        }
+
+
+def plan(
+    sweep: SweepFile,
+    extra: Sequence[str] = (),
+    conf_dirs: Sequence[str] = (),
+    *,
+    folder: SweepFolder | None = None,
+    retry: bool = False,
+    redo: bool = False,
+) -> Plan:
+    """Compose, check and examine all rows, and decide what happens to each. Writes nothing but the demo's pictures.
+
+    Args:
+        extra: Overrides for every row; they win.
+        conf_dirs: Folders with further group files.
+        folder: Where the runs lie; `results/<name of the sweep>` where it is not given.
+        retry: Try failed and diverged runs again.
+        redo: Move runs of other settings out of the way instead of refusing.
+
+    Raises:
+        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers.
+    """
+    base, composed = compose_rows(sweep, extra, conf_dirs)
+    folder = folder or SweepFolder(Path(base.results) / sweep.name)
+    where, names = str(sweep.path or sweep.name), [row.name for row in composed]
+    device = device_type(base.device)
+    examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
+    rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
+    base_effective = _base_effective(base, device)
+    for row in rows:
+        _decide(row, folder, retry=retry, redo=redo)
+        row.changes = _changes(row, base, base_effective)
+    _mark_same(rows)
+    packs = _packs(rows, examined, base, folder)
+    own = [(row.name, row.effective) for row in rows if not row.same_as]
+    return Plan(
+        sweep.name,
+        folder,
+        sweep.question,
+        rows,
+        packs,
+        compare(own),
+        _shared_warnings(rows, examined),
+        device,
+        base,
+    )
+
+
+def device_type(asked: str) -> str:
+    """What runs will train on, cuda, cpu or mps, without asking torch.
+
+    'auto' is CUDA where there is a GPU and the installed torch is not a CPU build.
+    """
+    kind = asked.split(":")[0]
+    if kind != "auto":
+        return kind
+    with suppress(PackageNotFoundError):
+        if version("torch").endswith("+cpu"):
+            return "cpu"
+    if gpus():
+        return "cuda"
+    return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
+
+
+def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
+    # Rows may ask for another device than the base does; asking the system takes a moment, so it is asked once.
+    found = examine(config, device if config.device == base.device else device_type(config.device))
+    if found.effective.refusals:
+        raise ConfigError("\n".join(found.effective.refusals))
+    return found
+
+
+def _base_effective(base: RunConfig, device: str) -> Effective | None:
+    try:
+        return examine(base, device).effective
+    except LoraLabError:
+        return None  # a base that only its rows complete
+
+
+def _row(composed: Composed, found: Examined) -> Row:
+    effective = found.effective
+    per_epoch = found.facts.draws_per_epoch
+    samples = round(per_epoch * effective.epochs)
+    notes = [f"{item.key} cannot act: {item.reason}" for item in effective.inert]
+    return Row(
+        name=composed.name,
+        overrides=composed.overrides,
+        config=composed.config,
+        effective=effective,
+        fingerprint=found.fingerprint,
+        preview_fingerprint=preview_fingerprint(composed.config),
+        images=found.material.images,
+        updates_per_epoch=effective.updates_per_epoch,
+        total_steps=effective.total_steps,
+        samples=samples,
+        exposures_per_image=round(samples / max(1, found.facts.images + found.facts.reg_images), 3),
+        checkpoints=expected_tags(composed.config, effective),
+        notes=[*notes, *effective.fallbacks, *effective.warnings],
+    )
+
+
+def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
+    decision: Decision = decide(
+        folder.run(row.name),
+        row.fingerprint,
+        row.preview_fingerprint,
+        row.checkpoints,
+        retry=retry,
+        redo=redo,
+    )
+    row.status, row.reason, row.aside = decision.status, decision.reason, decision.aside
+
+
+def _changes(row: Row, base: RunConfig, base_effective: Effective | None) -> dict[str, tuple[Any, Any]]:
+    here, there = difference(row.config, base), difference(base, row.config)
+    plain = {key: (there[key], here[key]) for key in here if key not in UNSEEN}
+    if base_effective is None:
+        return plain
+    acting = differences(row.effective, base_effective)
+    changes = {key: (other, one) for key, (one, other) in acting.items()}
+    for key, both in plain.items():
+        known = key in row.effective.values or key in row.effective.silent or key.endswith(".args")
+        if not known or (key in row.effective.values and key not in base_effective.values):
+            changes.setdefault(key, both)
+    return changes
+
+
+def _mark_same(rows: Sequence[Row]) -> None:
+    """Let one row stand for all of the same experiment; a row that was trained itself keeps its own run."""
+    for row, first in first_of_each(rows):
+        if row is not first and row.status not in ("done", "previews", "running", "conflict"):
+            row.same_as, row.status, row.aside = first.name, "same", False
+            row.reason = why_same(row, first)
+
+
+def _packs(
+    rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig, folder: SweepFolder
+) -> list[list[str]]:
+    waiting = {row.name: row for row in rows if row.to_do}
+    keys = {
+        row.name: pack_key(
+            row.effective, found.identities, row.config.train.gradient_checkpointing, row.config.device
+        )
+        for row, found in zip(rows, examined, strict=True)
+    }
+    size = base.engine.pack_size
+    kept = [
+        pack
+        for pack in _earlier_packs(folder, waiting)
+        if len(pack) <= size and len({keys[n] for n in pack}) == 1
+    ]
+    placed = {name for pack in kept for name in pack}
+    new = make_packs(
+        [name for name in waiting if name not in placed],
+        keys.__getitem__,
+        lambda name: float(waiting[name].samples),
+        pack_size=size,
+        workers=len(slots(base.engine, base.device)) if waiting else 1,
+    )
+    packs = sorted([*kept, *new], key=lambda pack: -sum(waiting[name].samples for name in pack))
+    for number, pack in enumerate(packs):
+        for name in pack:
+            waiting[name].pack = number
+    return packs
+
+
+def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
+    """The packs of the sweep's last start, with the rows that still have to be done."""
+    try:
+        packs = json.loads(folder.plan_file.read_text(encoding="utf-8"))["packs"]
+        left = [[name for name in pack if name in waiting] for pack in packs]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [pack for pack in left if pack]
+
+
+def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined]) -> list[str]:
+    """What is to be said once for the whole sweep: about pictures and base models, and notes that all rows have."""
+    shared = {str(p): None for found in examined for p in found.material.problems}
+    shared |= {text: None for found in examined for text in found.model.problems}
+    for text in rows[0].notes if len(rows) > 1 else []:
+        if all(text in row.notes for row in rows):
+            shared[text] = None
+    for row in rows:
+        row.notes = [text for text in row.notes if text not in shared]
+    if len({short(row.fingerprint) for row in rows}) < len(rows):
+        count = len(rows) - len({row.fingerprint for row in rows})
+        shared[
+            f"{count} of {len(rows)} rows are the same experiment as another row and are not trained again"
+        ] = None
+    return list(shared)

@@ -1,0 +1,130 @@
+"""From a sweep file's rows to checked configs; every mistake of every row in one message."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from lora_lab.config import RunConfig, check, compose, flat
+from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.sweep.file import RowSpec, SweepFile
+
+OF_THE_SWEEP = ("results", "cache", "name", "sweep", "engine.name", "engine.workers", "engine.pack_size")
+"""Settings that all rows of a sweep share."""
+
+PATHS = (
+    ("base_model", "path"),
+    ("base_model", "vae"),
+    ("dataset", "path"),
+    ("dataset", "reg_path"),
+    ("network", "network_weights"),
+)
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A row as a config; `overrides` are all it was composed from, the command line's last."""
+
+    name: str
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+def compose_rows(
+    sweep: SweepFile, extra: Sequence[str] = (), conf_dirs: Sequence[str] = ()
+) -> tuple[RunConfig, list[Composed]]:
+    """Compose and check all rows. Paths of models and pictures become absolute, so that a row is the whole job.
+
+    Args:
+        extra: Overrides for every row; they win.
+        conf_dirs: Folders with further group files.
+
+    Returns:
+        The base, which need not be complete where every row completes it, and the rows.
+
+    Raises:
+        ConfigError: Every mistake of every row, with the rows that share it.
+    """
+    where = str(sweep.path or sweep.name)
+    try:
+        base = compose([*sweep.base, *extra], conf_dirs, checked=False)
+    except ConfigError as error:
+        raise ConfigError(_lines(where, "base", str(error))) from None
+
+    def one(row: RowSpec) -> Composed:
+        overrides = [*sweep.base, *row.overrides, *extra]
+        if row.replicate > 1:
+            overrides.append(f"train.seed={base.train.seed + row.replicate - 1}")
+        config = compose(overrides, conf_dirs, checked=False)
+        config.name, config.sweep = row.name, sweep.name
+        check(config)
+        _same_place(config, base)
+        return Composed(row.name, tuple(overrides), _anchored(config))
+
+    return _anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
+
+
+def for_all(items: Iterable[T], act: Callable[[T], U], where: str, names: Sequence[str]) -> list[U]:
+    """Do something with every row; what is wrong with any of them ends in one error.
+
+    Raises:
+        ConfigError: One line per mistake, with the rows that make it.
+    """
+    done: list[U] = []
+    wrong: dict[str, list[str]] = {}
+    for name, item in zip(names, items, strict=True):
+        try:
+            done.append(act(item))
+        except LoraLabError as error:
+            # A report of many lines stays together; lists of single mistakes are told apart.
+            lines = str(error).splitlines() if isinstance(error, ConfigError) else [str(error)]
+            for line in lines:
+                wrong.setdefault(line, []).append(name)
+    if wrong:
+        raise ConfigError(
+            "\n".join(_lines(where, _rows(rows, len(names)), line) for line, rows in wrong.items())
+        )
+    return done
+
+
+def _rows(rows: list[str], total: int) -> str:
+    if len(rows) == total and total > 1:
+        return "every row"
+    shown = ", ".join(map(repr, rows[:12])) + (f" and {len(rows) - 12} more" if len(rows) > 12 else "")
+    return f"row {shown}" if len(rows) == 1 else f"rows {shown}"
+
+
+def _lines(where: str, rows: str, text: str) -> str:
+    return "\n".join(f"{where}: {rows}: {line}" for line in text.splitlines()[:1]) + (
+        "\n" + "\n".join(text.splitlines()[1:]) if "\n" in text else ""
+    )
+
+
+def _same_place(config: RunConfig, base: RunConfig) -> None:
+    here, there = flat(config), flat(base)
+    wrong = [
+        f"{key} is shared by all rows of a sweep: set it in base or on the command line"
+        for key in OF_THE_SWEEP
+        if key not in ("name", "sweep") and here[key] != there[key]
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """The config with relative paths made absolute; 'demo' and empty ones stay."""
+    parts = {}
+    for group, name in PATHS:
+        value = getattr(config, group)
+        path = getattr(parts.get(group, value), name)
+        if path and path != "demo":
+            parts[group] = replace(parts.get(group, value), **{name: absolute(path)})
+    return replace(config, **parts, cache=absolute(config.cache), results=absolute(config.results))
+
+
+def absolute(path: str) -> str:
+    """A path as seen from the present folder; `~` is the home folder. Links stay links."""
+    return str(Path.cwd() / Path(path).expanduser())

@@ -1,0 +1,72 @@
+"""Rows that are one experiment: which of them is trained, and why they are the same, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lora_lab.axes import axis, show
+from lora_lab.config import difference, settings
+from lora_lab.effective import BY_CONTENT, SAME_RESULT
+
+if TYPE_CHECKING:
+    from lora_lab.sweep.plan import Row
+
+_RANK = {"done": 0, "previews": 0, "running": 1, "resume": 2}
+_LABELS = ("dataset.repeats", "train.max_train_epochs", "train.max_train_steps")
+
+
+def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Each row with the row that stands for its experiment: what is finished, else begun, else the first."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        first = best.setdefault(row.fingerprint, row)
+        if _RANK.get(row.status, 3) < _RANK.get(first.status, 3):
+            best[row.fingerprint] = row
+    return [(row, best[row.fingerprint]) for row in rows]
+
+
+def why_same(row: Row, first: Row) -> str:
+    """Why two rows with different settings end in the same weights."""
+    reasons: dict[str, list[str]] = {}
+    lengths: list[str] = []
+    for key in difference(row.config, first.config):
+        if not settings()[key].trains:
+            continue
+        if key in _LABELS and key not in row.effective.silent:
+            lengths.append(key)
+            continue
+        reasons.setdefault(_reason(key, row, first), []).append(key)
+    texts = [f"{reason}: {_listed(keys)} no effect" for reason, keys in reasons.items()]
+    if lengths:
+        texts.append(_same_length(row, first))
+    return "; ".join(texts) or "the same settings"
+
+
+def _reason(key: str, row: Row, first: Row) -> str:
+    for effective in (row.effective, first.effective):
+        found = [
+            reason for name, reason in effective.silent.items() if name == key or name.startswith(f"{key}.")
+        ]
+        if found:
+            return found[0]
+    if key in BY_CONTENT:
+        return "the content is the same"
+    if key in SAME_RESULT:
+        return "it changes time and memory, not the weights"
+    return "both spellings mean the same"
+
+
+def _listed(keys: list[str]) -> str:
+    return f"{keys[0]} has" if len(keys) == 1 else f"{', '.join(keys[:-1])} and {keys[-1]} have"
+
+
+def _same_length(row: Row, first: Row) -> str:
+    return f"{_length(row)} and {_length(first)} are the same pictures in the same order, {row.total_steps} updates"
+
+
+def _length(row: Row) -> str:
+    parts: list[tuple[str, Any]] = [
+        (key, row.effective.values[key]) for key in _LABELS if row.effective.values.get(key) is not None
+    ]
+    return " x ".join(f"{show(value)} {axis(key).label}" for key, value in parts)

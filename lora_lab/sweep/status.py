@@ -1,0 +1,137 @@
+"""What has to be done for a row, by what lies in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lab.config import RunConfig
+from lora_lab.effective import Effective
+from lora_lab.errors import RunFolderError
+from lora_lab.store import RunFolder, RunRecord, SweepFolder, epoch_tag, read_record, step_tag
+from lora_lab.store.locks import is_locked
+
+STATUSES = ("planned", "resume", "previews", "done", "failed", "diverged", "running", "same", "conflict")
+"""`planned`, `resume` and `previews` are work to do; `conflict` stops the sweep; the others stay as they are."""
+
+TO_DO = ("planned", "resume", "previews")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to a row, and why. With `aside` its folder is moved to `old/` before."""
+
+    status: str
+    reason: str = ""
+    aside: bool = False
+
+
+def expected_tags(config: RunConfig, effective: Effective) -> list[str]:
+    """The tags of the checkpoints that a run ends up with, in order; the last update always has one."""
+    total, per_epoch = effective.total_steps, effective.updates_per_epoch
+    every_epochs, every_steps = config.train.save_every_n_epochs, config.train.save_every_n_steps
+    points = {total}
+    if every_steps:
+        points |= set(range(every_steps, total, every_steps))
+    if every_epochs:
+        points |= set(range(every_epochs * per_epoch, total, every_epochs * per_epoch))
+    return [_tag(point, total, per_epoch, every_epochs) for point in sorted(points)]
+
+
+def _tag(update: int, total: int, per_epoch: int, every_epochs: int) -> str:
+    epoch, rest = divmod(update, per_epoch)
+    at_epoch = rest == 0 and (update == total or (every_epochs and epoch % every_epochs == 0))
+    return epoch_tag(epoch) if at_epoch else step_tag(update)
+
+
+def decide(
+    folder: RunFolder,
+    fingerprint: str,
+    preview_fingerprint: str,
+    tags: Sequence[str],
+    *,
+    retry: bool,
+    redo: bool,
+) -> Decision:
+    """What to do with a row whose folder may hold an earlier run.
+
+    Args:
+        fingerprint: Of the row as it is now, with `preview_fingerprint` and the checkpoints it has to have.
+        retry: Try failed and diverged runs again.
+        redo: Move folders of other experiments aside and train the row.
+    """
+    if is_locked(folder):
+        return Decision("running", "another process is working on it")
+    try:
+        record = read_record(folder)
+    except RunFolderError as error:
+        return (
+            Decision("planned", str(error), aside=True)
+            if redo
+            else Decision("conflict", f"{error} or add --redo")
+        )
+    if not record.fingerprint or record.same_as:
+        return Decision("planned")
+    if record.fingerprint != fingerprint:
+        return _other_experiment(folder, record, redo)
+    if record.status == "done":
+        return _finished(folder, record, preview_fingerprint, tags)
+    if record.status in ("failed", "diverged") and not retry:
+        return Decision(record.status, record.reason)
+    if folder.saved_states():
+        return Decision("resume", f"goes on after step {folder.saved_states()[-1]}")
+    return Decision("planned", f"again: {record.reason}" if record.reason and retry else "")
+
+
+def _other_experiment(folder: RunFolder, record: RunRecord, redo: bool) -> Decision:
+    if not record.checkpoints and not folder.saved_states():
+        return Decision("planned", "its settings changed before it had saved anything")
+    if redo:
+        return Decision("planned", "its settings changed; the earlier run is moved to old/", aside=True)
+    return Decision(
+        "conflict",
+        f"{folder.path} holds a run with other settings or pictures ({record.status}, step {record.step}): rename "
+        "the row, or add --redo, which moves that run to old/ and trains this one",
+    )
+
+
+def _finished(
+    folder: RunFolder, record: RunRecord, preview_fingerprint: str, tags: Sequence[str]
+) -> Decision:
+    missing = [tag for tag in tags if not _there(folder, record, tag)]
+    if missing:
+        names = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+        return Decision(
+            "planned",
+            f"finished, but lacks checkpoint {names}: trained again, the earlier run is moved to old/",
+            True,
+        )
+    if record.preview_fingerprint != preview_fingerprint:
+        return Decision(
+            "previews", "finished; its preview settings changed: rendered again, not trained again"
+        )
+    return Decision("done")
+
+
+def _there(folder: RunFolder, record: RunRecord, tag: str) -> bool:
+    return record.checkpoint(tag) is not None and folder.checkpoint(tag).is_file()
+
+
+def set_aside(sweep: SweepFolder, name: str) -> Path:
+    """Move a run's folder to the first free `old/<name>-<n>` of its sweep; returns the new place.
+
+    Raises:
+        RunFolderError: It cannot be moved.
+    """
+    number = 1
+    while (target := sweep.path / "old" / f"{name}-{number}").exists():
+        number += 1
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep.run(name).path.rename(target)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot move {sweep.run(name).path} to {target}: {error.strerror or error}"
+        ) from error
+    return target
