@@ -1,7 +1,7 @@
 """Tiny random base models of every family, for any test: real classes, real files, a second to make.
 
-`base("sd1")` gives a loaded model, `folder("sdxl")` a diffusers folder. The VAE shrinks by 4, not 8, and encoders of
-one model differ in width, so that nothing can rely on the public models' numbers by accident.
+`base("sd1")` gives a loaded model, `folder("sdxl")` a diffusers folder. The VAE shrinks by 4, not 8, and the
+encoders of one model differ in width, so that nothing can rely on the public models' numbers by accident.
 """
 
 import atexit
@@ -164,7 +164,7 @@ def tokenizer(max_length: int = 77, pad_first: bool = False) -> Any:
 
 
 def _byte_letters() -> list[str]:
-    """One printable letter per byte, in the order of byte-level BPE: printable bytes first, the rest from U+0100."""
+    """One letter per byte, as byte-level BPE has it: printable bytes first, the rest from U+0100."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(rest))]

@@ -1,7 +1,7 @@
 """A loaded base model, and the four things training and previews ask of it besides text.
 
-Shape legend: B samples, C latent channels, h w latent sides, H W picture sides, T text positions, D text width,
-P pooled width.
+Shape legend: B samples, C latent channels, h w latent sides, H W picture sides, T text positions,
+D text width, P pooled width.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class TextStates:
 
 @dataclass
 class BaseModel:
-    """Frozen networks and what is needed to use them. All weights have `requires_grad` off and dropout is inert."""
+    """Frozen networks and what is needed to use them: no weight asks for gradients, dropout is inert."""
 
     family: str
     name: str
@@ -84,8 +84,8 @@ def predict(
         noisy: (B, C, h, w) scaled latents with noise.
         timesteps: (B,) integers.
         text: States of the same batch.
-        sizes: (B, 6) original height and width, crop top and left, target height and width, in pixels; needed by
-            families with size conditioning (SDXL), ignored by others.
+        sizes: (B, 6) original height and width, crop top and left, target height and width, in pixels;
+            needed by families with size conditioning (SDXL), ignored by others.
     """
     conditions = None
     if base.spec.size_conditioning:
@@ -106,8 +106,10 @@ def predict(
 
 
 def encode_images(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of the latents of pictures (B, 3, H, W) in [-1, 1]: float32, unscaled, (B, C, h, w) each.
+    """Mean and log-variance of the latents of pictures: float32, unscaled, (B, C, h, w) each.
 
+    Args:
+        pixels: (B, 3, H, W) in [-1, 1].
     Raises:
         ModelError: The VAE gives NaN or infinity, as SDXL's own does in fp16.
     """
@@ -137,7 +139,7 @@ def decode(base: BaseModel, latents: Tensor) -> Tensor:
 def set_gradient_checkpointing(base: BaseModel, enabled: bool, text_encoders: bool = True) -> None:
     """Trade time for memory: recompute activations in the backward pass instead of keeping them.
 
-    The networks go into train mode while it is on, since the libraries checkpoint only then; dropout stays inert.
+    The networks are in train mode while it is on, since the libraries ask for it; dropout stays off.
     """
     networks = [base.unet, *(base.text_encoders if text_encoders else [])]
     for network in networks:
@@ -146,11 +148,11 @@ def set_gradient_checkpointing(base: BaseModel, enabled: bool, text_encoders: bo
     if enabled:
         base.unet.enable_gradient_checkpointing()
         for encoder in networks[1:]:
-            encoder.gradient_checkpointing_enable({"use_reentrant": False})
+            encoder.activation_checkpointing_enable({"use_reentrant": False})
     else:
         base.unet.disable_gradient_checkpointing()
         for encoder in networks[1:]:
-            encoder.gradient_checkpointing_disable()
+            encoder.activation_checkpointing_disable()
 
 
 def silence_dropout(network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The public CLIP vocabulary for checkpoints that bring no tokenizer, from the package `instant-clip-tokenizer`."""
+"""The public CLIP vocabulary, from `instant-clip-tokenizer`, for checkpoints that bring no tokenizer."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -19,8 +19,8 @@ def _encoder() -> Any:
         from instant_clip_tokenizer import Tokenizer
     except ImportError:
         raise ModelError(
-            "a single-file checkpoint brings no tokenizer, and the package instant-clip-tokenizer is not installed "
-            "(it needs Python 3.11 or 3.12); install it, or give the model as a diffusers folder"
+            "a single-file checkpoint brings no tokenizer, and the package instant-clip-tokenizer is not "
+            "installed (it needs Python 3.11 or 3.12); install it, or give the model as a diffusers folder"
         ) from None
     return Tokenizer()
 
@@ -35,8 +35,11 @@ class ClipBpe:
         self.pad_token_id = self.eos_token_id if pad_token_id is None else pad_token_id
         self.model_max_length = _LENGTH
 
+    def __len__(self) -> int:
+        return VOCABULARY
+
     def __call__(self, text: str | Sequence[str], **options: Any) -> SimpleNamespace:
-        """Ids of one text or of several; options as in transformers (`padding`, `max_length`, `return_tensors`)."""
+        """Ids of one text or of several; options as transformers has them (`padding`, `return_tensors`)."""
         if isinstance(text, str):
             return SimpleNamespace(input_ids=self._ids(text, options))
         rows = [self._ids(item, options) for item in text]

@@ -1,4 +1,4 @@
-"""A diffusers model folder as files: which component lies where, without reading weights and without torch."""
+"""A diffusers model folder as files: which component lies where, by headers only and without torch."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Telling what a model file or folder is from its headers: at plan time, without torch, without reading weights."""
+"""Telling what a model file or folder is, from its headers: at plan time, without torch."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -148,7 +148,7 @@ def _family_of(path: Path, names: Iterable[str]) -> Family:
             f"{path} looks like the SDXL refiner (one text encoder of two); give the SDXL base model"
         )
     raise ModelError(
-        f"{path} has a U-Net but no text encoder; give a full checkpoint (U-Net, text encoder and VAE in one file)"
+        f"{path} has a U-Net but no text encoder; give a full checkpoint, with all parts in one file"
     )
 
 
@@ -170,8 +170,8 @@ def _check_unet(path: Path, shapes: Mapping[str, tuple[int, ...]], family: Famil
     }
     if widths and widths != {family.width}:
         raise ModelError(
-            f"{path} is of an unknown architecture: it has the text encoders of {family.title}, but a U-Net of "
-            f"width {', '.join(map(str, sorted(widths)))} instead of {family.width}"
+            f"{path} is of an unknown architecture: it has the text encoders of {family.title}, but a U-Net "
+            f"of width {', '.join(map(str, sorted(widths)))} instead of {family.width}"
         )
 
 
@@ -226,10 +226,8 @@ def _identify_folder(path: Path) -> ModelFile:
     _check_folder_unet(path, parts["unet"].config)
     schedule_file = folders.scheduler_file(path)
     schedule = folders.read_json(schedule_file) if schedule_file.is_file() else {}
-    if schedule:
-        prediction = str(schedule.get("prediction_type", "epsilon"))
-    else:
-        prediction = next(iter(family.configs))
+    guess = next(iter(family.configs))
+    prediction = str(schedule.get("prediction_type", "epsilon")) if schedule else guess
     return ModelFile(
         path=path,
         kind="diffusers",
@@ -277,7 +275,7 @@ def _refuse_folder(path: Path) -> None:
         config = folders.read_json(path / "config.json")
         part = config.get("_class_name") or ", ".join(config.get("architectures") or []) or "single component"
         raise ModelError(
-            f"{path} holds one component ({part}), not a whole model; give the folder above it, with model_index.json"
+            f"{path} is one component ({part}), not a model; give the folder above it, with model_index.json"
         )
     found = [file.name for file in path.iterdir() if file.suffix.lower() in _SUFFIXES]
     way_out = f"; did you mean {path / found[0]}?" if found else ""

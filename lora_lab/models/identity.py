@@ -12,14 +12,15 @@ from lora_lab.models.headers import refuse_non_weights
 from lora_lab.models.identify import identify, locate
 
 _BLOCK = 1 << 22
+_WORTH_REMEMBERING = 1 << 24
 
 
 def identity(path: str | Path) -> str:
     """SHA-256 of a model's content, as 64 hex digits.
 
-    For one file it is the file's SHA-256, which other tools show, too. For a folder it is the hash over the names and
-    hashes of the files that loading reads: configs, weights, tokenizers, schedule.
-    Hashes of unchanged files (path, size, modification time in nanoseconds) are remembered in the user's cache folder.
+    For one file it is the file's SHA-256, which other tools show, too. For a folder it is the hash over the
+    names and hashes of the files that loading reads: configs, weights, tokenizers, schedule. Hashes of
+    unchanged files (path, size, modification time in nanoseconds) are kept in the user's cache folder.
 
     Raises:
         ModelError: There is no base model at `path`.
@@ -52,14 +53,21 @@ def file_hash(path: Path) -> str:
     refuse_non_weights(path)
     status = path.stat()
     key = [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    if status.st_size < _WORTH_REMEMBERING:
+        return _hashed(path)
     for line in reversed(read_lines(_memory())):
-        if line.get("file") == key:
-            return str(line["sha256"])
+        if line.get("file") == key and isinstance(line.get("sha256"), str):
+            return line["sha256"]
+    digest = _hashed(path)
+    _remember(key, digest)
+    return digest
+
+
+def _hashed(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    _remember(key, digest.hexdigest())
     return digest.hexdigest()
 
 

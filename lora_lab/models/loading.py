@@ -14,7 +14,7 @@ from lora_lab.models.base import BaseModel, freeze, silence_dropout
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import EncoderSpec, Family
 from lora_lab.models.headers import read_header
-from lora_lab.models.identify import VAE_PREFIX, ModelFile, identify, own_config
+from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
 from lora_lab.models.identity import identity
 from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule, use_attention
 from lora_lab.models.tokenizers import (
@@ -150,6 +150,7 @@ def _from_file(found: ModelFile, spec: Family, wish: _Wish, prediction: str) -> 
         tensors = stack.enter_context(open_tensors([found.path], found.path))
         unet = make_unet(config("unet"))
         target = Target("U-Net", names.unet_sources(unet.state_dict(), unet.config))
+        _refuse_left_over(tensors, target)
         fill(unet, tensors, target, wish.dtype, wish.device)
         encoders = [
             _encoder_from_file(tensors, encoder_spec, config(encoder_spec.component), wish)
@@ -168,6 +169,17 @@ def _from_file(found: ModelFile, spec: Family, wish: _Wish, prediction: str) -> 
         for encoder_spec in spec.encoders
     ]
     return _Parts(unet, vae, encoders, tokenizers, config("scheduler", "scheduler_config.json"))
+
+
+def _refuse_left_over(tensors: Tensors, target: Target) -> None:
+    """A U-Net with more than ours is another one, even if all of ours is there."""
+    used = {name for name, _ in target.sources.values()}
+    left = sorted(name for name in tensors.names if name.startswith(UNET_PREFIX) and name not in used)
+    if left:
+        raise ModelError(
+            f"{tensors.where} is of an unknown architecture: {len(left)} tensors of its U-Net have no place "
+            f"({', '.join(left[:3])})"
+        )
 
 
 def _encoder_from_file(tensors: Tensors, spec: EncoderSpec, config: dict[str, Any], wish: _Wish) -> Any:
@@ -198,7 +210,7 @@ def _assembled(found: ModelFile, parts: _Parts, prediction: str) -> BaseModel:
     betas, alphas_cumprod = schedule(parts.scheduler)
     vae_config = dict(parts.vae.config)
     encoder_configs = [encoder.config.to_dict() for encoder in parts.text_encoders]
-    tokenizer_files = [tokenizer_texts(tokenizer) for tokenizer in parts.tokenizers]
+    words = [[tokenizer_texts(tokenizer), tokenizer.pad_token_id] for tokenizer in parts.tokenizers]
     lengths = {int(tokenizer.model_max_length) for tokenizer in parts.tokenizers}
     return BaseModel(
         family=found.family,
@@ -220,7 +232,7 @@ def _assembled(found: ModelFile, parts: _Parts, prediction: str) -> BaseModel:
         identity=identity(found.path),
         vae_identity=tensors_identity([parts.vae], _without_private(vae_config)),
         text_identity=tensors_identity(
-            parts.text_encoders, [[_without_private(c) for c in encoder_configs], tokenizer_files]
+            parts.text_encoders, [[_without_private(c) for c in encoder_configs], words]
         ),
     )
 

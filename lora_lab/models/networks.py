@@ -5,6 +5,7 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the libraries read it: nothing here may use the network
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
@@ -64,9 +65,15 @@ def schedule(config: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Betas and their cumulative alphas of a noise schedule as stated, (timesteps,) float32 each.
 
     Rescaling to zero terminal SNR is left to training, where it is a setting.
+
+    Raises:
+        ModelError: The config does not describe a schedule.
     """
     plain = {**config, "rescale_betas_zero_snr": False}
-    made = DDPMScheduler.from_config(plain)
+    try:
+        made = DDPMScheduler.from_config(plain)
+    except Exception as error:
+        raise ModelError(f"scheduler_config.json does not describe a noise schedule: {error}") from None
     return made.betas, made.alphas_cumprod
 
 

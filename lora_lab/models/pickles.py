@@ -11,7 +11,7 @@ from lora_lab.errors import ModelError
 from lora_lab.models.headers import refuse_non_weights
 
 _DATA_ROOTS = {"torch", "collections", "numpy", "_codecs"}
-"""Modules whose names a plain state dict mentions; torch's weights-only reader has the last word on loading."""
+"""Modules whose names a plain state dict mentions; torch's weights-only reader has the last word."""
 _LEGACY_PICKLES = 4
 _MOST_OPCODES = 20_000_000
 

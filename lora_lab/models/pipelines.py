@@ -8,7 +8,7 @@ from lora_lab.models.clip_bpe import ClipBpe
 
 
 def pipeline(base: BaseModel) -> Any:
-    """A text-to-image pipeline that shares the networks; no safety checker, a DDIM scheduler, no progress bar.
+    """A text-to-image pipeline over the same networks: DDIM, no safety checker, no progress bar.
 
     Give it `prompt_embeds` from `encode_text`: the library's own clip skip does not work with transformers 5.
     """
@@ -30,7 +30,7 @@ def pipeline(base: BaseModel) -> Any:
 
 
 def save_folder(base: BaseModel, folder: str | Path) -> None:
-    """Write the model as a diffusers folder; the packaged CLIP vocabulary is left out, and found again on loading."""
+    """Write a diffusers folder; the packaged CLIP vocabulary is left out, and found again on loading."""
     whole = pipeline(base)
     for spec, tokenizer in zip(base.spec.encoders, base.tokenizers, strict=True):
         if isinstance(tokenizer, ClipBpe):

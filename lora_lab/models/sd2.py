@@ -1,6 +1,6 @@
 """Stable Diffusion 2.x: one OpenCLIP ViT-H text encoder; 768-v models predict v, 512-base models epsilon.
 
-The published encoder has 24 layers; the models use the 23rd, so the loaded encoder has 23 and clip skip 1 is that one.
+The published encoder has 24 layers and the models use the 23rd: the loaded one ends there, at clip skip 1.
 """
 
 from lora_lab.models.family import EncoderSpec, Family

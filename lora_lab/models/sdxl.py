@@ -1,4 +1,4 @@
-"""SDXL and its kin (Pony, Illustrious, NoobAI): CLIP ViT-L and OpenCLIP ViT-bigG, size and crop conditioning."""
+"""SDXL and its kin (Pony, Illustrious, NoobAI): two text encoders, size and crop conditioning."""
 
 from lora_lab.models.family import EncoderSpec, Family
 

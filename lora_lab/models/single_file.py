@@ -1,4 +1,4 @@
-"""Single-file checkpoints: how the field's original names map to those of diffusers and transformers, both ways.
+"""Single-file checkpoints: the original names against those of diffusers and transformers, both ways.
 
 The original U-Net numbers its blocks in one row (`input_blocks.7.1`), diffusers by level and kind
 (`down_blocks.2.attentions.0`). OpenCLIP fuses the query, key and value projections.
@@ -93,18 +93,18 @@ def unet_name(key: str, layers_per_block: int, attention_levels: Iterable[int]) 
     match = _UNET_BLOCK.match(key)
     if not match:
         raise KeyError(key)
-    way, level, kind, index, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
+    way, level, kind, number, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
     if way == "down":
         start = 1 + level * (layers_per_block + 1)
         if kind == "downsamplers":
             return f"input_blocks.{start + layers_per_block}.0.op.{leaf}"
-        block = f"input_blocks.{start + index}"
+        block = f"input_blocks.{start + number}"
     else:
         start = level * (layers_per_block + 1)
         if kind == "upsamplers":
-            place = 2 if level in attention_levels else 1
-            return f"output_blocks.{start + layers_per_block}.{place}.conv.{leaf}"
-        block = f"output_blocks.{start + index}"
+            third = 2 if level in attention_levels else 1
+            return f"output_blocks.{start + layers_per_block}.{third}.conv.{leaf}"
+        block = f"output_blocks.{start + number}"
     return f"{block}.0.{_renamed(rest, _RESNET)}" if kind == "resnets" else f"{block}.1.{rest}"
 
 
@@ -181,15 +181,17 @@ def _third(tensor: Tensor, index: int) -> Tensor:
 
 
 def save_single_file(base: BaseModel, path: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write a checkpoint in the field's single-file form; other tools read it if its sizes are the public ones.
+    """Write a single-file checkpoint; other tools read it if its sizes are the public ones.
 
-    The component configs and an own tokenizer go into the metadata, so that models of any size load here again.
+    Component configs and an own tokenizer go into the metadata, so that models of any size load here again.
     """
     content: dict[str, Tensor] = {}
-    for key, (name, _) in unet_sources(base.unet.state_dict(), base.unet.config).items():
-        content[name] = base.unet.state_dict()[key]
-    for key, (name, _) in vae_sources(base.vae.state_dict(), base.vae.config).items():
-        content[name] = base.vae.state_dict()[key]
+    unet, vae = base.unet.state_dict(), base.vae.state_dict()
+    for key, (name, _) in unet_sources(unet, base.unet.config).items():
+        content[name] = unet[key]
+    for key, (name, _) in vae_sources(vae, base.vae.config).items():
+        convolution = ".attn_1." in name and vae[key].ndim == 2  # a 1x1 convolution in the original
+        content[name] = vae[key][..., None, None] if convolution else vae[key]
     for spec, encoder in zip(base.spec.encoders, base.text_encoders, strict=True):
         content.update(_encoder_content(encoder.state_dict(), spec.layout, spec.prefixes[0]))
     content = {
@@ -204,20 +206,11 @@ def save_single_file(base: BaseModel, path: str | Path, dtype: torch.dtype | Non
 def _encoder_content(state: dict[str, Tensor], layout: str, prefix: str) -> dict[str, Tensor]:
     if layout == "hf":
         return {f"{prefix}{_leveled(key, nested=True)}": tensor for key, tensor in state.items()}
-    fused: dict[str, list[Tensor]] = {}
+    parts: dict[str, dict[int, Tensor]] = {}
     for key, (name, change) in open_clip_sources(state, prefix).items():
-        fused.setdefault(name, [])
-        if change is Tensor.t:
-            fused[name] = [state[key].t()]
-        elif change is None:
-            fused[name] = [state[key]]
-        elif not fused[name]:
-            sides = [
-                state[key.replace("k_proj", "q_proj").replace("v_proj", "q_proj").replace("q_proj", part)]
-                for part in _FUSED
-            ]
-            fused[name] = [torch.cat(sides)]
-    return {name: parts[0] for name, parts in fused.items()}
+        index = change.keywords["index"] if isinstance(change, partial) else 0
+        parts.setdefault(name, {})[index] = state[key].t() if change is Tensor.t else state[key]
+    return {name: torch.cat([thirds[index] for index in sorted(thirds)]) for name, thirds in parts.items()}
 
 
 def _own_config(base: BaseModel) -> dict[str, Any]:

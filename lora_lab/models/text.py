@@ -3,7 +3,8 @@
 Clip skip is counted as the field does: N is `final_layer_norm(hidden_states[-N])`, 1 the last layer
 (diffusers counts from 0). SDXL takes `hidden_states[-2]` of both encoders without norm and ignores clip skip.
 
-Shape legend: B samples, N chunks, L tokens of a chunk, T = N (L - 2) + 2 text positions, D width, P pooled width.
+Shape legend: B samples, N chunks, M = B N, L tokens of a chunk, T = N (L - 2) + 2 text positions, D width,
+P pooled width.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def tokenize(base: BaseModel, captions: Sequence[str], max_token_length: int = _
 def tokenize_weighted(
     base: BaseModel, captions: Sequence[str], max_token_length: int = _CHUNK_TOKENS
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Like `tokenize`, reading `(word:1.3)`, `(word)` and `[word]`; also the tokens' weights, (B, N, L) each."""
+    """Like `tokenize`, reading `(word:1.3)`, `(word)`, `[word]`; and the tokens' weights, (B, N, L) each."""
     chunks = chunks_of(max_token_length)
     all_ids, all_weights = [], []
     for tokenizer in base.tokenizers:
@@ -119,10 +120,8 @@ def encode_text(
 def encode_one(
     encoder: Any, spec: EncoderSpec, ids_BNL: Tensor, clip_skip: int | Sequence[int], eos_id: int
 ) -> tuple[Tensor, Tensor | None]:
-    """States (B * N, L, D) of one encoder, and the first chunk's pooled state (B, P) if the family wants it."""
-    trunk = getattr(
-        encoder, "text_model", encoder
-    )  # transformers 5.6 dropped the level from CLIPTextModel only
+    """States (M, L, D) of one encoder, and the first chunk's pooled state (B, P) if the family wants it."""
+    trunk = getattr(encoder, "text_model", encoder)  # CLIPTextModel lost this level in transformers 5.6
     layers = len(trunk.encoder.layers)
     samples, chunks, length = ids_BNL.shape
     ids_ML = ids_BNL.reshape(samples * chunks, length).to(encoder.device)
@@ -148,7 +147,7 @@ def _depths(clip_skip: int | Sequence[int], samples: int, layers: int) -> list[i
     for skip in skips:
         if not 1 <= skip <= layers:
             raise ConfigError(
-                f"base_model.clip_skip must lie between 1 and {layers} (layers of this text encoder), not {skip}"
+                f"base_model.clip_skip must be 1 to {layers}, the layers of this text encoder, not {skip}"
             )
     return [layers - skip + 1 for skip in skips]
 
@@ -170,7 +169,7 @@ def _run_layers(trunk: Any, ids_ML: Tensor, wanted: set[int]) -> dict[int, Tenso
 
 
 def _pick(by_depth: dict[int, Tensor], depths: list[int], chunks: int) -> Tensor:
-    """Each sample's rows from its own depth. By indexing, so that no sample can reach another one's states."""
+    """Each sample's rows from its own depth; by indexing, so that no sample reaches another one's states."""
     if len(set(depths)) == 1:
         return by_depth[depths[0]]
     rows = [by_depth[depth][sample * chunks : (sample + 1) * chunks] for sample, depth in enumerate(depths)]

@@ -1,7 +1,7 @@
 """Tensors from files into networks: one tensor at a time, so that memory stays near one copy.
 
-A network is made without memory (on the meta device), then every tensor is read, checked, converted to the asked type
-on the asked device, and assigned.
+A network is made without memory (on the meta device), then every tensor is read, checked, converted to the
+asked type on the asked device, and assigned.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ def _reshaped(tensor: Tensor, empty: Tensor, name: str) -> Tensor:
     """A 1x1 convolution for a linear layer or the reverse: the same numbers in another shape."""
     if [side for side in tensor.shape if side != 1] != [side for side in empty.shape if side != 1]:
         raise ModelError(
-            f"{name} has shape {tuple(tensor.shape)} where {tuple(empty.shape)} is expected; another architecture"
+            f"{name} has shape {tuple(tensor.shape)} instead of {tuple(empty.shape)}: another architecture"
         )
     return tensor.reshape(empty.shape)
 
