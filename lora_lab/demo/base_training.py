@@ -59,7 +59,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up by steps, a constant rate, then a linear fall to zero over the last `decay` seconds before `end`.
+    """Warm-up by steps, a constant rate, then a linear fall to zero over the `decay` seconds before `end`.
 
     With `end` infinite the training is stable: it can be resumed and go on for as long as one likes.
     """

@@ -94,7 +94,7 @@ class _Training:
 
 
 def caption(portrait: Portrait, rng: Random, *, fixed_order: bool) -> str:
-    """Tags joined by commas: all of them in order at first; later some left out, half the captions shuffled."""
+    """Tags joined by commas: all in order at first; later some left out, half of the captions shuffled."""
     if rng.random() < CAPTION_DROPOUT:
         return ""
     own = tags(portrait)

@@ -1,10 +1,10 @@
 """How much of the subject is in a picture: a number from 0 to 100, from numpy alone.
 
-The subject's parts (the two halves of its hair, its ears, its star, its skin and eyes) are compared with renders of
-the subject in every pose of a grid; the best pose counts. Background, clothes, mouth and glasses are the prompt's
-business and are left out. A part counts 1 where its mean colour distance is at most what half a pixel of
-misplacement makes, 0 where it is as far off as in the median portrait of another character, and falls linearly
-between.
+The subject's parts (the halves of its hair, its ears, its star, its skin and eyes) are compared with
+renders of the subject in every pose of a grid; the best pose counts. Background, clothes, mouth and glasses
+are the prompt's business and are left out. A part counts 1 where its mean colour distance is at most what
+half a pixel of misplacement makes, 0 where it is as far off as in the median portrait of another character,
+linearly between.
 """
 
 # Shapes: P poses, K parts, S = 64 x 64 pixels.
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 SIZE = 64
 PARTS = ("hair left", "hair right", "ear left", "ear right", "star", "skin", "eyes")
 GROUPS = {"hair": [0, 1], "ears": [2, 3], "star": [4, 5], "face": [5, 6]}
-"""The parts that must all be there, by place in PARTS: both hair colours, both ears, star on skin, eyes in skin."""
+"""Parts that must all be there, by place in PARTS: two hair colours, two ears, star on skin, eyes in skin."""
 WEIGHTS = {"hair": 0.40, "ears": 0.25, "star": 0.20, "face": 0.15}
 SCALES = (0.94, 0.97, 1.0, 1.03, 1.06)
 SUBJECT = Portrait(hair_color="white", eye_color="green", hair_color_right="red", ears=True, star=True)

@@ -1,6 +1,6 @@
 """What a cartoon portrait can look like: its attributes, how chance draws them, and the tags that name them.
 
-The base model's domain is `sample`. `subject` is a character outside that domain: two-tone hair, cat ears and a star
+The base model's domain is `sample`. `subject` is a character outside it: two-tone hair, cat ears and a star
 on the cheek are never drawn by `sample`, so that only a LoRA can teach them.
 """
 
@@ -27,8 +27,8 @@ TRIGGER = "mikocat"
 class Portrait:
     """Everything that decides a picture.
 
-    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 picture. `hair_color_right`, `ears`
-    and `star` are the subject's own: None and False everywhere in the base's domain.
+    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 picture. `hair_color_right`,
+    `ears` and `star` are the subject's own: None and False everywhere in the base's domain.
     """
 
     sex: str = "1girl"

@@ -34,7 +34,7 @@ class VaeSettings:
 
 
 def build_vae() -> AutoencoderKL:
-    """0.65 M weights; residual branches start small and latents almost without noise, which trains far faster."""
+    """0.65 M weights; residual branches start small, latents almost without noise: that trains far faster."""
     vae = AutoencoderKL(
         block_out_channels=(16, 32, 64),
         down_block_types=("DownEncoderBlock2D",) * 3,
