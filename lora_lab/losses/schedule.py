@@ -66,6 +66,13 @@ def noise_schedule(
         betas_T = torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float32)
     else:
         raise ModelError(f"noise schedule '{beta_schedule}' is not supported; known: scaled_linear, linear")
+    return schedule_from_betas(betas_T, prediction_type, zero_terminal_snr)
+
+
+def schedule_from_betas(
+    betas_T: Tensor, prediction_type: PredictionType = "epsilon", zero_terminal_snr: bool = False
+) -> NoiseSchedule:
+    """The schedule of a model that states its betas, (T,); `zero_terminal_snr` as in `noise_schedule`."""
     if zero_terminal_snr:
         betas_T = rescale_zero_terminal_snr(betas_T)
     alphas_cumprod_T = torch.cumprod(1.0 - betas_T, dim=0)

@@ -67,6 +67,8 @@ def _trains(rate: float | None, own_rate: bool) -> bool:
 
 def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[str, Any]) -> Optimizer:
     maker = _class_of(row)
+    if not (isinstance(maker, type) and issubclass(maker, Optimizer)):
+        raise ConfigError(f"optimizer.name={row.name}: is not a class of torch.optim.Optimizer's kind")
     arguments = dict(values)
     if maker in _FUSED and all(p.device.type in ("cpu", "cuda", "mps") for g in groups for p in g["params"]):
         arguments["fused"] = True
@@ -74,8 +76,6 @@ def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[
         optimizer = maker(groups, lr=groups[0]["lr"], **arguments)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"optimizer.args: {row.name} refuses them: {error}") from error
-    if not isinstance(optimizer, Optimizer):
-        raise ConfigError(f"optimizer.name={row.name}: the class is not a torch.optim.Optimizer")
     return optimizer
 
 

@@ -139,14 +139,18 @@ def test_modifiers_together(case):
     kind = "v_prediction" if record["args"]["v_parameterization"] else "epsilon"
     timesteps = torch.tensor(record["timesteps"])
     pred = torch.full((len(timesteps), 4, 8, 8), math.sqrt(2.0))  # squared error 2 per sample, as recorded
-    made = per_sample_loss(pred, torch.zeros_like(pred), timesteps, LossSettings(**options), noise_schedule(kind))
+    made = per_sample_loss(
+        pred, torch.zeros_like(pred), timesteps, LossSettings(**options), noise_schedule(kind)
+    )
     torch.testing.assert_close(made, torch.tensor(record["loss"]), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_half_precision_predictions_are_compared_in_fp32(dtype):
     pred = torch.full((2, 4, 8, 8), 300.0, dtype=dtype)  # its square is beyond fp16
-    made = per_sample_loss(pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossSettings(), noise_schedule())
+    made = per_sample_loss(
+        pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossSettings(), noise_schedule()
+    )
     assert made.tolist() == [90000.0, 90000.0]
     assert made.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 

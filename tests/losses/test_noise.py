@@ -26,7 +26,9 @@ def generators(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-@pytest.mark.parametrize(("adaptive", "key"), [(0.0, "noise_offset_0.1"), (0.01, "noise_offset_0.1_adaptive_0.01")])
+@pytest.mark.parametrize(
+    ("adaptive", "key"), [(0.0, "noise_offset_0.1"), (0.01, "noise_offset_0.1_adaptive_0.01")]
+)
 def test_offset_noise_equals_the_reference(adaptive, key, monkeypatch):
     used = iter(TENSORS["noise_offset.randn_used"])
     monkeypatch.setattr(noise, "_normal", lambda *_: next(used))
@@ -84,8 +86,12 @@ def test_adaptive_scale_follows_the_latents_mean_and_does_not_go_below_zero():
     flat = torch.ones(1, 4, 2, 2) * torch.tensor([0.0, -2.0, 4.0, -8.0]).view(1, 4, 1, 1)
     zero = torch.zeros_like(flat)
     unit = noise.offset_noise(zero, zero, LossSettings(noise_offset=1.0), generators(5))
-    grown = noise.offset_noise(zero, flat, LossSettings(noise_offset=1.0, adaptive_noise_scale=-0.2), generators(5))
-    torch.testing.assert_close(grown / unit, torch.tensor([1, 0.6, 0.2, 0.0]).view(1, 4, 1, 1).expand(1, 4, 2, 2))
+    grown = noise.offset_noise(
+        zero, flat, LossSettings(noise_offset=1.0, adaptive_noise_scale=-0.2), generators(5)
+    )
+    torch.testing.assert_close(
+        grown / unit, torch.tensor([1, 0.6, 0.2, 0.0]).view(1, 4, 1, 1).expand(1, 4, 2, 2)
+    )
 
 
 def test_multires_noise_has_unit_variance_per_sample_and_is_smoother():

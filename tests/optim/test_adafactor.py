@@ -100,7 +100,9 @@ def test_half_precision_equals_the_peers(dtype):
     run(Adafactor([stack]), [stack], [[g] for g in gradients])
     separate = [weight.clone() for weight in weights]
     run(Peer(separate), separate, gradients)
-    torch.testing.assert_close(stack, torch.stack(separate), rtol=2e-2 if dtype == torch.bfloat16 else 4e-3, atol=1e-7)
+    torch.testing.assert_close(
+        stack, torch.stack(separate), rtol=2e-2 if dtype == torch.bfloat16 else 4e-3, atol=1e-7
+    )
 
 
 def test_the_rate_of_each_tensor_is_the_peers():

@@ -65,7 +65,10 @@ ELSEWHERE = {
         ScheduleSettings("cosine", args={"num_cycles": 1.5}),
         lambda o: peer.get_cosine_schedule_with_warmup(o, 0, 60, num_cycles=1.5),
     ),
-    "warmup": (ScheduleSettings("constant_with_warmup", "10%"), lambda o: peer.get_constant_schedule_with_warmup(o, 6)),
+    "warmup": (
+        ScheduleSettings("constant_with_warmup", "10%"),
+        lambda o: peer.get_constant_schedule_with_warmup(o, 6),
+    ),
     "restarts": (
         ScheduleSettings("cosine_with_restarts", "5", num_cycles=3),
         lambda o: peer.get_cosine_with_hard_restarts_schedule_with_warmup(o, 5, 60, num_cycles=3),
@@ -129,7 +132,8 @@ def test_a_fractional_warmup_depends_on_the_total():
 
 
 @pytest.mark.parametrize(
-    ("text", "steps"), [("100", 100), ("0", 0), ("0.1", 20), ("10%", 20), ("100%", 200), (0.25, 50), ("0.999", 199)]
+    ("text", "steps"),
+    [("100", 100), ("0", 0), ("0.1", 20), ("10%", 20), ("100%", 200), (0.25, 50), ("0.999", 199)],
 )
 def test_lengths(text, steps):
     assert schedules.steps_of(text, 200) == steps
@@ -182,13 +186,20 @@ def test_a_class_that_follows_a_metric_is_refused():
     ],
 )
 def test_refusals(settings, words):
-    (text,) = schedules.check(settings, 100, 1e-8 if settings == ScheduleSettings("polynomial") else 1.0).refusals
+    (text,) = schedules.check(
+        settings, 100, 1e-8 if settings == ScheduleSettings("polynomial") else 1.0
+    ).refusals
     assert words in text
 
 
 def test_warnings_and_inert_settings():
     assert "never ends" in schedules.check(ScheduleSettings("linear", "300"), 200).warnings[0]
-    assert "more than" in schedules.check(ScheduleSettings("warmup_stable_decay", "60", "60"), 100).warnings[0]
+    assert (
+        "more than" in schedules.check(ScheduleSettings("warmup_stable_decay", "60", "60"), 100).warnings[0]
+    )
     found = schedules.check(ScheduleSettings("constant", num_cycles=3.0, power=2.0), 100)
     assert [one.key for one in found.inert] == ["lr_scheduler.num_cycles", "lr_scheduler.power"]
-    assert schedules.check(ScheduleSettings("cosine_with_restarts", "10%", num_cycles=3.0), 100) == schedules.Findings()
+    assert (
+        schedules.check(ScheduleSettings("cosine_with_restarts", "10%", num_cycles=3.0), 100)
+        == schedules.Findings()
+    )
