@@ -14,7 +14,7 @@ from contextlib import suppress
 from lora_lab.config import EngineConfig
 from lora_lab.engines.pack import Event, Pack, Report
 from lora_lab.engines.slots import Slot, slots
-from lora_lab.engines.worker import WORKER_COMMAND, Worker
+from lora_lab.engines.worker import REFUSED, WORKER_COMMAND, Worker
 from lora_lab.errors import RunFolderError
 from lora_lab.store import FINISHED, RunFolder, RunRecord, now, read_record, write_record
 from lora_lab.store.locks import is_locked
@@ -129,8 +129,10 @@ class LocalEngine:
         words = worker.ending(code)
         worker.log([f"[lora-lab] {words}"])
         crashes = pack.crashes + 1
+        # All had begun and the worker refused with a message: what they share (the base model) is at fault.
+        common = code == REFUSED and all(records[run].status == "running" for run in pack.runs)
         # Alone and killed from outside for the first time: that may have been a mishap. It resumes once more.
-        if len(pack.runs) > 1 or (code < 0 and crashes == 1):
+        if not common and (len(pack.runs) > 1 or (code < 0 and crashes == 1)):
             self._again(Pack(tuple(left), pack.device, crashes), words, report)
             return
         for run in left:

@@ -17,7 +17,10 @@ from lora_lab.engines.slots import Slot
 from lora_lab.errors import RunFolderError
 
 WORKER_COMMAND = (sys.executable, "-m", "lora_lab.run")
-TAIL_LINES = 8
+TAIL_LINES = 3
+REFUSED = 2
+"""Exit code of a worker that says, as its last line, why it cannot work."""
+
 CHUNK = 1 << 16
 
 
@@ -139,6 +142,9 @@ class Worker:
 
     def ending(self, code: int) -> str:
         """In words: how the worker ended, with the last lines that it printed."""
+        last = " | ".join(self.tail)
+        if code == REFUSED and last:
+            return last
         if code < 0:
             name = next((item.name for item in signal.Signals if item == -code), f"signal {-code}")
             text = f"the worker was killed by {name}"
@@ -146,4 +152,4 @@ class Worker:
                 text += " (by hand, or by the system for want of memory)"
         else:
             text = f"the worker ended with exit code {code}"
-        return text + (": " + " | ".join(self.tail) if self.tail else "")
+        return f"{text}: {last}" if last else text

@@ -1,0 +1,67 @@
+"""The command line: `lora-lab COMMAND ...`, also as `python -m lora_lab`."""
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_lab.cli import parse
+from lora_lab.errors import LoraLabError
+
+DONE, RUN_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all done; a run failed; the request was wrong; interrupted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; every error is one message, and its kind is the exit code."""
+    try:
+        request = parse(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else WRONG
+    # Closing the terminal or a polite kill is to end as Ctrl-C does: workers save, the sweep goes on later.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return request.run()
+    except LoraLabError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(f"lora-lab: {text}\n")
+    return WRONG
+
+
+def _unexpected(error: Exception) -> int:
+    """A fault of this program's: one line, with the details in a file."""
+    details = traceback.format_exc()
+    if os.environ.get("LORA_LAB_DEBUG"):
+        sys.stderr.write(details)
+        return RUN_FAILED
+    file = Path(tempfile.gettempdir()) / f"lora-lab-error-{os.getpid()}.txt"
+    try:
+        file.write_text(f"{' '.join(sys.argv)}\n{details}", encoding="utf-8")
+        where = f"details are in {file}"
+    except OSError:
+        where = "LORA_LAB_DEBUG=1 shows the details"
+    sys.stderr.write(
+        f"lora-lab: unexpected {type(error).__name__}: {error}\n"
+        f"This is a fault in lora-lab; {where}. Please report them. Finished runs are kept.\n"
+    )
+    return RUN_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

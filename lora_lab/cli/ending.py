@@ -1,0 +1,62 @@
+"""What a launch says before and after, and the exit code it ends with."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from lora_lab.cli.show import coloured
+from lora_lab.sweep import Plan
+from lora_lab.sweep.launch import UNSUCCESSFUL, Outcome
+
+INTERRUPTED = 130
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_start(plan: Plan) -> None:
+    """Say how much there is to do, and what everybody should know before it starts."""
+    out = _console()
+    counts = [
+        (sum(row.to_do for row in plan.rows), "to do"),
+        (sum(row.status == "done" for row in plan.rows), "done already"),
+        (sum(bool(row.same_as) for row in plan.rows), "the same as another row"),
+        (sum(row.status in UNSUCCESSFUL for row in plan.rows), "failed before (--retry tries again)"),
+        (sum(row.status == "running" for row in plan.rows), "being worked on by another process"),
+    ]
+    words = ", ".join(f"{count} {text}" for count, text in counts if count)
+    packs = f", in {len(plan.packs)} pack{'s' if len(plan.packs) > 1 else ''}" if plan.packs else ""
+    rows = f"{len(plan.rows)} run{'s' if len(plan.rows) > 1 else ''}"
+    out.print(f"[bold]{escape(plan.name)}[/]: {rows}: {words}{packs}, on {plan.device_type}")
+    for text in plan.warnings:
+        out.print(f"[yellow]note:[/] {escape(text)}")
+
+
+def show_ending(plan: Plan, outcome: Outcome) -> None:
+    """Say what failed and why, and where results lie."""
+    out = _console()
+    for name in outcome.of(*UNSUCCESSFUL):
+        text = f"{escape(name)} {coloured(outcome.statuses[name])}: {escape(outcome.reasons[name])}"
+        out.print(f"{text}\n  log: {plan.folder.run(name).log_file}")
+    for text in outcome.notes:
+        out.print(f"[yellow]note:[/] {escape(text)}")
+    counts = ", ".join(
+        f"{len(outcome.of(status))} {status}"
+        for status in ("done", "diverged", "failed", "cancelled", "planned", "running")
+        if outcome.of(status)
+    )
+    out.print(f"[bold]{escape(plan.name)}[/]: {counts}")
+    out.print(f"results: {plan.folder.path}    table: lora-lab table {plan.folder.path}")
+    if outcome.sheet:
+        out.print(f"pictures: {outcome.sheet}")
+    if outcome.interrupted:
+        out.print("interrupted: the same command goes on from here")
+
+
+def exit_code(outcome: Outcome) -> int:
+    """0 all done, 1 a run failed or diverged, 130 interrupted."""
+    if outcome.interrupted:
+        return INTERRUPTED
+    return 0 if len(outcome.of("done")) == len(outcome.statuses) else 1

@@ -1,0 +1,85 @@
+"""Commands that only look: table, settings, demo-data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lora_lab import config
+from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.store import SweepFolder
+from lora_lab.store import table as results
+
+
+def table(given: argparse.Namespace) -> int:
+    """Print or export the table of a sweep."""
+    folder = sweep_folder(Path(given.sweep), given.results)
+    rows = results.rows(folder, all_settings=given.all, timings=not given.no_timings)
+    if given.output:
+        results.write(rows, Path(given.output))
+        print(f"wrote {len(rows)} rows to {given.output}")
+    elif given.json:
+        sys.stdout.write(results.to_json(rows))
+    elif given.csv:
+        sys.stdout.write(results.to_csv(rows))
+    else:
+        from lora_lab.cli.show import show_table
+
+        show_table(folder, rows, all_settings=given.all)
+    return 0
+
+
+def sweep_folder(path: Path, root: str | None = None) -> SweepFolder:
+    """The folder of results that a folder's, a sweep file's or a sweep's own name means.
+
+    Args:
+        path: What the user wrote.
+        root: The folder of all results; None is the default of the setting `results`.
+
+    Raises:
+        RunFolderError: There are no such results.
+    """
+    where = Path(root or config.settings()["results"].default)
+    tried = [where / (path.stem if path.suffix in (".yaml", ".yml") else path.name)]
+    if path.is_dir() or not path.suffix:
+        tried.insert(0, path)
+    found = next((folder for folder in tried if any(True for _ in SweepFolder(folder).runs())), None)
+    if found is None:
+        there = sorted(item.name for item in where.iterdir() if item.is_dir()) if where.is_dir() else []
+        known = f"; {where}/ holds {', '.join(there)}" if there else ""
+        raise RunFolderError(
+            f"there are no results of {path} (looked for {' and '.join(map(str, tried))}){known}"
+        )
+    return SweepFolder(found)
+
+
+def settings(given: argparse.Namespace) -> int:
+    """List settings."""
+    word = given.pattern.lower()
+    found = [
+        item for item in config.settings().values() if word in item.key.lower() or word in item.doc.lower()
+    ]
+    if not found:
+        hint = config.nearest(given.pattern, config.settings())
+        raise ConfigError(f"no setting has {given.pattern!r} in its name or description{hint}")
+    if given.json:
+        keys = ("key", "type", "default", "doc", "scale", "unit", "trains")
+        print(json.dumps([{key: getattr(item, key) for key in keys} for item in found], indent=1))
+        return 0
+    from lora_lab.cli.show import show_settings
+
+    show_settings(found, config.groups())
+    return 0
+
+
+def demo_data(given: argparse.Namespace) -> int:
+    """Write the demo's pictures."""
+    if given.pictures < 1:
+        raise ConfigError(f"--pictures must be at least 1, got {given.pictures}")
+    from lora_lab.demo import write_dataset
+
+    folder = write_dataset(Path(given.folder), given.pictures, given.seed)
+    print(f"wrote {given.pictures} pictures with captions to {folder}")
+    return 0

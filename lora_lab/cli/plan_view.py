@@ -1,0 +1,100 @@
+"""How a plan looks in a terminal."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from lora_lab.cli.show import console, grid, number
+from lora_lab.sweep import Plan, Row
+
+STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "conflict": "bold red"}
+
+
+def show_plan(plan: Plan) -> None:
+    """Print rows, duplicates, settings that cannot act, packs, and what can be compared."""
+    out = console()
+    if plan.question:
+        out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
+    table = grid(
+        "row",
+        "changes",
+        "steps",
+        "samples",
+        "per picture",
+        "what happens",
+        right=["steps", "samples", "per picture"],
+    )
+    for row in plan.rows:
+        table.add_row(
+            escape(row.name),
+            escape(_changes(row)),
+            str(row.total_steps),
+            str(row.samples),
+            number(row.exposures_per_image),
+            _fate(row),
+        )
+    out.print(table)
+    _notes(plan)
+    _packs(plan)
+    _comparisons(plan)
+
+
+def _changes(row: Row) -> str:
+    if not row.changes:
+        return "the base"
+    return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())
+
+
+def _fate(row: Row) -> str:
+    style = STYLES.get(row.status, "")
+    if row.same_as:
+        text = f"same experiment as {row.same_as}: {row.reason}"
+    else:
+        text = f"{row.status}: {row.reason}" if row.reason else row.status
+    return f"[{style}]{escape(text)}[/]" if style else escape(text)
+
+
+def _notes(plan: Plan) -> None:
+    out = console()
+    found: dict[str, list[str]] = {}
+    for row in plan.rows:
+        for text in row.notes:
+            found.setdefault(text, []).append(row.name)
+    lines = [(text, "") for text in plan.warnings]
+    lines += [(text, f" ({', '.join(names)})") for text, names in found.items()]
+    if lines:
+        out.print("\n[bold]to know[/]")
+    for text, rows in lines:
+        out.print(f"  {escape(text)}[dim]{escape(rows)}[/]", soft_wrap=True)
+
+
+def _packs(plan: Plan) -> None:
+    out = console()
+    if not plan.packs:
+        out.print("\nnothing is left to do")
+        return
+    steps = sum(row.total_steps for row in plan.rows if row.to_do)
+    out.print(
+        f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} updates in all"
+    )
+    for number_, names in enumerate(plan.packs, start=1):
+        samples = sum(plan.row(name).samples for name in names)
+        out.print(f"  {number_}: {escape(', '.join(names))} [dim]({samples} samples)[/]", soft_wrap=True)
+
+
+def _comparisons(plan: Plan) -> None:
+    out = console()
+    compared = plan.comparisons
+    out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
+    for item in compared.settings:
+        values = ", ".join(number(value) for value in item.values)
+        pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
+        out.print(f"  {escape(item.key)}: {escape(values)} [dim]({pairs})[/]", soft_wrap=True)
+    for group in compared.aliased:
+        out.print(
+            f"  [yellow]not apart:[/] {escape(', '.join(group))} always change together", soft_wrap=True
+        )
+    if compared.replicates:
+        out.print(f"  noise floor: {len(compared.replicates)} pairs differ in the seed alone")
+    else:
+        out.print("  noise floor: none; replicates: 3 in the sweep file repeats the base with other seeds")

@@ -1,0 +1,134 @@
+"""Commands that plan and start runs: train, sweep, plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lora_lab import config
+from lora_lab.errors import ConfigError
+from lora_lab.store import SweepFolder
+from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
+from lora_lab.sweep import plan as make_plan
+from lora_lab.sweep.names import joined, split
+from lora_lab.sweep.rows import OF_THE_SWEEP
+
+WAIT_SECONDS = 60.0
+"""How long workers of a command that has just been killed may take to notice it."""
+
+
+def train(given: argparse.Namespace) -> int:
+    """One run, or a grid of runs by Hydra's multirun."""
+    words: list[str] = given.overrides
+    if given.cfg:
+        return _print_config(words, given)
+    extra = [
+        text for text in words if split(text)[0] in OF_THE_SWEEP and split(text)[0] not in ("name", "sweep")
+    ]
+    names = dict(split(text) for text in words if split(text)[0] in ("name", "sweep"))
+    own = [text for text in words if text not in extra and split(text)[0] not in names]
+    if given.multirun:
+        if "name" in names:
+            raise ConfigError("name=... names a single run; with -m, sweep=... names the folder of all runs")
+        from lora_lab.config.multirun import expand
+
+        jobs = expand(own, given.config_dir)
+    else:
+        # What is wrong is said before anything else looks at the words.
+        config.compose(words, given.config_dir, checked=False)
+        jobs = [tuple(own)]
+    rows = rows_from_overrides(jobs)
+    if names.get("name"):
+        rows = replace(rows, rows=tuple(replace(row, name=names["name"]) for row in rows.rows))
+    shared = joined([split(text) for text in rows.base])
+    return _start(replace(rows, name=names.get("sweep") or shared or "train"), extra, None, given)
+
+
+def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
+    import yaml
+
+    values = config.as_dict(config.compose(words, given.config_dir, checked=False))
+    for part in given.package.split(".") if given.package else ():
+        if not isinstance(values, dict) or part not in values:
+            raise ConfigError(
+                f"--package {given.package}: unknown; known: {', '.join(config.as_dict(config.RunConfig()))}"
+            )
+        values = values[part]
+    sys.stdout.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return 0
+
+
+def sweep(given: argparse.Namespace) -> int:
+    """The rows of a sweep file that are not done yet."""
+    rows, folder = read(given.sweep, given.only)
+    return _start(rows, given.overrides, folder, given)
+
+
+def plan(given: argparse.Namespace) -> int:
+    """What a sweep would do."""
+    rows, folder = read(given.sweep, given.only)
+    made = make_plan(rows, given.overrides, given.config_dir, folder=folder)
+    if given.json:
+        print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
+    else:
+        from lora_lab.cli.plan_view import show_plan
+
+        show_plan(made)
+    return 0
+
+
+def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]:
+    """The sweep that a file or a folder of results describes; the folder where it is one.
+
+    Raises:
+        ConfigError: There is no such sweep, or the file is wrong.
+    """
+    path, folder = Path(name), None
+    if path.is_dir():
+        folder = SweepFolder(path)
+        if not folder.sweep_file.is_file():
+            raise ConfigError(f"{path} is no sweep's folder: it holds no {folder.sweep_file.name}")
+        path = folder.sweep_file
+    rows = read_sweep(path)
+    if folder:
+        rows = replace(rows, name=folder.path.resolve().name)
+    return select(rows, only), folder
+
+
+def _start(
+    rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
+) -> int:
+    """Plan, start, and say how it ended."""
+    made = _planned(rows, extra, folder, given)
+    # Engines, tables and progress bars are needed only now.
+    from lora_lab.cli.ending import exit_code, show_ending, show_start
+    from lora_lab.cli.progress import watching
+    from lora_lab.sweep.launch import launch
+
+    show_start(made)
+    with watching(made, quiet=given.quiet) as report:
+        outcome = launch(made, rows, report, extra=extra)
+    show_ending(made, outcome)
+    return exit_code(outcome)
+
+
+def _planned(
+    rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
+) -> Plan:
+    """The plan, after workers of a command that was just killed have let go of their runs."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    told = False
+    while True:
+        made = make_plan(rows, extra, given.config_dir, folder=folder, retry=given.retry, redo=given.redo)
+        busy = [row.name for row in made.rows if row.status == "running"]
+        if not busy or time.monotonic() > deadline:
+            return made
+        if not told:
+            sys.stderr.write(f"waiting for another process that works on {', '.join(busy)}\n")
+            told = True
+        time.sleep(1.0)

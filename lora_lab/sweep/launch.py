@@ -1,0 +1,169 @@
+"""Starting what a plan says: run folders, the engine, and the sweep's results.
+
+The same plan launched again goes on: finished runs are kept, interrupted ones resumed, the rest started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lora_lab import config
+from lora_lab.engines import Engine, Pack, Report, make_engine
+from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.files import write_json, write_text
+from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_record, write_record
+from lora_lab.store import table as results
+from lora_lab.sweep.file import SweepFile, read_sweep
+from lora_lab.sweep.plan import Plan, Row
+from lora_lab.sweep.status import set_aside
+from lora_lab.sweep.text import value_text
+
+TABLE = "table.csv"
+UNSUCCESSFUL = ("failed", "diverged")
+
+
+@dataclass
+class Outcome:
+    """How a launch ended; `statuses` and `reasons` are those of the plan's rows, by name."""
+
+    folder: SweepFolder
+    started: list[str]
+    statuses: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+    table: Path | None = None
+    sheet: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, *statuses: str) -> list[str]:
+        """The rows that ended in one of the given statuses."""
+        return [name for name, status in self.statuses.items() if status in statuses]
+
+
+def launch(
+    plan: Plan, sweep: SweepFile, report: Report, *, extra: Sequence[str] = (), engine: Engine | None = None
+) -> Outcome:
+    """Do what the plan says is to be done, and write the sweep's table and contact sheet.
+
+    Args:
+        sweep: What the plan was made of; it is kept in the sweep's folder.
+        report: Told of everything that happens, as it happens.
+        extra: The overrides that the plan added to all rows.
+        engine: Where packs run; None is what `engine.name` says.
+
+    Raises:
+        ConfigError: A row's folder holds something else; nothing was started.
+        RunFolderError: The folder of results cannot be written to.
+    """
+    if plan.conflicts:
+        raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
+    prepare(plan, sweep, extra)
+    packs = [
+        Pack(tuple(plan.folder.run(name) for name in names), plan.row(names[0]).config.device)
+        for names in plan.packs
+    ]
+    outcome = Outcome(plan.folder, [name for names in plan.packs for name in names])
+    try:
+        (engine or make_engine(plan.base.engine)).run(packs, report)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    _conclude(plan, outcome)
+    return outcome
+
+
+def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
+    """Write the run folders that the plan needs, and what was decided; starts nothing.
+
+    Raises:
+        RunFolderError: The folder of results cannot be written to.
+    """
+    for row in plan.rows:
+        if row.aside:
+            set_aside(plan.folder, row.name)
+        if row.to_do or row.same_as:
+            _write_run(plan.folder.run(row.name), row)
+    write_text(plan.folder.sweep_file, _as_launched(plan.folder, sweep, extra))
+    write_json(plan.folder.plan_file, plan.to_json())
+
+
+def _write_run(run: RunFolder, row: Row) -> None:
+    """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
+    record = _record(run)
+    if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
+        record = RunRecord()
+        with suppress(FileNotFoundError):
+            run.steps_file.unlink()
+    record.status, record.reason = "planned", row.reason if row.same_as else ""
+    record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
+    record.fingerprint, record.preview_fingerprint = row.fingerprint, row.preview_fingerprint
+    record.same_as, record.notes = row.same_as, list(row.notes)
+    record.images, record.total_steps = row.images, row.total_steps
+    record.updates_per_epoch = row.updates_per_epoch
+    # The job first: a folder with a job and no record is a planned run, a record without a job is nothing.
+    config.dump(row.config, run.config_file)
+    write_record(run, record)
+
+
+def _as_launched(folder: SweepFolder, sweep: SweepFile, extra: Sequence[str]) -> str:
+    """The sweep as a sweep file with every row named, so that the folder alone is enough to go on."""
+    rows = {row.name: list(_overrides(row.overrides, row.replicate, extra)) for row in sweep.rows}
+    base = [*sweep.base, *extra]
+    if sweep.path is None:
+        rows = {**_earlier_rows(folder, base), **rows}
+    values: dict[str, Any] = {"question": sweep.question} if sweep.question else {}
+    values |= {"base": base, "patterns": rows}
+    head = f"# As launched. `lora-lab sweep {folder.path}` goes on with it.\n"
+    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _overrides(own: Sequence[str], replicate: int, extra: Sequence[str]) -> Sequence[str]:
+    # What came from the command line wins over a row's own overrides, as it did when it was launched.
+    seeds = (f"train.seed={replicate}",) if replicate > 1 else ()
+    return (*own, *(extra if own else ()), *seeds)
+
+
+def _earlier_rows(folder: SweepFolder, base: Sequence[str]) -> dict[str, list[str]]:
+    """The rows of earlier commands, where a sweep grows command by command (`lora-lab train`)."""
+    try:
+        before = read_sweep(folder.sweep_file)
+    except ConfigError:
+        return {}
+    return {row.name: list(row.overrides) for row in before.rows} if list(before.base) == list(base) else {}
+
+
+def _conclude(plan: Plan, outcome: Outcome) -> None:
+    """Read how every row ended, and write what is derived from all of them."""
+    records = {row.name: _record(plan.folder.run(row.name)) for row in plan.rows}
+    for row in plan.rows:
+        record = records[row.same_as or row.name]
+        outcome.statuses[row.name], outcome.reasons[row.name] = record.status, record.reason
+        if row.same_as:
+            own = records[row.name]
+            own.status = record.status
+            write_record(plan.folder.run(row.name), own)
+    try:
+        outcome.table = plan.folder.path / TABLE
+        results.write(results.rows(plan.folder), outcome.table)
+    except LoraLabError as error:
+        outcome.table = None
+        outcome.notes.append(str(error))
+    try:
+        # Needs PIL, which a command that only plans does not have to wait for.
+        from lora_lab.sheets import sweep_sheet
+
+        outcome.sheet = sweep_sheet(plan.folder)
+    except Exception as error:
+        outcome.notes.append(f"the contact sheet could not be drawn: {error}")
+
+
+def _record(run: RunFolder) -> RunRecord:
+    try:
+        return read_record(run)
+    except LoraLabError as error:
+        return RunRecord(status="failed", reason=str(error))
