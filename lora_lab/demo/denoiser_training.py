@@ -122,18 +122,31 @@ def load_vae(folder: Path) -> AutoencoderKL:
 
 
 @torch.no_grad()
-def build_corpus(vae: AutoencoderKL, count: int, seed: str) -> Corpus:
-    """Draws and encodes; sets the VAE's `scaling_factor` from a sample that is the same in every process."""
+def set_scaling_factor(vae: AutoencoderKL) -> None:
+    """Makes latents of unit variance on average; the same sample of portraits decides in every process."""
     rng = Random("scaling factor")
-    reference = vae.encode(pictures_to_tensor([render(sample(rng)) for _ in range(256)])).latent_dist.mean
-    vae.register_to_config(scaling_factor=round(1.0 / reference.std().item(), 5))
+    latents = vae.encode(pictures_to_tensor([render(sample(rng)) for _ in range(256)])).latent_dist.mean
+    vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
+
+
+@torch.no_grad()
+def build_corpus(vae: AutoencoderKL, count: int, seed: str) -> Corpus:
+    """Draws `count` portraits and encodes them."""
     rng = Random(seed)
     portraits = [sample(rng) for _ in range(count)]
-    chunks = [portraits[i : i + 32] for i in range(0, count, 32)]
-    latents = [
-        vae.encode(pictures_to_tensor([render(p) for p in chunk])).latent_dist.mean for chunk in chunks
-    ]
+    latents = []
+    for i in range(0, count, 32):
+        pixels_BCHW = pictures_to_tensor([render(p) for p in portraits[i : i + 32]])
+        latents.append(vae.encode(pixels_BCHW).latent_dist.mean)
     return Corpus(portraits, torch.cat(latents) * vae.config.scaling_factor)
+
+
+def export(folder: Path) -> None:
+    """Saves the averaged weights of the last checkpoint as `folder/base`, with a picture of previews beside it."""
+    training = _start(DenoiserSettings(minutes=0.0), folder)
+    vae = load_vae(folder)
+    set_scaling_factor(vae)
+    _save(training, vae, folder)
 
 
 def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> None:
@@ -141,6 +154,7 @@ def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> No
     torch.manual_seed(settings.seed)
     training = _start(settings, folder)
     vae = load_vae(folder)
+    set_scaling_factor(vae)
     corpus = build_corpus(vae, settings.pictures, f"corpus {settings.seed} {peers.rank}")
     finishing = settings.finish > 0
     end = training.seconds + 60 * settings.finish if finishing else 60 * settings.minutes
@@ -166,7 +180,9 @@ def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> No
             shown = training.seconds
             preview(training, vae, folder / f"previews-{samples:07d}.png")
     if peers.rank == 0:
-        _finish(training, vae, folder, keep_state=not finishing)
+        if not finishing:
+            save_state(folder / "denoiser.pt", training.state())
+        _save(training, vae, folder)
 
 
 def _start(settings: DenoiserSettings, folder: Path) -> _Training:
@@ -223,9 +239,7 @@ def preview(training: _Training, vae: AutoencoderKL, path: Path) -> None:
     save_grid(torch.stack([truth, made], 1).flatten(0, 1), path, columns=12)
 
 
-def _finish(training: _Training, vae: AutoencoderKL, folder: Path, *, keep_state: bool) -> None:
-    if keep_state:
-        save_state(folder / "denoiser.pt", training.state())
+def _save(training: _Training, vae: AutoencoderKL, folder: Path) -> None:
     preview(training, vae, folder / "previews-final.png")
     training.ema.swap()
     training.denoiser.unet.to(memory_format=torch.contiguous_format)

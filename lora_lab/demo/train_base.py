@@ -13,13 +13,16 @@ import torch
 from torch import multiprocessing
 
 from lora_lab.demo.base_training import Peers
-from lora_lab.demo.denoiser_training import DenoiserSettings, train_denoiser
+from lora_lab.demo.denoiser_training import DenoiserSettings, export, train_denoiser
 from lora_lab.demo.vae_training import VaeSettings, train_vae
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.stage == "export":
+        export(options.out)
+        return
     rendezvous = options.out / "rendezvous"
     rendezvous.unlink(missing_ok=True)
     if options.processes == 1:
@@ -33,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of states, metrics, pictures and base/"
     )
-    parser.add_argument("--stage", choices=("vae", "denoiser", "all"), default="all")
+    parser.add_argument("--stage", choices=("vae", "denoiser", "all", "export"), default="all")
     parser.add_argument("--vae-minutes", type=float, default=22.0, help="training time of the VAE")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time of U-Net and text encoder")
     parser.add_argument(
