@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,10 +44,20 @@ def save_lora(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     whole = {**metadata, **content_hashes(plain, metadata)}
-    data = save(plain, dict(sorted(whole.items())))
+    data = _in_order(save(plain, whole))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(data)
     return whole
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its metadata sorted by key; the library writes them in a random order."""
+    length = struct.unpack("<Q", data[:8])[0]
+    entries = json.loads(data[8 : 8 + length])
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
 def content_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:

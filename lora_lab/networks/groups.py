@@ -124,11 +124,11 @@ def pad(
     segment: slice, sites: Sequence[Site], part: str, side: str, spec: AdapterSpec, canonical: Tensor
 ) -> Tensor:
     """The inverse of `unpad`, for a pack that may have other dims and modules; padding is zero."""
+    pieces = list(_pieces(sites, part, side, spec))
+    expected = sum(used for _, used in pieces)
+    if expected != canonical.numel():
+        raise ValueError(f"{part} {side}: {canonical.numel()} numbers, but the run has {expected}")
     flat = canonical.new_zeros(segment.stop - segment.start)
-    done = 0
-    for piece, used in _pieces(sites, part, side, spec):
-        flat[piece.offset - segment.start :][:used] = canonical[done : done + used]
-        done += used
-    if done != canonical.numel():
-        raise ValueError(f"{part} {side}: {canonical.numel()} numbers, but the run has {done}")
+    for (piece, used), numbers in zip(pieces, canonical.split([used for _, used in pieces]), strict=True):
+        flat[piece.offset - segment.start :][:used] = numbers
     return flat

@@ -184,7 +184,7 @@ class Pack:
         self.arena.sync()
 
     def max_norm(self, slot: int, limit: float | None) -> MaxNorm:
-        """`scale_weight_norms`: scale down modules whose norm exceeds `limit` (None: only measure); then `sync`."""
+        """`scale_weight_norms`: scale down modules of a norm above `limit` (None: measure); then `sync`."""
         return norms.limit_norms(self.arena, self.sites(slot), slot, self._spec(slot), limit)
 
     def unpad(self, slot: int, part: str, side: str, flat: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -81,24 +80,18 @@ def _inside(
     model: nn.Module, classes: frozenset[str], single_names: frozenset[str]
 ) -> Iterator[tuple[str, AdaptedModule, int]]:
     """Linear and Conv2d modules below a block of one of `classes` or named, with their tier."""
+    chains: dict[str, tuple[str, ...]] = {"": ()}
     for path, module in model.named_modules():
+        ancestors = chains[path.rpartition(".")[0]]
+        if path:
+            chains[path] = (*ancestors, type(module).__name__)
         if not isinstance(module, (nn.Linear, nn.Conv2d)) or getattr(module, "groups", 1) != 1:
             continue
-        ancestors = _ancestor_classes(model, path)
         if path in single_names or not classes.isdisjoint(ancestors):
             yield path, module, _tier(ancestors)
 
 
-def _ancestor_classes(model: nn.Module, path: str) -> list[str]:
-    node: Any = model
-    found = []
-    for part in path.split(".")[:-1]:
-        node = getattr(node, part)
-        found.append(type(node).__name__)
-    return found
-
-
-def _tier(ancestors: list[str]) -> int:
+def _tier(ancestors: tuple[str, ...]) -> int:
     if any("Attention" in name for name in ancestors):
         return 0
     if not _CONV_BLOCKS.isdisjoint(ancestors):
