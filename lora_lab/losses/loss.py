@@ -1,13 +1,14 @@
-"""The loss of each sample: a distance between prediction and target, times a weight that depends on the timestep.
+"""The loss of each sample: a distance between prediction and target, times a weight of the timestep.
 
-All weights are factors, and are applied in sd-scripts' order: min-SNR, scale-v, v-like, debiased. Where the SNR is 0
-(last timestep under zero terminal SNR) a weight takes its limit, where that is finite, and else the value of the
-smallest SNR above 0; the peer's formulas give NaN or infinity there (which it never meets, since it keeps the SNR of
-the betas before rescaling).
+All weights are factors, and are applied in sd-scripts' order: min-SNR, scale-v, v-like, debiased. Where the
+SNR is 0 (last timestep under zero terminal SNR) a weight takes its limit, where that is finite, and else
+the value of the smallest SNR above 0; the peer's formulas give NaN or infinity there (which it never meets,
+since it keeps the SNR of the betas before rescaling).
 
 Shape suffixes: T timesteps of the schedule, B samples, C channels, H and W latent size.
 """
 
+import functools
 import math
 
 import torch
@@ -45,21 +46,19 @@ def v_like_weights(schedule: NoiseSchedule, share: float) -> Tensor:
 
 
 def debiased_weights(schedule: NoiseSchedule) -> Tensor:
-    """Debiased estimation (Yu et al. 2023, arXiv 2310.08442): 1 / sqrt(SNR), or 1 / (SNR + 1) for v. Returns (T,)."""
+    """Debiased estimation (arXiv 2310.08442): 1 / sqrt(SNR), or 1 / (SNR + 1) for v. Returns (T,)."""
     if schedule.prediction_type == "v_prediction":
         return 1 / (schedule.snr_T.clamp(max=_SNR_CAP) + 1)
     return 1 / _without_zero(schedule.snr_T).clamp(max=_SNR_CAP).sqrt()
 
 
 def _without_zero(snr_T: Tensor) -> Tensor:
-    return snr_T.clamp(min=float(snr_T[snr_T > 0].min()))
+    smallest = torch.where(snr_T > 0, snr_T, torch.inf).min()
+    return torch.maximum(snr_T, smallest)
 
 
 def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
-    """The factor of every timestep, (T,), all switched-on modifiers in one; None where there is none.
-
-    A loop that keeps it pays one lookup per step.
-    """
+    """The factor of every timestep, (T,), all switched-on modifiers in one; None where there is none."""
     parts = []
     if settings.min_snr_gamma:
         parts.append(min_snr_weights(schedule, settings.min_snr_gamma))
@@ -75,8 +74,8 @@ def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | No
 def huber_c_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
     """huber_c of every timestep, (T,); None where the loss type has none.
 
-    constant: c. exponential: from 1 at t = 0 down to c. snr: (1 - c) / (1 + sigma)^2 + c, with sigma the noise's
-    standard deviation over the signal's; `huber_scale` multiplies the first two, as in sd-scripts.
+    constant: c. exponential: from 1 at t = 0 down to c. snr: (1 - c) / (1 + sigma)^2 + c, with sigma the
+    noise's standard deviation over the signal's; `huber_scale` multiplies the first two, as in sd-scripts.
     """
     if settings.loss_type not in ("huber", "smooth_l1"):
         return None
@@ -120,12 +119,17 @@ def per_sample_loss(
     if pred_BCHW.dtype in (torch.float16, torch.bfloat16):
         pred_BCHW = pred_BCHW.float()
     target_BCHW = target_BCHW.to(pred_BCHW.dtype)
-    huber_c_T = huber_c_table(settings, schedule)
+    weights_T, huber_c_T = _tables(settings, schedule)
     huber_c_B = None if huber_c_T is None else _at(huber_c_T, timesteps_B)
     loss_B = distance(pred_BCHW, target_BCHW, settings.loss_type, huber_c_B).flatten(1).mean(dim=1)
-    weights_T = weight_table(settings, schedule)
     return loss_B if weights_T is None else loss_B * _at(weights_T, timesteps_B).to(loss_B)
 
 
+@functools.lru_cache(maxsize=256)
+def _tables(settings: LossSettings, schedule: NoiseSchedule) -> tuple[Tensor | None, Tensor | None]:
+    """Both tables, made once per run: the loop then pays one lookup per step."""
+    return weight_table(settings, schedule), huber_c_table(settings, schedule)
+
+
 def _at(table_T: Tensor, timesteps_B: Tensor) -> Tensor:
-    return table_T[timesteps_B.to(table_T.device)]
+    return table_T.to(timesteps_B.device)[timesteps_B]

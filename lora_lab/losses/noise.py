@@ -1,7 +1,7 @@
 """What is drawn for each sample: timestep, noise, and the noise's variants.
 
-Every sample has a generator of its own and is drawn alone, so that it does not depend on its batch or pack. The
-timestep is drawn first and the plain noise second: runs that differ in a noise setting share both.
+Every sample has a generator of its own and is drawn alone, so that it does not depend on its batch or pack.
+The timestep is drawn first and the plain noise second: runs that differ in a noise setting share both.
 
 Shape suffixes: B samples, C channels, H and W latent size.
 """
@@ -20,8 +20,8 @@ from lora_lab.losses.settings import LossSettings
 class Draw:
     """What was drawn for a batch.
 
-    `noise_BCHW` is what the model is to predict; `input_noise_BCHW` is what is added to the latents, and differs
-    from it under input perturbation only.
+    `noise_BCHW` is what the model is to predict; `input_noise_BCHW` is what is added to the latents, and
+    differs from it under input perturbation only.
     """
 
     timesteps_B: Tensor
@@ -30,7 +30,7 @@ class Draw:
 
 
 def draw(latents_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Draw:
-    """Draw timesteps and noise for a batch, one generator per sample, on the latents' device and in their dtype."""
+    """Draw timesteps and noise for a batch, one generator per sample; on their device, in their dtype."""
     timesteps = draw_timesteps(settings, generators).to(latents_BCHW.device)
     noise = draw_noise(latents_BCHW, generators)
     noise = offset_noise(noise, latents_BCHW, settings, generators)
@@ -62,11 +62,11 @@ def draw_noise(latents_BCHW: Tensor, generators: Sequence[Generator]) -> Tensor:
 def offset_noise(
     noise_BCHW: Tensor, latents_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]
 ) -> Tensor:
-    """Noise plus an offset that is constant over each channel (Guttenberg 2023, "Diffusion with Offset Noise").
+    """Noise plus an offset that is constant over a channel (Guttenberg 2023, "Diffusion with Offset Noise").
 
     The strength is `noise_offset`, times a uniform number with `noise_offset_random_strength`, plus
-    `adaptive_noise_scale` times the absolute mean of the latent's channel, not below 0. The peer draws one strength
-    per batch; here each sample has its own.
+    `adaptive_noise_scale` times the absolute mean of the latent's channel, not below 0. The peer draws one
+    strength per batch; here each sample has its own.
     """
     if not settings.noise_offset:
         return noise_BCHW
@@ -85,8 +85,9 @@ def offset_noise(
 def multires_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
     """Noise plus coarser and coarser noise, back at unit variance (Whitaker 2023, "Multi-Resolution Noise").
 
-    Level i is drawn at the size divided by r^i, r uniform from 2 to 4, enlarged bilinearly, times discount^i; the
-    first level is full size. The peer scales the whole batch to unit variance; here each sample is scaled.
+    Level i is drawn at the size divided by r^i, r uniform from 2 to 4, enlarged bilinearly, times
+    discount^i; the first level is full size. The peer scales the whole batch to unit variance; here each
+    sample is scaled.
     """
     if not settings.multires_noise_iterations:
         return noise_BCHW
@@ -111,8 +112,8 @@ def _pyramid(noise_CHW: Tensor, settings: LossSettings, generator: Generator) ->
 def perturbed_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
     """The noise that is added to the latents under input perturbation (Ning et al. 2023, arXiv 2301.11706).
 
-    noise + gamma z, with z another standard normal draw and gamma times a uniform number where its strength is
-    random; the target stays the plain noise.
+    noise + gamma z, with z another standard normal draw and gamma times a uniform number where its strength
+    is random; the target stays the plain noise.
     """
     if not settings.ip_noise_gamma:
         return noise_BCHW

@@ -1,7 +1,7 @@
-"""The noise schedule of a diffusion model (Ho et al. 2020, arXiv 2006.11239), computed in fp32 as every peer does.
+"""The noise schedule of a diffusion model (Ho et al. 2020, arXiv 2006.11239), in fp32 as every peer has it.
 
-fp32 is part of the definition: 1 - alpha_bar of the first steps has few digits in it, so that fp64 would give other
-loss weights than every other trainer.
+fp32 is part of the definition: 1 - alpha_bar of the first steps has few digits in it, so that fp64 would
+give other loss weights than every other trainer.
 
 Shape suffixes: T timesteps of the schedule, B samples, C channels, H and W latent size.
 """
@@ -15,11 +15,12 @@ from lora_lab.errors import ModelError
 from lora_lab.losses.settings import PredictionType
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiseSchedule:
     """What a model was trained to denoise.
 
-    `alphas_cumprod_T` is the signal's share of the variance, alpha_bar; `snr_T` is alpha_bar / (1 - alpha_bar).
+    `alphas_cumprod_T` is the signal's share of the variance, alpha_bar; `snr_T` is alpha_bar / (1 -
+    alpha_bar).
     """
 
     prediction_type: PredictionType
@@ -51,9 +52,9 @@ def noise_schedule(
 ) -> NoiseSchedule:
     """The schedule of Stable Diffusion 1.x, 2.x and XL, or another one of the same two forms.
 
-    With `zero_terminal_snr` the betas are rescaled so that the last timestep is pure noise, and the SNR is that of
-    the rescaled betas. The peer (sd-scripts) keeps the SNR of the betas before, so that its weights and its noise
-    belong to different schedules; see `loss.py` for how weights stay finite at SNR 0.
+    With `zero_terminal_snr` the betas are rescaled so that the last timestep is pure noise, and the SNR is
+    that of the rescaled betas. The peer (sd-scripts) keeps the SNR of the betas before, so that its weights
+    and its noise belong to different schedules; see `loss.py` for how weights stay finite at SNR 0.
 
     Raises:
         ModelError: The beta schedule is neither `scaled_linear` nor `linear`.
@@ -100,7 +101,7 @@ def _signal_and_noise(schedule: NoiseSchedule, timesteps_B: Tensor, like: Tensor
 def add_noise(
     latents_BCHW: Tensor, noise_BCHW: Tensor, timesteps_B: Tensor, schedule: NoiseSchedule
 ) -> Tensor:
-    """The noisy latents of timestep t: sqrt(alpha_bar) x + sqrt(1 - alpha_bar) noise (arXiv 2006.11239, eq. 4)."""
+    """The noisy latents: sqrt(alpha_bar) x + sqrt(1 - alpha_bar) noise (arXiv 2006.11239, equation 4)."""
     signal, sigma = _signal_and_noise(schedule, timesteps_B, latents_BCHW)
     return signal * latents_BCHW + sigma * noise_BCHW
 
@@ -108,7 +109,7 @@ def add_noise(
 def velocity(
     latents_BCHW: Tensor, noise_BCHW: Tensor, timesteps_B: Tensor, schedule: NoiseSchedule
 ) -> Tensor:
-    """v = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
+    """v = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x (Salimans and Ho, arXiv 2202.00512, appendix D)."""
     signal, sigma = _signal_and_noise(schedule, timesteps_B, latents_BCHW)
     return signal * noise_BCHW - sigma * latents_BCHW
 

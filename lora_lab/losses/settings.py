@@ -53,8 +53,8 @@ def _timesteps(settings: LossSettings, num_train_timesteps: int) -> Findings:
         )
     if low >= high:
         return refused(
-            f"loss.min_timestep={low}, loss.max_timestep={high}: timesteps are drawn from min_timestep up to, but "
-            f"without, max_timestep; for timestep {low} alone set max_timestep={low + 1}"
+            f"loss.min_timestep={low}, loss.max_timestep={high}: timesteps are drawn from min_timestep "
+            f"up to, but without, max_timestep; for timestep {low} alone set max_timestep={low + 1}"
         )
     return Findings()
 
@@ -63,13 +63,13 @@ def _against_prediction(settings: LossSettings, prediction_type: str) -> Finding
     velocity = prediction_type == "v_prediction"
     if velocity and settings.v_pred_like_loss:
         return refused(
-            f"loss.v_pred_like_loss={settings.v_pred_like_loss:g}: makes a noise-prediction loss like that of "
-            "v-prediction, and this model predicts v; set it to 0"
+            f"loss.v_pred_like_loss={settings.v_pred_like_loss:g}: makes a noise-prediction loss like "
+            "that of v-prediction, and this model predicts v; set it to 0"
         )
     if not velocity and settings.scale_v_pred_loss_like_noise_pred:
         return refused(
-            "loss.scale_v_pred_loss_like_noise_pred=true: needs a v-prediction model, and this one predicts noise; "
-            "set it to false"
+            "loss.scale_v_pred_loss_like_noise_pred=true: needs a v-prediction model, and this one predicts "
+            "noise; set it to false"
         )
     return Findings()
 
@@ -78,8 +78,8 @@ def _terminal(settings: LossSettings, prediction_type: str) -> Findings:
     if not settings.zero_terminal_snr or prediction_type == "v_prediction":
         return Findings()
     found = warned(
-        "loss.zero_terminal_snr=true: the last timestep is pure noise, which teaches a noise-prediction model "
-        "nothing; it is meant for v-prediction"
+        "loss.zero_terminal_snr=true: the last timestep is pure noise, which teaches a noise-prediction "
+        "model nothing; it is meant for v-prediction"
     )
     huge = [
         f"loss.{name}"

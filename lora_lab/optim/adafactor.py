@@ -1,11 +1,13 @@
 """Adafactor on stacks of tensors (Shazeer and Stern 2018, arXiv 1804.04235).
 
-One parameter is a stack `[n, ...]` of n tensors of one shape; every leading index has its own statistics, clipping and
-rate, so that a stack gives what n separate parameters give in `transformers.Adafactor`, in about 30 operations
-instead of 30 n. As there, the last two dimensions of a tensor are factored, however many it has (a 3x3 convolution
-over its 3x3 taps; a 1x1 convolution not at all, in effect), and tensors of one dimension are not.
+One parameter is a stack `[n, ...]` of n tensors of one shape; every leading index has its own statistics,
+clipping and rate, so that a stack gives what n separate parameters give in `transformers.Adafactor`, in
+about 30 operations instead of 30 n. As there, the last two dimensions of a tensor are factored, however
+many it has (a 3x3 convolution over its 3x3 taps; a 1x1 convolution not at all, in effect), and tensors of
+one dimension are not.
 
-Shape suffixes: N tensors of the stack, D their other dimensions, R rows, C columns (the last two dimensions).
+Shape suffixes: N tensors of the stack, D their other dimensions, R rows, C columns (the last two
+dimensions).
 """
 
 import math
@@ -57,13 +59,13 @@ class Adafactor(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    _update(parameter, group, self.state[parameter])
+                    _update(parameter, parameter.grad, group, self.state[parameter])
         return loss
 
 
-def _update(weight_NDRC: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+def _update(weight_NDRC: Tensor, grad_NDRC: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
     half = weight_NDRC.dtype in (torch.float16, torch.bfloat16)
-    grad_NDRC = weight_NDRC.grad.float() if half else weight_NDRC.grad  # type: ignore[union-attr]
+    grad_NDRC = grad_NDRC.float() if half else grad_NDRC
     work_NDRC = weight_NDRC.float() if half else weight_NDRC
     if not state:
         _start(state, grad_NDRC, group["beta1"] is not None)
@@ -107,11 +109,11 @@ def _rates(weight_NDRC: Tensor, group: dict[str, Any], step: int) -> Tensor:
 
 
 def _normalised(grad_NDRC: Tensor, group: dict[str, Any], state: dict[str, Any]) -> Tensor:
-    """The gradient over the root of its second moment: algorithm 4 of the paper where a tensor is factored."""
+    """The gradient over the root of its second moment: algorithm 4 of the paper where it is factored."""
     keep = 1.0 - math.pow(state["step"], group["decay_rate"])
     square_NDRC = grad_NDRC.square().add_(group["eps"][0])
     if grad_NDRC.dim() <= 2:
-        moment_ND = state["exp_avg_sq"].mul_(keep).add_(square_NDRC, alpha=1.0 - keep)
+        moment_ND: Tensor = state["exp_avg_sq"].mul_(keep).add_(square_NDRC, alpha=1.0 - keep)
         return moment_ND.rsqrt().mul_(grad_NDRC)
     row_NDR = state["exp_avg_sq_row"].mul_(keep).add_(square_NDRC.mean(dim=-1), alpha=1.0 - keep)
     column_NDC = state["exp_avg_sq_col"].mul_(keep).add_(square_NDRC.mean(dim=-2), alpha=1.0 - keep)

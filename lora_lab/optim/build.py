@@ -1,6 +1,8 @@
 """Make an optimizer from its name; steer it; read what rate it really used; resume it exactly."""
 
+import contextlib
 import importlib
+import io
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +16,12 @@ from lora_lab.optim import registry
 from lora_lab.optim.rows import Layout, OptimizerRow
 
 _FUSED = (torch.optim.AdamW, torch.optim.SGD)
+Pairs = list[tuple[Tensor, Tensor]]
+"""Parameters and the copies that an optimizer works on in their place."""
+
+_pairs: "weakref.WeakKeyDictionary[Optimizer, Pairs]" = weakref.WeakKeyDictionary()
 _training_weights: "weakref.WeakKeyDictionary[Optimizer, list[Tensor]]" = weakref.WeakKeyDictionary()
+_loading: "weakref.WeakKeyDictionary[Optimizer, Mapping[str, Any]]" = weakref.WeakKeyDictionary()
 
 
 def layout(name: str, args: Mapping[str, Any]) -> Layout:
@@ -28,9 +35,9 @@ def build(name: str, groups: Sequence[Mapping[str, Any]], args: Mapping[str, Any
 
     Args:
         name: Config name or dotted class.
-        groups: One mapping per group: `params` (tensors in the layout that `layout` names), `lr` (the rate; a group
-            of rate 0 or None is left out, but None stays where the optimizer sets its own rate), `part` (its name
-            in logs), and anything else that should lie in `param_groups`.
+        groups: One mapping per group: `params` (tensors in the layout that `layout` names), `lr` (the rate;
+            a group of rate 0 or None is left out, but None stays where the optimizer sets its own rate),
+            `part` (its name in logs), and anything else that should lie in `param_groups`.
         args: The user's arguments by name.
 
     Raises:
@@ -49,10 +56,12 @@ def build(name: str, groups: Sequence[Mapping[str, Any]], args: Mapping[str, Any
     for group in kept:
         group["lr"] = None if own_rate else group["lr"]
         group["initial_lr"] = group["lr"]
-    copies = [] if row.layout == "stacked" else _make_contiguous(kept)
+    pairs = _replace_by_copies(row, kept)
     optimizer = _construct(row, kept, values)
-    if copies:
-        _mirror(optimizer, copies)
+    if pairs:
+        _pairs[optimizer] = pairs
+        optimizer.register_step_pre_hook(_pull)
+        optimizer.register_step_post_hook(_push)
     optimizer.register_load_state_dict_post_hook(_restore_when_loaded)
     optimizer.register_load_state_dict_pre_hook(_keep_for_restoring)
     if row.target.endswith("DAdaptSGD"):
@@ -73,7 +82,8 @@ def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[
     if maker in _FUSED and all(p.device.type in ("cpu", "cuda", "mps") for g in groups for p in g["params"]):
         arguments["fused"] = True
     try:
-        optimizer = maker(groups, lr=groups[0]["lr"], **arguments)
+        with contextlib.redirect_stdout(io.StringIO()):  # some classes print that they decouple weight decay
+            optimizer: Optimizer = maker(groups, lr=groups[0]["lr"], **arguments)  # type: ignore[call-arg]
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"optimizer.args: {row.name} refuses them: {error}") from error
     return optimizer
@@ -85,47 +95,51 @@ def _class_of(row: OptimizerRow) -> Callable[..., Any]:
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     except ImportError as error:
         raise ConfigError(
-            f"optimizer.name={row.name}: cannot import {module_name} ({error}); install {row.package} or choose another"
+            f"optimizer.name={row.name}: cannot import {module_name} ({error}); "
+            f"install {row.package} or choose another"
         ) from error
     except AttributeError as error:
         raise ConfigError(f"optimizer.name={row.name}: {module_name} has no class {class_name}") from error
 
 
-def _make_contiguous(groups: list[dict[str, Any]]) -> list[tuple[Tensor, Tensor]]:
-    """Replace parameters that are not contiguous by contiguous copies; returns (original, copy) pairs.
+def _replace_by_copies(row: OptimizerRow, groups: list[dict[str, Any]]) -> Pairs:
+    """Replace parameters that the class cannot work on by copies; returns (original, copy) pairs.
 
-    Some classes work on `p.data.contiguous()` and so would train a copy that nobody sees (bitsandbytes does).
+    - Not contiguous: bitsandbytes trains `p.data.contiguous()`, which nobody would see; others call `view`.
+    - fp16: the state of most classes has the weights' type, in which their eps of 1e-8 is 0, so that 0 / 0
+      comes up with the first zero gradient. They get fp32 copies, rounded to fp16 after every step.
     """
+    if row.layout == "stacked":
+        return []
+    wide_state = row.package == "bitsandbytes" or row.target.startswith("lora_lab.")
     pairs = []
     for group in groups:
         for index, parameter in enumerate(group["params"]):
-            if not parameter.is_contiguous():
-                copy = parameter.detach().contiguous()
-                group["params"][index] = copy
-                pairs.append((parameter, copy))
+            too_narrow = parameter.dtype == torch.float16 and not wide_state
+            if too_narrow or not parameter.is_contiguous():
+                copy = parameter.detach().to(torch.float32 if too_narrow else parameter.dtype, copy=True)
+                group["params"][index] = copy.contiguous()
+                pairs.append((parameter, group["params"][index]))
     return pairs
 
 
-def _mirror(optimizer: Optimizer, pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """Copy weights and gradients into the contiguous copies before each step, and weights back after it."""
+@torch.no_grad()
+def _pull(optimizer: Optimizer, *_: Any) -> None:
+    """Weights and gradients into the copies."""
+    for original, copy in _pairs.get(optimizer, ()):
+        copy.copy_(original)
+        copy.grad = None if original.grad is None else original.grad.to(copy.dtype).contiguous()
 
-    @torch.no_grad()
-    def before(*_: Any) -> None:
-        for original, copy in pairs:
-            copy.copy_(original)
-            copy.grad = None if original.grad is None else original.grad.contiguous()
 
-    @torch.no_grad()
-    def after(*_: Any) -> None:
-        for original, copy in pairs:
-            original.copy_(copy)
-
-    optimizer.register_step_pre_hook(before)
-    optimizer.register_step_post_hook(after)
+@torch.no_grad()
+def _push(optimizer: Optimizer, *_: Any) -> None:
+    """Weights out of the copies."""
+    for original, copy in _pairs.get(optimizer, ()):
+        original.copy_(copy)
 
 
 def _skip_at_rate_zero(optimizer: Optimizer) -> None:
-    """DAdaptSGD divides by zero where the rate is 0, as in the first step of a warmup; nothing would move then."""
+    """DAdaptSGD divides by zero where the rate is 0, as in a warmup's first step; nothing would move then."""
     step = optimizer.step
 
     def guarded(closure: Callable[[], float] | None = None) -> float | None:
@@ -134,15 +148,13 @@ def _skip_at_rate_zero(optimizer: Optimizer) -> None:
     optimizer.step = guarded  # type: ignore[method-assign, assignment]
 
 
-_loading: "weakref.WeakKeyDictionary[Optimizer, Mapping[str, Any]]" = weakref.WeakKeyDictionary()
-
-
 def _keep_for_restoring(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
     _loading[optimizer] = state_dict
 
 
 def _restore_when_loaded(optimizer: Optimizer) -> None:
-    """Undo the cast that torch makes on loading: state in fp32 must not become bf16 because the weights are."""
+    """Undo the cast that torch makes on loading: fp32 state must not become bf16 because the weights are."""
+    _training_weights.pop(optimizer, None)
     saved = _loading.pop(optimizer)["state"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, values in saved.items():
@@ -165,10 +177,11 @@ def set_lrs(optimizer: Optimizer, factors: float | Sequence[float]) -> None:
 
 
 def effective_lrs(optimizer: Optimizer) -> dict[str, float]:
-    """The rate that is really in use, by the groups' `part` names (`unet`, `unet.1` for its second group, ...).
+    """The rate that is really in use, by the groups' `part` names (`unet`, `unet.1` for its second group).
 
-    D-Adaptation and Prodigy: their estimate d times the rate, as the peer logs it. Adafactor: the mean over its
-    tensors of the last step's rate; before the first step, nan where it sets its own. Others: the group's rate.
+    D-Adaptation and Prodigy: their estimate d times the rate, as the peer logs it. Adafactor: the mean over
+    its tensors of the last step's rate; before the first step, nan where it sets its own. Others: the
+    group's rate.
     """
     rates: dict[str, float] = {}
     for group in optimizer.param_groups:
@@ -194,9 +207,10 @@ def _effective(optimizer: Optimizer, group: Mapping[str, Any]) -> float:
 
 
 def train_mode(optimizer: Optimizer) -> None:
-    """Put the weights that training goes on from into the parameters; does nothing unless it is schedule-free.
+    """Put the weights that training goes on from into the parameters; nothing to do unless schedule-free.
 
-    After `eval_mode` the weights are those of before, bit for bit: going back and forth never adds rounding.
+    After `eval_mode` the weights are those of before, bit for bit: going back and forth never adds
+    rounding.
     """
     enter = getattr(optimizer, "train", None)
     if enter is None:
@@ -207,16 +221,19 @@ def train_mode(optimizer: Optimizer) -> None:
         with torch.no_grad():
             for parameter, weight in zip(_parameters(optimizer), kept, strict=True):
                 parameter.copy_(weight)
+        _push(optimizer)
 
 
 def eval_mode(optimizer: Optimizer) -> None:
-    """Put the weights to save and render into the parameters; does nothing unless it is schedule-free."""
+    """Put the weights to save and render into the parameters; nothing to do unless schedule-free."""
     enter = getattr(optimizer, "eval", None)
     if enter is None:
         return
     if optimizer not in _training_weights:
+        _pull(optimizer)
         _training_weights[optimizer] = [parameter.detach().clone() for parameter in _parameters(optimizer)]
-    enter()
+        enter()
+        _push(optimizer)
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Optimizers by name: what is known of them, which arguments they take, and what a plan must know. No torch."""
+"""Optimizers by name: which arguments they take, and what a plan must know of them. Imports without torch."""
 
 import ast
 import difflib
@@ -29,7 +29,7 @@ def find(name: str) -> OptimizerRow:
     row = ROWS.get(name.lower())
     if row is not None:
         return row
-    if "." in name:
+    if "." in name and all(part.isidentifier() for part in name.split(".")):
         return dotted_row(name)
     near = difflib.get_close_matches(name.lower(), ROWS, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
@@ -125,6 +125,7 @@ def check(
     text_encoder_lr: float | None,
     args: Mapping[str, object],
     device_type: str,
+    loraplus_lr_ratio: float = 1.0,
 ) -> Findings:
     """What can be said of an optimizer before anything runs, without importing it.
 
@@ -135,6 +136,7 @@ def check(
         text_encoder_lr: Rate of the text encoders, None for `learning_rate`.
         args: The user's arguments by name.
         device_type: cpu, cuda or mps.
+        loraplus_lr_ratio: Rate of lora_up as a multiple of lora_down's.
     """
     try:
         row = find(name)
@@ -145,6 +147,7 @@ def check(
     return (
         _package(row)
         + _rates(row, rates, values)
+        + _loraplus(row, loraplus_lr_ratio)
         + _device(row, device_type)
         + _inert_arguments(row, args, values)
     )
@@ -183,23 +186,29 @@ def _rates(row: OptimizerRow, rates: tuple[float | None, ...], values: Mapping[s
     return _given_rates(row, [rate for rate in trained if rate is not None])
 
 
+def _loraplus(row: OptimizerRow, ratio: float) -> Findings:
+    if ratio == 1 or not row.one_lr_only:
+        return Findings()
+    return refused(f"optimizer.loraplus_lr_ratio={ratio:g}: {row.name} has one rate for all; set it to 1")
+
+
 def _given_rates(row: OptimizerRow, rates: list[float]) -> Findings:
     found = Findings()
     if row.one_lr_only and len(set(rates)) > 1:
         unet, text_encoder = rates
         found += refused(
-            f"optimizer.unet_lr={unet:g}, optimizer.text_encoder_lr={text_encoder:g}: {row.name} has one rate for "
-            "all parts; make them equal, or set one of them to 0 to leave that part out"
+            f"optimizer.unet_lr={unet:g}, optimizer.text_encoder_lr={text_encoder:g}: {row.name} has "
+            "one rate for all parts; make them equal, or set one of them to 0 to leave that part out"
         )
     if row.learning_rate_about_one and min(rates) < 0.1:
         found += warned(
-            f"optimizer.learning_rate={min(rates):g}: {row.name} finds its own rate and multiplies it by this one; "
-            "the usual value is 1"
+            f"optimizer.learning_rate={min(rates):g}: {row.name} finds its own rate and multiplies it by "
+            "this one; the usual value is 1"
         )
     elif row.sign_update and not row.learning_rate_about_one and max(rates) > 1e-3:
         found += warned(
-            f"optimizer.learning_rate={max(rates):g}: {row.name} moves every weight by the whole rate at every step; "
-            "1e-2 is known to end in black pictures, 1e-4 and below is usual"
+            f"optimizer.learning_rate={max(rates):g}: {row.name} moves every weight by the whole rate at "
+            "every step; 1e-2 is known to end in black pictures, 1e-4 and below is usual"
         )
     if row.schedule_free:
         reason = f"{row.name} averages instead of following a schedule"
@@ -212,8 +221,8 @@ def _given_rates(row: OptimizerRow, rates: list[float]) -> Findings:
 def _device(row: OptimizerRow, device_type: str) -> Findings:
     if row.needs_cuda and device_type != "cuda":
         return warned(
-            f"degraded: optimizer.name={row.name} pages its state on CUDA only; on {device_type} it runs unpaged, "
-            "with the same numbers"
+            f"degraded: optimizer.name={row.name} pages its state on CUDA only; on {device_type} it "
+            "runs unpaged, with the same numbers"
         )
     return Findings()
 
@@ -229,6 +238,7 @@ def _inert_arguments(
             found += warned(f"optimizer.name={row.name}: {reason}")
     if given.get("relative_step") is not None and values["relative_step"] != _literal(given["relative_step"]):
         found += warned(
-            "optimizer.args.relative_step=false: warmup_init=true turns it on; set warmup_init=false to set the rate"
+            "optimizer.args.relative_step=false: warmup_init=true turns it on; set warmup_init=false "
+            "to set the rate"
         )
     return found

@@ -1,4 +1,4 @@
-"""The optimizers by their config name, and the facts that planning and training need. Imports without torch."""
+"""The optimizers by config name, and the facts that planning and training need. Imports without torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,17 +30,22 @@ class OptimizerRow:
 
     Attributes:
         target: Dotted path of the class.
-        arguments: The arguments it takes, each with its kind; None where they are not known (a dotted class).
+        arguments: The arguments it takes, each with its kind; None where they are not known (a dotted
+            class).
         defaults: Arguments that are passed unless the user gives others.
         package: The distribution it comes from, at least of version `minimum`.
         ignored: Arguments that the class accepts and does not use, with the reason.
-        ignores_learning_rate: Says of the arguments (defaults included) whether the optimizer finds its own rate.
-        learning_rate_about_one: The rate is a factor of a rate that the optimizer finds; 1 is the usual value.
+        ignores_learning_rate: Says of the arguments (defaults included) whether the optimizer finds its own
+            rate.
+        learning_rate_about_one: The rate is a factor of a rate that the optimizer finds; 1 is the usual
+            value.
         one_lr_only: Parts (U-Net, text encoder) cannot have different rates.
         needs_cuda: Its point (paging to CPU memory) exists on CUDA only; elsewhere it runs without.
         sign_update: Every weight moves by the whole learning rate at every step.
-        schedule_free: It averages instead of following a schedule, and has weights for training and for use.
-        whole_tensors: Arguments that, when set to more than 1, make the result depend on the cut into tensors.
+        schedule_free: It averages instead of following a schedule, and has weights for training and for
+            use.
+        whole_tensors: Arguments that, when set to more than 1, make the result depend on the cut into
+            tensors.
         alias_of: The row of which this is another name.
     """
 
@@ -86,6 +91,7 @@ _FREE: dict[str, Kind] = {"weight_decay": "number", "r": "number", "weight_lr_po
 
 _NESTEROV = {"nesterov": True, "momentum": 0.9}
 _NO_NESTEROV = "bitsandbytes' 8-bit SGD accepts it and uses plain momentum"
+_NO_DAMPENING = "bitsandbytes' 8-bit SGD accepts it and does not use it"
 
 _ROWS = (
     OptimizerRow(
@@ -176,7 +182,7 @@ _ROWS = (
         layout="tensors",
         package="bitsandbytes",
         minimum="0.50",
-        ignored={"nesterov": _NO_NESTEROV, "dampening": "bitsandbytes' 8-bit SGD accepts it and does not use it"},
+        ignored={"nesterov": _NO_NESTEROV, "dampening": _NO_DAMPENING},
     ),
     OptimizerRow(
         "adafactor",
@@ -184,7 +190,8 @@ _ROWS = (
         "factored second moments (arXiv 1804.04235); finds its own rate unless relative_step=false",
         {
             "eps": "pair", "clip_threshold": "number", "decay_rate": "number", "beta1": "number or none",
-            "weight_decay": "number", "scale_parameter": "flag", "relative_step": "flag", "warmup_init": "flag",
+            "weight_decay": "number", "scale_parameter": "flag", "relative_step": "flag",
+            "warmup_init": "flag",
         },
         defaults={"relative_step": True},
         layout="stacked",

@@ -1,8 +1,8 @@
 """Learning-rate schedules as functions of the step. Imports without torch.
 
-`lr_factor(i, ...)` is the rate of optimizer step i (from 0) as a share of the base rate; a warmup starts at 0, so
-the first step of a warmup moves nothing. Formulas as in transformers.optimization and, for piecewise_constant,
-diffusers.optimization, with the arguments that sd-scripts gives them.
+`lr_factor(i, ...)` is the rate of optimizer step i (from 0) as a share of the base rate; a warmup starts at
+0, so the first step of a warmup moves nothing. Formulas as in transformers.optimization and, for
+piecewise_constant, diffusers.optimization, with the arguments that sd-scripts gives them.
 """
 
 import difflib
@@ -63,7 +63,7 @@ def is_share(text: object) -> bool:
 
 
 def steps_of(text: object, total_steps: int) -> int:
-    """A length in steps: '100' is that, '0.1' and '10%' are shares of the total, rounded down as the peer does.
+    """A length in steps: '100' is that, '0.1' and '10%' are shares of the total, rounded down as in the peer.
 
     Raises:
         ConfigError: The text is none of the three.
@@ -196,7 +196,8 @@ def parse_rules(text: str) -> tuple[tuple[tuple[int, float], ...], float]:
         return tuple(sorted((int(step), float(factor)) for factor, step in pairs)), float(last)
     except ValueError:
         raise ConfigError(
-            f"lr_scheduler.step_rules={text!r}: must be factor:step pairs and a last factor, such as '1:10,0.1:20,0.01'"
+            f"lr_scheduler.step_rules={text!r}: must be factor:step pairs and a last factor, such "
+            "as '1:10,0.1:20,0.01'"
         ) from None
 
 
@@ -225,7 +226,8 @@ def lr_factor(
     """The rate of optimizer step `step` (from 0) as a share of the base rate.
 
     Args:
-        learning_rate: The base rate, which only `polynomial` needs: its end is an absolute rate. None ends at 0.
+        learning_rate: The base rate, which only `polynomial` needs: its end is an absolute rate. None ends
+            at 0.
 
     Raises:
         ConfigError: The name is not one of `FORMULAS`; for a dotted class see `factor_function`.
@@ -273,8 +275,8 @@ def depends_on_total(settings: ScheduleSettings) -> bool:
 
 _ACTS_ON: Mapping[str, tuple[str, ...]] = {
     "lr_warmup_steps": (
-        "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "cosine_with_min_lr", "polynomial",
-        "inverse_sqrt", "warmup_stable_decay",
+        "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "cosine_with_min_lr",
+        "polynomial", "inverse_sqrt", "warmup_stable_decay",
     ),
     "lr_decay_steps": ("warmup_stable_decay",),
     "num_cycles": ("cosine_with_restarts", "cosine_with_min_lr", "warmup_stable_decay"),
@@ -299,14 +301,14 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 def check(
     settings: ScheduleSettings, total_steps: int | None = None, learning_rate: float | None = None
 ) -> Findings:
-    """What can be said of a schedule before anything runs; the total and the base rate where they are known."""
+    """What can be said of a schedule before anything runs; total and base rate where they are known."""
     dotted = "." in settings.name
     if not dotted and settings.name not in FORMULAS:
         near = difflib.get_close_matches(settings.name, FORMULAS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         return refused(
-            f"lr_scheduler.name: unknown schedule '{settings.name}'; {hint}known: {', '.join(FORMULAS)}, or a "
-            "dotted class such as torch.optim.lr_scheduler.OneCycleLR"
+            f"lr_scheduler.name: unknown schedule '{settings.name}'; {hint}known: {', '.join(FORMULAS)}, or "
+            "a dotted class such as torch.optim.lr_scheduler.OneCycleLR"
         )
     try:
         found = _lengths(settings, total_steps)
@@ -327,13 +329,13 @@ def _lengths(settings: ScheduleSettings, total_steps: int | None) -> Findings:
         return Findings()
     if warmup >= total_steps:
         return warned(
-            f"lr_scheduler.lr_warmup_steps={settings.lr_warmup_steps}: the warmup of {warmup} steps never ends in "
-            f"a run of {total_steps}; the full rate is not reached"
+            f"lr_scheduler.lr_warmup_steps={settings.lr_warmup_steps}: the warmup of {warmup} steps never "
+            f"ends in a run of {total_steps}; the full rate is not reached"
         )
     if settings.name == "warmup_stable_decay" and warmup + decay > total_steps:
         return warned(
-            f"lr_scheduler.lr_decay_steps={settings.lr_decay_steps}: warmup {warmup} + decay {decay} steps are more "
-            f"than the run's {total_steps}; the decay begins before the warmup ends"
+            f"lr_scheduler.lr_decay_steps={settings.lr_decay_steps}: warmup {warmup} + decay {decay} steps "
+            f"are more than the run's {total_steps}; the decay begins before the warmup ends"
         )
     return Findings()
 

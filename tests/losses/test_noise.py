@@ -109,7 +109,7 @@ def test_multires_noise_has_unit_variance_per_sample_and_is_smoother():
 
 
 def test_multires_noise_follows_its_formula(monkeypatch):
-    """Two levels, worked by hand: the noise, full-size noise, and coarse noise at half size times the discount."""
+    """Two levels by hand: the noise, full-size noise, and coarse noise enlarged, times the discount."""
     small = torch.zeros(1, 1, 4, 4)
     plain = noise.draw_noise(small, generators(1))
     made = noise.multires_noise(plain, LossSettings(multires_noise_iterations=2), generators(2))

@@ -55,7 +55,9 @@ def state_tensors(optimizer):
     return [t for state in optimizer.state_dict()["state"].values() for t in tensors(state)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.float16], ids=["fp32", "bf16", "fp16"]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_and_resumes_exactly(name, dtype):
     toy, optimizer = made(name, dtype)
@@ -258,6 +260,17 @@ def test_schedule_free_weights_come_back_bit_for_bit(name):
     train_mode(optimizer)
     assert torch.equal(toy.weights(), training)
     toy.train(optimizer, 1)
+
+
+def test_schedule_free_weights_reach_parameters_that_have_copies():
+    """fp16 weights are trained as fp32 copies; switching must show in the weights themselves."""
+    toy, optimizer = made("adamwschedulefree", torch.float16, rates=(1e-2, 1e-2))
+    toy.train(optimizer, 20)
+    training = toy.weights()
+    eval_mode(optimizer)
+    assert not torch.equal(toy.weights(), training)
+    train_mode(optimizer)
+    assert torch.equal(toy.weights(), training)
 
 
 def test_modes_do_nothing_to_the_others():

@@ -12,13 +12,15 @@ from lora_lab.findings import Findings
 from lora_lab.optim import registry
 from lora_lab.optim.rows import ROWS
 
-ASKED_FOR = """adamw adamw8bit pagedadamw8bit pagedadamw32bit lion lion8bit pagedlion8bit sgdnesterov sgdnesterov8bit
-sgd adafactor dadaptation dadaptadam dadaptadampreprint dadaptadagrad dadaptadan dadaptadanip dadaptlion dadaptsgd
-prodigy adamwschedulefree radamschedulefree sgdschedulefree""".split()
+ASKED_FOR = """
+adamw adamw8bit pagedadamw8bit pagedadamw32bit lion lion8bit pagedlion8bit sgd sgdnesterov sgdnesterov8bit
+adafactor dadaptation dadaptadam dadaptadampreprint dadaptadagrad dadaptadan dadaptadanip dadaptlion dadaptsgd
+prodigy adamwschedulefree radamschedulefree sgdschedulefree
+"""
 
 
 def test_every_name_asked_for_is_known():
-    assert set(ASKED_FOR) <= set(registry.names())
+    assert set(ASKED_FOR.split()) <= set(registry.names())
 
 
 def class_of(row):
@@ -164,6 +166,7 @@ def test_a_rate_of_zero_under_adafactor_still_leaves_a_part_out():
         ({"name": "adafactor", "rate": 1.0, "unet": 0.0, "text_encoder": 0.0}, "nothing would be trained"),
         ({"name": "prodigy", "unet": 1.0, "text_encoder": 0.5}, "one rate for all parts"),
         ({"name": "no_such_package.Optimizer"}, "not installed"),
+        ({"name": ".Optimizer"}, "unknown optimizer '.Optimizer'"),
     ],
 )
 def test_refusals(given, words):
@@ -207,6 +210,12 @@ def test_inert_under_the_others():
 
 def test_one_part_alone_may_have_any_rate():
     assert check("prodigy", 1.0, 1.0, 0.0) == Findings()
+
+
+def test_loraplus_needs_two_rates():
+    (text,) = registry.check("prodigy", 1.0, None, None, {}, "cpu", 16.0).refusals
+    assert "optimizer.loraplus_lr_ratio=16" in text
+    assert registry.check("adamw", 1e-4, None, None, {}, "cpu", 16.0) == Findings()
 
 
 def test_layouts():
