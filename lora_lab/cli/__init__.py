@@ -56,7 +56,7 @@ def _overrides(parser: argparse.ArgumentParser) -> None:
 def _again(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry", action="store_true", help="also try runs again that failed or diverged")
     parser.add_argument(
-        "--redo", action="store_true", help="move runs of other settings out of the way, to old/"
+        "--redo", action="store_true", help="move runs of other settings out of the way, to .old/"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars, only what ended")
 

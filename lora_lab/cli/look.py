@@ -78,7 +78,7 @@ def demo_data(given: argparse.Namespace) -> int:
     """Write the demo's pictures."""
     if given.pictures < 1:
         raise ConfigError(f"--pictures must be at least 1, got {given.pictures}")
-    from lora_lab.demo import write_dataset
+    from lora_lab.demo.dataset import write_dataset
 
     folder = write_dataset(Path(given.folder), given.pictures, given.seed)
     print(f"wrote {given.pictures} pictures with captions to {folder}")

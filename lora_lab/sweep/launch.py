@@ -88,7 +88,7 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
             set_aside(plan.folder, row.name)
         if row.to_do or row.same_as:
             _write_run(plan.folder.run(row.name), row)
-    write_text(plan.folder.sweep_file, _as_launched(plan.folder, sweep, extra))
+    write_text(plan.folder.sweep_file, _as_launched(plan, sweep, extra))
     write_json(plan.folder.plan_file, plan.to_json())
 
 
@@ -110,22 +110,20 @@ def _write_run(run: RunFolder, row: Row) -> None:
     write_record(run, record)
 
 
-def _as_launched(folder: SweepFolder, sweep: SweepFile, extra: Sequence[str]) -> str:
+def _as_launched(plan: Plan, sweep: SweepFile, extra: Sequence[str]) -> str:
     """The sweep as a sweep file with every row named, so that the folder alone is enough to go on."""
-    rows = {row.name: list(_overrides(row.overrides, row.replicate, extra)) for row in sweep.rows}
+    rows = {}
+    for row in sweep.rows:
+        # What came from the command line wins over a row's own overrides, as it did when it was launched.
+        seeds = [f"train.seed={plan.row(row.name).config.train.seed}"] if row.replicate > 1 else []
+        rows[row.name] = [*row.overrides, *(extra if row.overrides else ()), *seeds]
     base = [*sweep.base, *extra]
     if sweep.path is None:
-        rows = {**_earlier_rows(folder, base), **rows}
+        rows = {**_earlier_rows(plan.folder, base), **rows}
     values: dict[str, Any] = {"question": sweep.question} if sweep.question else {}
     values |= {"base": base, "patterns": rows}
-    head = f"# As launched. `lora-lab sweep {folder.path}` goes on with it.\n"
+    head = f"# As launched. `lora-lab sweep {plan.folder.path}` goes on with it.\n"
     return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _overrides(own: Sequence[str], replicate: int, extra: Sequence[str]) -> Sequence[str]:
-    # What came from the command line wins over a row's own overrides, as it did when it was launched.
-    seeds = (f"train.seed={replicate}",) if replicate > 1 else ()
-    return (*own, *(extra if own else ()), *seeds)
 
 
 def _earlier_rows(folder: SweepFolder, base: Sequence[str]) -> dict[str, list[str]]:

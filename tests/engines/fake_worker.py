@@ -22,6 +22,11 @@ def say(event: str, **values: Any) -> None:
     print(json.dumps({"event": event, **values}), flush=True)
 
 
+def plan_of(run: RunFolder) -> dict[str, Any]:
+    file = run.path / "fake.json"
+    return json.loads(file.read_text()) if file.exists() else {"steps": 3}
+
+
 def stop(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -66,7 +71,7 @@ def step_of(run: RunFolder, plan: dict[str, Any], pack: int) -> None:
 
 
 def work(runs: list[RunFolder]) -> None:
-    plans = {run: json.loads((run.path / "fake.json").read_text()) for run in runs}
+    plans = {run: plan_of(run) for run in runs}
     say("phase", phase="load")
     for run in runs:
         record = read_record(run)

@@ -1,0 +1,175 @@
+"""Launching a plan, with a fake worker in place of training."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lora_lab
+from lora_lab import config
+from lora_lab.effective import Effective
+from lora_lab.engines import Event, LocalEngine
+from lora_lab.errors import ConfigError
+from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
+from lora_lab.store import table as results
+from lora_lab.sweep import Plan, Row, RowSpec, SweepFile, read_sweep
+from lora_lab.sweep.launch import launch, prepare
+from lora_lab.sweep.pairs import Comparisons
+
+FAKE = Path(__file__).parent.parent / "engines" / "fake_worker.py"
+BASE = ("base_model=demo", "dataset=demo", "network.network_alpha=1")
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "started"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(lora_lab.__file__).parent.parent))
+
+
+def row(name: str, alpha: float, **values: Any) -> Row:
+    made = config.compose([*BASE, f"network.network_alpha={alpha}"], checked=False)
+    made.name = name
+    usual: dict[str, Any] = {
+        "overrides": (*BASE, f"network.network_alpha={alpha}"),
+        "config": made,
+        "effective": Effective(values={"network.network_alpha": alpha}, key={}),
+        "fingerprint": f"print-{alpha}",
+        "preview_fingerprint": "previews",
+        "images": 2,
+        "updates_per_epoch": 3,
+        "total_steps": 3,
+        "samples": 4,
+        "exposures_per_image": 2.0,
+        "checkpoints": ["000001"],
+        "changes": {} if alpha == 1 else {"network.network_alpha": (1, alpha)},
+    }
+    return Row(name, **{**usual, **values})
+
+
+def plan_of(folder: Path, rows: list[Row], packs: list[list[str]]) -> Plan:
+    base = config.compose(BASE, checked=False)
+    base.engine.workers = 1
+    comparisons = Comparisons((), (), ())
+    return Plan("demo", SweepFolder(folder), "what?", rows, packs, comparisons, [], "cpu", base)
+
+
+def sweep_of(rows: list[Row]) -> SweepFile:
+    specs = tuple(RowSpec(item.name, tuple(item.overrides[len(BASE) :])) for item in rows)
+    return SweepFile("demo", Path("demo.yaml"), "what?", BASE, specs)
+
+
+def go(plan: Plan, then: Callable[[Event], None] = lambda _: None) -> Any:
+    engine = LocalEngine(plan.base.engine, (sys.executable, str(FAKE)))
+    return launch(plan, sweep_of(plan.rows), then, engine=engine)
+
+
+def usual(folder: Path) -> Plan:
+    rows = [row("a", 1), row("b", 16), row("c", 1, status="same", same_as="a", reason="the same settings")]
+    return plan_of(folder, rows, [["b", "a"]])
+
+
+def test_a_plan_becomes_folders_results_and_a_table(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    outcome = go(plan)
+    assert outcome.statuses == {"a": "done", "b": "done", "c": "done"}
+    assert not outcome.interrupted and outcome.started == ["b", "a"]
+    record = read_record(plan.folder.run("b"))
+    assert record.fingerprint == "print-16" and record.overrides == ["network.network_alpha=16"]
+    assert (record.total_steps, record.updates_per_epoch, record.images) == (3, 3, 2)
+    assert read_record(plan.folder.run("c")).same_as == "a"
+    assert config.load(plan.folder.run("b").config_file, checked=False).network.network_alpha == 16
+    assert outcome.table == tmp_path / "demo" / "table.csv"
+    table = results.rows(plan.folder)
+    assert [item["run"] for item in table] == ["a", "b", "c"]
+    assert table[2]["file"] == table[0]["file"]
+
+
+def test_the_folder_alone_is_enough_to_go_on(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    plan.rows.append(row("a-r3", 1))
+    plan.rows[-1].config.train.seed = 25
+    sweep = replace(
+        sweep_of(plan.rows), rows=(RowSpec("a", ()), RowSpec("a-r3", (), 3), RowSpec("b", ("x=1",)))
+    )
+    prepare(plan, sweep, ["network.network_dim=8"])
+    read = read_sweep(plan.folder.sweep_file)
+    assert read.question == "what?"
+    assert read.base == (*BASE, "network.network_dim=8")
+    assert [item.name for item in read.rows] == ["a", "a-r3", "b"]
+    assert read.rows[0].overrides == ()
+    assert read.rows[1].overrides == ("train.seed=25",)
+    assert read.rows[2].overrides == ("x=1", "network.network_dim=8"), "the command line wins"
+
+
+def interrupt(event: Event) -> None:
+    if event.kind == "step" and event.values["step"] == 2:
+        raise KeyboardInterrupt
+
+
+def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> None:
+    go(usual(tmp_path / "whole"))
+    plan = usual(tmp_path / "broken")
+    outcome = go(plan, interrupt)
+    assert outcome.interrupted and outcome.statuses["b"] == "cancelled"
+    assert outcome.table.is_file()
+    again = usual(tmp_path / "broken")
+    outcome = go(again)
+    assert set(outcome.statuses.values()) == {"done"}
+    assert read_record(again.folder.run("b")).resumed_at_steps, "it went on, it did not start anew"
+    tables = [
+        results.to_csv(results.rows(SweepFolder(tmp_path / name), timings=False))
+        for name in ("whole", "broken")
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_finished_runs_are_left_alone(tmp_path: Path) -> None:
+    go(usual(tmp_path / "demo"))
+    before = (tmp_path / "demo" / "a" / "run.json").read_bytes()
+    plan = usual(tmp_path / "demo")
+    for item in plan.rows[:2]:
+        item.status = "done"
+    plan.packs = []
+    outcome = go(plan)
+    assert outcome.started == [] and set(outcome.statuses.values()) == {"done"}
+    assert (tmp_path / "demo" / "a" / "run.json").read_bytes() == before
+    assert len((tmp_path / "started").read_text().splitlines()) == 1
+
+
+def test_another_experiment_of_the_same_name_starts_anew(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    run = plan.folder.run("b")
+    run.path.mkdir(parents=True)
+    write_record(run, RunRecord(status="cancelled", fingerprint="other", step=2))
+    run.steps_file.write_text("{}\n")
+    prepare(plan, sweep_of(plan.rows))
+    assert read_record(run).step == 0
+    assert not run.steps_file.exists()
+
+
+def test_a_folder_in_the_way_moves_aside(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    run = plan.folder.run("b")
+    (run.path / "checkpoints").mkdir(parents=True)
+    (run.path / "checkpoints" / "precious.safetensors").touch()
+    plan.row("b").aside = True
+    prepare(plan, sweep_of(plan.rows))
+    assert (tmp_path / "demo" / ".old" / "b-1" / "checkpoints" / "precious.safetensors").is_file()
+
+
+def test_a_conflict_stops_everything_before_it_starts(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    plan.row("b").status, plan.row("b").reason = "conflict", "holds a run with other settings"
+    with pytest.raises(ConfigError, match="row 'b': holds a run with other settings"):
+        go(plan)
+    assert not (tmp_path / "demo").exists()
+
+
+def test_commands_that_grow_a_sweep_keep_earlier_rows(tmp_path: Path) -> None:
+    for name, alpha in (("one", 1), ("two", 2)):
+        plan = plan_of(tmp_path / "train", [row(name, alpha)], [[name]])
+        prepare(plan, SweepFile("train", None, "", (), (RowSpec(name, (f"network.network_alpha={alpha}",)),)))
+    assert [item.name for item in read_sweep(tmp_path / "train" / "sweep.yaml").rows] == ["one", "two"]
