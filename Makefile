@@ -29,16 +29,19 @@ $(VENV)/.torch: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet $$(grep '^torch==' requirements.txt)
+	@echo "installing into $(VENV), once; torch first (hundreds of MB)"
+	@$(PIP) install --quiet $$(grep '^torch==' requirements.txt)
 	@touch $@
 
 $(VENV)/.installed: requirements.txt pyproject.toml $(VENV)/.torch
-	$(PIP) install --quiet --requirement requirements.txt
-	$(PIP) install --quiet --no-deps --editable .
+	@echo "installing what lora_lab runs with"
+	@$(PIP) install --quiet --requirement requirements.txt
+	@$(PIP) install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.installed
-	$(PIP) install --quiet --requirement requirements-dev.txt
+	@echo "installing what the tests need"
+	@$(PIP) install --quiet --requirement requirements-dev.txt
 	@touch $@
 
 test: $(VENV)/.dev
