@@ -1,4 +1,4 @@
-"""How a setting is shown: its label, its unit, whether an axis over it is linear, logarithmic or a list, and a value's text."""
+"""How a setting is shown: label, unit, kind of axis, and the text of a value."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pictures and base models as planning sees them: made in milliseconds, without torch, with nothing inside."""
+"""Pictures and base models as planning sees them: made in milliseconds, with nothing inside."""
 
 import json
 from pathlib import Path

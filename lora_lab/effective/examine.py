@@ -1,4 +1,4 @@
-"""Everything that can be said of a run before it starts: its pictures, its base model, what acts, its fingerprint."""
+"""All that can be said of a run before it starts: pictures, base model, what acts, fingerprint."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lora_lab.data.captions import process
 from lora_lab.data.items import Item, identity
 from lora_lab.data.settings import CaptionSettings
 from lora_lab.effective.facts import Facts
-from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.effective.resolve import resolve
+from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.errors import ModelError
 from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
@@ -38,7 +38,7 @@ class Examined:
 
 
 def examine(config: RunConfig, device_type: str) -> Examined:
-    """Read headers and captions, decide what acts, and identify the experiment. No torch, no pixels, no weights.
+    """Read headers and captions, decide what acts, and identify the experiment. No pixels, no weights.
 
     Args:
         device_type: cuda, cpu or mps: what the run will train on.

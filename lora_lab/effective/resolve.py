@@ -29,7 +29,7 @@ BY_CONTENT = (
     "dataset.class_tokens",
     "network.network_weights",
 )
-"""Settings that count by what they lead to, not by how they are spelled: they leave the key for an identity."""
+"""Settings that count by what they lead to, not by how they are spelled; an identity stands for them."""
 
 SAME_RESULT = ("train.gradient_checkpointing",)
 """Settings that cost time or memory and change no weight."""
@@ -63,6 +63,7 @@ def resolve(config: RunConfig, facts: Facts) -> Effective:
         max_train_epochs=now["train.max_train_epochs"],
         max_train_steps=now["train.max_train_steps"],
     )
+    _check_family(asked["base_model.family"], facts, found)
     _check(now, facts, length.updates, found)
     values = _values(now, facts, silent)
     return Effective(
@@ -102,13 +103,16 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:
         found.refusals.append(
-            f"base_model.clip_skip={v['base_model.clip_skip']}: the text encoder has {facts.text_layers} layers; "
-            f"set it to {facts.text_layers} or less"
+            f"base_model.clip_skip={v['base_model.clip_skip']}: the text encoder has {facts.text_layers} "
+            f"layers; set it to {facts.text_layers} or less"
         )
-    if v["base_model.family"] not in ("auto", facts.family):
+
+
+def _check_family(asked: str, facts: Facts, found: _Found) -> None:
+    if asked not in ("auto", facts.family):
         found.refusals.append(
-            f"base_model.family={v['base_model.family']}: the model is {facts.family}; set base_model.family=auto, "
-            "or give another file"
+            f"base_model.family={asked}: the model is {facts.family}; set "
+            "base_model.family=auto, or give another file"
         )
 
 

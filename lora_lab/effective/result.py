@@ -19,9 +19,9 @@ class Effective:
     """The settings that act on the trained weights, and what was found on the way.
 
     Attributes:
-        values: Acting settings in one spelling; arguments stand as `optimizer.args.weight_decay`. Settings that
-            cannot act are absent. `optimizer.learning_rate` is the U-Net's rate (the text encoder's where that
-            alone is trained); `optimizer.text_encoder_lr` is None unless it differs.
+        values: Acting settings in one spelling; arguments stand as `optimizer.args.weight_decay`. Settings
+            that cannot act are absent. `optimizer.learning_rate` is the U-Net's rate (the text encoder's
+            where that alone is trained); `optimizer.text_encoder_lr` is None unless it differs.
         key: What the fingerprint is made of, beside the identity of pictures and models.
         inert: Settings that were set and cannot act, with the reason.
         silent: Every setting that cannot act, set or not.
@@ -58,7 +58,8 @@ def differences(one: Effective, other: Effective) -> dict[str, tuple[Any, Any]]:
     """The acting settings in which two runs differ, with both values; equal runs give an empty dict.
 
     A setting that acts in one of them only does not count: it follows from one that does (the learning rate,
-    when the optimizer is exchanged for one that sets its own). Arguments count within one optimizer or schedule.
+    when the optimizer is exchanged for one that sets its own). Arguments count within one optimizer or
+    schedule.
     """
     found = {}
     for key in sorted({*one.values, *other.values}):

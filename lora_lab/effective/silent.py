@@ -24,8 +24,8 @@ Silent = Iterator[tuple[str, str]]
 
 CAPTION_TEXT = (
     "trigger_word", "caption_separator", "shuffle_caption", "keep_tokens", "keep_tokens_separator",
-    "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix", "caption_dropout_every_n_epochs",
-    "caption_tag_dropout_rate", "token_warmup_min", "token_warmup_step",
+    "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
+    "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "token_warmup_min", "token_warmup_step",
 )  # fmt: skip
 """The dataset settings that decide what a caption says when it is not dropped."""
 

@@ -1,27 +1,19 @@
 """Which runs train together: those that can share one frozen base model in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from lora_lab.config import RunConfig
 from lora_lab.effective import Effective
 
-SHARED = ("base_model.path", "base_model.vae", "train.mixed_precision", "train.full_bf16", "train.full_fp16")
+SHARED = ("base_model.family", "train.mixed_precision", "train.full_bf16", "train.full_fp16")
+"""Settings that runs of a pack have in common, beside the models themselves."""
 
 
-def pack_key(
-    effective: Effective, identities: Mapping[str, str], gradient_checkpointing: bool, device: str
-) -> str:
+def pack_key(config: RunConfig, effective: Effective, identities: Mapping[str, str]) -> str:
     """Equal for runs that can share a base model in memory."""
-    values = effective.values
-    shared: tuple[Any, ...] = (
-        identities["base_model"],
-        identities.get("vae", ""),
-        values["base_model.family"],
-        *(values[key] for key in SHARED[2:]),
-        gradient_checkpointing,
-        device,
-    )
-    return repr(shared)
+    values = [effective.values[key] for key in SHARED]
+    models = [identities["base_model"], identities.get("vae", "")]
+    return repr([*models, *values, config.train.gradient_checkpointing, config.device])
 
 
 def make_packs(
@@ -34,8 +26,8 @@ def make_packs(
 ) -> list[list[str]]:
     """Divide runs into packs of at most `pack_size`, longest pack first; the same input gives the same packs.
 
-    Runs of similar length share a pack, so that its slots empty together. Packs are made smaller where otherwise
-    some workers would have one pack more than others.
+    Runs of similar length share a pack, so that its slots empty together. Packs are made smaller where
+    otherwise some workers would have one pack more than others.
 
     Args:
         names: The runs to do.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, difference
-from lora_lab.effective import Effective, Examined, Inert, differences, examine, preview_fingerprint, short
+from lora_lab.effective import Effective, Examined, Inert, differences, examine, preview_fingerprint
 from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.store import SweepFolder
@@ -34,7 +34,7 @@ class Row:
     Attributes:
         overrides: All that the row was composed from.
         config: The job, to be written to the run's folder.
-        changes: Settings that act and differ from the base's, as (base, row); also previews, saving and the like.
+        changes: Settings that act and differ from the base's, as (base, row); also previews and saving.
         same_as: The row that is the same experiment and is trained in place of this one, or ''.
         status: One of `status.STATUSES`; `same` for a row that another one stands for.
         reason: Why, in words.
@@ -150,7 +150,7 @@ def plan(
     retry: bool = False,
     redo: bool = False,
 ) -> Plan:
-    """Compose, check and examine all rows, and decide what happens to each. Writes nothing but the demo's pictures.
+    """Compose, check and examine all rows, and decide what happens to each. Starts nothing.
 
     Args:
         extra: Overrides for every row; they win.
@@ -182,7 +182,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        _shared_warnings(rows, examined),
+        _shared_warnings(rows, examined, base),
         device,
         base,
     )
@@ -205,7 +205,7 @@ def device_type(asked: str) -> str:
 
 
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
-    # Rows may ask for another device than the base does; asking the system takes a moment, so it is asked once.
+    # Asking the system takes a moment: it is asked once, unless a row asks for another device.
     found = examine(config, device if config.device == base.device else device_type(config.device))
     if found.effective.refusals:
         raise ConfigError("\n".join(found.effective.refusals))
@@ -223,7 +223,7 @@ def _row(composed: Composed, found: Examined) -> Row:
     effective = found.effective
     per_epoch = found.facts.draws_per_epoch
     samples = round(per_epoch * effective.epochs)
-    notes = [f"{item.key} cannot act: {item.reason}" for item in effective.inert]
+    notes = [_cannot_act(item) for item in effective.inert]
     return Row(
         name=composed.name,
         overrides=composed.overrides,
@@ -235,10 +235,16 @@ def _row(composed: Composed, found: Examined) -> Row:
         updates_per_epoch=effective.updates_per_epoch,
         total_steps=effective.total_steps,
         samples=samples,
-        exposures_per_image=round(samples / max(1, found.facts.images + found.facts.reg_images), 3),
+        exposures_per_image=round(_draws_per_image(found) * effective.epochs, 3),
         checkpoints=expected_tags(composed.config, effective),
         notes=[*notes, *effective.fallbacks, *effective.warnings],
     )
+
+
+def _draws_per_image(found: Examined) -> float:
+    """Mean draws of a training picture in an epoch; regularisation pictures do not count."""
+    own = [item.repeats for item in found.material.items if not item.is_reg]
+    return sum(own) / max(1, len(own))
 
 
 def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
@@ -280,9 +286,8 @@ def _packs(
 ) -> list[list[str]]:
     waiting = {row.name: row for row in rows if row.to_do}
     keys = {
-        row.name: pack_key(
-            row.effective, found.identities, row.config.train.gradient_checkpointing, row.config.device
-        )
+        # Runs that only need previews would hold slots that others could train in.
+        row.name: pack_key(row.config, row.effective, found.identities) + str(row.status == "previews")
         for row, found in zip(rows, examined, strict=True)
     }
     size = base.engine.pack_size
@@ -316,18 +321,32 @@ def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[st
     return [pack for pack in left if pack]
 
 
-def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined]) -> list[str]:
-    """What is to be said once for the whole sweep: about pictures and base models, and notes that all rows have."""
-    shared = {str(p): None for found in examined for p in found.material.problems}
+def _cannot_act(item: Inert) -> str:
+    return f"{item.key} cannot act: {item.reason}"
+
+
+def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig) -> list[str]:
+    """What is said once for the sweep: about pictures and models, and what rows have from the base.
+
+    It is taken out of the rows' own notes.
+    """
+    shared = {str(problem): None for found in examined for problem in found.material.problems}
     shared |= {text: None for found in examined for text in found.model.problems}
-    for text in rows[0].notes if len(rows) > 1 else []:
-        if all(text in row.notes for row in rows):
-            shared[text] = None
+    # Settings that a row sets and that cannot act stay with the row, even where all rows set them.
+    own_mistakes = {_cannot_act(item) for row in rows for item in row.inert}
+    common = set.intersection(*({*row.notes} - own_mistakes for row in rows)) if len(rows) > 1 else set()
+    inherited: dict[str, list[str]] = {}
     for row in rows:
-        row.notes = [text for text in row.notes if text not in shared]
-    if len({short(row.fingerprint) for row in rows}) < len(rows):
-        count = len(rows) - len({row.fingerprint for row in rows})
-        shared[
-            f"{count} of {len(rows)} rows are the same experiment as another row and are not trained again"
-        ] = None
+        own = difference(row.config, base)
+        of_base = [_cannot_act(item) for item in row.inert if item.key.partition(".args.")[0] not in own]
+        of_base += [text for text in row.notes if text in common]
+        for text in dict.fromkeys(of_base):
+            inherited.setdefault(text, []).append(row.name)
+        row.notes = [text for text in row.notes if text not in of_base]
+    for text, names in inherited.items():
+        in_all = len(names) == len(rows)
+        shared[text if in_all else f"rows {', '.join(names)}: {text}"] = None
+    repeated = len(rows) - len({row.fingerprint for row in rows})
+    if repeated:
+        shared[f"{repeated} of {len(rows)} rows are the same experiment as another row: trained once"] = None
     return list(shared)

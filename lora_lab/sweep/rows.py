@@ -36,7 +36,7 @@ class Composed:
 def compose_rows(
     sweep: SweepFile, extra: Sequence[str] = (), conf_dirs: Sequence[str] = ()
 ) -> tuple[RunConfig, list[Composed]]:
-    """Compose and check all rows. Paths of models and pictures become absolute, so that a row is the whole job.
+    """Compose and check all rows. Paths become absolute, so that a row is the whole job.
 
     Args:
         extra: Overrides for every row; they win.

@@ -62,7 +62,7 @@ def _listed(keys: list[str]) -> str:
 
 
 def _same_length(row: Row, first: Row) -> str:
-    return f"{_length(row)} and {_length(first)} are the same pictures in the same order, {row.total_steps} updates"
+    return f"{_length(row)} and {_length(first)} show the same pictures in the same order"
 
 
 def _length(row: Row) -> str:

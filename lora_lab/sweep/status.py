@@ -9,11 +9,11 @@ from pathlib import Path
 from lora_lab.config import RunConfig
 from lora_lab.effective import Effective
 from lora_lab.errors import RunFolderError
-from lora_lab.store import RunFolder, RunRecord, SweepFolder, epoch_tag, read_record, step_tag
+from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, epoch_tag, read_record, step_tag
 from lora_lab.store.locks import is_locked
 
 STATUSES = ("planned", "resume", "previews", "done", "failed", "diverged", "running", "same", "conflict")
-"""`planned`, `resume` and `previews` are work to do; `conflict` stops the sweep; the others stay as they are."""
+"""`planned`, `resume` and `previews` are work to do; `conflict` stops the sweep; the others stay."""
 
 TO_DO = ("planned", "resume", "previews")
 
@@ -79,6 +79,8 @@ def decide(
         return _finished(folder, record, preview_fingerprint, tags)
     if record.status in ("failed", "diverged") and not retry:
         return Decision(record.status, record.reason)
+    if record.status not in FINISHED and all(_there(folder, record, tag) for tag in tags):
+        return Decision("previews", "trained to the end; its previews were interrupted")
     if folder.saved_states():
         return Decision("resume", f"goes on after step {folder.saved_states()[-1]}")
     return Decision("planned", f"again: {record.reason}" if record.reason and retry else "")
@@ -91,8 +93,8 @@ def _other_experiment(folder: RunFolder, record: RunRecord, redo: bool) -> Decis
         return Decision("planned", "its settings changed; the earlier run is moved to old/", aside=True)
     return Decision(
         "conflict",
-        f"{folder.path} holds a run with other settings or pictures ({record.status}, step {record.step}): rename "
-        "the row, or add --redo, which moves that run to old/ and trains this one",
+        f"{folder.path} holds a run with other settings or pictures ({record.status}, step {record.step}): "
+        "rename the row, or add --redo, which moves that run to old/ and trains this one",
     )
 
 

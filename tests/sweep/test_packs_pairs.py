@@ -1,0 +1,81 @@
+"""Packs and comparisons."""
+
+from lora_lab.config import compose
+from lora_lab.effective import Effective, Facts, resolve
+from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.pairs import compare
+
+
+def effective(*overrides: str) -> Effective:
+    return resolve(compose(["base_model.path=m", "dataset.path=d", *overrides]), Facts())
+
+
+class TestPacks:
+    SIZES = {"a": 100.0, "b": 400.0, "c": 300.0, "d": 200.0, "e": 50.0}
+
+    def packs(self, pack_size: int, workers: int = 1, keys: str = "x") -> list[list[str]]:
+        return make_packs(
+            list(self.SIZES),
+            lambda name: keys if len(keys) == 1 else keys["abcde".index(name)],
+            self.SIZES.__getitem__,
+            pack_size=pack_size,
+            workers=workers,
+        )
+
+    def test_one_pack_longest_first(self) -> None:
+        assert self.packs(8) == [["b", "c", "d", "a", "e"]]
+
+    def test_never_larger_than_pack_size_and_even(self) -> None:
+        assert self.packs(4) == [["b", "c", "d"], ["a", "e"]]
+        assert self.packs(1) == [["b"], ["c"], ["d"], ["a"], ["e"]]
+
+    def test_every_worker_gets_one(self) -> None:
+        assert [len(pack) for pack in self.packs(8, workers=2)] == [3, 2]
+        assert [len(pack) for pack in self.packs(8, workers=16)] == [1] * 5
+
+    def test_only_equal_keys_share(self) -> None:
+        found = self.packs(8, keys="xyxyx")
+        assert sorted(map(sorted, found)) == [["a", "c", "e"], ["b", "d"]]
+        assert found[0] == ["b", "d"]
+
+    def test_nothing_to_do(self) -> None:
+        assert make_packs([], str, float, pack_size=8, workers=2) == []
+
+    def test_what_a_pack_has_in_common(self) -> None:
+        config = compose(["base_model.path=m", "dataset.path=d"])
+        one = pack_key(config, effective(), {"base_model": "m"})
+        assert one == pack_key(
+            config, effective("network.network_dim=4", "train.train_batch_size=4"), {"base_model": "m"}
+        )
+        assert one != pack_key(config, effective(), {"base_model": "m2"})
+        assert one != pack_key(config, effective(), {"base_model": "m", "vae": "v"})
+        assert one != pack_key(config, effective("train.mixed_precision=bf16"), {"base_model": "m"})
+        saving = compose(["base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"])
+        assert one != pack_key(saving, effective(), {"base_model": "m"})
+
+
+class TestPairs:
+    def test_pairs_aliases_and_replicates(self) -> None:
+        rows = {
+            "base": effective(),
+            "alpha": effective("network.network_alpha=1"),
+            "alpha-4": effective("network.network_alpha=4"),
+            "both": effective("train.train_batch_size=4", "loss.min_snr_gamma=5"),
+            "again": effective("train.seed=24"),
+        }
+        found = compare(list(rows.items()))
+        assert [item.key for item in found.settings] == ["network.network_alpha"]
+        assert found.settings[0].values == (1.0, 4.0, 16.0)
+        assert found.settings[0].pairs == (("base", "alpha"), ("base", "alpha-4"), ("alpha", "alpha-4"))
+        assert found.aliased == (("loss.min_snr_gamma", "train.train_batch_size"),)
+        assert found.replicates == (("base", "again"),)
+
+    def test_settings_that_once_move_alone_are_not_aliased(self) -> None:
+        rows = [
+            ("base", effective()),
+            ("both", effective("train.train_batch_size=4", "loss.min_snr_gamma=5")),
+            ("one", effective("train.train_batch_size=4")),
+        ]
+        found = compare(rows)
+        assert found.aliased == ()
+        assert {item.key for item in found.settings} == {"train.train_batch_size", "loss.min_snr_gamma"}

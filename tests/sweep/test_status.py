@@ -1,0 +1,147 @@
+"""What an earlier run in a row's folder means for the plan."""
+
+from pathlib import Path
+
+import pytest
+
+from lora_lab.config import compose
+from lora_lab.effective import Facts, resolve
+from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, write_record
+from lora_lab.sweep.status import Decision, decide, expected_tags, set_aside
+
+TAGS = ["000005", "000010"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = SweepFolder(tmp_path / "sweep").run("03")
+    run.checkpoints.mkdir(parents=True)
+    return run
+
+
+def record(folder: RunFolder, status: str, tags: list[str] | None = None, **values: object) -> RunRecord:
+    """Write a record whose checkpoints have files."""
+    checkpoints = []
+    for tag in TAGS if tags is None else tags:
+        folder.checkpoint(tag).write_bytes(b"x")
+        checkpoints.append(Checkpoint(tag, folder.checkpoint(tag).name, 5, 50, 50))
+    made = RunRecord(status, fingerprint="f", preview_fingerprint="p", checkpoints=checkpoints, **values)  # type: ignore[arg-type]
+    write_record(folder, made)
+    return made
+
+
+def verdict(folder: RunFolder, fingerprint: str = "f", preview: str = "p", **choices: bool) -> Decision:
+    return decide(folder, fingerprint, preview, TAGS, **{"retry": False, "redo": False, **choices})
+
+
+def test_nothing_there(folder: RunFolder) -> None:
+    assert verdict(folder) == Decision("planned")
+
+
+def test_finished(folder: RunFolder) -> None:
+    record(folder, "done")
+    assert verdict(folder) == Decision("done")
+
+
+def test_finished_with_other_previews(folder: RunFolder) -> None:
+    record(folder, "done")
+    assert verdict(folder, preview="q").status == "previews"
+
+
+def test_finished_without_a_checkpoint_that_is_wanted(folder: RunFolder) -> None:
+    record(folder, "done", ["000010"])
+    found = verdict(folder)
+    assert (found.status, found.aside) == ("planned", True)
+    assert "000005" in found.reason
+
+
+def test_finished_with_a_deleted_file(folder: RunFolder) -> None:
+    record(folder, "done")
+    folder.checkpoint("000010").unlink()
+    assert verdict(folder).aside
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_failures_are_results_until_retried(folder: RunFolder, status: str) -> None:
+    record(folder, status, ["000005"], reason="loss is NaN")
+    assert verdict(folder) == Decision(status, "loss is NaN")
+    assert verdict(folder, retry=True).status == "planned"
+    folder.state(50).mkdir(parents=True)
+    assert verdict(folder, retry=True).status == "resume"
+
+
+@pytest.mark.parametrize("status", ["running", "cancelled", "planned"])
+def test_interrupted_runs_go_on(folder: RunFolder, status: str) -> None:
+    record(folder, status, ["000005"])
+    assert verdict(folder).status == "planned"
+    folder.state(50).mkdir(parents=True)
+    assert verdict(folder) == Decision("resume", "goes on after step 50")
+
+
+def test_interrupted_after_the_last_step(folder: RunFolder) -> None:
+    record(folder, "cancelled")
+    assert verdict(folder).status == "previews"
+
+
+def test_another_experiment_is_never_overwritten(folder: RunFolder) -> None:
+    record(folder, "done")
+    found = verdict(folder, fingerprint="g")
+    assert found.status == "conflict"
+    assert str(folder.path) in found.reason and "--redo" in found.reason
+    assert verdict(folder, fingerprint="g", redo=True) == Decision(
+        "planned", "its settings changed; the earlier run is moved to old/", aside=True
+    )
+
+
+def test_another_experiment_that_saved_nothing_is_replaced(folder: RunFolder) -> None:
+    record(folder, "failed", [])
+    assert verdict(folder, fingerprint="g").status == "planned"
+
+
+def test_damaged_record(folder: RunFolder) -> None:
+    folder.run_file.write_text("{", encoding="utf-8")
+    assert verdict(folder).status == "conflict"
+    assert verdict(folder, redo=True).aside
+
+
+def test_a_row_that_was_another_ones_double(folder: RunFolder) -> None:
+    record(folder, "done", [], same_as="13")
+    assert verdict(folder) == Decision("planned")
+
+
+def test_busy(folder: RunFolder) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with open(folder.lock_file, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert verdict(folder).status == "running"
+    assert verdict(folder).status == "planned"
+
+
+def test_set_aside_keeps_every_earlier_run(folder: RunFolder) -> None:
+    sweep = SweepFolder(folder.path.parent)
+    for number in (1, 2):
+        folder.path.mkdir(exist_ok=True)
+        (folder.path / "mark").write_text(str(number))
+        assert (set_aside(sweep, "03") / "mark").read_text() == str(number)
+    assert not folder.path.exists()
+    assert list(sweep.runs()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["train.max_train_epochs=10", "train.save_every_n_epochs=5"], ["000005", "000010"]),
+        (["train.max_train_epochs=10", "train.save_every_n_epochs=0"], ["000010"]),
+        (["train.max_train_epochs=10", "train.save_every_n_epochs=4"], ["000004", "000008", "000010"]),
+        (["train.max_train_epochs=2", "train.save_every_n_epochs=0", "train.save_every_n_steps=8"],
+         ["step00000008", "step00000016", "000002"]),
+        (["train.max_train_epochs=2", "train.save_every_n_epochs=1", "train.save_every_n_steps=5"],
+         ["step00000005", "000001", "step00000015", "000002"]),
+        (["train.max_train_epochs=9", "train.max_train_steps=14", "train.save_every_n_epochs=1"],
+         ["000001", "step00000014"]),
+    ],
+)  # fmt: skip
+def test_expected_checkpoints(overrides: list[str], expected: list[str]) -> None:
+    config = compose(["base_model.path=m", "dataset.path=d", *overrides])
+    facts = Facts(images=10, draws_per_epoch=10, batches_per_epoch=10)
+    assert expected_tags(config, resolve(config, facts)) == expected

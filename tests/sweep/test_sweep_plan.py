@@ -1,0 +1,272 @@
+"""Plans on pictures and models made for the test."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lora_lab.errors import ConfigError
+from lora_lab.files import write_json
+from lora_lab.store import Checkpoint, RunRecord, write_record
+from lora_lab.sweep import Plan, plan, read_sweep, rows_from_overrides
+from tests.material import write_model, write_pictures
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("material")
+    write_pictures(root / "pictures")
+    write_model(root / "model")
+    write_model(root / "other", seed=1)
+    write_model(root / "sdxl", family="sdxl")
+    return root
+
+
+@pytest.fixture
+def make(place: Path, tmp_path: Path):
+    """Plan a sweep given as text, on the test's pictures and model, as for a GPU."""
+
+    def planner(text: str, *extra: str, **choices: bool) -> Plan:
+        path = tmp_path / "try.yaml"
+        path.write_text(text, encoding="utf-8")
+        return plan(read_sweep(path), [*where(place, tmp_path), *extra], **choices)
+
+    return planner
+
+
+def where(place: Path, tmp_path: Path) -> list[str]:
+    return [
+        f"dataset.path='{place}/pictures'",
+        f"base_model.path='{place}/model'",
+        f"results='{tmp_path}/results'",
+        f"cache='{tmp_path}/cache'",
+        "device=cuda",
+        "engine.workers=1",
+    ]
+
+
+BASE = "base: [dataset.resolution=64, dataset.min_bucket_reso=64, dataset.max_bucket_reso=64]\n"
+THREE = BASE + 'patterns: {"a": [], "b": [network.network_alpha=1], "c": [train.train_batch_size=4]}\n'
+
+
+class TestRows:
+    def test_numbers(self, make) -> None:
+        row = make(THREE).row("c")
+        assert (row.images, row.updates_per_epoch, row.total_steps, row.samples) == (30, 113, 1130, 4500)
+        assert row.exposures_per_image == 150
+        assert row.checkpoints == ["000002", "000004", "000006", "000008", "000010"]
+        assert row.changes == {"train.train_batch_size": (1, 4)}
+        assert row.status == "planned" and row.fingerprint != make(THREE).row("a").fingerprint
+
+    def test_a_capped_run(self, make) -> None:
+        row = make(THREE, "train.max_train_steps=200").row("c")
+        assert row.total_steps == 200 and row.samples == 796
+        assert row.exposures_per_image == pytest.approx(26.549, abs=1e-3)
+
+    def test_config_is_the_whole_job(self, make, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(place)
+        found = make(THREE, "dataset.path=pictures", "base_model.path=./model")
+        config = found.row("b").config
+        assert (config.name, config.sweep) == ("b", "try")
+        assert config.dataset.path == str(place / "pictures")
+        assert Path(config.base_model.path) == place / "model"
+
+    def test_extra_overrides_win_in_every_row(self, make) -> None:
+        found = make(THREE, "network.network_alpha=7")
+        assert {row.config.network.network_alpha for row in found.rows} == {7.0}
+        assert found.row("b").same_as == "a"
+
+    def test_previews_and_saving_are_changes_too(self, make) -> None:
+        found = make(BASE + "patterns: {a: [preview.steps=9, train.save_every_n_epochs=5]}\n")
+        assert found.rows[0].changes == {"preview.steps": (25, 9), "train.save_every_n_epochs": (2, 5)}
+
+    def test_replicates_differ_in_the_seed(self, make) -> None:
+        found = make(THREE + "replicates: 3\n")
+        assert [row.config.train.seed for row in found.rows] == [23, 23, 23, 24, 25]
+        assert found.comparisons.replicates == (("a", "a-r2"), ("a", "a-r3"), ("a-r2", "a-r3"))
+
+    def test_multirun(self, place: Path, tmp_path: Path) -> None:
+        jobs = [[*where(place, tmp_path), f"optimizer={name}"] for name in ("adamw", "lion")]
+        found = plan(rows_from_overrides(jobs, "train"))
+        assert [row.name for row in found.rows] == ["optimizer=adamw", "optimizer=lion"]
+        assert found.folder.path == tmp_path / "results" / "train"
+
+
+class TestSameExperiment:
+    def test_the_articles_three_learning_rates(self, make) -> None:
+        text = BASE.replace("]", ", optimizer=adafactor]") + (
+            'patterns: {"13": [optimizer.learning_rate=1e-4], "23": [optimizer.learning_rate=1e-3],'
+            ' "24": [optimizer.learning_rate=0.1]}\n'
+        )
+        found = make(text)
+        assert [(row.status, row.same_as) for row in found.rows] == [
+            ("planned", ""),
+            ("same", "13"),
+            ("same", "13"),
+        ]
+        assert found.rows[1].reason == (
+            "adafactor with relative_step sets its own learning rate: optimizer.learning_rate has no effect"
+        )
+        assert found.packs == [["13"]]
+        assert any("2 of 3 rows" in text for text in found.warnings)
+        assert found.rows[2].notes == [
+            "optimizer.learning_rate cannot act: adafactor with relative_step sets its own learning rate"
+        ]
+
+    def test_repeats_and_epochs(self, make) -> None:
+        text = BASE + (
+            "patterns: {a: [dataset.repeats=15, train.max_train_epochs=2],"
+            " b: [dataset.repeats=5, train.max_train_epochs=6]}\n"
+        )
+        row = make(text).row("b")
+        assert row.same_as == "a"
+        assert row.reason == (
+            "5 repeats x 6 epochs and 15 repeats x 2 epochs show the same pictures in the same order"
+        )
+
+    def test_the_finished_one_stands_for_all(self, make) -> None:
+        text = BASE + "patterns: {a: [], b: [dataset.keep_tokens=1]}\n"
+        finish(make(text), "b")
+        found = make(text)
+        assert [(row.status, row.same_as) for row in found.rows] == [("same", "b"), ("done", "")]
+
+    def test_another_model_under_another_name(self, make, place: Path) -> None:
+        text = (
+            BASE + "patterns: {a: [], b: [base_model.path=PLACE/other], c: [base_model.path=PLACE/model]}\n"
+        )
+        path = place / "models.yaml"
+        path.write_text(text.replace("PLACE", str(place)), encoding="utf-8")
+        extra = [
+            f"dataset.path={place}/pictures",
+            "device=cuda",
+            f"cache={place}/cache",
+            f"results={place}/r",
+        ]
+        sweep = read_sweep(path)
+        base = (*sweep.base, f"base_model.path={place}/model", *extra)
+        found = plan(type(sweep)(sweep.name, sweep.path, "", base, sweep.rows))
+        assert [row.same_as for row in found.rows] == ["", "", "a"]
+        assert found.row("c").reason == "the same settings"
+        assert len(found.packs) == 2
+
+
+def finish(found: Plan, name: str, **changed: object) -> None:
+    """Write what a finished run leaves behind."""
+    row, folder = found.row(name), found.folder.run(name)
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    checkpoints = []
+    for tag in row.checkpoints:
+        folder.checkpoint(tag).write_bytes(b"x")
+        checkpoints.append(Checkpoint(tag, "f", 1, 1, 1))
+    values = {"fingerprint": row.fingerprint, "preview_fingerprint": row.preview_fingerprint}
+    write_record(folder, RunRecord("done", checkpoints=checkpoints, **{**values, **changed}))  # type: ignore[arg-type]
+
+
+class TestGoingOn:
+    def test_finished_rows_are_left_alone(self, make) -> None:
+        finish(make(THREE), "b")
+        found = make(THREE)
+        assert [row.status for row in found.rows] == ["planned", "done", "planned"]
+        assert found.packs == [["a", "c"]]
+
+    def test_changed_settings_are_a_conflict_until_redone(self, make) -> None:
+        finish(make(THREE), "b")
+        changed = THREE.replace("alpha=1", "alpha=2")
+        assert [row.name for row in make(changed).conflicts] == ["b"]
+        row = make(changed, redo=True).row("b")
+        assert (row.status, row.aside) == ("planned", True)
+
+    def test_changed_pictures_are_another_experiment(self, make, place: Path, tmp_path: Path) -> None:
+        write_pictures(tmp_path / "mine", 3)
+        extra = f"dataset.path='{tmp_path}/mine'"
+        finish(make(THREE, extra), "b")
+        (tmp_path / "mine" / "15_miko girl" / "000.txt").write_text("miko, other\n", encoding="utf-8")
+        from lora_lab import material
+
+        material._scan.cache_clear()
+        assert make(THREE, extra).row("b").status == "conflict"
+
+    def test_changed_previews_are_rendered_again(self, make) -> None:
+        finish(make(THREE), "b")
+        found = make(THREE, "preview.steps=9")
+        assert [row.status for row in found.rows] == ["planned", "previews", "planned"]
+        assert found.packs == [["a", "c"], ["b"]]
+
+    def test_packs_stay_together(self, make) -> None:
+        first = make(THREE, "engine.pack_size=2")
+        assert first.packs == [["a", "b"], ["c"]]
+        first.folder.path.mkdir(parents=True)
+        write_json(first.folder.plan_file, first.to_json())
+        finish(first, "a")
+        assert make(THREE, "engine.pack_size=2").packs == [["b"], ["c"]]
+
+
+class TestErrors:
+    def refusal(self, make, text: str, *extra: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            make(text, *extra)
+        return str(caught.value)
+
+    def test_all_rows_are_checked_before_anything(self, make) -> None:
+        text = BASE + (
+            "patterns: {a: [optimizer=lionn], b: [network.netwrok_dim=3, train.train_batch_size=0],"
+            " c: [train.train_batch_size=0], d: []}\n"
+        )
+        lines = self.refusal(make, text).splitlines()
+        assert len(lines) == 3
+        assert "row 'a'" in lines[0] and "did you mean lion?" in lines[0]
+        assert "row 'b'" in lines[1] and "network.network_dim" in lines[1]
+        assert "row 'c'" in lines[2] and "train.train_batch_size must be at least 1" in lines[2]
+
+    def test_missing_model_is_one_line_for_all_rows(self, make) -> None:
+        message = self.refusal(make, THREE, "base_model.path=/nowhere/m.safetensors")
+        assert len(message.splitlines()) == 1
+        assert "every row" in message and "/nowhere/m.safetensors" in message
+
+    def test_missing_dataset(self, make) -> None:
+        message = self.refusal(make, THREE, "dataset.path=''")
+        assert message.count("dataset.path is not set") == 1
+
+    def test_optimizer_refusals_come_at_plan_time(self, make) -> None:
+        text = BASE + "patterns: {a: [optimizer.args.weight_decoy=1], b: []}\n"
+        message = self.refusal(make, text)
+        assert "row 'a'" in message and "weight_decay" in message
+
+    def test_rows_share_the_place_of_results(self, make) -> None:
+        message = self.refusal(make, BASE + "patterns: {a: [engine.pack_size=3], b: []}\n")
+        assert "engine.pack_size is shared by all rows" in message
+
+    def test_wrong_base(self, make) -> None:
+        message = self.refusal(make, "base: [optimizer=lionn]\npatterns: {a: [], b: []}\n")
+        assert message.count("lionn") == 1 and ": base: " in message
+
+    def test_sdxl_where_sd1_is_said(self, make, place: Path) -> None:
+        message = self.refusal(make, THREE, f"base_model.path='{place}/sdxl'")
+        assert "base_model.family=sd1" in message and "every row" in message
+
+
+def test_json_holds_all_rows(make) -> None:
+    found = json.loads(json.dumps(make(THREE).to_json()))
+    assert [row["name"] for row in found["rows"]] == ["a", "b", "c"]
+    assert found["packs"] == [["a", "b", "c"]]
+    assert found["rows"][1]["changes"] == {"network.network_alpha": {"base": 16.0, "row": 1.0}}
+
+
+def test_what_the_base_brings_is_said_once(make) -> None:
+    found = make(THREE.replace("64]", "64, dataset.keep_tokens=1]"))
+    assert sum("dataset.keep_tokens cannot act" in text for text in found.warnings) == 1
+    assert all(row.notes == [] for row in found.rows)
+
+
+def test_plan_needs_no_torch(place: Path, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = tmp_path / "try.yaml"
+    path.write_text(THREE, encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from lora_lab.sweep import plan, read_sweep; "
+        f"plan(read_sweep(Path({str(path)!r})), {where(place, tmp_path)!r}); "
+        "sys.exit(bool({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

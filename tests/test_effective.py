@@ -1,0 +1,423 @@
+"""What acts and what cannot: every setting of the schema is decided, and the fingerprint follows."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lora_lab.config import RunConfig, compose, settings
+from lora_lab.effective import (
+    BY_CONTENT,
+    SAME_RESULT,
+    Effective,
+    Facts,
+    differences,
+    fingerprint,
+    preview_fingerprint,
+    resolve,
+)
+
+FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
+
+
+def config(*overrides: str) -> RunConfig:
+    return compose(["base_model.path=m.safetensors", "dataset.path=pictures", *overrides])
+
+
+def of(*overrides: str, facts: Facts = FACTS) -> Effective:
+    return resolve(config(*overrides), facts)
+
+
+def mark(*overrides: str, facts: Facts = FACTS) -> str:
+    return fingerprint(of(*overrides, facts=facts), {"base_model": "m", "dataset": "d"})
+
+
+def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
+    return {item.key for item in of(*overrides, facts=facts).inert}
+
+
+# Every setting that counts for the weights: the company it needs in order to act, and another value.
+ACTING: dict[str, tuple[list[str], str]] = {
+    "base_model.clip_skip": ([], "2"),
+    "base_model.max_token_length": ([], "150"),
+    "base_model.v_parameterization": ([], "true"),
+    "dataset.trigger_word": ([], "miko"),
+    "dataset.resolution": ([], "768"),
+    "dataset.enable_bucket": ([], "false"),
+    "dataset.min_bucket_reso": ([], "320"),
+    "dataset.max_bucket_reso": ([], "960"),
+    "dataset.bucket_reso_steps": ([], "32"),
+    "dataset.bucket_no_upscale": ([], "true"),
+    "dataset.caption_separator": (["dataset.shuffle_caption=true"], "';'"),
+    "dataset.shuffle_caption": ([], "true"),
+    "dataset.keep_tokens": (["dataset.shuffle_caption=true"], "1"),
+    "dataset.keep_tokens_separator": (["dataset.shuffle_caption=true"], "'|||'"),
+    "dataset.secondary_separator": ([], "';'"),
+    "dataset.enable_wildcard": ([], "true"),
+    "dataset.caption_prefix": ([], "photo"),
+    "dataset.caption_suffix": ([], "photo"),
+    "dataset.caption_dropout_rate": ([], "0.1"),
+    "dataset.caption_dropout_every_n_epochs": ([], "2"),
+    "dataset.caption_tag_dropout_rate": ([], "0.1"),
+    "dataset.token_warmup_min": (["dataset.token_warmup_step=100"], "2"),
+    "dataset.token_warmup_step": ([], "0.5"),
+    "dataset.flip_aug": ([], "true"),
+    "dataset.random_crop": (["dataset.cache_latents=false"], "true"),
+    "dataset.cache_latents": ([], "false"),
+    "network.type": ([], "locon"),
+    "network.network_dim": ([], "8"),
+    "network.network_alpha": ([], "1"),
+    "network.conv_dim": (["network.type=locon"], "8"),
+    "network.conv_alpha": (["network.type=locon"], "8"),
+    "network.preset": ([], "full"),
+    "network.train_unet": ([], "false"),
+    "network.train_text_encoder": ([], "false"),
+    "network.network_dropout": ([], "0.1"),
+    "network.rank_dropout": ([], "0.1"),
+    "network.module_dropout": ([], "0.1"),
+    "network.scale_weight_norms": ([], "1"),
+    "optimizer.name": ([], "lion"),
+    "optimizer.learning_rate": ([], "3e-4"),
+    "optimizer.unet_lr": ([], "3e-4"),
+    "optimizer.text_encoder_lr": ([], "3e-5"),
+    "optimizer.loraplus_lr_ratio": ([], "4"),
+    "optimizer.args": ([], "{weight_decay:0.5}"),
+    "lr_scheduler.name": ([], "cosine"),
+    "lr_scheduler.lr_warmup_steps": (["lr_scheduler=cosine"], "10%"),
+    "lr_scheduler.lr_decay_steps": (["lr_scheduler=warmup_stable_decay"], "10%"),
+    "lr_scheduler.num_cycles": (["lr_scheduler=cosine_with_restarts"], "2"),
+    "lr_scheduler.power": (["lr_scheduler=polynomial"], "2"),
+    "lr_scheduler.min_lr_ratio": (["lr_scheduler=cosine_with_min_lr"], "0.2"),
+    "lr_scheduler.timescale": (["lr_scheduler=inverse_sqrt"], "50"),
+    "lr_scheduler.step_rules": (
+        ["lr_scheduler.name=piecewise_constant", "lr_scheduler.step_rules='1:10,0.1'"],
+        "'1:20,0.1'",
+    ),
+    "lr_scheduler.args": (["lr_scheduler=polynomial"], "{lr_end:1e-6}"),
+    "loss.loss_type": ([], "huber"),
+    "loss.huber_c": (["loss.loss_type=huber"], "0.2"),
+    "loss.huber_schedule": (["loss.loss_type=huber"], "constant"),
+    "loss.huber_scale": (["loss.loss_type=huber", "loss.huber_schedule=constant"], "2"),
+    "loss.min_snr_gamma": ([], "5"),
+    "loss.debiased_estimation_loss": ([], "true"),
+    "loss.v_pred_like_loss": ([], "0.1"),
+    "loss.scale_v_pred_loss_like_noise_pred": (["base_model.v_parameterization=true"], "true"),
+    "loss.noise_offset": ([], "0.05"),
+    "loss.noise_offset_random_strength": (["loss.noise_offset=0.05"], "true"),
+    "loss.adaptive_noise_scale": (["loss.noise_offset=0.05"], "0.1"),
+    "loss.multires_noise_iterations": ([], "6"),
+    "loss.multires_noise_discount": (["loss.multires_noise_iterations=6"], "0.5"),
+    "loss.ip_noise_gamma": ([], "0.1"),
+    "loss.ip_noise_gamma_random_strength": (["loss.ip_noise_gamma=0.1"], "true"),
+    "loss.zero_terminal_snr": ([], "true"),
+    "loss.min_timestep": ([], "10"),
+    "loss.max_timestep": ([], "900"),
+    "loss.prior_loss_weight": (["dataset.reg_path=reg"], "0.5"),
+    "train.seed": ([], "24"),
+    "train.train_batch_size": ([], "2"),
+    "train.gradient_accumulation_steps": ([], "2"),
+    "train.max_train_epochs": ([], "11"),
+    "train.max_train_steps": ([], "100"),
+    "train.max_grad_norm": ([], "0"),
+    "train.mixed_precision": ([], "bf16"),
+    "train.full_bf16": (["train.mixed_precision=bf16"], "true"),
+    "train.full_fp16": ([], "true"),
+}
+# Decided outside of the settings: by the model's headers, or by the pictures' identity.
+BY_FACTS = {"base_model.family", "dataset.repeats"}
+
+# Settings that cannot act: the circumstances, and a value that therefore changes nothing.
+INERT: list[tuple[list[str], str, str]] = [
+    (["optimizer=adafactor"], "optimizer.learning_rate", "1e-3"),
+    (["optimizer=adafactor"], "optimizer.unet_lr", "1e-3"),
+    (["optimizer=adafactor"], "optimizer.text_encoder_lr", "1e-3"),
+    (["optimizer=adafactor"], "optimizer.loraplus_lr_ratio", "4"),
+    (["optimizer=adafactor"], "lr_scheduler.name", "cosine"),
+    (["optimizer=adafactor", "lr_scheduler=cosine"], "lr_scheduler.lr_warmup_steps", "10%"),
+    (["optimizer=adamwschedulefree"], "lr_scheduler.name", "linear"),
+    (["optimizer=adamwschedulefree", "lr_scheduler=polynomial"], "lr_scheduler.power", "2"),
+    (["dataset.enable_bucket=false"], "dataset.min_bucket_reso", "128"),
+    (["dataset.enable_bucket=false"], "dataset.max_bucket_reso", "2048"),
+    (["dataset.enable_bucket=false"], "dataset.bucket_reso_steps", "32"),
+    (["dataset.enable_bucket=false"], "dataset.bucket_no_upscale", "true"),
+    (["dataset.bucket_no_upscale=true"], "dataset.min_bucket_reso", "128"),
+    (["dataset.bucket_no_upscale=true"], "dataset.max_bucket_reso", "2048"),
+    ([], "dataset.keep_tokens", "1"),
+    ([], "dataset.keep_tokens_separator", "'|||'"),
+    ([], "dataset.caption_separator", "';'"),
+    ([], "dataset.token_warmup_min", "3"),
+    ([], "dataset.caption_dropout_every_n_epochs", "11"),
+    (["dataset.caption_dropout_rate=1"], "dataset.shuffle_caption", "true"),
+    (["dataset.caption_dropout_rate=1"], "dataset.caption_prefix", "photo"),
+    ([], "network.conv_dim", "8"),
+    ([], "network.conv_alpha", "8"),
+    (["network=locon", "network.preset=unet-transformer-only"], "network.conv_dim", "8"),
+    (["network.preset=unet-transformer-only"], "network.type", "locon"),
+    (["network.train_text_encoder=false"], "optimizer.text_encoder_lr", "1e-3"),
+    (["network.preset=unet-only"], "optimizer.text_encoder_lr", "1e-3"),
+    (["network.train_unet=false"], "optimizer.unet_lr", "1e-3"),
+    ([], "optimizer.unet_lr", "1e-4"),
+    ([], "optimizer.text_encoder_lr", "1e-4"),
+    (["optimizer.unet_lr=1e-4", "optimizer.text_encoder_lr=5e-5"], "optimizer.learning_rate", "1e-2"),
+    ([], "lr_scheduler.lr_warmup_steps", "100"),
+    ([], "lr_scheduler.num_cycles", "3"),
+    (["lr_scheduler=cosine"], "lr_scheduler.power", "2"),
+    (["lr_scheduler=cosine"], "lr_scheduler.min_lr_ratio", "0.1"),
+    (["lr_scheduler=cosine"], "lr_scheduler.timescale", "50"),
+    (["lr_scheduler=cosine"], "lr_scheduler.lr_decay_steps", "50"),
+    (["lr_scheduler=cosine"], "lr_scheduler.step_rules", "'1:10,0.1'"),
+    ([], "loss.huber_c", "0.2"),
+    ([], "loss.huber_schedule", "constant"),
+    ([], "loss.huber_scale", "2"),
+    (["loss.loss_type=huber"], "loss.huber_scale", "2"),
+    ([], "loss.noise_offset_random_strength", "true"),
+    ([], "loss.adaptive_noise_scale", "0.1"),
+    ([], "loss.multires_noise_discount", "0.5"),
+    ([], "loss.ip_noise_gamma_random_strength", "true"),
+    ([], "loss.prior_loss_weight", "0.5"),
+    ([], "train.max_train_steps", "4500"),
+    ([], "train.max_train_steps", "100000"),
+    (["train.max_train_steps=450"], "train.max_train_epochs", "7"),
+    (["optimizer=sgdnesterov8bit"], "optimizer.args.nesterov", "false"),
+]
+
+
+def test_every_setting_is_decided() -> None:
+    never = {key for key, setting in settings().items() if not setting.trains}
+    decided = [*ACTING, *BY_FACTS, *BY_CONTENT, *SAME_RESULT, *never]
+    assert sorted(decided) == sorted(settings()), (
+        "a new setting needs a row in ACTING, or a reason not to have one"
+    )
+    assert len(set(decided)) == len(decided)
+
+
+@pytest.mark.parametrize("key", ACTING)
+def test_acting_setting_changes_the_fingerprint(key: str) -> None:
+    company, value = ACTING[key]
+    assert mark(*company) != mark(*company, f"{key}={value}")
+    assert key not in inert(*company, f"{key}={value}")
+
+
+@pytest.mark.parametrize(("company", "key", "value"), INERT, ids=lambda value: str(value))
+def test_inert_setting_changes_nothing_and_is_named(company: list[str], key: str, value: str) -> None:
+    assert mark(*company) == mark(*company, f"{key}={value}")
+    found = {item.key: item.reason for item in of(*company, f"{key}={value}").inert}
+    assert len(found[key]) > 10
+    assert differences(of(*company), of(*company, f"{key}={value}")) == {}
+
+
+def test_settings_that_are_not_set_are_not_named() -> None:
+    assert of().inert == ()
+    assert of("optimizer=adafactor").inert == ()
+
+
+@pytest.mark.parametrize("key", [key for key, item in settings().items() if not item.trains])
+def test_settings_that_do_not_train_stay_out(key: str) -> None:
+    assert key not in of().values
+    assert key not in of().key
+
+
+def test_places_leave_for_identities() -> None:
+    moved = resolve(compose(["base_model.path=other", "dataset.path=elsewhere"]), FACTS)
+    same, different = {"base_model": "m", "dataset": "d"}, {"base_model": "m2", "dataset": "d"}
+    assert fingerprint(moved, same) == mark()
+    assert fingerprint(moved, different) != mark()
+
+
+def test_gradient_checkpointing_is_the_same_experiment_and_no_mistake() -> None:
+    assert mark("train.gradient_checkpointing=true") == mark()
+    assert inert("train.gradient_checkpointing=true") == set()
+
+
+def test_sdxl_fixes_clip_skip() -> None:
+    sdxl = replace(FACTS, family="sdxl")
+    assert mark("base_model.clip_skip=2", facts=sdxl) == mark(facts=sdxl)
+    assert inert("base_model.clip_skip=2", facts=sdxl) == {"base_model.clip_skip"}
+    assert inert("base_model.clip_skip=2") == set()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["network.network_alpha=0"], ["network.network_alpha=32"]),
+        (["network=locon", "network.conv_dim=0"], ["network=locon", "network.conv_dim=64"]),
+        (["network=locon", "network.conv_alpha=0"], ["network=locon", "network.conv_alpha=32"]),
+        (["dataset.resolution=512"], ["dataset.resolution=512x512"]),
+        (["dataset.resolution='512,768'"], ["dataset.resolution=768x512"]),
+        (["optimizer.unet_lr=null"], ["optimizer.unet_lr=1e-4"]),
+        (["optimizer.learning_rate=5e-5"], ["optimizer.unet_lr=5e-5", "optimizer.text_encoder_lr=5e-5"]),
+        (["network.train_text_encoder=false"], ["optimizer.text_encoder_lr=0"]),
+        (["network.preset=unet-only"], ["network.preset=unet-only", "network.train_text_encoder=false"]),
+        (["optimizer=dadaptation"], ["optimizer=dadaptation", "optimizer.name=dadaptadampreprint"]),
+        (["optimizer.name=AdamW"], ["optimizer.name=adamw"]),
+        (["lr_scheduler=linear", "lr_scheduler.lr_warmup_steps=10%"],
+         ["lr_scheduler=linear", "lr_scheduler.lr_warmup_steps=450"]),
+        (["lr_scheduler.name=constant_with_warmup"], ["lr_scheduler.name=constant"]),
+        (["train.max_train_epochs=10"], ["train.max_train_epochs=null", "train.max_train_steps=4500"]),
+        (["base_model.v_parameterization=null"], ["base_model.v_parameterization=false"]),
+        (["base_model.family=auto"], ["base_model.family=sd1"]),
+        (["optimizer.args.weight_decay=1"], ["optimizer.args.weight_decay=1.0"]),
+        (["optimizer.args.betas=[0.9,0.99]"], ["optimizer.args.betas='0.9,0.99'"]),
+    ],
+    ids=lambda value: ",".join(value),
+)  # fmt: skip
+def test_two_spellings_are_one_experiment(one: list[str], other: list[str]) -> None:
+    assert mark(*one) == mark(*other)
+
+
+def test_without_buckets_the_sides_of_the_resolution_count() -> None:
+    off = "dataset.enable_bucket=false"
+    assert mark(off, "dataset.resolution=512x768") != mark(off, "dataset.resolution=768x512")
+
+
+def test_a_trigger_word_that_every_caption_has_is_no_setting() -> None:
+    has = replace(FACTS, trigger_missing=False)
+    assert mark("dataset.trigger_word=miko", facts=has) == mark(facts=has)
+    assert inert("dataset.trigger_word=miko", facts=has) == set()
+
+
+class TestLength:
+    def test_the_cap_bites(self) -> None:
+        found = of("train.max_train_epochs=10", "train.max_train_steps=1000")
+        assert (found.total_steps, found.updates_per_epoch) == (1000, 450)
+        assert found.epochs == pytest.approx(2.222, abs=1e-3)
+        assert {item.key for item in found.inert} == {"train.max_train_epochs"}
+
+    def test_accumulation_ends_with_the_epoch(self) -> None:
+        facts = replace(FACTS, batches_per_epoch=7)
+        assert of("train.gradient_accumulation_steps=2", facts=facts).total_steps == 40
+
+
+class TestRepeatsAreALabel:
+    """15 repeats x 20 epochs against 5 x 60 on thirty pictures."""
+
+    @staticmethod
+    def marks(*overrides: str, batch: int = 1, buckets: int = 1) -> tuple[str, str]:
+        found = []
+        for repeats, epochs in ((15, 20), (5, 60)):
+            draws = 30 * repeats
+            facts = Facts(
+                images=30,
+                repeats=repeats,
+                buckets=buckets,
+                draws_per_epoch=draws,
+                batches_per_epoch=-(-draws // batch),
+            )
+            length = [f"train.max_train_epochs={epochs}", f"train.train_batch_size={batch}"]
+            found.append(mark(*length, *overrides, facts=facts))
+        return found[0], found[1]
+
+    @pytest.mark.parametrize(
+        "overrides", [(), ("lr_scheduler=cosine",), ("dataset.token_warmup_step=0.2",)], ids=str
+    )
+    def test_one_experiment(self, overrides: tuple[str, ...]) -> None:
+        one, other = self.marks(*overrides)
+        assert one == other
+
+    def test_batches_that_divide_evenly(self) -> None:
+        one, other = self.marks(batch=2)
+        assert one == other
+
+    def test_a_smaller_last_batch_shows_where_epochs_end(self) -> None:
+        one, other = self.marks(batch=4)
+        assert one != other
+
+    def test_many_buckets_with_a_batch(self) -> None:
+        one, other = self.marks(batch=2, buckets=3)
+        assert one != other
+
+    def test_many_buckets_with_single_samples(self) -> None:
+        one, other = self.marks(buckets=3)
+        assert one == other
+
+    def test_a_setting_that_counts_epochs(self) -> None:
+        one, other = self.marks("dataset.caption_dropout_every_n_epochs=2")
+        assert one != other
+
+    def test_the_stream_agrees(self) -> None:
+        """The claim itself, on the order of draws."""
+        from lora_lab.data.order import Entry, Stream
+
+        def draws(repeats: int, epochs: int, batch: int) -> list[tuple[int, ...]]:
+            stream = Stream([Entry(str(n), "bucket", repeats) for n in range(30)], batch, 23)
+            return [tuple(d.image for d in b.draws) for e in range(epochs) for b in stream.epoch(e + 1)]
+
+        for batch, same in ((1, True), (2, True), (4, False)):
+            assert (draws(3, 2, batch) == draws(1, 6, batch)) is same
+
+
+class TestDevice:
+    def test_fp16_on_a_cpu_is_a_stated_fallback(self) -> None:
+        cpu = replace(FACTS, device_type="cpu")
+        found = of("train.mixed_precision=fp16", "train.full_fp16=true", facts=cpu)
+        assert len(found.fallbacks) == 1 and "train.mixed_precision=fp16" in found.fallbacks[0]
+        assert mark("train.mixed_precision=fp16", facts=cpu) == mark("train.mixed_precision='no'", facts=cpu)
+        assert of("train.mixed_precision=fp16").fallbacks == ()
+
+    def test_unknown_optimizer_is_refused_with_the_nearest(self) -> None:
+        assert any("did you mean lion" in text for text in of("optimizer.name=lionn").refusals)
+
+    def test_clip_skip_beyond_the_encoder(self) -> None:
+        found = of("base_model.clip_skip=3", facts=replace(FACTS, text_layers=2))
+        assert any("base_model.clip_skip=3" in text for text in found.refusals)
+
+    def test_family_that_the_model_is_not(self) -> None:
+        assert any("base_model.family=sdxl" in text for text in of("base_model.family=sdxl").refusals)
+
+
+class TestDifferences:
+    def test_one_setting(self) -> None:
+        assert differences(of(), of("network.network_alpha=1")) == {"network.network_alpha": (16.0, 1.0)}
+
+    def test_what_follows_from_another_does_not_count(self) -> None:
+        """Adafactor against Lion: the learning rate comes with the optimizer."""
+        found = differences(
+            of("optimizer=adafactor", "lr_scheduler=cosine"), of("optimizer=lion", "lr_scheduler=cosine")
+        )
+        assert found == {"optimizer.name": ("adafactor", "lion")}
+
+    def test_arguments_count_within_an_optimizer(self) -> None:
+        found = differences(of(), of("optimizer.args.weight_decay=0.1"))
+        assert found == {"optimizer.args.weight_decay": (None, 0.1)}
+
+    def test_a_rate_of_its_own(self) -> None:
+        found = differences(of(), of("optimizer.text_encoder_lr=5e-5"))
+        assert found == {"optimizer.text_encoder_lr": (None, 5e-5)}
+
+    def test_runs_of_different_length_with_a_share_of_warmup(self) -> None:
+        warm = ["lr_scheduler=cosine", "lr_scheduler.lr_warmup_steps=10%"]
+        assert list(differences(of(*warm), of(*warm, "train.max_train_epochs=20"))) == [
+            "train.max_train_epochs"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("preview.steps=9", True),
+        ("preview.size=256", True),
+        ("preview.clip_skip=2", True),
+        ("base_model.clip_skip=2", True),
+        ("dataset.trigger_word=miko", True),
+        ("metric.names=[]", True),
+        ("preview.batch_size=3", False),
+        ("preview.anchors=false", False),
+        ("preview.size=512", False),
+        ("network.network_dim=8", False),
+        ("train.save_precision=fp32", False),
+    ],
+)
+def test_preview_fingerprint(override: str, changes: bool) -> None:
+    assert (preview_fingerprint(config(override)) != preview_fingerprint(config())) is changes
+
+
+def test_fingerprint_is_a_plain_hash() -> None:
+    """It must not change with versions of anything, or finished runs would look like other experiments."""
+    values: dict[str, Any] = {"network.network_dim": 4.0, "optimizer.args.betas": (0.9, 0.99)}
+    text = (
+        '{"identities":{"dataset":"d"},'
+        '"settings":{"network.network_dim":4,"optimizer.args.betas":[0.9,0.99]}}'
+    )
+    found = fingerprint(Effective(values, values), {"dataset": "d"})
+    assert found == hashlib.sha256(text.encode()).hexdigest()
