@@ -15,8 +15,7 @@ from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettin
 from lora_lab.data.steps import RunLength, regularisation_repeats, run_length
 
 DEMO = "demo"
-"""What `base_model.path` and `dataset.path` say for the embedded model and its drawn pictures."""
-DEMO_BASE = Path(__file__).parent / "demo" / "base"
+"""What `dataset.path` says for the demo's drawn pictures."""
 DEMO_PICTURES = 30
 
 
@@ -64,13 +63,8 @@ class Material:
         return sum(not item.is_reg for item in self.items)
 
 
-def base_model_path(config: RunConfig) -> Path:
-    """The base model's folder or file."""
-    return DEMO_BASE if config.base_model.path == DEMO else Path(config.base_model.path).expanduser()
-
-
 def dataset_path(config: RunConfig) -> Path:
-    """The folder of training pictures; the demo's are drawn into the cache folder when they are not there yet."""
+    """The folder of training pictures; the demo's are drawn into the cache folder when they are not there."""
     if config.dataset.path != DEMO:
         return Path(config.dataset.path).expanduser()
     from lora_lab.demo import write_dataset

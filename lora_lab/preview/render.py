@@ -10,16 +10,25 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from lora_lab.losses import rescale_zero_terminal_snr
+from lora_lab.losses.schedule import rescale_zero_terminal_snr
 from lora_lab.models import BaseModel, TextStates, decode, encode_text, predict, tokenize
+from lora_lab.models.text import chunks_of
 from lora_lab.preview.samplers import build
 
 
 class Router(Protocol):
     """What rendering needs of a pack: choosing the adapter and strength of each sample."""
 
-    def route(self, slots: Sequence[int], strengths: Sequence[float] | None = None) -> None:
+    def route(
+        self,
+        slots: Sequence[int],
+        strengths: Sequence[float] | None = None,
+        parts: Sequence[str] | None = None,
+    ) -> None:
         """Choose for every sample of the coming forward passes; slot -1 is the bare base model."""
+
+    def new_draw(self, seeds: dict[int, int]) -> None:
+        """Dropout masks of the coming passes; none for {}."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def _render_batch(
     latents_BChw = noise.to(base.device, torch.float32) * scheduler.init_noise_sigma
     copies = 2 if guided else 1
     sizes = torch.tensor([[height, width, 0, 0, height, width]] * (len(shots) * copies), device=base.device)
-    _route(router, shots, copies)
+    _route(router, shots, copies, ("unet",))
     for timestep in scheduler.timesteps:
         scaled = scheduler.scale_model_input(latents_BChw, timestep)
         steps_B = timestep.expand(len(shots) * copies)
@@ -114,9 +123,13 @@ def _step(
     return result
 
 
-def _route(router: Router | None, shots: Sequence[Shot], copies: int) -> None:
+def _route(
+    router: Router | None, shots: Sequence[Shot], copies: int, parts: Sequence[str], chunks: int = 1
+) -> None:
     if router is not None:
-        router.route([shot.slot for shot in shots] * copies, [shot.strength for shot in shots] * copies)
+        rows = [shot for shot in shots for _ in range(chunks)] * copies
+        router.new_draw({})
+        router.route([shot.slot for shot in rows], [shot.strength for shot in rows], parts)
 
 
 def _text_states(
@@ -125,6 +138,6 @@ def _text_states(
     # The text encoders' adapters act on the negative prompt, too, as in A1111 and ComfyUI.
     captions = ([shot.negative_prompt for shot in shots] if guided else []) + [shot.prompt for shot in shots]
     copies = 2 if guided else 1
-    _route(router, shots, copies)
+    _route(router, shots, copies, ("te1", "te2"), chunks_of(settings.max_token_length))
     ids = tokenize(base, captions, settings.max_token_length)
     return encode_text(base, ids, [shot.clip_skip for shot in shots] * copies)

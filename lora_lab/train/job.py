@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lora_lab.losses import LossSettings
-from lora_lab.networks import AdapterSpec
+from lora_lab.losses.settings import LossSettings
+from lora_lab.networks.spec import AdapterSpec
 from lora_lab.optim.schedules import ScheduleSettings
 
 

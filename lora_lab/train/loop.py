@@ -10,23 +10,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_lab.losses import per_sample_loss
+from lora_lab.losses.loss import per_sample_loss
 from lora_lab.models import BaseModel, TextStates, encode_text, predict, tokenize
-from lora_lab.networks import Pack
+from lora_lab.models.text import chunks_of
+from lora_lab.networks.pack import Pack
 from lora_lab.optim.build import effective_lrs
 from lora_lab.train.runner import Runner
 from lora_lab.train.source import Batch
 
 Pair = tuple[Runner, Batch]
+TEXT_PARTS = ("te1", "te2")
 
 
 @dataclass(frozen=True)
 class Record:
     """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
 
-    `learning_rates` are those really used, by part. `key_norm` is the mean weight norm of the layers where
-    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples. `skipped` marks an
-    update left out because fp16 gradients overflowed; `diverged` gives the reason when the run has to stop.
+    `learning_rates` are those really used, by part. `key_norm` is the mean weight norm of the layers, where
+    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples. `skipped` marks
+    an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed' when the run has to
+    stop, and `reason` says why.
     """
 
     run: str
@@ -39,7 +42,8 @@ class Record:
     key_norm: float | None
     seconds: float
     skipped: bool = False
-    diverged: str = ""
+    ended: str = ""
+    reason: str = ""
 
 
 class PackTrainer:
@@ -75,9 +79,9 @@ class PackTrainer:
 
     def _forward_backward(self, group: Sequence[Pair]) -> None:
         slots = [runner.slot for runner, batch in group for _ in batch.captions]
-        self.pack.new_draw({runner.slot: runner.dropout_generator for runner, _ in group})
-        text = self._text(group, slots)
-        self.pack.route(slots)
+        self.pack.new_draw({runner.slot: runner.dropout_seed for runner, _ in group})
+        text = self._text(group)
+        self.pack.route(slots, parts=("unet",))
         noisy_BChw = torch.cat([batch.noisy_BChw for _, batch in group])
         timesteps_B = torch.cat([batch.timesteps_B for _, batch in group])
         sizes_B6 = torch.cat([batch.sizes_B6 for _, batch in group])
@@ -96,7 +100,7 @@ class PackTrainer:
         total.backward()
         self.pack.collect_grads()
 
-    def _text(self, group: Sequence[Pair], slots: Sequence[int]) -> TextStates:
+    def _text(self, group: Sequence[Pair]) -> TextStates:
         """Text states in the order of the group: through the adapters where they are trained, else cached."""
         trained = [runner.job.trains_text_encoder for runner, _ in group]
         states: list[TextStates] = []
@@ -104,8 +108,15 @@ class PackTrainer:
             learning = [pair for pair, yes in zip(group, trained, strict=True) if yes]
             captions = [caption for _, batch in learning for caption in batch.captions]
             skips = [runner.job.clip_skip for runner, batch in learning for _ in batch.captions]
-            self.pack.route([runner.slot for runner, batch in learning for _ in batch.captions])
-            ids = tokenize(self.base, captions, learning[0][0].source.max_token_length)
+            length = learning[0][0].source.max_token_length
+            # Every chunk of a long caption is a sample of its own to the text encoder.
+            rows = [
+                runner.slot
+                for runner, batch in learning
+                for _ in range(len(batch.captions) * chunks_of(length))
+            ]
+            self.pack.route(rows, parts=TEXT_PARTS)
+            ids = tokenize(self.base, captions, length)
             whole = encode_text(self.base, ids, skips)
             parts = iter(_split(whole, [len(batch.captions) for _, batch in learning]))
             states = [
@@ -120,46 +131,56 @@ class PackTrainer:
         if not due:
             return {}, {}
         slots = [runner.slot for runner in due]
-        numbers = torch.stack(
-            [self.pack.grad_norms(slots), torch.stack([torch.stack(r.losses).mean() for r in due]).double()]
-        ).tolist()
+        norms = torch.stack([torch.linalg.vector_norm(self.pack.arena.grads[slot]) for slot in slots])
+        losses = torch.stack([torch.stack(runner.losses).mean() for runner in due])
+        numbers = torch.stack([norms.float(), losses.float()]).tolist()
         return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
 
     def _update(self, runner: Runner, scaled_norm: float, loss: float) -> Record:
-        job, position = runner.job, runner.position
+        job, step = runner.job, runner.update + 1
         norm = scaled_norm / runner.scale.factor
         finite = norm - norm == 0
-        diverged, key_norm = "", None
+        ended, reason, key_norm = "", "", None
         if loss - loss != 0:
-            diverged = f"the loss is not finite ({loss}) at step {position.update + 1}"
+            ended, reason = "diverged", f"the loss is not finite ({loss}) at step {step}"
         elif finite:
-            clip = job.max_grad_norm / (norm + 1e-6) if job.max_grad_norm else 1.0
-            self.pack.scale_grads(runner.slot, min(clip, 1.0) / runner.scale.factor)
-            runner.set_learning_rate()
-            runner.optimizer.step()
-            if job.scale_weight_norms:
-                key_norm = self.pack.max_norm(runner.slot, job.scale_weight_norms).mean
+            try:
+                key_norm = self._apply(runner, norm)
+            except Exception as error:
+                # An optimizer of one run must not cost the others theirs.
+                ended, reason = "failed", f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
         if job.loss_scaling:
             runner.scale.update(finite)
-        if not finite and not diverged and runner.scale.hopeless:
-            diverged = f"the gradients are not finite at step {position.update + 1}"
+        if not finite and not ended and runner.scale.hopeless:
+            ended, reason = "diverged", f"the gradients are not finite at step {step}"
         self.pack.zero_grad([runner.slot])
         rates = effective_lrs(runner.optimizer)
-        epoch = position.epoch + 1
         runner.advance()
         return Record(
             job.name,
-            position.update,
-            epoch,
-            position.samples,
+            step,
+            runner.epoch,
+            runner.samples,
             loss,
             rates,
             norm,
             key_norm,
             0.0,
             not finite,
-            diverged,
+            ended,
+            reason,
         )
+
+    def _apply(self, runner: Runner, norm: float) -> float | None:
+        """Unscale, clip, step and cap the weight norms; returns the mean norm where they are capped."""
+        clip = runner.job.max_grad_norm / (norm + 1e-6) if runner.job.max_grad_norm else 1.0
+        factor = min(clip, 1.0) / runner.scale.factor
+        if factor != 1.0:
+            self.pack.arena.grads[runner.slot].mul_(factor)
+        runner.set_learning_rate()
+        runner.optimizer.step()
+        limit = runner.job.scale_weight_norms
+        return self.pack.max_norm(runner.slot, limit).mean if limit else None
 
     def _share_time(self, pairs: Sequence[Pair], seconds: float) -> None:
         samples = sum(len(batch.captions) for _, batch in pairs)
@@ -179,6 +200,11 @@ def _of_one_shape(pairs: Sequence[Pair]) -> list[list[Pair]]:
         key = (*batch.noisy_BChw.shape[1:], runner.source.max_token_length)
         groups.setdefault(key, []).append(pair)
     return list(groups.values())
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
 
 
 def _split(states: TextStates, counts: Sequence[int]) -> list[TextStates]:

@@ -1,5 +1,6 @@
-"""One run inside a pack: its slot, optimizer, place in the data and loss scale; stored and restored exactly."""
+"""One run inside a pack: slot, optimizer, place in the data and loss scale; stored and restored exactly."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,10 +8,12 @@ from torch import Tensor
 
 from lora_lab.data.order import Batch as Draws
 from lora_lab.data.order import sample_seed
-from lora_lab.networks import Pack
+from lora_lab.networks.groups import ParamGroup
+from lora_lab.networks.pack import Pack
 from lora_lab.optim import build as optimizers
-from lora_lab.optim.schedules import lr_factor
+from lora_lab.optim.schedules import factor_function
 from lora_lab.train.job import Job
+from lora_lab.train.portable import Portable, leaves_of
 from lora_lab.train.scaling import LossScale
 from lora_lab.train.source import Batch, Source
 
@@ -21,6 +24,8 @@ class Runner:
     Attributes:
         update: Updates done.
         samples: Samples seen.
+        epoch: Epoch of the last batch, from 1.
+        dropout_seed: Decides the dropout masks of the last batch.
         losses: Mean losses of the micro-batches since the last update, on the device.
     """
 
@@ -30,20 +35,27 @@ class Runner:
         self.source = source
         self.update = 0
         self.samples = 0
+        self._samples_trained = 0
         self.epoch = 1
         self.scale = LossScale(job.loss_scaling)
         self.losses: list[Tensor] = []
         self._waiting: list[Draws] = []
+        self.dropout_seed = 0
         self._pack = pack
-        self._dropout = torch.Generator(pack.device)
         pack.occupy(slot, job.adapter)
-        self._layout = optimizers.layout(job.optimizer, job.optimizer_args)
-        self.optimizer = optimizers.build(job.optimizer, self._groups(), job.optimizer_args)
+        layout = optimizers.layout(job.optimizer, job.optimizer_args)
+        groups = pack.param_groups(slot, layout)
+        self.optimizer = optimizers.build(job.optimizer, self._rows(groups), job.optimizer_args)
+        self._portable = Portable(pack, slot, layout, leaves_of(self.optimizer, groups))
+        self._factors = [
+            factor_function(job.schedule, job.total_updates, group["initial_lr"])
+            for group in self.optimizer.param_groups
+        ]
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _rows(self, groups: Sequence[ParamGroup]) -> list[dict[str, Any]]:
         """One group per part and rate; LoRA+ gives the up weights a rate of their own."""
         found: dict[tuple[str, float | None], dict[str, Any]] = {}
-        for group in self._pack.param_groups(self.slot, self._layout):
+        for group in groups:
             part = "unet" if group.part == "unet" else "text_encoder"
             rate = self.job.unet_lr if part == "unet" else self.job.text_encoder_lr
             if rate is not None and group.side == "up":
@@ -57,15 +69,10 @@ class Runner:
         if not self._waiting:
             self._waiting = self.source.micro_batches(self.update, self.job.gradient_accumulation_steps)
         draws, *self._waiting = self._waiting
-        self._dropout.manual_seed(sample_seed(self.job.seed, draws.draws[0].sample_index, "dropout"))
+        self.dropout_seed = sample_seed(self.job.seed, draws.draws[0].sample_index, "dropout")
         self.samples += len(draws.draws)
         self.epoch = draws.epoch
         return self.source.batch(draws, self.update)
-
-    @property
-    def dropout_generator(self) -> torch.Generator | None:
-        """Seeded for the present micro-batch; None where nothing drops out."""
-        return self._dropout if self.job.adapter.has_dropout else None
 
     @property
     def update_due(self) -> bool:
@@ -79,12 +86,12 @@ class Runner:
 
     def set_learning_rate(self) -> None:
         """Set the rates of the coming update."""
-        job = self.job
-        optimizers.set_lrs(self.optimizer, lr_factor(self.update, job.schedule, job.total_updates))
+        optimizers.set_lrs(self.optimizer, [factor(self.update) for factor in self._factors])
 
     def advance(self) -> None:
         """Count the update that was just made."""
         self.update += 1
+        self._samples_trained = self.samples
         self.losses.clear()
 
     def weights(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -96,21 +103,32 @@ class Runner:
             optimizers.train_mode(self.optimizer)
 
     def state(self) -> dict[str, Any]:
-        """All that resuming needs, between two updates, independent of slot, pack-mates and padding."""
+        """All that resuming needs, independent of slot, pack-mates and padding.
+
+        It is the state after the last update: micro-batches of an update under way are drawn again.
+        """
         return {
             "update": self.update,
-            "samples": self.samples,
+            "samples": self._samples_trained,
             "scale": self.scale.state(),
-            "adapter": self._pack.masters(self.slot),
-            "optimizer": _map_state(self.optimizer, self.optimizer.state_dict(), self._pack.unpad, self.slot),
+            "adapter": self._pack.export(self.slot),
+            "optimizer": self._portable.store(self.optimizer),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same job."""
         self.update = int(state["update"])
-        self.samples = int(state["samples"])
+        self.samples = self._samples_trained = int(state["samples"])
         self.scale = LossScale(**state["scale"])
-        self._pack.load_masters(self.slot, state["adapter"])
-        self.optimizer.load_state_dict(
-            _map_state(self.optimizer, state["optimizer"], self._pack.pad, self.slot)
-        )
+        self._pack.load(self.slot, state["adapter"])
+        self._portable.restore(self.optimizer, state["optimizer"])
+
+    def rest(self) -> None:
+        """Put the weights meant for use in place, for previews; only schedule-free optimizers have others."""
+        optimizers.eval_mode(self.optimizer)
+        self._pack.sync()
+
+    def go_on(self) -> None:
+        """Back to the weights that training goes on from."""
+        optimizers.train_mode(self.optimizer)
+        self._pack.sync()

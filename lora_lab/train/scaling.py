@@ -1,4 +1,4 @@
-"""Loss scaling for fp16, one scale per run, so that an overflow in one run never costs its pack-mates a step."""
+"""Loss scaling for fp16, one scale per run: an overflow in one run never costs its pack-mates a step."""
 
 from dataclasses import asdict, dataclass
 

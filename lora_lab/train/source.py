@@ -1,8 +1,8 @@
-"""What a run draws its samples from: latents, noise, timesteps and captions, as functions of the sample index.
+"""What a run draws its samples from: latents, noise, timesteps, captions, as functions of the sample index.
 
-Everything random about a sample comes from generators seeded by (run's seed, sample index, purpose). So nothing has
-to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see the same pictures,
-noise and timesteps at the same sample index, whatever else differs between them.
+Everything random about a sample comes from generators seeded by (run's seed, sample index, purpose). So nothing
+has to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see the same
+pictures, noise and timesteps at the same sample index, whatever else differs between them.
 
 Shapes: B samples of one batch, C latent channels, h x w latent pixels.
 """
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_lab.data import sample_rng, sample_seed
 from lora_lab.data.captions import process
 from lora_lab.data.items import Item
 from lora_lab.data.order import Batch as Draws
-from lora_lab.data.order import Draw, Stream
-from lora_lab.losses import NoiseSchedule, add_noise, draw, target
+from lora_lab.data.order import Draw, Stream, sample_rng, sample_seed
+from lora_lab.losses.noise import draw
+from lora_lab.losses.schedule import NoiseSchedule, add_noise, target
 from lora_lab.losses.settings import LossSettings
 from lora_lab.models import TextStates
 
@@ -28,8 +28,8 @@ from lora_lab.models import TextStates
 class Batch:
     """One micro-batch on the device. `text` is given where the text encoders are not trained.
 
-    `sizes_B6` is SDXL's size conditioning: original height and width, crop top and left, target height and width.
-    `weights_B` is the share of each sample in the loss: 1, or `prior_loss_weight` for regularisation pictures.
+    `sizes_B6` is SDXL's conditioning: original height and width, crop top and left, target height and width.
+    `weights_B` is each sample's factor in the loss: 1, or `prior_loss_weight` for regularisation pictures.
     """
 
     noisy_BChw: Tensor

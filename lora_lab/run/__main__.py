@@ -1,0 +1,66 @@
+"""The worker's command: `python -m lora_lab.run [--events] [--parent PID] [--slots N] FOLDER ...`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_lab.errors import LoraLabError
+from lora_lab.run.events import Events
+from lora_lab.run.interrupt import Interrupt
+from lora_lab.store import RunFolder
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lora_lab.run", description=__doc__)
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="a run folder with a config.yaml"
+    )
+    parser.add_argument(
+        "--events", action="store_true", help="report progress as JSON lines on standard output"
+    )
+    parser.add_argument(
+        "--parent", type=int, metavar="PID", help="stop when this process is no longer the parent"
+    )
+    parser.add_argument("--slots", type=int, default=0, metavar="N", help="runs that train at once, 0 = all")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Work through the folders; 0 when all were worked through (failed ones, too), 130 when interrupted."""
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    interrupt = Interrupt(arguments.parent)
+    interrupt.listen()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    events = Events(arguments.events)
+    try:
+        return _work(arguments, events, interrupt)
+    except LoraLabError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -> int:
+    from lora_lab.run.task import Task
+
+    tasks = []
+    for path in arguments.folders:
+        task = Task.open(RunFolder(path.resolve()))
+        if task is None:
+            print(f"{path} is being worked on by another process: left out", file=sys.stderr)
+        else:
+            tasks.append(task)
+    if not tasks:
+        return 0
+    # Torch comes in only now, so that a wrong folder is answered at once.
+    from lora_lab.run.work import PackWork
+
+    PackWork(tasks, arguments.slots or len(tasks), events, interrupt).run()
+    return 130 if interrupt.reason else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""Previews of a pack's checkpoints: what to render, rendering it in one batch, measuring and recording it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lora_lab.config import RunConfig, parse_resolution
+from lora_lab.data.buckets import Assignment
+from lora_lab.data.items import Item
+from lora_lab.data.pixels import load_pixels
+from lora_lab.files import replacing
+from lora_lab.material import Material
+from lora_lab.metrics import measure
+from lora_lab.models import BaseModel
+from lora_lab.networks.pack import Pack
+from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
+from lora_lab.preview.samplers import SAMPLERS
+from lora_lab.store import Checkpoint, Preview, RunFolder, SweepFolder, preview_name
+
+ANCHOR_PICTURES = 6
+"""Training pictures that are copied beside the previews."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One preview to be made of a checkpoint that lies in `slot`."""
+
+    folder: RunFolder
+    config: RunConfig
+    checkpoint: Checkpoint
+    slot: int
+    prompt: int
+    seed: int
+    strength: float
+
+    @property
+    def path(self) -> Path:
+        """Where the picture goes."""
+        name = preview_name(self.prompt, self.seed, self.strength)
+        return self.folder.previews(self.checkpoint.tag) / name
+
+
+def prompts(config: RunConfig) -> list[str]:
+    """The preview prompts with the trigger word filled in."""
+    trigger = config.dataset.trigger_word or ""
+    return [text.replace("{trigger}", trigger).strip(", ") for text in config.preview.prompts]
+
+
+def clip_skip(config: RunConfig) -> int:
+    """Clip skip of previews."""
+    return config.preview.clip_skip or config.base_model.clip_skip
+
+
+def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
+    """What all previews of a run share."""
+    own, forced = config.preview, config.base_model.v_parameterization
+    prediction = {None: base.prediction_type, True: "v_prediction", False: "epsilon"}[forced]
+    return RenderSettings(
+        own.steps,
+        own.guidance_scale,
+        own.sampler,
+        parse_resolution(own.size or config.dataset.resolution),
+        own.batch_size,
+        config.base_model.max_token_length,
+        config.loss.zero_terminal_snr or base.zero_terminal_snr,
+        prediction,
+    )
+
+
+def preview_key(config: RunConfig) -> str:
+    """Identity of everything but the adapter that a preview depends on; changes when the settings do."""
+    own = config.preview
+    parts = [
+        prompts(config), own.negative_prompt, own.seeds, own.steps, own.guidance_scale, own.sampler,
+        own.size or config.dataset.resolution, clip_skip(config), config.base_model.path, config.base_model.vae,
+        config.base_model.max_token_length, config.base_model.v_parameterization, config.loss.zero_terminal_snr,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def wanted_of(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
+    """The previews that a checkpoint should have and has not."""
+    have = {(item.prompt, item.seed, item.strength) for item in checkpoint.previews}
+    return [
+        Wanted(folder, config, checkpoint, slot, prompt, seed, strength)
+        for prompt in range(len(config.preview.prompts))
+        for seed in config.preview.seeds
+        for strength in config.preview.strengths
+        if (prompt, seed, strength) not in have
+    ]
+
+
+def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[Wanted]:
+    """Render previews, save them, measure them, add them to their checkpoints; yields each when it is there.
+
+    All that share settings go through the U-Net together, whichever run they belong to.
+    """
+    groups: dict[RenderSettings, list[Wanted]] = {}
+    for item in wanted:
+        groups.setdefault(render_settings(item.config, base), []).append(item)
+    for settings, members in groups.items():
+        shots = [
+            Shot(
+                item.slot,
+                prompts(item.config)[item.prompt],
+                item.seed,
+                item.strength,
+                clip_skip(item.config),
+                item.config.preview.negative_prompt,
+            )
+            for item in members
+        ]
+        for item, shot, image in zip(members, shots, render(base, pack, shots, settings), strict=True):
+            _keep(item, shot, image, base)
+            yield item
+
+
+def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> None:
+    save_png(
+        image, item.path, _parameters(shot, item.config, base, f"{item.folder.name}-{item.checkpoint.tag}")
+    )
+    anchor = anchor_folder(item.folder, item.config) / _anchor_name(item.prompt, item.seed)
+    bare = Image.open(anchor) if anchor.is_file() else None
+    measured = measure(image, bare, item.strength, item.config.metric.names)
+    item.checkpoint.previews.append(
+        Preview(
+            str(item.path.relative_to(item.folder.path)),
+            item.prompt,
+            item.seed,
+            item.strength,
+            shot.prompt,
+            measured.flags,
+            measured.numbers,
+        )
+    )
+
+
+def _parameters(shot: Shot, config: RunConfig, base: BaseModel, lora: str) -> str:
+    own = config.preview
+    width, height = parse_resolution(own.size or config.dataset.resolution)
+    return parameters_text(
+        shot.prompt,
+        shot.negative_prompt,
+        f"{lora}:{shot.strength:g}" if lora else "",
+        {
+            "Steps": own.steps,
+            "Sampler": SAMPLERS[own.sampler].label,
+            "CFG scale": own.guidance_scale,
+            "Seed": shot.seed,
+            "Size": f"{width}x{height}",
+            "Model": base.name,
+            "Clip skip": shot.clip_skip,
+            "Version": "lora_lab",
+        },
+    )
+
+
+def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
+    """Set a checkpoint's numbers to the means over its previews, and its flags to what most of them show.
+
+    Likeness and the like are taken at the strength nearest 1, at which a LoRA is meant to be used.
+    """
+    if not checkpoint.previews:
+        return
+    at = min(strengths, key=lambda strength: abs(strength - 1))
+    shown = [item for item in checkpoint.previews if item.strength == at] or checkpoint.previews
+    names = dict.fromkeys(name for item in shown for name in item.metrics)
+    for name in names:
+        values = [value for item in shown if (value := item.metrics.get(name)) is not None]
+        checkpoint.metrics[name] = sum(values) / len(values) if values else None
+    counts = {flag: sum(flag in item.flags for item in shown) for item in shown for flag in item.flags}
+    flags = [flag for flag, count in counts.items() if 2 * count > len(shown)]
+    checkpoint.flags = [
+        flag for flag in checkpoint.flags if flag not in ("black", "flat", "same as base")
+    ] + flags
+
+
+def anchor_folder(folder: RunFolder, config: RunConfig) -> Path:
+    """Where the bare base model's pictures of this run's prompts and seeds lie, shared within the sweep."""
+    return SweepFolder(folder.path.parent).anchors / f"base-{preview_key(config)}"
+
+
+def _anchor_name(prompt: int, seed: int) -> str:
+    return f"p{prompt}-s{seed}.png"
+
+
+def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConfig) -> int:
+    """Render the bare base model for a run's prompts and seeds, where that is missing; returns how many."""
+    if not config.preview.anchors:
+        return 0
+    target = anchor_folder(folder, config)
+    missing = [
+        (prompt, seed)
+        for prompt in range(len(config.preview.prompts))
+        for seed in config.preview.seeds
+        if not (target / _anchor_name(prompt, seed)).is_file()
+    ]
+    texts = prompts(config)
+    shots = [
+        Shot(-1, texts[prompt], seed, 0.0, clip_skip(config), config.preview.negative_prompt)
+        for prompt, seed in missing
+    ]
+    images = render(base, pack, shots, render_settings(config, base))
+    for (prompt, seed), shot, image in zip(missing, shots, images, strict=True):
+        save_png(image, target / _anchor_name(prompt, seed), _parameters(shot, config, base, ""))
+    return len(missing)
+
+
+def copy_pictures(folder: RunFolder, material: Material) -> None:
+    """Put a few training pictures beside the previews, cut as they are trained on."""
+    target = SweepFolder(folder.path.parent).anchors / f"pictures-{material.identity[:8]}"
+    own = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
+    stride = max(len(own) // ANCHOR_PICTURES, 1)
+    for number, (item, place) in enumerate(own[::stride][:ANCHOR_PICTURES]):
+        path = target / f"{number}.png"
+        if not path.is_file():
+            with replacing(path) as temporary:
+                _picture(item, place).save(temporary, "PNG")
+
+
+def _picture(item: Item, place: Assignment) -> Image.Image:
+    pixels_CHW = (load_pixels(item, place) + 1) * 127.5
+    return Image.fromarray(pixels_CHW.round().clip(0, 255).astype("uint8").transpose(1, 2, 0))

@@ -1,0 +1,314 @@
+"""From configs to what the loop needs: the base model in memory, cached latents and texts, jobs and sources.
+
+Shapes: C latent channels, h x w latent pixels, T text positions, D text width.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lora_lab import models
+from lora_lab.config import RunConfig
+from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
+from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
+from lora_lab.data.items import Item, refuse_errors
+from lora_lab.data.pixels import load_pixels
+from lora_lab.data.verify import verify
+from lora_lab.errors import ConfigError
+from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
+from lora_lab.losses.settings import LossSettings
+from lora_lab.material import Material, gather
+from lora_lab.models import BaseModel, TextStates
+from lora_lab.models.text import chunks_of
+from lora_lab.networks.pack import Pack
+from lora_lab.networks.spec import AdapterSpec
+from lora_lab.optim.schedules import ScheduleSettings
+from lora_lab.train import Job, Source
+from lora_lab.train.source import Latent
+
+DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device a config asks for; 'auto' is CUDA if there, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: The device is not on this machine.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind = asked.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there:
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, got {asked!r}")
+    if not there[kind]:
+        raise ConfigError(f"device={asked}: this machine has none; use device=auto")
+    return torch.device(asked)
+
+
+def precision(config: RunConfig, device: torch.device) -> tuple[torch.dtype, str]:
+    """The type the frozen model computes in, and a note where it is not the one asked for."""
+    asked = config.train.mixed_precision
+    if asked == "fp16" and device.type == "cpu":
+        return torch.float32, "train.mixed_precision=fp16 is for GPUs: this CPU trains in fp32"
+    return DTYPES[asked], ""
+
+
+def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> BaseModel:
+    """Load the base model of a pack.
+
+    Raises:
+        ModelError: The file or folder is missing, damaged or not a model that can be trained on.
+    """
+    own = config.base_model
+    # SDXL's VAE overflows in half precision; previews and latents are a small part of the work.
+    base = models.load(
+        own.path,
+        family=own.family,
+        vae=own.vae,
+        dtype=dtype,
+        vae_dtype=torch.float32,
+        device=str(device),
+    )
+    models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
+    return base
+
+
+@dataclass
+class Caches:
+    """The caches that the runs of a pack share, by cache folder."""
+
+    base: BaseModel
+    latents: dict[str, LatentCache] = field(default_factory=dict)
+    texts: dict[str, TextCache] = field(default_factory=dict)
+
+    def latents_in(self, folder: str) -> LatentCache:
+        """The latent cache under a cache folder."""
+        return self.latents.setdefault(folder, open_latents(Path(folder).expanduser()))
+
+    def texts_in(self, folder: str) -> TextCache:
+        """The text cache under a cache folder."""
+        return self.texts.setdefault(folder, open_texts(Path(folder).expanduser()))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One run, ready to take part in a pack. `texts` is there where its text encoders stay frozen."""
+
+    config: RunConfig
+    base: BaseModel
+    material: Material
+    job: Job
+    source: Source
+    texts: "Texts | None"
+
+
+def prepare(
+    config: RunConfig, caches: Caches, on_picture: Callable[[int, int], None] | None = None
+) -> Prepared:
+    """Check the pictures, fill the caches and describe the run to the loop.
+
+    Args:
+        config: The run's config.
+        caches: Shared by the pack.
+        on_picture: Called with (done, total) while pictures are encoded.
+
+    Raises:
+        DataError: A picture does not decode.
+    """
+    base, material = caches.base, gather(config)
+    cache_folder = Path(config.cache).expanduser()
+    refuse_errors(
+        verify(material.items, cache=cache_folder / "verified", max_pixels=config.dataset.max_image_pixels)
+    )
+    pictures = Pictures(base, material, caches.latents_in(config.cache), config.dataset.cache_latents)
+    if config.dataset.cache_latents:
+        pictures.fill(on_picture)
+    job = job_of(config, base, material)
+    texts = None
+    if not job.trains_text_encoder:
+        texts = Texts(base, caches.texts_in(config.cache), job.clip_skip, config.base_model.max_token_length)
+    source = Source(
+        material.stream,
+        material.items,
+        pictures.latent,
+        texts.states if texts else None,
+        schedule_of(config, base),
+        job.loss,
+        job.seed,
+        config.base_model.max_token_length,
+        job.total_updates,
+        base.device,
+    )
+    return Prepared(config, base, material, job, source, texts)
+
+
+def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
+    """The noise schedule of a run: the model's own, with the config's v-prediction and zero terminal SNR."""
+    forced = config.base_model.v_parameterization
+    prediction = base.prediction_type if forced is None else ("v_prediction" if forced else "epsilon")
+    return schedule_from_betas(
+        base.betas.cpu(), prediction, config.loss.zero_terminal_snr or base.zero_terminal_snr
+    )
+
+
+def adapter_spec(config: RunConfig) -> AdapterSpec:
+    """The LoRA of a run; `type: lora` has no 3x3 convolutions, whatever conv_dim says."""
+    own = config.network
+    locon = own.type == "locon"
+    return AdapterSpec(
+        network_dim=own.network_dim,
+        network_alpha=own.network_alpha,
+        conv_dim=(own.conv_dim or own.network_dim) if locon else 0,
+        conv_alpha=(own.conv_alpha or own.network_alpha) if locon else 0.0,
+        preset=own.preset,
+        network_dropout=own.network_dropout,
+        rank_dropout=own.rank_dropout,
+        module_dropout=own.module_dropout,
+        train_unet=own.train_unet,
+        train_text_encoder=trains_text_encoder(config),
+        seed=config.train.seed,
+    )
+
+
+def trains_text_encoder(config: RunConfig) -> bool:
+    """Whether the text encoders get adapters: switched on, in the preset, and with a rate above 0."""
+    own, preset = config.optimizer, config.network.preset
+    rate = own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr
+    return config.network.train_text_encoder and not preset.startswith("unet-") and rate != 0
+
+
+def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
+    """The flat values that the loop needs of a config."""
+    own, train = config.optimizer, config.train
+    return Job(
+        name=config.name,
+        seed=train.seed,
+        adapter=adapter_spec(config),
+        total_updates=material.length.updates,
+        updates_per_epoch=material.length.updates_per_epoch,
+        gradient_accumulation_steps=train.gradient_accumulation_steps,
+        optimizer=own.name,
+        optimizer_args=dict(own.args),
+        unet_lr=own.learning_rate if own.unet_lr is None else own.unet_lr,
+        text_encoder_lr=own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr,
+        loraplus_lr_ratio=own.loraplus_lr_ratio,
+        schedule=ScheduleSettings(**_values(config.lr_scheduler)),
+        loss=LossSettings(**_values(config.loss)),
+        clip_skip=config.base_model.clip_skip,
+        max_grad_norm=train.max_grad_norm,
+        scale_weight_norms=config.network.scale_weight_norms,
+        loss_scaling=base.dtype == torch.float16,
+    )
+
+
+def _values(part: Any) -> dict[str, Any]:
+    return dict(vars(part))
+
+
+class Pictures:
+    """Latents of a run's pictures, from the cache or made on the spot."""
+
+    def __init__(self, base: BaseModel, material: Material, cache: LatentCache, cached: bool) -> None:
+        self._base = base
+        self._material = material
+        self._cache = cache
+        self._cached = cached
+        self._ready: dict[tuple[int, bool], Latent] = {}
+
+    def fill(self, on_picture: Callable[[int, int], None] | None = None) -> None:
+        """Encode every picture (and its mirror image under flip_aug) that the cache does not hold."""
+        items = self._material.items
+        for number, item in enumerate(items):
+            for mirrored in (False, True) if item.settings.flip_aug else (False,):
+                self._ready[number, mirrored] = self._make(number, mirrored, None)
+            if on_picture:
+                on_picture(number + 1, len(items))
+
+    def latent(self, image: int, mirrored: bool, rng: random.Random) -> Latent:
+        """The latent of one draw; a random crop is drawn from `rng`, and only where nothing is cached."""
+        if self._cached:
+            return self._ready[image, mirrored]
+        return self._make(image, mirrored, rng if self._material.items[image].settings.random_crop else None)
+
+    def _make(self, image: int, mirrored: bool, crop: random.Random | None) -> Latent:
+        item, place = self._material.items[image], self._material.assignments[image]
+        if crop is not None:
+            place = random_crop(place, crop)
+        mean, logvar = self._distribution(item, place, mirrored)
+        scale = self._base.scaling_factor
+        return Latent(
+            (torch.from_numpy(mean.copy()) - self._base.shift_factor) * scale,
+            torch.from_numpy(np.exp(0.5 * logvar.clip(-30, 20))) * scale,
+            _sizes(place, mirrored),
+        )
+
+    def _distribution(self, item: Item, place: Assignment, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+        dtype = str(self._base.vae.dtype).removeprefix("torch.")
+        key = latent_key(item, place, flip=mirrored, vae=self._base.vae_identity, dtype=dtype)
+        found = self._cache.get(key) if self._cached else None
+        if found is None:
+            pixels_CHW = torch.from_numpy(load_pixels(item, place, flip=mirrored))
+            with torch.no_grad():
+                mean_BChw, logvar_BChw = models.encode_images(self._base, pixels_CHW[None])
+            found = mean_BChw[0].cpu().numpy(), logvar_BChw[0].cpu().numpy()
+            if self._cached:
+                self._cache.put(key, *found)
+        return found
+
+
+def _sizes(place: Assignment, mirrored: bool) -> tuple[int, int, int, int, int, int]:
+    top, left = crop_top_left(place, flip=mirrored)
+    return place.original[1], place.original[0], top, left, place.bucket[1], place.bucket[0]
+
+
+class Texts:
+    """States of captions where the text encoders are frozen, kept by content.
+
+    `pack` is the pack that is attached to the base model, if any: captions are encoded past its adapters.
+    """
+
+    pack: Pack | None = None
+
+    def __init__(self, base: BaseModel, cache: TextCache, clip_skip: int, max_token_length: int) -> None:
+        self._base = base
+        self._cache = cache
+        self._clip_skip = clip_skip
+        self._max_token_length = max_token_length
+
+    def states(self, captions: Sequence[str]) -> TextStates:
+        """States of captions in their order, on the base model's device."""
+        found = [self._one(caption) for caption in captions]
+        hidden = torch.stack([torch.from_numpy(item["hidden"].copy()) for item in found])
+        pooled = None
+        if "pooled" in found[0]:
+            pooled = torch.stack([torch.from_numpy(item["pooled"].copy()) for item in found])
+            pooled = pooled.to(self._base.device, self._base.dtype)
+        return TextStates(hidden.to(self._base.device, self._base.dtype), pooled)
+
+    def _one(self, caption: str) -> dict[str, np.ndarray]:
+        dtype = str(self._base.dtype).removeprefix("torch.")
+        key = TextKey(self._base.text_identity, caption, self._clip_skip, self._max_token_length, dtype)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._encode(caption)
+            self._cache.put(key, found)
+        return dict(found)
+
+    @torch.no_grad()
+    def _encode(self, caption: str) -> dict[str, np.ndarray]:
+        if self.pack is not None:
+            self.pack.route([-1] * chunks_of(self._max_token_length), parts=("te1", "te2"))
+        ids = models.tokenize(self._base, [caption], self._max_token_length)
+        states = models.encode_text(self._base, ids, self._clip_skip)
+        made = {"hidden": states.hidden[0].float().cpu().numpy()}
+        if states.pooled is not None:
+            made["pooled"] = states.pooled[0].float().cpu().numpy()
+        return made

@@ -1,0 +1,100 @@
+"""One run as the worker sees it: its folder, config and record, and the writing of them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from lora_lab.config import RunConfig, load
+from lora_lab.files import append_line
+from lora_lab.run.lock import FolderLock
+from lora_lab.run.points import SavePoints
+from lora_lab.run.prepare import Prepared
+from lora_lab.store import RunFolder, RunRecord, now, read_record, write_record
+from lora_lab.train import Record, Runner
+
+WRITE_INTERVAL_SECONDS = 5.0
+"""`run.json` of a run under way is brought up to date no oftener than this between checkpoints."""
+
+
+@dataclass
+class Task:
+    """A run folder being worked on. `prepared` and `runner` are there once the run has got so far."""
+
+    folder: RunFolder
+    config: RunConfig
+    record: RunRecord
+    lock: FolderLock
+    prepared: Prepared | None = None
+    runner: Runner | None = None
+    points: SavePoints | None = None
+    _written: float = 0.0
+
+    @staticmethod
+    def open(folder: RunFolder) -> "Task | None":
+        """Load a run folder and lock it; None where another worker holds it.
+
+        Raises:
+            RunFolderError: The folder is not a run folder, or cannot be written to.
+            ConfigError: Its config holds an unknown key or a wrong value.
+        """
+        config = load(folder.config_file)
+        config.name = config.name or folder.name
+        lock = FolderLock(folder.lock_file)
+        if not lock.acquire():
+            return None
+        return Task(folder, config, read_record(folder), lock)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    def write(self) -> None:
+        """Bring `run.json` up to date."""
+        write_record(self.folder, self.record)
+        self._written = time.monotonic()
+
+    def begin(self, device: str, versions: dict[str, str], pack: Sequence[str]) -> None:
+        """Mark the run as running."""
+        record = self.record
+        record.status, record.reason = "running", ""
+        record.started_at = record.started_at or now()
+        record.finished_at = ""
+        record.device, record.versions, record.pack = device, versions, list(pack)
+        self.write()
+
+    def end(self, status: str, reason: str = "") -> None:
+        """Mark the run as ended and let go of its folder."""
+        self.record.status, self.record.reason = status, reason
+        self.record.finished_at = now()
+        self.write()
+        self.lock.release()
+
+    def log(self, step: Record) -> None:
+        """Append an update to the run's step log and count it."""
+        append_line(
+            self.folder.steps_file,
+            {k: v for k, v in asdict(step).items() if k != "run" and v not in ("", None)},
+        )
+        record = self.record
+        record.step, record.samples, record.loss = step.step, step.samples, step.loss
+        record.epoch = step.epoch
+        if record.images:
+            record.exposures_per_image = round(step.samples / record.images, 3)
+        record.add_seconds("train", step.seconds)
+        if time.monotonic() - self._written > WRITE_INTERVAL_SECONDS:
+            self.write()
+
+
+@contextmanager
+def clock(tasks: Sequence[Task], phase: str) -> Iterator[None]:
+    """Add the time of the block to a phase, in equal shares."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        share = (time.perf_counter() - started) / max(len(tasks), 1)
+        for task in tasks:
+            task.record.add_seconds(phase, share)
+            task.record.wall_seconds = sum(task.record.seconds.values())

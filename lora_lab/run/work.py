@@ -1,0 +1,341 @@
+"""Working through a pack of run folders: load, cache, train, save, preview, measure, record.
+
+A run that fails is a record with its reason, and the others go on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from lora_lab import sheets
+from lora_lab.errors import LoraLabError
+from lora_lab.models import BaseModel
+from lora_lab.networks.files import read_lora
+from lora_lab.networks.pack import Pack
+from lora_lab.run import gallery
+from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of, truncate_after
+from lora_lab.run.events import Events
+from lora_lab.run.interrupt import Interrupt
+from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
+from lora_lab.run.points import SavePoints
+from lora_lab.run.prepare import Caches, adapter_spec, load_base, pick_device, precision, prepare
+from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
+from lora_lab.run.task import Task, clock
+from lora_lab.store import Checkpoint
+from lora_lab.train import PackTrainer, Record, Runner
+
+
+class PackWork:
+    """One worker's tasks on one base model. `slots` is how many train at once; others take their places."""
+
+    def __init__(self, tasks: Sequence[Task], slots: int, events: Events, interrupt: Interrupt) -> None:
+        self._tasks = list(tasks)
+        self._slots = min(slots, len(self._tasks))
+        self._events = events
+        self._interrupt = interrupt
+        self._by_name = {task.name: task for task in self._tasks}
+
+    def run(self) -> None:
+        """Work until every run has ended or the work is interrupted."""
+        names = [task.name for task in self._tasks]
+        device = pick_device(self._tasks[0].config.device)
+        for task in self._tasks:
+            task.begin(device_name(device), versions(), [name for name in names if name != task.name])
+        self._events.send("phase", phase="load")
+        with clock(self._tasks, "load"):
+            dtype, note = precision(self._tasks[0].config, device)
+            base = load_base(self._tasks[0].config, device, dtype)
+            for task in self._tasks:
+                said = any("train.mixed_precision" in known for known in task.record.notes)
+                task.record.notes += [note] if note and not said else []
+        self._prepare(base)
+        ready = [task for task in self._tasks if task.prepared]
+        if not ready:
+            return
+        pack = self._make_pack(base, ready)
+        self._anchors(base, pack, ready)
+        self._catch_up(base, pack, ready)
+        self._train(base, pack, [task for task in ready if not self._settled(task)])
+
+    def _prepare(self, base: BaseModel) -> None:
+        self._events.send("phase", phase="cache")
+        caches = Caches(base)
+        for task in self._tasks:
+            with self._failing_alone(task), clock([task], "cache"):
+                task.prepared = prepare(task.config, caches)
+                material, job = task.prepared.material, task.prepared.job
+                task.points = SavePoints.of(task.config, job.total_updates, job.updates_per_epoch)
+                task.record.total_steps = job.total_updates
+                task.record.updates_per_epoch = job.updates_per_epoch
+                task.record.images = material.images
+                gallery.copy_pictures(task.folder, material)
+
+    def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
+        train = ready[0].config.train
+        master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
+        specs = [adapter_spec(task.config) for task in ready]
+        pack = Pack(
+            base.unet,
+            base.text_encoders,
+            base.family,
+            specs,
+            slots=self._slots,
+            compute_dtype=base.dtype,
+            master_dtype=master,
+        )
+        pack.attach()
+        for task in ready:
+            if task.prepared and task.prepared.texts:
+                task.prepared.texts.pack = pack
+        return pack
+
+    def _anchors(self, base: BaseModel, pack: Pack, ready: Sequence[Task]) -> None:
+        self._events.send("phase", phase="preview")
+        with clock(ready, "preview"):
+            for task in ready:
+                gallery.make_anchors(base, pack, task.folder, task.config)
+
+    # -- what an earlier worker left -----------------------------------------------------
+
+    def _catch_up(self, base: BaseModel, pack: Pack, ready: Sequence[Task]) -> None:
+        """Find where each run stands, and render what is missing of the checkpoints that stay."""
+        for task in ready:
+            with self._failing_alone(task):
+                self._forget_after_state(task)
+        missing = [
+            (task, checkpoint)
+            for task in ready
+            if task.prepared
+            for checkpoint in task.record.checkpoints
+            if gallery.wanted_of(task.folder, task.config, checkpoint, 0)
+        ]
+        while missing:
+            batch, missing = missing[: self._slots], missing[self._slots :]
+            for slot, (task, checkpoint) in enumerate(batch):
+                assert task.prepared
+                pack.occupy(slot, task.prepared.job.adapter)
+                pack.load(slot, read_lora(task.folder.path / checkpoint.file)[0])
+            self._preview(
+                base, pack, [(task, checkpoint, slot) for slot, (task, checkpoint) in enumerate(batch)]
+            )
+            for slot in range(len(batch)):
+                pack.vacate(slot)
+
+    def _forget_after_state(self, task: Task) -> None:
+        """Drop logs and checkpoints later than the state that the run goes on from."""
+        if self._settled(task):
+            return
+        state = load_newest_state(task.folder, task.record.fingerprint)
+        update = int(state["update"]) if state else 0
+        kept = [item for item in task.record.checkpoints if item.step <= update]
+        kept = [item for item in kept if (task.folder.path / item.file).is_file()]
+        if not update:
+            task.record.seconds = {key: value for key, value in task.record.seconds.items() if key != "train"}
+        task.record.checkpoints = kept
+        truncate_after(task.folder, update)
+        if update:
+            task.record.resumed_at_steps.append(update)
+        task.write()
+
+    @staticmethod
+    def _settled(task: Task) -> bool:
+        """Whether all checkpoints of the run are there."""
+        if task.prepared is None or task.points is None:
+            return True
+        have = {item.tag for item in task.record.checkpoints if (task.folder.path / item.file).is_file()}
+        return task.record.step >= task.points.total_updates and have >= set(task.points.tags())
+
+    # -- training ------------------------------------------------------------------------
+
+    def _train(self, base: BaseModel, pack: Pack, todo: Sequence[Task]) -> None:
+        waiting = sorted(todo, key=lambda task: -task.points.total_updates if task.points else 0)
+        trainer = PackTrainer(base, pack)
+        free = list(range(self._slots))
+        self._events.send("phase", phase="train")
+        while (waiting and free) or trainer.active:
+            while waiting and free:
+                self._start(waiting.pop(0), trainer, pack, free)
+            if self._interrupt.reason:
+                self._stop(trainer, waiting)
+                return
+            try:
+                records = trainer.step() if trainer.active else []
+            except Exception as error:
+                self._lose(trainer, waiting, error)
+                return
+            self._after_step(base, pack, trainer, records, free)
+        self._finish_settled()
+
+    def _start(self, task: Task, trainer: PackTrainer, pack: Pack, free: list[int]) -> None:
+        slot = free.pop(0)
+        with self._failing_alone(task):
+            assert task.prepared
+            task.runner = Runner(task.prepared.job, slot, pack, task.prepared.source)
+            state = load_newest_state(task.folder, task.record.fingerprint)
+            if state:
+                task.runner.load_state(state)
+            elif task.config.network.network_weights:
+                pack.load(slot, read_lora(task.config.network.network_weights)[0])
+            trainer.add(task.runner)
+            return
+        pack.vacate(slot)
+        free.insert(0, slot)
+
+    def _after_step(
+        self, base: BaseModel, pack: Pack, trainer: PackTrainer, records: Sequence[Record], free: list[int]
+    ) -> None:
+        saved = []
+        for record in records:
+            task = self._by_name[record.run]
+            with self._failing_alone(task, trainer, free):
+                checkpoint = self._take(task, record)
+                if checkpoint:
+                    assert task.runner
+                    saved.append((task, checkpoint, task.runner.slot))
+        if saved:
+            self._preview(base, pack, saved)
+            self._events.send("phase", phase="train")
+        for record in records:
+            task = self._by_name[record.run]
+            if task.runner and record.ended:
+                self._leave(task, trainer, free, record.ended, record.reason)
+            elif task.runner and task.runner.finished:
+                self._leave(task, trainer, free, "done")
+
+    def _take(self, task: Task, record: Record) -> Checkpoint | None:
+        """Log an update and save what is due after it."""
+        runner, points = task.runner, task.points
+        assert runner and points
+        task.log(record)
+        self._events.step(task.name, record.step, points.total_updates, record.loss)
+        tag = "" if record.ended else points.tag(record.step)
+        checkpoint = None
+        with clock([task], "save"):
+            if tag:
+                checkpoint = save_lora_of(task, tag, record)
+                self._events.send("checkpoint", run=task.name, tag=tag)
+            if not record.ended and points.state_due(record.step):
+                self._save_state(task)
+        return checkpoint
+
+    @staticmethod
+    def _save_state(task: Task) -> None:
+        runner = task.runner
+        assert runner
+        save_state(task.folder, runner.update, runner.state(), task.record.fingerprint)
+        drop_old_states(
+            task.folder, oldest_kept_state(task.config, runner.update, runner.job.updates_per_epoch)
+        )
+        task.write()
+
+    def _leave(
+        self, task: Task, trainer: PackTrainer, free: list[int], status: str, reason: str = ""
+    ) -> None:
+        runner = task.runner
+        assert runner
+        trainer.remove(runner)
+        free.append(runner.slot)
+        free.sort()
+        task.runner = None
+        self._end(task, status, reason)
+
+    def _end(self, task: Task, status: str, reason: str = "") -> None:
+        task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
+        if status == "done" and not task.config.train.keep_state:
+            drop_states(task.folder)
+        try:
+            sheets.run_sheet(task.folder, task.record)
+            task.end(status, reason)
+        except LoraLabError as error:
+            reason = reason or str(error)
+            task.lock.release()
+        self._events.send("end", run=task.name, status=status, reason=reason)
+
+    def _finish_settled(self) -> None:
+        for task in self._tasks:
+            if task.record.status == "running" and self._settled(task) and task.prepared:
+                self._end(task, "done")
+
+    # -- previews ------------------------------------------------------------------------
+
+    def _preview(self, base: BaseModel, pack: Pack, saved: Sequence[tuple[Task, Checkpoint, int]]) -> None:
+        wanted = [
+            item
+            for task, checkpoint, slot in saved
+            for item in gallery.wanted_of(task.folder, task.config, checkpoint, slot)
+        ]
+        tasks = [task for task, _, _ in saved]
+        self._events.send("phase", phase="preview")
+        resting = [task.runner for task in tasks if task.runner]
+        with clock(tasks, "preview"):
+            for runner in resting:
+                runner.rest()
+            try:
+                for done, _ in enumerate(gallery.make_previews(base, pack, wanted), start=1):
+                    self._events.send("preview", done=done, total=len(wanted))
+            except Exception as error:
+                for task in tasks:
+                    task.record.notes.append(f"previews failed: {describe_failure(error)}")
+            finally:
+                for runner in resting:
+                    runner.go_on()
+        for task, checkpoint, _ in saved:
+            gallery.summarise(checkpoint, task.config.preview.strengths)
+            task.write()
+
+    # -- when things go wrong ------------------------------------------------------------
+
+    def _failing_alone(
+        self, task: Task, trainer: PackTrainer | None = None, free: list[int] | None = None
+    ) -> "_FailingAlone":
+        def fail(error: Exception) -> None:
+            if trainer is not None and free is not None and task.runner:
+                self._leave(task, trainer, free, "failed", describe_failure(error))
+            else:
+                task.runner = None
+                self._end(task, "failed", describe_failure(error))
+            task.prepared = None
+
+        return _FailingAlone(fail)
+
+    def _lose(self, trainer: PackTrainer, waiting: Sequence[Task], error: Exception) -> None:
+        """The pass over the whole pack broke: every run that took part failed with the same reason."""
+        reason = describe_failure(error)
+        for task in [*self._tasks_of(trainer), *waiting]:
+            task.runner = None
+            self._end(task, "failed", reason)
+
+    def _stop(self, trainer: PackTrainer, waiting: Sequence[Task]) -> None:
+        """Save where every run stands, so that the same command goes on from here."""
+        for task in self._tasks_of(trainer):
+            runner = task.runner
+            assert runner
+            try:
+                if task.config.train.save_state and runner.update:
+                    self._save_state(task)
+            except LoraLabError as error:
+                task.record.notes.append(str(error))
+            task.runner = None
+            self._end(task, "cancelled", f"{self._interrupt.reason} at step {runner.update}")
+        for task in waiting:
+            self._end(task, "cancelled", self._interrupt.reason)
+
+    def _tasks_of(self, trainer: PackTrainer) -> list[Task]:
+        return [self._by_name[runner.job.name] for runner in trainer.active]
+
+
+class _FailingAlone:
+    """Turns an exception of one run into that run's failure."""
+
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        self._fail = fail
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._fail(error)
+        return True
