@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-RESERVED = ("anchors", "old")
+RESERVED = ("anchors",)
 """Names that a sweep's folder uses for other things."""
 
 _SAFE = re.compile(r"\w[\w.=,+@-]*")

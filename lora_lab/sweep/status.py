@@ -20,7 +20,7 @@ TO_DO = ("planned", "resume", "previews")
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to a row, and why. With `aside` its folder is moved to `old/` before."""
+    """What happens to a row, and why. With `aside` its folder is moved to `.old/` before."""
 
     status: str
     reason: str = ""
@@ -90,11 +90,11 @@ def _other_experiment(folder: RunFolder, record: RunRecord, redo: bool) -> Decis
     if not record.checkpoints and not folder.saved_states():
         return Decision("planned", "its settings changed before it had saved anything")
     if redo:
-        return Decision("planned", "its settings changed; the earlier run is moved to old/", aside=True)
+        return Decision("planned", "its settings changed; the earlier run is moved to .old/", aside=True)
     return Decision(
         "conflict",
         f"{folder.path} holds a run with other settings or pictures ({record.status}, step {record.step}): "
-        "rename the row, or add --redo, which moves that run to old/ and trains this one",
+        "rename the row, or add --redo, which moves that run to .old/ and trains this one",
     )
 
 
@@ -106,7 +106,7 @@ def _finished(
         names = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
         return Decision(
             "planned",
-            f"finished, but lacks checkpoint {names}: trained again, the earlier run is moved to old/",
+            f"finished, but lacks checkpoint {names}: trained again, the earlier run is moved to .old/",
             True,
         )
     if record.preview_fingerprint != preview_fingerprint:
@@ -121,13 +121,13 @@ def _there(folder: RunFolder, record: RunRecord, tag: str) -> bool:
 
 
 def set_aside(sweep: SweepFolder, name: str) -> Path:
-    """Move a run's folder to the first free `old/<name>-<n>` of its sweep; returns the new place.
+    """Move a run's folder to the first free `.old/<name>-<n>` of its sweep; returns the new place.
 
     Raises:
         RunFolderError: It cannot be moved.
     """
     number = 1
-    while (target := sweep.path / "old" / f"{name}-{number}").exists():
+    while (target := sweep.path / ".old" / f"{name}-{number}").exists():
         number += 1
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def test_another_experiment_is_never_overwritten(folder: RunFolder) -> None:
     assert found.status == "conflict"
     assert str(folder.path) in found.reason and "--redo" in found.reason
     assert verdict(folder, fingerprint="g", redo=True) == Decision(
-        "planned", "its settings changed; the earlier run is moved to old/", aside=True
+        "planned", "its settings changed; the earlier run is moved to .old/", aside=True
     )
 
 
