@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,10 @@ def compose(
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
-    parser = OverridesParser.create()
     parsed, wrong = [], []
     for text in overrides:
         try:
-            item = parser.parse_override(text)
+            item = _read(text)
             if item.is_sweep_override():
                 wrong.append(f"{text!r} holds several values: use -m, or quote commas as key='a, b'")
             parsed.append(item)
@@ -91,6 +90,17 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     if wrong:
         raise ConfigError("\n".join(wrong))
     return parsed
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Override:
+    """Parse one override; cached, since the rows of a sweep share most of theirs."""
+    return _parser().parse_override(text)
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def _group_of(item: Override, known: dict[str, list[str]]) -> bool:
