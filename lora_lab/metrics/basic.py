@@ -20,7 +20,7 @@ def pixels(image: Image.Image) -> Pixels:
 
 
 def numbers(image: Image.Image, base: Image.Image | None) -> dict[str, float | None]:
-    """Mean and deviation of brightness, sharpness (variance of the Laplacian), and the distance from the base.
+    """Mean and deviation of brightness, sharpness (variance of the Laplacian), distance from the base.
 
     Args:
         image: The preview.

@@ -74,10 +74,11 @@ def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
 def preview_key(config: RunConfig) -> str:
     """Identity of everything but the adapter that a preview depends on; changes when the settings do."""
     own = config.preview
+    model, size = config.base_model, own.size or config.dataset.resolution
     parts = [
-        prompts(config), own.negative_prompt, own.seeds, own.steps, own.guidance_scale, own.sampler,
-        own.size or config.dataset.resolution, clip_skip(config), config.base_model.path, config.base_model.vae,
-        config.base_model.max_token_length, config.base_model.v_parameterization, config.loss.zero_terminal_snr,
+        prompts(config), own.negative_prompt, own.seeds, own.steps, own.guidance_scale, own.sampler, size,
+        clip_skip(config), model.path, model.vae, model.max_token_length, model.v_parameterization,
+        config.loss.zero_terminal_snr,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 

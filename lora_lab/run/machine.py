@@ -46,6 +46,9 @@ def describe_failure(error: BaseException) -> str:
         return " ".join(str(error).split())
     traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error):
-        return "out of memory: lower engine.pack_size or train.train_batch_size, or set train.gradient_checkpointing=true"
+        return (
+            "out of memory: lower engine.pack_size or train.train_batch_size, "
+            "or set train.gradient_checkpointing=true"
+        )
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")

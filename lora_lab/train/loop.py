@@ -26,8 +26,8 @@ TEXT_PARTS = ("te1", "te2")
 class Record:
     """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
 
-    `learning_rates` are those really used, by part. `key_norm` is the mean weight norm of the layers, where
-    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples. `skipped` marks
+    `learning_rates` are those really used, by part. `key_norm` is the layers' mean weight norm where
+    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples; `skipped` marks
     an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed' when the run has to
     stop, and `reason` says why.
     """

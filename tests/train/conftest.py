@@ -1,4 +1,4 @@
-"""A tiny base model, a few pictures, and packs of runs on them, in float64 so that rounding cannot hide errors."""
+"""A tiny base model, a few pictures, and packs of runs on them, in float64: rounding cannot hide errors."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Packed training: the same as training alone, whatever the pack-mates do; and going on exactly after a stop."""
+"""Packed training equals training alone, whatever the pack-mates do; and goes on exactly after a stop."""
 
 from typing import Any
 
@@ -74,8 +74,8 @@ def test_resuming_alone_is_bit_for_bit(bench: Bench, name: str, stop: int) -> No
 
 
 def test_resuming_in_the_same_pack_is_bit_for_bit(bench: Bench) -> None:
-    # A run that accumulates makes its updates at other passes than its pack-mates, so that a stop in the middle
-    # composes the passes differently afterwards; that case is the next test's.
+    # A run that accumulates makes its updates at other passes than its pack-mates, so that a stop composes
+    # the passes differently afterwards; that case is the next test's.
     names = [name for name in EIGHT if name != "accumulated"]
     _, straight, _ = bench.train(names)
     bench.train(names, until=lambda runner: runner.update >= 3)
@@ -105,7 +105,7 @@ def test_records_count_steps_epochs_and_samples(bench: Bench) -> None:
 
 
 def test_the_loss_of_shared_seeds_starts_equal(bench: Bench) -> None:
-    """Runs with one seed see the same picture, noise and timestep first, and an untrained LoRA changes nothing."""
+    """Runs with one seed see the same first picture, noise and timestep; a new LoRA changes nothing."""
     _, _, records = bench.train(["adamw", "adafactor"])
     first = [record.loss for record in records if record.step == 1]
     assert first[0] == pytest.approx(first[1], rel=1e-9)
