@@ -116,7 +116,10 @@ def gradients(unet, text_encoder, specs, sizes, seeds, checkpointing=False):
             model.enable_gradient_checkpointing() if model is unet else model.gradient_checkpointing_enable()
     noisy, ids = (torch.cat(parts) for parts in zip(*batches, strict=True))
     calls = []
-    watched = unet.mid_block.attentions[0].proj_in, text_encoder.get_submodule("encoder.layers.0.mlp.fc1")
+    watched = (
+        unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
+        text_encoder.get_submodule("encoder.layers.0.mlp.fc1"),
+    )
     hooks = [module.register_forward_hook(lambda *_: calls.append(1)) for module in watched]
     hidden = text_encoder(ids).last_hidden_state
     unet(noisy, torch.full((len(noisy),), 500), hidden).sample.square().sum().backward()
