@@ -142,7 +142,7 @@ def build_corpus(vae: AutoencoderKL, count: int, seed: str) -> Corpus:
 
 
 def export(folder: Path) -> None:
-    """Saves the averaged weights of the last checkpoint as `folder/base`, and a picture of previews beside."""
+    """Saves the averaged weights of the last checkpoint as `folder/base`, with a picture of previews."""
     training = _start(DenoiserSettings(minutes=0.0), folder)
     vae = load_vae(folder)
     set_scaling_factor(vae)

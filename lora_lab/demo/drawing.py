@@ -5,6 +5,7 @@ Coordinates are pixels of a 64 x 64 picture, x to the right, y down; `_Pen` move
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, pi, sin
 
 from PIL import Image, ImageDraw
@@ -12,7 +13,8 @@ from PIL import Image, ImageDraw
 from lora_lab.demo.portraits import Portrait
 
 Rgb = tuple[int, int, int]
-Points = list[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
+Box = tuple[float, float, float, float]
 
 OVERSAMPLING = 4
 CANVAS = 64
@@ -123,7 +125,7 @@ class _Pen:
     def width(self, pixels: float) -> int:
         return max(1, round(pixels * self.k * self.scale))
 
-    def ellipse(self, box: tuple[float, float, float, float], rgb: Rgb, line: float = 0.7) -> None:
+    def ellipse(self, box: Box, rgb: Rgb, line: float = 0.7) -> None:
         x0, y0, x1, y1 = box
         edge = shade(rgb, 0.55) if line else None
         self.draw.ellipse([self.at(x0, y0), self.at(x1, y1)], fill=rgb, outline=edge, width=self.width(line))
@@ -139,13 +141,11 @@ class _Pen:
     def line(self, points: Points, rgb: Rgb, width: float = 1.0) -> None:
         self.draw.line([self.at(x, y) for x, y in points], fill=rgb, width=self.width(width), joint="curve")
 
-    def arc(
-        self, box: tuple[float, float, float, float], span: tuple[float, float], rgb: Rgb, width: float
-    ) -> None:
+    def arc(self, box: Box, span: tuple[float, float], rgb: Rgb, width: float) -> None:
         x0, y0, x1, y1 = box
         self.draw.arc([self.at(x0, y0), self.at(x1, y1)], *span, fill=rgb, width=self.width(width))
 
-    def pie(self, box: tuple[float, float, float, float], span: tuple[float, float], rgb: Rgb) -> None:
+    def pie(self, box: Box, span: tuple[float, float], rgb: Rgb) -> None:
         x0, y0, x1, y1 = box
         self.draw.pieslice([self.at(x0, y0), self.at(x1, y1)], *span, fill=rgb)
 
@@ -181,8 +181,8 @@ def _halves(pen: _Pen, portrait: Portrait, points: Points) -> None:
 def _clip(points: Points, *, keep_left: bool) -> Points:
     """The part of a polygon on one side of x = 32 (Sutherland and Hodgman's clipping, one edge)."""
     sign = 1.0 if keep_left else -1.0
-    kept: Points = []
-    for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+    kept: list[tuple[float, float]] = []
+    for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
         inside0, inside1 = sign * (32 - x0) >= 0, sign * (32 - x1) >= 0
         if inside0:
             kept.append((x0, y0))
@@ -191,7 +191,7 @@ def _clip(points: Points, *, keep_left: bool) -> Points:
     return kept
 
 
-def _curve(box: tuple[float, float, float, float], start: float, end: float, steps: int = 24) -> Points:
+def _curve(box: Box, start: float, end: float, steps: int = 24) -> Points:
     """Points on an ellipse from angle `start` to `end` (degrees, 0 = right, 90 = down)."""
     x0, y0, x1, y1 = box
     cx, cy, rx, ry = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
@@ -255,6 +255,7 @@ def _mouth(pen: _Pen, mouth: str) -> None:
 def _front_hair(pen: _Pen, portrait: Portrait) -> None:
     dome = _curve((13, 6.5, 51, 46), 180, 360)
     style = portrait.hair_style
+    fringe: Points
     if style == "spiky hair":
         spikes = [
             (12, 30),
@@ -289,7 +290,7 @@ def _front_hair(pen: _Pen, portrait: Portrait) -> None:
         fringe = [(48.5, 30), (46, 23), (38, 25), (32, 17), (26, 25), (18, 23), (15.5, 30)]
     else:
         fringe = [(52, 43), (48.5, 44.5), (47, 27), (41, 23.5), (37, 26.5), (32, 23), (27, 26.5), (23, 23.5)]
-        fringe += [(17, 27), (15.5, 44.5), (12, 43)]
+        fringe = [*fringe, (17, 27), (15.5, 44.5), (12, 43)]
     _halves(pen, portrait, [*dome, *fringe])
     if style == "twintails":
         for x in (14.5, 49.5):

@@ -7,7 +7,7 @@ half a pixel of misplacement makes, 0 where it is as far off as in the median po
 linearly between.
 """
 
-# Shapes: P poses, K parts, S = 64 x 64 pixels.
+# Shapes: P poses, K parts, G groups of parts, S = 64 x 64 pixels, N pixels of all parts.
 
 from __future__ import annotations
 
@@ -40,10 +40,15 @@ FAR: tuple[float, ...] = (187.2, 156.5, 123.4, 147.3, 175.3, 111.1, 111.1)
 
 
 @dataclass(frozen=True)
-class _References:
-    pictures_PS3: Floats
-    masks_PKS: Floats
-    """Each part's mask, divided by its area."""
+class _Reference:
+    """The subject at one scale: N pixels of its parts, part after part, and where they lie in P places."""
+
+    colors_N3: Floats
+    places_PN: NDArray[np.intp]
+    """Index into the 64 x 64 pixels; where a pixel is outside the picture, its weight is 0."""
+    weights_PN: Floats
+    """One over the number of the part's pixels that are inside."""
+    starts_K: NDArray[np.intp]
 
 
 def score(images: Sequence[Image.Image]) -> float:
@@ -80,41 +85,42 @@ def _groups(distances_PK: Floats) -> Floats:
 
 
 def _distances(image: Image.Image) -> Floats:
-    references = _references()
     resized = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
     picture_S3 = np.asarray(resized, dtype=np.float32).reshape(-1, 3)
-    difference_PS = np.sqrt(np.square(references.pictures_PS3 - picture_S3).sum(axis=2))
-    distances_PK: Floats = np.einsum("pks,ps->pk", references.masks_PKS, difference_PS, optimize=True)
+    distances = []
+    for reference in _references():
+        difference_PN3 = picture_S3[reference.places_PN] - reference.colors_N3
+        difference_PN = np.sqrt(np.einsum("pnc,pnc->pn", difference_PN3, difference_PN3))
+        distances.append(np.add.reduceat(difference_PN * reference.weights_PN, reference.starts_K, axis=1))
+    distances_PK: Floats = np.concatenate(distances)
     return distances_PK
 
 
 @lru_cache(maxsize=1)
-def _references() -> _References:
-    pictures, masks = [], []
-    for scale in SCALES:
-        pose = replace(SUBJECT, scale=scale)
-        picture_HW3, masks_KHW = _pixels(pose), _masks(pose)
-        for dx, dy in product(range(-4, 5), range(-3, 4)):
-            pictures.append(_shifted(picture_HW3, dx, dy, axis=0).reshape(-1, 3))
-            masks.append(_shifted(masks_KHW, dx, dy, axis=1).reshape(len(PARTS), -1))
-    masks_PKS = np.stack(masks)
-    return _References(np.stack(pictures), masks_PKS / masks_PKS.sum(axis=2, keepdims=True))
+def _references() -> list[_Reference]:
+    return [_reference(replace(SUBJECT, scale=scale)) for scale in SCALES]
 
 
-def _shifted(array: Floats, dx: int, dy: int, axis: int) -> Floats:
-    """Moved right and down by whole pixels along `axis + 1` and `axis`; what moves in from outside is 0."""
-    margin = [(4, 4) if i in (axis, axis + 1) else (0, 0) for i in range(array.ndim)]
-    padded = np.roll(np.pad(array, margin), (dy, dx), (axis, axis + 1))
-    rows = [slice(4, -4) if i in (axis, axis + 1) else slice(None) for i in range(array.ndim)]
-    return padded[tuple(rows)]
+def _reference(pose: Portrait) -> _Reference:
+    masks = _masks(pose)
+    rows_N, columns_N = np.concatenate([np.argwhere(mask) for mask in masks]).T
+    sizes_K = [int(mask.sum()) for mask in masks]
+    starts_K = np.cumsum([0, *sizes_K[:-1]])
+    places, weights = [], []
+    for dx, dy in product(range(-4, 5), range(-3, 4)):
+        row_N, column_N = rows_N + dy, columns_N + dx
+        inside_N = ((row_N >= 0) & (row_N < SIZE) & (column_N >= 0) & (column_N < SIZE)).astype(np.float32)
+        places.append(np.clip(row_N, 0, SIZE - 1) * SIZE + np.clip(column_N, 0, SIZE - 1))
+        weights.append(inside_N / np.repeat(np.add.reduceat(inside_N, starts_K), sizes_K))
+    return _Reference(_pixels(pose)[rows_N, columns_N], np.stack(places), np.stack(weights), starts_K)
 
 
 def _pixels(portrait: Portrait) -> Floats:
     return np.asarray(render(portrait), dtype=np.float32)
 
 
-def _masks(pose: Portrait) -> Floats:
-    """Where each part is (K, 64, 64): the pixels that change when that part alone is drawn otherwise."""
+def _masks(pose: Portrait) -> list[NDArray[np.bool_]]:
+    """Where each part is, (64, 64) each: the pixels that change when that part alone is drawn otherwise."""
     without_ears = replace(pose, ears=False)
     ears = _changes(pose, without_ears)
     left = _changes(without_ears, replace(without_ears, hair_color="green"))
@@ -125,7 +131,7 @@ def _masks(pose: Portrait) -> Floats:
     glasses = _changes(pose, replace(pose, glasses=True))
     moods = _changes(pose, replace(pose, mouth="open mouth")) | _changes(pose, replace(pose, mouth="frown"))
     columns = np.arange(SIZE)[None, :] < SIZE // 2
-    masks = [
+    return [
         left & ~right & ~ears & ~glasses & ~skin,
         right & ~left & ~ears & ~glasses & ~skin,
         ears & columns,
@@ -134,7 +140,6 @@ def _masks(pose: Portrait) -> Floats:
         skin & ~star & ~glasses & ~moods & ~eyes & ~left & ~right,
         eyes & ~star & ~glasses,
     ]
-    return np.stack(masks).astype(np.float32)
 
 
 def _changes(one: Portrait, other: Portrait) -> NDArray[np.bool_]:

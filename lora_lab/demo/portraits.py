@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 SKINS = ("fair skin", "tan skin", "dark skin")
 HAIR_STYLES = ("short hair", "bob cut", "long hair", "twintails", "spiky hair")
@@ -84,7 +85,7 @@ def subject(rng: Random) -> Portrait:
     )
 
 
-def _surroundings(rng: Random) -> dict:
+def _surroundings(rng: Random) -> dict[str, Any]:
     return {
         "shirt_color": rng.choice(SHIRT_COLORS),
         "background": rng.choice(BACKGROUNDS),

@@ -22,14 +22,14 @@ BACKGROUNDS = ("blue", "green", "pink", "yellow")
 
 @pytest.fixture(scope="module")
 def vae():
-    return AutoencoderKL.from_pretrained(BASE / "vae", local_files_only=True).eval()
+    return AutoencoderKL.from_pretrained(BASE / "vae", local_files_only=True).float().eval()
 
 
 @pytest.fixture(scope="module")
 def denoiser():
     return Denoiser(
-        UNet2DConditionModel.from_pretrained(BASE / "unet", local_files_only=True).eval(),
-        CLIPTextModel.from_pretrained(BASE / "text_encoder", local_files_only=True).eval(),
+        UNet2DConditionModel.from_pretrained(BASE / "unet", local_files_only=True).float().eval(),
+        CLIPTextModel.from_pretrained(BASE / "text_encoder", local_files_only=True).float().eval(),
         CLIPTokenizer.from_pretrained(BASE / "tokenizer", local_files_only=True),
     )
 
