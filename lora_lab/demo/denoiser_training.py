@@ -40,6 +40,7 @@ TAG_DROPOUT = 0.08
 SHUFFLED_SHARE = 0.5
 MIN_SNR_GAMMA = 5.0
 PREVIEW_SECONDS = 600
+FINISH_EMA_DECAY = 0.99  # a falling rate averages by itself: a long mean would only lag behind
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,12 @@ def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> No
     """Trains, checkpoints every minute, and at the end saves the averaged weights as `folder/base`."""
     torch.manual_seed(settings.seed)
     training = _start(settings, folder)
+    finishing = settings.finish > 0
+    if finishing:
+        training.ema.decay = FINISH_EMA_DECAY
     vae = load_vae(folder)
     set_scaling_factor(vae)
     corpus = build_corpus(vae, settings.pictures, f"corpus {settings.seed} {peers.rank}")
-    finishing = settings.finish > 0
     end = training.seconds + 60 * settings.finish if finishing else 60 * settings.minutes
     schedule = Schedule(settings.learning_rate, 100, end, 60 * settings.finish)
     clock = Clock.resume(training.seconds)

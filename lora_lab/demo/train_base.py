@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="end now: the learning rate falls to zero",
     )
+    parser.add_argument(
+        "--pictures", type=int, default=10_000, help="portraits encoded ahead, by each process"
+    )
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     return parser
 
@@ -56,7 +59,8 @@ def _work(rank: int, options: argparse.Namespace) -> None:
     if options.stage in ("vae", "all"):
         train_vae(VaeSettings(minutes=options.vae_minutes), options.out, peers)
     if options.stage in ("denoiser", "all"):
-        train_denoiser(DenoiserSettings(options.minutes, options.finish), options.out, peers)
+        settings = DenoiserSettings(options.minutes, options.finish, pictures=options.pictures)
+        train_denoiser(settings, options.out, peers)
 
 
 if __name__ == "__main__":
