@@ -56,7 +56,7 @@ def examine(config: RunConfig, device_type: str) -> Examined:
         identities["network_weights"] = _file_identity(Path(config.network.network_weights).expanduser())
     material = gather(config)
     facts = facts_of(config, material, model, device_type)
-    identities["dataset"] = _data_identity(material.items, facts)
+    identities["dataset"] = _data_identity(material, facts)
     effective = resolve(config, facts)
     return Examined(config, material, model, facts, effective, identities, fingerprint(effective, identities))
 
@@ -91,11 +91,11 @@ def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
     return any(process(text, alone, random.Random(0), 1) != text for text in captions)
 
 
-def _data_identity(items: Sequence[Item], facts: Facts) -> str:
+def _data_identity(material: Material, facts: Facts) -> str:
     """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
-    if facts.repeats is None or facts.reg_images:
-        return identity(items)
-    return identity([replace(item, repeats=1) for item in items])
+    if facts.repeats is None or facts.reg_images or material.plan.settings_key:
+        return material.identity
+    return identity([replace(item, repeats=1) for item in material.items])
 
 
 def _text_layers(model: ModelFile) -> int | None:

@@ -97,7 +97,7 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     unet, text = trained_parts(v)
     # A part that is not trained needs no rate, and its rate is held to no rule.
     parts = [rates[1] if unet else 0, rates[2] if text else 0]
-    found.add(registry.check(v["optimizer.name"], rates[0], *parts, v["optimizer.args"], facts.device_type))
+    found.add(_check_optimizer(v, rates[0], parts, facts))
     base_rate = rates[0] if parts[0] is None or not unet else parts[0]
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
@@ -114,6 +114,11 @@ def _check_family(asked: str, facts: Facts, found: _Found) -> None:
             f"base_model.family={asked}: the model is {facts.family}; set "
             "base_model.family=auto, or give another file"
         )
+
+
+def _check_optimizer(v: dict[str, Any], rate: float | None, parts: list[Any], facts: Facts) -> Findings:
+    name, args, ratio = v["optimizer.name"], v["optimizer.args"], v["optimizer.loraplus_lr_ratio"]
+    return registry.check(name, rate, *parts, args, facts.device_type, ratio)
 
 
 def _prediction(v: dict[str, Any], facts: Facts) -> str:

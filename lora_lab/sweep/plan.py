@@ -15,13 +15,14 @@ from lora_lab.config import RunConfig, difference
 from lora_lab.effective import Effective, Examined, Inert, differences, examine, preview_fingerprint
 from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.pairs import Comparisons, compare
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import first_of_each, why_same
-from lora_lab.sweep.status import TO_DO, Decision, decide, expected_tags
+from lora_lab.sweep.status import TO_DO, Decision, decide
 
 UNSEEN = ("name", "sweep")
 """Settings that every row has its own value of, and that are no change of anything."""
@@ -236,7 +237,7 @@ def _row(composed: Composed, found: Examined) -> Row:
         total_steps=effective.total_steps,
         samples=samples,
         exposures_per_image=round(_draws_per_image(found) * effective.epochs, 3),
-        checkpoints=expected_tags(composed.config, effective),
+        checkpoints=SavePoints.of(composed.config, effective.total_steps, effective.updates_per_epoch).tags(),
         notes=[*notes, *effective.fallbacks, *effective.warnings],
     )
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_lab.config import RunConfig
-from lora_lab.effective import Effective
 from lora_lab.errors import RunFolderError
-from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, epoch_tag, read_record, step_tag
+from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, read_record
 from lora_lab.store.locks import is_locked
 
 STATUSES = ("planned", "resume", "previews", "done", "failed", "diverged", "running", "same", "conflict")
@@ -25,24 +23,6 @@ class Decision:
     status: str
     reason: str = ""
     aside: bool = False
-
-
-def expected_tags(config: RunConfig, effective: Effective) -> list[str]:
-    """The tags of the checkpoints that a run ends up with, in order; the last update always has one."""
-    total, per_epoch = effective.total_steps, effective.updates_per_epoch
-    every_epochs, every_steps = config.train.save_every_n_epochs, config.train.save_every_n_steps
-    points = {total}
-    if every_steps:
-        points |= set(range(every_steps, total, every_steps))
-    if every_epochs:
-        points |= set(range(every_epochs * per_epoch, total, every_epochs * per_epoch))
-    return [_tag(point, total, per_epoch, every_epochs) for point in sorted(points)]
-
-
-def _tag(update: int, total: int, per_epoch: int, every_epochs: int) -> str:
-    epoch, rest = divmod(update, per_epoch)
-    at_epoch = rest == 0 and (update == total or (every_epochs and epoch % every_epochs == 0))
-    return epoch_tag(epoch) if at_epoch else step_tag(update)
 
 
 def decide(

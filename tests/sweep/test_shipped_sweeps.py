@@ -101,7 +101,8 @@ class TestArticle:
         assert [article.row(name).same_as for name in ("13", "23", "24")] == ["", "13", "13"]
         for name in ("23", "24"):
             assert article.row(name).reason == (
-                "adafactor with relative_step sets its own learning rate: optimizer.learning_rate has no effect"
+                "adafactor with relative_step sets its own learning rate: "
+                "optimizer.learning_rate has no effect"
             )
 
     def test_other_models_are_named_in_the_file(self, tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_demo_changes_what_the_article_changes(tmp_path: Path) -> None:
     } <= changed
     trained = [row for row in found.rows if not row.same_as]
     assert len(trained) >= 8
-    assert [row.name for row in found.rows if row.same_as == "adafactor"] == [
+    assert [row.name for row in found.rows if row.same_as == "adafactor-lr-1e-4"] == [
         "adafactor-lr-1e-3",
         "adafactor-lr-0.1",
     ]

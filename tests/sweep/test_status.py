@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.config import compose
-from lora_lab.effective import Facts, resolve
 from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, write_record
-from lora_lab.sweep.status import Decision, decide, expected_tags, set_aside
+from lora_lab.sweep.status import Decision, decide, set_aside
 
 TAGS = ["000005", "000010"]
 
@@ -125,23 +123,3 @@ def test_set_aside_keeps_every_earlier_run(folder: RunFolder) -> None:
         assert (set_aside(sweep, "03") / "mark").read_text() == str(number)
     assert not folder.path.exists()
     assert list(sweep.runs()) == []
-
-
-@pytest.mark.parametrize(
-    ("overrides", "expected"),
-    [
-        (["train.max_train_epochs=10", "train.save_every_n_epochs=5"], ["000005", "000010"]),
-        (["train.max_train_epochs=10", "train.save_every_n_epochs=0"], ["000010"]),
-        (["train.max_train_epochs=10", "train.save_every_n_epochs=4"], ["000004", "000008", "000010"]),
-        (["train.max_train_epochs=2", "train.save_every_n_epochs=0", "train.save_every_n_steps=8"],
-         ["step00000008", "step00000016", "000002"]),
-        (["train.max_train_epochs=2", "train.save_every_n_epochs=1", "train.save_every_n_steps=5"],
-         ["step00000005", "000001", "step00000015", "000002"]),
-        (["train.max_train_epochs=9", "train.max_train_steps=14", "train.save_every_n_epochs=1"],
-         ["000001", "step00000014"]),
-    ],
-)  # fmt: skip
-def test_expected_checkpoints(overrides: list[str], expected: list[str]) -> None:
-    config = compose(["base_model.path=m", "dataset.path=d", *overrides])
-    facts = Facts(images=10, draws_per_epoch=10, batches_per_epoch=10)
-    assert expected_tags(config, resolve(config, facts)) == expected
