@@ -9,7 +9,16 @@ from lora_lab.config import RunConfig, check, compose, flat
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
 
-OF_THE_SWEEP = ("results", "cache", "name", "sweep", "engine.name", "engine.workers", "engine.pack_size")
+OF_THE_SWEEP = (
+    "results",
+    "cache",
+    "name",
+    "sweep",
+    "engine.name",
+    "engine.workers",
+    "engine.pack_size",
+    "engine.threads",
+)
 """Settings that all rows of a sweep share."""
 
 PATHS = (
