@@ -185,6 +185,15 @@ def test_a_missing_sweep_file_is_named(capsys: pytest.CaptureFixture[str]) -> No
     assert "sweeps/nothing.yaml" in capsys.readouterr().err
 
 
+def test_a_shipped_sweep_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "sweeps/demo.yaml"):
+        rows, folder = start.read(name, ["lion"])
+        assert rows.name == "demo" and [row.name for row in rows.rows] == ["lion"] and folder is None
+    (tmp_path / "demo.yaml").write_text("patterns: {'my-own': []}")
+    assert [row.name for row in start.read("demo.yaml", [])[0].rows] == ["my-own"]
+
+
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", str(tmp_path)]) == 2
     assert "holds no sweep.yaml" in capsys.readouterr().err

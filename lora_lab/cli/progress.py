@@ -149,7 +149,6 @@ class Lines:
         self._write = write
         self._to_do = sum(row.to_do for row in plan.rows)
         self._ended = 0
-        self._phase: dict[tuple[str, ...], str] = {}
         self._latest: dict[str, Event] = {}
         self._last = time.monotonic()
 
@@ -157,8 +156,6 @@ class Lines:
         """Write an event down, if it is worth a line."""
         if event.kind == "start":
             self._write(f"start: {', '.join(event.pack)}")
-        elif event.kind == "phase" and self._phase.get(event.pack) != event.values.get("phase"):
-            self._phase[event.pack] = str(event.values.get("phase"))
         elif event.kind == "step":
             self._latest[event.run] = event
             self._steps()

@@ -88,7 +88,7 @@ def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]
     Raises:
         ConfigError: There is no such sweep, or the file is wrong.
     """
-    path, folder = Path(name), None
+    path, folder = _shipped(Path(name)), None
     if path.is_dir():
         folder = SweepFolder(path)
         if not folder.sweep_file.is_file():
@@ -98,6 +98,12 @@ def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]
     if folder:
         rows = replace(rows, name=folder.path.resolve().name)
     return select(rows, only), folder
+
+
+def _shipped(path: Path) -> Path:
+    """The path itself where it exists, else the shipped sweep of that name (`demo`, `sweeps/demo.yaml`)."""
+    shipped = (config.CONF_DIR.parent / "sweeps" / path.name).with_suffix(".yaml")
+    return shipped if not path.exists() and shipped.is_file() else path
 
 
 def _start(
