@@ -12,16 +12,16 @@ from lora_lab.effective import BY_CONTENT, SAME_RESULT
 if TYPE_CHECKING:
     from lora_lab.sweep.plan import Row
 
-_RANK = {"done": 0, "previews": 0, "running": 1, "resume": 2}
+_RANK = {"done": 0, "previews": 0, "running": 1, "resume": 2, "failed": 3, "diverged": 3, "planned": 4}
 _LABELS = ("dataset.repeats", "train.max_train_epochs", "train.max_train_steps")
 
 
 def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Each row with the row that stands for its experiment: what is finished, else begun, else the first."""
+    """Each row with the row that stands for its experiment: what got furthest, else the first."""
     best: dict[str, Row] = {}
     for row in rows:
         first = best.setdefault(row.fingerprint, row)
-        if _RANK.get(row.status, 3) < _RANK.get(first.status, 3):
+        if _RANK.get(row.status, 5) < _RANK.get(first.status, 5):
             best[row.fingerprint] = row
     return [(row, best[row.fingerprint]) for row in rows]
 

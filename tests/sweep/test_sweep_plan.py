@@ -130,6 +130,14 @@ class TestSameExperiment:
         found = make(text)
         assert [(row.status, row.same_as) for row in found.rows] == [("same", "b"), ("done", "")]
 
+    def test_a_failure_stands_for_all_until_it_is_retried(self, make) -> None:
+        text = BASE + "patterns: {a: [], b: [dataset.keep_tokens=1]}\n"
+        finish(make(text), "b", status="diverged")
+        found = make(text)
+        assert [(row.status, row.same_as) for row in found.rows] == [("same", "b"), ("diverged", "")]
+        found = make(text, retry=True)
+        assert [(row.status, row.same_as) for row in found.rows] == [("planned", ""), ("same", "a")]
+
     def test_another_model_under_another_name(self, make, place: Path) -> None:
         text = (
             BASE + "patterns: {a: [], b: [base_model.path=PLACE/other], c: [base_model.path=PLACE/model]}\n"
@@ -159,7 +167,8 @@ def finish(found: Plan, name: str, **changed: object) -> None:
         folder.checkpoint(tag).write_bytes(b"x")
         checkpoints.append(Checkpoint(tag, "f", 1, 1, 1))
     values = {"fingerprint": row.fingerprint, "preview_fingerprint": row.preview_fingerprint}
-    write_record(folder, RunRecord("done", checkpoints=checkpoints, **{**values, **changed}))  # type: ignore[arg-type]
+    record = {"status": "done", "checkpoints": checkpoints, **values, **changed}
+    write_record(folder, RunRecord(**record))  # type: ignore[arg-type]
 
 
 class TestGoingOn:
