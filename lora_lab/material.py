@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lora_lab.config import DatasetConfig, RunConfig, parse_resolution
-from lora_lab.data.buckets import Assignment, assign_all
-from lora_lab.data.items import ImageSet, Item, Problem, identity, order_keys, refuse_errors
-from lora_lab.data.order import Entry, Stream
-from lora_lab.data.scan import scan
+from lora_lab.data.buckets import Assignment
+from lora_lab.data.items import Item, Problem, refuse_errors
+from lora_lab.data.order import Stream
+from lora_lab.data.plan import DataPlan, plan_folder
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
-from lora_lab.data.steps import RunLength, regularisation_repeats, run_length
+from lora_lab.data.steps import RunLength, run_length
+from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
 
 DEMO = "demo"
 """What `dataset.path` says for the demo's drawn pictures."""
@@ -21,32 +22,39 @@ DEMO_PICTURES = 30
 
 @dataclass(frozen=True)
 class Material:
-    """What a run trains on. `assignments` belong to `items` one by one; sizes are (width, height)."""
+    """What a run trains on, and for how long."""
 
-    items: list[Item]
-    assignments: list[Assignment]
-    problems: list[Problem]
-    batch_size: int
+    plan: DataPlan
     accumulation: int
     max_train_epochs: int | None
     max_train_steps: int | None
     seed: int
 
+    @property
+    def items(self) -> list[Item]:
+        """The pictures, with final repeats."""
+        return self.plan.items
+
+    @property
+    def assignments(self) -> list[Assignment]:
+        """What happens to each picture; sizes are (width, height)."""
+        return self.plan.assignments
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What the user should know about the pictures."""
+        return self.plan.problems
+
     @cached_property
     def stream(self) -> Stream:
         """The order of draws."""
-        keys = order_keys(self.items)
-        entries = [
-            Entry(key, (item.settings.dataset, *place.bucket), item.repeats)
-            for key, item, place in zip(keys, self.items, self.assignments, strict=True)
-        ]
-        return Stream(entries, self.batch_size, self.seed)
+        return self.plan.stream(self.seed)
 
     @cached_property
     def length(self) -> RunLength:
         """Updates and epochs of the run."""
         return run_length(
-            self.stream.batches_per_epoch,
+            self.plan.batches_per_epoch(),
             self.accumulation,
             max_train_epochs=self.max_train_epochs,
             max_train_steps=self.max_train_steps,
@@ -55,12 +63,12 @@ class Material:
     @cached_property
     def identity(self) -> str:
         """Hash of pictures, captions and repeats."""
-        return identity(self.items)
+        return self.plan.identity()
 
     @property
     def images(self) -> int:
         """Pictures that are not there for regularisation."""
-        return sum(not item.is_reg for item in self.items)
+        return self.plan.train_images()
 
 
 def dataset_path(config: RunConfig) -> Path:
@@ -114,42 +122,33 @@ def gather(config: RunConfig) -> Material:
 
     Raises:
         DataError: One report of all pictures, captions and folders that cannot be used.
-        ConfigError: Bucket limits contradict the resolution.
+        ConfigError: Bucket limits contradict the resolution, or a dataset file has wrong keys.
     """
-    data = config.dataset
-    cache = Path(config.cache).expanduser() / "headers"
-    settings = subset_settings(data)
-    found = _scan(dataset_path(config), settings, cache, data.max_image_pixels)
-    if data.reg_path:
-        found = found + _regularisation(Path(data.reg_path).expanduser(), found, settings, cache, data)
-    items, assignments, problems = assign_all(found.items, bucket_settings(data))
-    refuse_errors([*found.problems, *problems])
-    train = config.train
+    data, train = config.dataset, config.train
+    found = _plan(
+        dataset_path(config),
+        Path(data.reg_path).expanduser() if data.reg_path else None,
+        Defaults(bucket_settings(data), subset_settings(data), train.train_batch_size),
+        Path(config.cache).expanduser() / "headers",
+        data.max_image_pixels,
+    )
+    refuse_errors(found.problems)
     return Material(
-        items,
-        assignments,
-        [*found.problems, *problems],
-        train.train_batch_size,
-        train.gradient_accumulation_steps,
-        train.max_train_epochs,
-        train.max_train_steps,
-        train.seed,
+        found, train.gradient_accumulation_steps, train.max_train_epochs, train.max_train_steps, train.seed
     )
 
 
-def _regularisation(
-    folder: Path, train: ImageSet, settings: SubsetSettings, cache: Path, data: DatasetConfig
-) -> ImageSet:
-    """The regularisation pictures, repeated until there are as many draws as of the others."""
-    own = replace(settings, is_reg=True, repeats=None)
-    found = _scan(folder, own, cache, data.max_image_pixels)
-    draws = sum(item.repeats for item in train.items)
-    repeats = regularisation_repeats([item.repeats for item in found.items], draws)
-    items = [replace(item, repeats=count) for item, count in zip(found.items, repeats, strict=True) if count]
-    return ImageSet(items, found.problems)
-
-
 @lru_cache(maxsize=64)
-def _scan(folder: Path, settings: SubsetSettings, cache: Path, max_pixels: int) -> ImageSet:
+def _plan(path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, max_pixels: int) -> DataPlan:
     # The rows of a sweep mostly share their pictures; within one process a folder is read once.
-    return scan(folder, settings, cache=cache, max_pixels=max_pixels)
+    if is_dataset_file(path):
+        return plan_file(path, defaults, cache=cache, max_pixels=max_pixels)
+    return plan_folder(
+        path,
+        defaults.subset,
+        defaults.buckets,
+        defaults.batch_size,
+        reg_folder=reg_path,
+        cache=cache,
+        max_pixels=max_pixels,
+    )
