@@ -1,10 +1,13 @@
 """The command line from the outside: words in, exit code and text out."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +17,7 @@ from lora_lab.__main__ import main
 from lora_lab.cli import COMMANDS, parser_of, start
 from lora_lab.errors import ModelError
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
+from lora_lab.store.locks import is_locked
 
 ROOT = Path(lora_lab.__file__).parent.parent
 DEMO = ("base_model=demo", "dataset=demo")
@@ -236,6 +240,31 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr(start, "plan", interrupted)
     assert main(["plan", "x.yaml"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_run_that_is_being_let_go_of_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = SweepFolder(tmp_path)
+    (tmp_path / "a").mkdir()
+    lock = open(folder.run("a").lock_file, "ab")  # noqa: SIM115
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    plans = []
+
+    def plan(*_: object, **__: object) -> SimpleNamespace:
+        status = "running" if is_locked(folder.run("a")) else "resume"
+        plans.append(status)
+        return SimpleNamespace(folder=folder, rows=[SimpleNamespace(name="a", status=status)])
+
+    monkeypatch.setattr(start, "make_plan", plan)
+    monkeypatch.setattr(start, "POLL_SECONDS", 0.01)
+    timer = threading.Timer(0.2, lock.close)
+    timer.start()
+    given = SimpleNamespace(config_dir=[], retry=False, redo=False)
+    made = start._planned(None, [], None, given)  # type: ignore[arg-type]
+    timer.join()
+    assert plans == ["running", "resume"] and made.rows[0].status == "resume"
+    assert "waiting for another process to let go of a" in capsys.readouterr().err
 
 
 def test_the_demo_pictures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,16 @@ from pathlib import Path
 from lora_lab import config
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
+from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
 from lora_lab.sweep import plan as make_plan
 from lora_lab.sweep.names import joined, split
 from lora_lab.sweep.rows import OF_THE_SWEEP
 
-WAIT_SECONDS = 60.0
-"""How long workers of a command that has just been killed may take to notice it."""
+WAIT_SECONDS = 120.0
+"""How long workers of a command that has just been killed may take to notice it, and to save."""
+
+POLL_SECONDS = 0.5
 
 
 def train(given: argparse.Namespace) -> int:
@@ -127,14 +130,17 @@ def _planned(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
 ) -> Plan:
     """The plan, after workers of a command that was just killed have let go of their runs."""
+
+    def make() -> Plan:
+        return make_plan(rows, extra, given.config_dir, folder=folder, retry=given.retry, redo=given.redo)
+
+    made = make()
+    busy = [made.folder.run(row.name) for row in made.rows if row.status == "running"]
+    if not busy:
+        return made
+    names = ", ".join(run.name for run in busy)
+    sys.stderr.write(f"waiting for another process to let go of {names}\n")
     deadline = time.monotonic() + WAIT_SECONDS
-    told = False
-    while True:
-        made = make_plan(rows, extra, given.config_dir, folder=folder, retry=given.retry, redo=given.redo)
-        busy = [row.name for row in made.rows if row.status == "running"]
-        if not busy or time.monotonic() > deadline:
-            return made
-        if not told:
-            sys.stderr.write(f"waiting for another process that works on {', '.join(busy)}\n")
-            told = True
-        time.sleep(1.0)
+    while any(is_locked(run) for run in busy) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return make()
