@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from lora_lab.data.plan import DataPlan, plan_folder
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.data.steps import RunLength, run_length
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
+from lora_lab.errors import RunFolderError
 
 DEMO = "demo"
 """What `dataset.path` says for the demo's drawn pictures."""
@@ -75,12 +78,28 @@ def dataset_path(config: RunConfig) -> Path:
     """The folder of training pictures; the demo's are drawn into the cache folder when they are not there."""
     if config.dataset.path != DEMO:
         return Path(config.dataset.path).expanduser()
-    from lora_lab.demo import write_dataset
-
     folder = Path(config.cache).expanduser() / f"demo_pictures_{DEMO_PICTURES}"
     if not folder.is_dir():
-        write_dataset(folder, images=DEMO_PICTURES, seed=0)
+        _draw(folder)
     return folder
+
+
+def _draw(folder: Path) -> None:
+    """Draw the demo's pictures, so that no one ever sees a part of them, and several processes may at once."""
+    from lora_lab.demo import write_dataset
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder.parent) as place:
+            write_dataset(Path(place) / "whole", images=DEMO_PICTURES, seed=0)
+            with suppress(OSError):  # another process was quicker
+                (Path(place) / "whole").rename(folder)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {folder}: {error.strerror or error}; make room, or set cache=OTHER_FOLDER"
+        ) from error
+    if not folder.is_dir():
+        raise RunFolderError(f"cannot write {folder}: set cache=OTHER_FOLDER")
 
 
 def bucket_settings(data: DatasetConfig) -> BucketSettings:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lora_lab.config import load
+from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing
+from lora_lab.run.anchors import anchor_folder, anchor_name
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
+from lora_lab.store.table import ordered_runs
 
 TILE_LONG_SIDE = 192
 LABEL_WIDTH = 210
@@ -49,7 +53,7 @@ def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -
 
 
 def _tile_size(lines: Sequence[Line]) -> tuple[int, int]:
-    for file in (tile for line in lines for tile in line.tiles if tile):
+    for file in (tile for line in lines for tile in line.tiles if tile and tile.is_file()):
         with Image.open(file) as image:
             factor = TILE_LONG_SIDE / max(image.size)
             return round(image.width * factor), round(image.height * factor)
@@ -135,7 +139,7 @@ def sweep_sheet(folder: SweepFolder) -> Path | None:
     Returns:
         The sheet, or None where no run has a preview yet.
     """
-    records = [(run, read_record(run)) for run in folder.runs()]
+    records = [(run, _record(run)) for run in ordered_runs(folder)]
     first = next((item for _, record in records for item in record.checkpoints if item.previews), None)
     if first is None:
         return None
@@ -145,28 +149,43 @@ def sweep_sheet(folder: SweepFolder) -> Path | None:
     return folder.sheet
 
 
+def _record(run: RunFolder) -> RunRecord:
+    try:
+        return read_record(run)
+    except LoraLabError as error:
+        return RunRecord(status="failed", reason=str(error))
+
+
 def _anchor_lines(folder: SweepFolder, columns: Sequence[Preview]) -> list[Line]:
+    """The bare base model as the runs' present preview settings render it, and some training pictures."""
     lines = []
-    for base in sorted(folder.anchors.glob("base-*")):
-        tiles = [base / f"p{item.prompt}-s{item.seed}.png" for item in columns]
-        lines.append(Line("base model", "without a LoRA", tiles))
+    # A sweep that was started again with other previews still has the anchors of the earlier ones.
+    for base in dict.fromkeys(filter(None, map(_base_of, folder.runs()))):
+        tiles = [base / anchor_name(item.prompt, item.seed) for item in columns]
+        if any(tile.is_file() for tile in tiles):
+            lines.append(Line("base model", "without a LoRA", tiles))
     pictures: list[Path | None] = [*sorted(folder.anchors.glob("pictures-*/*.png"))]
     if pictures:
         lines.append(Line("training pictures", "", pictures[: len(columns)]))
     return lines
 
 
+def _base_of(run: RunFolder) -> Path | None:
+    try:
+        return anchor_folder(run, load(run.config_file, checked=False))
+    except LoraLabError:
+        return None
+
+
 def _run_line(folder: SweepFolder, run: RunFolder, record: RunRecord) -> Line:
+    name = run.name
     words = " ".join(record.overrides).replace(" ", "\n") or "the base settings"
     warning = record.reason if record.status not in ("done", "planned", "running") else ""
     if record.same_as:
         warning = f"same experiment as {record.same_as}"
-        run, record = folder.run(record.same_as), read_record(folder.run(record.same_as))
+        run, record = folder.run(record.same_as), _record(folder.run(record.same_as))
     last = next((item for item in reversed(record.checkpoints) if item.previews), None)
     if last is None:
-        return Line(run.name, words, [], warning or record.status)
+        return Line(name, words, [], warning or record.status)
     tiles = [run.path / preview.file for preview in _columns(last)]
-    name = run.name if not warning.startswith("same") else ""
-    return Line(
-        name or warning.split()[-1], f"{words}\n{_numbers(last)}", tiles, warning or ", ".join(last.flags)
-    )
+    return Line(name, f"{words}\n{_numbers(last)}", tiles, warning or ", ".join(last.flags))

@@ -1,5 +1,6 @@
 """Previews as PNG files that carry their settings in the text chunk which A1111-family tools read."""
 
+import json
 from pathlib import Path
 
 from PIL import Image
@@ -20,8 +21,14 @@ def parameters_text(prompt: str, negative_prompt: str, lora: str, settings: dict
     lines = [f"{prompt} <lora:{lora}>" if lora else prompt]
     if negative_prompt:
         lines.append(f"Negative prompt: {negative_prompt}")
-    lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items()))
     return "\n".join(lines)
+
+
+def _quoted(value: object) -> str:
+    # Where a value holds what separates values, A1111 writes it as a JSON string.
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",:\n") else text
 
 
 def save_png(image: Image.Image, path: Path, parameters: str) -> None:

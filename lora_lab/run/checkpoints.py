@@ -8,7 +8,7 @@ import torch
 
 from lora_lab.config import RunConfig, flat, parse_resolution
 from lora_lab.data.captions import tag_frequency
-from lora_lab.errors import ModelError
+from lora_lab.errors import DivergedError
 from lora_lab.files import finite, read_lines, write_text
 from lora_lab.networks.files import save_lora
 from lora_lab.networks.metadata import standard_metadata
@@ -42,7 +42,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
     """Write a run's LoRA file and enter it into the record.
 
     Raises:
-        ModelError: The weights are not finite; such a file would only mislead.
+        DivergedError: The weights are not finite; such a file would only mislead.
         RunFolderError: The folder cannot be written to, or the disk is full.
     """
     runner = task.runner
@@ -51,7 +51,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
     tensors = runner.weights(dtype)
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
-        raise ModelError(
+        raise DivergedError(
             f"{len(broken)} of {len(tensors)} tensors are not finite in {task.config.train.save_precision} "
             f"at step {record.step} ({broken[0]}): lower the learning rate, or train.save_precision=fp32"
         )

@@ -12,7 +12,7 @@ STEP_INTERVAL_SECONDS = 0.2
 
 
 class Events:
-    """Writes events where they are wanted; steps are thinned out."""
+    """Writes events where they are wanted; steps are thinned out. A launcher that is gone is no error."""
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
@@ -20,9 +20,14 @@ class Events:
 
     def send(self, event: str, **values: Any) -> None:
         """Write one event."""
-        if self._wanted:
+        if not self._wanted:
+            return
+        try:
             sys.stdout.write(json.dumps(finite({"event": event, **values})) + "\n")
             sys.stdout.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more. The runs must not fail for it: they are saved and stopped in good order.
+            self._wanted = False
 
     def step(self, run: str, step: int, total: int, loss: float) -> None:
         """Report an update, unless the run reported one a moment ago."""

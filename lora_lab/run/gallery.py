@@ -1,7 +1,6 @@
 """Previews of a pack's checkpoints: what to render, rendering it in one batch, measuring and recording it."""
 
-import hashlib
-import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,13 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
-from lora_lab.store import Checkpoint, Preview, RunFolder, SweepFolder, preview_name
+from lora_lab.run.anchors import anchor_folder, anchor_name, clip_skip, prompts
+from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
+SEEN_ON_PREVIEWS = ("black", "flat", "same as base")
+"""Flags of a checkpoint that come from its previews."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,6 @@ class Wanted:
         return self.folder.previews(self.checkpoint.tag) / name
 
 
-def prompts(config: RunConfig) -> list[str]:
-    """The preview prompts with the trigger word filled in."""
-    trigger = config.dataset.trigger_word or ""
-    return [text.replace("{trigger}", trigger).strip(", ") for text in config.preview.prompts]
-
-
-def clip_skip(config: RunConfig) -> int:
-    """Clip skip of previews."""
-    return config.preview.clip_skip or config.base_model.clip_skip
-
-
 def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
     """What all previews of a run share."""
     own, forced = config.preview, config.base_model.v_parameterization
@@ -71,18 +62,6 @@ def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
     )
 
 
-def preview_key(config: RunConfig) -> str:
-    """Identity of everything but the adapter that a preview depends on; changes when the settings do."""
-    own = config.preview
-    model, size = config.base_model, own.size or config.dataset.resolution
-    parts = [
-        prompts(config), own.negative_prompt, own.seeds, own.steps, own.guidance_scale, own.sampler, size,
-        clip_skip(config), model.path, model.vae, model.max_token_length, model.v_parameterization,
-        config.loss.zero_terminal_snr,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
-
-
 def wanted_of(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
     """The previews that a checkpoint should have and has not."""
     have = {(item.prompt, item.seed, item.strength) for item in checkpoint.previews}
@@ -95,10 +74,30 @@ def wanted_of(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, slot
     ]
 
 
-def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[Wanted]:
-    """Render previews, save them, measure them, add them to their checkpoints; yields each when it is there.
+def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None:
+    """Take previews of other settings out of the record, and delete files that no record names.
 
-    All that share settings go through the U-Net together, whichever run they belong to.
+    Args:
+        fingerprint: `effective.preview_fingerprint` of the settings as they are now.
+    """
+    if record.preview_fingerprint != fingerprint:
+        for checkpoint in record.checkpoints:
+            checkpoint.previews, checkpoint.metrics = [], {}
+            checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
+        record.preview_fingerprint = fingerprint
+    for checkpoint in record.checkpoints:
+        checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
+        named = {folder.path / item.file for item in checkpoint.previews}
+        for file in folder.previews(checkpoint.tag).glob("*.png"):
+            if file not in named:
+                file.unlink(missing_ok=True)
+
+
+def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:
+    """Render previews, save them, measure them, add them to their checkpoints.
+
+    All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
+    preview when it is there, the seconds that its metrics took.
     """
     groups: dict[RenderSettings, list[Wanted]] = {}
     for item in wanted:
@@ -116,15 +115,14 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
             for item in members
         ]
         for item, shot, image in zip(members, shots, render(base, pack, shots, settings), strict=True):
-            _keep(item, shot, image, base)
-            yield item
+            yield _keep(item, shot, image, base)
 
 
-def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> None:
-    save_png(
-        image, item.path, _parameters(shot, item.config, base, f"{item.folder.name}-{item.checkpoint.tag}")
-    )
-    anchor = anchor_folder(item.folder, item.config) / _anchor_name(item.prompt, item.seed)
+def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
+    lora = f"{item.folder.name}-{item.checkpoint.tag}"
+    save_png(image, item.path, _parameters(shot, item.config, base, lora, image.size))
+    started = time.perf_counter()
+    anchor = anchor_folder(item.folder, item.config) / anchor_name(item.prompt, item.seed)
     bare = Image.open(anchor) if anchor.is_file() else None
     measured = measure(image, bare, item.strength, item.config.metric.names)
     item.checkpoint.previews.append(
@@ -138,11 +136,11 @@ def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> None
             measured.numbers,
         )
     )
+    return time.perf_counter() - started
 
 
-def _parameters(shot: Shot, config: RunConfig, base: BaseModel, lora: str) -> str:
+def _parameters(shot: Shot, config: RunConfig, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
     own = config.preview
-    width, height = parse_resolution(own.size or config.dataset.resolution)
     return parameters_text(
         shot.prompt,
         shot.negative_prompt,
@@ -152,7 +150,7 @@ def _parameters(shot: Shot, config: RunConfig, base: BaseModel, lora: str) -> st
             "Sampler": SAMPLERS[own.sampler].label,
             "CFG scale": own.guidance_scale,
             "Seed": shot.seed,
-            "Size": f"{width}x{height}",
+            "Size": f"{size[0]}x{size[1]}",
             "Model": base.name,
             "Clip skip": shot.clip_skip,
             "Version": "lora_lab",
@@ -175,30 +173,19 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
         checkpoint.metrics[name] = sum(values) / len(values) if values else None
     counts = {flag: sum(flag in item.flags for item in shown) for item in shown for flag in item.flags}
     flags = [flag for flag, count in counts.items() if 2 * count > len(shown)]
-    checkpoint.flags = [
-        flag for flag in checkpoint.flags if flag not in ("black", "flat", "same as base")
-    ] + flags
+    checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def anchor_folder(folder: RunFolder, config: RunConfig) -> Path:
-    """Where the bare base model's pictures of this run's prompts and seeds lie, shared within the sweep."""
-    return SweepFolder(folder.path.parent).anchors / f"base-{preview_key(config)}"
-
-
-def _anchor_name(prompt: int, seed: int) -> str:
-    return f"p{prompt}-s{seed}.png"
-
-
-def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConfig) -> int:
-    """Render the bare base model for a run's prompts and seeds, where that is missing; returns how many."""
+def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConfig) -> Iterator[Path]:
+    """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file."""
     if not config.preview.anchors:
-        return 0
+        return
     target = anchor_folder(folder, config)
     missing = [
         (prompt, seed)
         for prompt in range(len(config.preview.prompts))
         for seed in config.preview.seeds
-        if not (target / _anchor_name(prompt, seed)).is_file()
+        if not (target / anchor_name(prompt, seed)).is_file()
     ]
     texts = prompts(config)
     shots = [
@@ -207,8 +194,9 @@ def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConf
     ]
     images = render(base, pack, shots, render_settings(config, base))
     for (prompt, seed), shot, image in zip(missing, shots, images, strict=True):
-        save_png(image, target / _anchor_name(prompt, seed), _parameters(shot, config, base, ""))
-    return len(missing)
+        path = target / anchor_name(prompt, seed)
+        save_png(image, path, _parameters(shot, config, base, "", image.size))
+        yield path
 
 
 def copy_pictures(folder: RunFolder, material: Material) -> None:

@@ -1,8 +1,14 @@
 """One worker per run folder, also across processes that share a disk."""
 
-import fcntl
 import os
+import time
 from pathlib import Path
+
+from lora_lab.errors import RunFolderError
+from lora_lab.store.locks import try_lock
+
+TRIES, PAUSE_SECONDS = 10, 0.05
+"""Who only asks whether a run is busy holds its lock for a moment; that must not turn a worker away."""
 
 
 class FolderLock:
@@ -13,15 +19,25 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False where another process holds it."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        """Take the lock; False where another process holds it.
+
+        Raises:
+            RunFolderError: The lock file cannot be written.
+        """
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            return False
-        self._file = handle
-        return True
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write {self._path}: {error.strerror or error}; set results=OTHER_FOLDER"
+            ) from error
+        for attempt in range(TRIES):
+            if try_lock(handle):
+                self._file = handle
+                return True
+            if attempt + 1 < TRIES:
+                time.sleep(PAUSE_SECONDS)
+        os.close(handle)
+        return False
 
     def release(self) -> None:
         """Let go of the lock."""

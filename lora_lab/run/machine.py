@@ -1,7 +1,6 @@
 """What a run's record says of the machine, and how a failure is put into words."""
 
 import platform
-import resource
 import sys
 import traceback
 from importlib import metadata
@@ -36,8 +35,21 @@ def peak_memory() -> int:
     """Most bytes held so far: on the GPU where there is one, else by the process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        return _peak_on_windows()
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _peak_on_windows() -> int:
+    """By psutil where it is installed, else 0: not known."""
+    try:
+        import psutil
+    except ImportError:
+        return 0
+    return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
 
 
 def describe_failure(error: BaseException) -> str:

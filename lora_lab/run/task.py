@@ -10,7 +10,7 @@ from lora_lab.files import append_line
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Prepared
-from lora_lab.store import RunFolder, RunRecord, now, read_record, write_record
+from lora_lab.store import PHASES, RunFolder, RunRecord, now, read_record, write_record
 from lora_lab.train import Record, Runner
 
 WRITE_INTERVAL_SECONDS = 5.0
@@ -62,6 +62,7 @@ class Task:
         record.started_at = record.started_at or now()
         record.finished_at = ""
         record.device, record.versions, record.pack = device, versions, list(pack)
+        record.seconds = {phase: record.seconds.get(phase, 0.0) for phase in PHASES}
         self.write()
 
     def end(self, status: str, reason: str = "") -> None:

@@ -3,13 +3,14 @@
 A run that fails is a record with its reason, and the others go on.
 """
 
-import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from lora_lab import sheets
-from lora_lab.errors import LoraLabError
+from lora_lab.effective import preview_fingerprint
+from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
 from lora_lab.models import BaseModel
 from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
@@ -20,6 +21,7 @@ from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Caches, adapter_spec, load_base, pick_device, precision, prepare
+from lora_lab.run.previewing import Previewer, missing_of
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
@@ -37,7 +39,22 @@ class PackWork:
         self._by_name = {task.name: task for task in self._tasks}
 
     def run(self) -> None:
-        """Work until every run has ended or the work is interrupted."""
+        """Work until every run has ended or the work is interrupted.
+
+        Raises:
+            LoraLabError: What the runs share cannot be used, such as the base model; their records say so.
+        """
+        try:
+            self._work()
+        except LoraLabError as error:
+            for task in self._open_tasks():
+                self._end(task, *_ending_of(error))
+            raise
+        if self._interrupt.reason:
+            for task in self._open_tasks():
+                self._end(task, "cancelled", self._interrupt.reason)
+
+    def _work(self) -> None:
         names = [task.name for task in self._tasks]
         device = pick_device(self._tasks[0].config.device)
         for task in self._tasks:
@@ -51,17 +68,25 @@ class PackWork:
                 task.record.notes += [note] if note and not said else []
         self._prepare(base)
         ready = [task for task in self._tasks if task.prepared]
-        if not ready:
+        if not ready or self._interrupt.reason:
             return
         pack = self._make_pack(base, ready)
-        self._anchors(base, pack, ready)
-        self._catch_up(base, pack, ready)
-        self._train(base, pack, [task for task in ready if not self._settled(task)])
+        previewer = Previewer(base, pack, self._events, self._interrupt)
+        previewer.anchors(ready)
+        self._catch_up(pack, previewer, ready)
+        if not self._interrupt.reason:
+            self._finish_settled()
+            self._train(base, pack, previewer, [task for task in ready if task.record.status == "running"])
+
+    def _open_tasks(self) -> list[Task]:
+        return [task for task in self._tasks if task.record.status in ("running", "planned")]
 
     def _prepare(self, base: BaseModel) -> None:
         self._events.send("phase", phase="cache")
         caches = Caches(base)
         for task in self._tasks:
+            if self._interrupt.reason:
+                return
             with self._failing_alone(task), clock([task], "cache"):
                 task.prepared = prepare(task.config, caches)
                 material, job = task.prepared.material, task.prepared.job
@@ -90,37 +115,28 @@ class PackWork:
                 task.prepared.texts.pack = pack
         return pack
 
-    def _anchors(self, base: BaseModel, pack: Pack, ready: Sequence[Task]) -> None:
-        self._events.send("phase", phase="preview")
-        with clock(ready, "preview"):
-            for task in ready:
-                gallery.make_anchors(base, pack, task.folder, task.config)
-
     # -- what an earlier worker left -----------------------------------------------------
 
-    def _catch_up(self, base: BaseModel, pack: Pack, ready: Sequence[Task]) -> None:
+    def _catch_up(self, pack: Pack, previewer: Previewer, ready: Sequence[Task]) -> None:
         """Find where each run stands, and render what is missing of the checkpoints that stay."""
         for task in ready:
             with self._failing_alone(task):
                 self._forget_after_state(task)
-        missing = [
-            (task, checkpoint)
-            for task in ready
-            if task.prepared
-            for checkpoint in task.record.checkpoints
-            if gallery.wanted_of(task.folder, task.config, checkpoint, 0)
-        ]
-        while missing:
+                gallery.forget_stale(task.folder, task.record, preview_fingerprint(task.config))
+                task.write()
+        missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
+        while missing and not self._interrupt.reason:
             batch, missing = missing[: self._slots], missing[self._slots :]
+            saved = []
             for slot, (task, checkpoint) in enumerate(batch):
-                assert task.prepared
-                pack.occupy(slot, task.prepared.job.adapter)
-                pack.load(slot, read_lora(task.folder.path / checkpoint.file)[0])
-            self._preview(
-                base, pack, [(task, checkpoint, slot) for slot, (task, checkpoint) in enumerate(batch)]
-            )
-            for slot in range(len(batch)):
+                with self._failing_alone(task):
+                    saved.append(previewer.load(slot, task, checkpoint))
+            previewer.render([item for item in saved if item[0].prepared])
+            for task, _, slot in saved:
                 pack.vacate(slot)
+                if task.prepared:
+                    with self._failing_alone(task):
+                        task.write()
 
     def _forget_after_state(self, task: Task) -> None:
         """Drop logs and checkpoints later than the state that the run goes on from."""
@@ -136,7 +152,6 @@ class PackWork:
         truncate_after(task.folder, update)
         if update:
             task.record.resumed_at_steps.append(update)
-        task.write()
 
     @staticmethod
     def _settled(task: Task) -> bool:
@@ -148,7 +163,7 @@ class PackWork:
 
     # -- training ------------------------------------------------------------------------
 
-    def _train(self, base: BaseModel, pack: Pack, todo: Sequence[Task]) -> None:
+    def _train(self, base: BaseModel, pack: Pack, previewer: Previewer, todo: Sequence[Task]) -> None:
         waiting = sorted(todo, key=lambda task: -task.points.total_updates if task.points else 0)
         trainer = PackTrainer(base, pack)
         free = list(range(self._slots))
@@ -162,10 +177,9 @@ class PackWork:
             try:
                 records = trainer.step() if trainer.active else []
             except Exception as error:
-                self._lose(trainer, waiting, error)
+                self._lose(trainer, error)
                 return
-            self._after_step(base, pack, trainer, records, free)
-        self._finish_settled()
+            self._after_step(previewer, trainer, records, free)
 
     def _start(self, task: Task, trainer: PackTrainer, pack: Pack, free: list[int]) -> None:
         slot = free.pop(0)
@@ -176,14 +190,14 @@ class PackWork:
             if state:
                 task.runner.load_state(state)
             elif task.config.network.network_weights:
-                pack.load(slot, read_lora(task.config.network.network_weights)[0])
+                pack.load(slot, read_lora(Path(task.config.network.network_weights).expanduser())[0])
             trainer.add(task.runner)
             return
         pack.vacate(slot)
         free.insert(0, slot)
 
     def _after_step(
-        self, base: BaseModel, pack: Pack, trainer: PackTrainer, records: Sequence[Record], free: list[int]
+        self, previewer: Previewer, trainer: PackTrainer, records: Sequence[Record], free: list[int]
     ) -> None:
         saved = []
         for record in records:
@@ -194,7 +208,10 @@ class PackWork:
                     assert task.runner
                     saved.append((task, checkpoint, task.runner.slot))
         if saved:
-            self._preview(base, pack, saved)
+            previewer.render(saved)
+            for task, _, _ in saved:
+                with self._failing_alone(task, trainer, free):
+                    task.write()
             self._events.send("phase", phase="train")
         for record in records:
             task = self._by_name[record.run]
@@ -241,11 +258,16 @@ class PackWork:
         self._end(task, status, reason)
 
     def _end(self, task: Task, status: str, reason: str = "") -> None:
+        if status == "done" and self._interrupt.reason and missing_of(task):
+            status, reason = "cancelled", f"{self._interrupt.reason} among the last previews"
         task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
         if status == "done" and not task.config.train.keep_state:
             drop_states(task.folder)
         try:
             sheets.run_sheet(task.folder, task.record)
+        except Exception as error:
+            task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
+        try:
             task.end(status, reason)
         except LoraLabError as error:
             reason = reason or str(error)
@@ -257,54 +279,37 @@ class PackWork:
             if task.record.status == "running" and self._settled(task) and task.prepared:
                 self._end(task, "done")
 
-    # -- previews ------------------------------------------------------------------------
-
-    def _preview(self, base: BaseModel, pack: Pack, saved: Sequence[tuple[Task, Checkpoint, int]]) -> None:
-        wanted = [
-            item
-            for task, checkpoint, slot in saved
-            for item in gallery.wanted_of(task.folder, task.config, checkpoint, slot)
-        ]
-        tasks = [task for task, _, _ in saved]
-        self._events.send("phase", phase="preview")
-        resting = [task.runner for task in tasks if task.runner]
-        with clock(tasks, "preview"):
-            for runner in resting:
-                runner.rest()
-            try:
-                for done, _ in enumerate(gallery.make_previews(base, pack, wanted), start=1):
-                    self._events.send("preview", done=done, total=len(wanted))
-            except Exception as error:
-                for task in tasks:
-                    task.record.notes.append(f"previews failed: {describe_failure(error)}")
-            finally:
-                for runner in resting:
-                    runner.go_on()
-        for task, checkpoint, _ in saved:
-            gallery.summarise(checkpoint, task.config.preview.strengths)
-            task.write()
-
     # -- when things go wrong ------------------------------------------------------------
 
     def _failing_alone(
         self, task: Task, trainer: PackTrainer | None = None, free: list[int] | None = None
     ) -> "_FailingAlone":
         def fail(error: Exception) -> None:
+            status, reason = _ending_of(error)
             if trainer is not None and free is not None and task.runner:
-                self._leave(task, trainer, free, "failed", describe_failure(error))
+                self._leave(task, trainer, free, status, reason)
             else:
                 task.runner = None
-                self._end(task, "failed", describe_failure(error))
+                self._end(task, status, reason)
             task.prepared = None
 
         return _FailingAlone(fail)
 
-    def _lose(self, trainer: PackTrainer, waiting: Sequence[Task], error: Exception) -> None:
-        """The pass over the whole pack broke: every run that took part failed with the same reason."""
-        reason = describe_failure(error)
-        for task in [*self._tasks_of(trainer), *waiting]:
+    def _lose(self, trainer: PackTrainer, error: Exception) -> None:
+        """The pass over the whole pack broke.
+
+        Out of memory and alone, a run has failed. Of several, one may be at fault: they are left as they are,
+        and the engine tries them again in halves from their last states.
+
+        Raises:
+            Exception: The error itself, when the runs may do better apart.
+        """
+        reason, taking_part = describe_failure(error), self._tasks_of(trainer)
+        if len(taking_part) > 1 and not reason.startswith("out of memory"):
+            raise error
+        for task in taking_part:
             task.runner = None
-            self._end(task, "failed", reason)
+            self._end(task, _ending_of(error)[0], reason)
 
     def _stop(self, trainer: PackTrainer, waiting: Sequence[Task]) -> None:
         """Save where every run stands, so that the same command goes on from here."""
@@ -332,10 +337,20 @@ class _FailingAlone:
         self._fail = fail
 
     def __enter__(self) -> None:
-        self.started = time.perf_counter()
+        """Nothing to prepare."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if not isinstance(error, Exception):
             return False
         self._fail(error)
         return True
+
+
+def _ending_of(error: Exception) -> tuple[str, str]:
+    """The status and reason of a run that an error ended.
+
+    What keeps a folder from being written is no fault of the run: the same command goes on with it.
+    """
+    if isinstance(error, DivergedError):
+        return "diverged", describe_failure(error)
+    return "cancelled" if isinstance(error, RunFolderError) else "failed", describe_failure(error)

@@ -101,7 +101,9 @@ def _write_run(run: RunFolder, row: Row) -> None:
             run.steps_file.unlink()
     record.status, record.reason = "planned", row.reason if row.same_as else ""
     record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
-    record.fingerprint, record.preview_fingerprint = row.fingerprint, row.preview_fingerprint
+    record.fingerprint = row.fingerprint
+    # What earlier previews were made with stays: the worker sees by it that they have to be made again.
+    record.preview_fingerprint = record.preview_fingerprint or row.preview_fingerprint
     record.same_as, record.notes = row.same_as, list(row.notes)
     record.images, record.total_steps = row.images, row.total_steps
     record.updates_per_epoch = row.updates_per_epoch
