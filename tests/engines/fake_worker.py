@@ -70,7 +70,7 @@ def step_of(run: RunFolder, plan: dict[str, Any], pack: int) -> None:
     time.sleep(plan.get("seconds", 0))
 
 
-def work(runs: list[RunFolder]) -> None:
+def work(runs: list[RunFolder], parent: int) -> None:
     plans = {run: plan_of(run) for run in runs}
     say("phase", phase="load")
     for run in runs:
@@ -81,6 +81,8 @@ def work(runs: list[RunFolder]) -> None:
         write_record(run, record)
     say("phase", phase="train")
     while any(read_record(run).status == "running" for run in runs):
+        if os.getppid() != parent:
+            raise KeyboardInterrupt
         for run in runs:
             step_of(run, plans[run], len(runs))
 
@@ -107,7 +109,7 @@ def main() -> int:
         file=sys.stderr,
     )
     try:
-        work(runs)
+        work(runs, given.parent)
     except KeyboardInterrupt:
         for run in runs:
             record = read_record(run)

@@ -1,11 +1,15 @@
 """Launching a plan, with a fake worker in place of training."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import lora_lab
@@ -15,6 +19,7 @@ from lora_lab.engines import Event, LocalEngine
 from lora_lab.errors import ConfigError
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
 from lora_lab.store import table as results
+from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, Row, RowSpec, SweepFile, read_sweep
 from lora_lab.sweep.launch import launch, prepare
 from lora_lab.sweep.pairs import Comparisons
@@ -124,6 +129,43 @@ def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> 
         for name in ("whole", "broken")
     ]
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("worker_dies_too", [False, True])
+def test_killed_and_launched_again_gives_the_same_table(tmp_path: Path, worker_dies_too: bool) -> None:
+    go(usual(tmp_path / "whole"))
+    plan = usual(tmp_path / "broken")
+    for name in "ab":
+        plan.folder.run(name).path.mkdir(parents=True)
+        (plan.folder.run(name).path / "fake.json").write_text('{"steps": 3, "seconds": 0.3}')
+    launcher = os.fork()
+    if launcher == 0:
+        go(plan)
+        os._exit(0)
+    run = plan.folder.run("b")
+    until(lambda: read_record(run).step >= 1)
+    if worker_dies_too:
+        for worker in psutil.Process(launcher).children():
+            worker.kill()
+    os.kill(launcher, signal.SIGKILL)
+    os.waitpid(launcher, 0)
+    until(lambda: not is_locked(run))
+    assert read_record(run).status in ("running", "cancelled")
+    assert set(go(usual(tmp_path / "broken")).statuses.values()) == {"done"}
+    assert read_record(run).resumed_at_steps
+    tables = [
+        results.to_csv(results.rows(SweepFolder(tmp_path / name), timings=False))
+        for name in ("whole", "broken")
+    ]
+    assert tables[0] == tables[1]
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
 
 
 def test_finished_runs_are_left_alone(tmp_path: Path) -> None:
