@@ -168,7 +168,8 @@ def _kohya_name(module: str) -> str:
 def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, Factors]):
     known = {site.target.name for site in sites}
     for name in sorted(factors.keys() - known):
-        yield f"{name}: not a module of this network (network.preset={spec.preset})"
+        hint = "" if spec.train_text_encoder or "_te" not in name else "; the run trains the U-Net only"
+        yield f"{name}: not a module of this network (network.preset={spec.preset}){hint}"
     for site in sites:
         name, found = site.target.name, factors.get(site.target.name)
         if found is None:

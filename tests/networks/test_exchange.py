@@ -168,3 +168,10 @@ def test_a_larger_rank_names_the_setting(unet, text_encoder):
         ModelError, match=r"rank 8 in the file, network\.network_dim=4; set network\.network_dim=8"
     ):
         make(unet, [text_encoder]).load(0, file)
+
+
+def test_a_text_encoder_that_is_not_trained_is_named(unet, text_encoder):
+    file = random_file(make(unet, [text_encoder]))
+    pack = make(unet, [text_encoder], AdapterSpec(4, 2.0, conv_dim=2, train_text_encoder=False))
+    with pytest.raises(ModelError, match="the run trains the U-Net only"):
+        pack.load(0, file)

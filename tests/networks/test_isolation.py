@@ -1,5 +1,7 @@
 """Runs of a pack do not touch each other or the base: bitwise, also when one of them is full of NaN."""
 
+import copy
+
 import pytest
 import torch
 
@@ -166,6 +168,28 @@ def test_two_packs_in_one_process_do_not_influence_each_other(unet, text_encoder
         other = Pack(unet, [text_encoder], "sd1", [AdapterSpec(2, 1.0, preset="full")])
         other.occupy(0, AdapterSpec(2, 1.0, preset="full"))
         assert torch.equal(predict((unet, text_encoder), *inputs()), expected)
+
+
+def test_under_autocast_and_inference_mode(unet, text_encoder):
+    """Autocast casts the base; adapters stay in their own dtype, and their gradients arrive."""
+    models = copy.deepcopy(unet).float(), copy.deepcopy(text_encoder).float()
+    pack = Pack(models[0], [models[1]], "sd1", SPECS)
+    for slot, spec in enumerate(SPECS):
+        pack.occupy(slot, spec)
+    fill_ups(pack)
+    pack.attach().route([0, 1, 2])
+    noisy, times, ids = inputs()
+    with torch.inference_mode():
+        plain = predict(models, noisy.float(), times, ids)
+    grads = []
+    for enabled in (False, True):
+        pack.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            out = predict(models, noisy.float(), times, ids)
+        out.float().square().mean().backward()
+        assert (out - plain).norm() < (0.05 if enabled else 1e-6) * plain.norm()
+        grads.append(pack.arena.grads.clone())
+    assert 0 < (grads[1] - grads[0]).norm() < 0.1 * grads[0].norm()
 
 
 def test_misuse_is_named(unet, text_encoder, pack):
