@@ -86,7 +86,7 @@ def dataset_path(config: RunConfig) -> Path:
 
 def _draw(folder: Path) -> None:
     """Draw the demo's pictures, so that no one ever sees a part of them, and several processes may at once."""
-    from lora_lab.demo import write_dataset
+    from lora_lab.demo.dataset import write_dataset
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
