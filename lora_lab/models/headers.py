@@ -17,6 +17,8 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    start: int
+    """Its first byte, counted from the start of the file."""
     nbytes: int
 
 
@@ -73,7 +75,7 @@ def read_header(path: str | Path) -> Header:
     try:
         entries = json.loads(raw)
         metadata = {str(key): str(value) for key, value in (entries.pop("__metadata__", None) or {}).items()}
-        tensors = {name: _tensor_info(entry) for name, entry in entries.items()}
+        tensors = {name: _tensor_info(entry, 8 + length) for name, entry in entries.items()}
         end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
         raise ModelError(
@@ -84,12 +86,12 @@ def read_header(path: str | Path) -> Header:
     return Header(tensors, metadata)
 
 
-def _tensor_info(entry: dict) -> TensorInfo:
+def _tensor_info(entry: dict, data_start: int) -> TensorInfo:
     start, end = (int(offset) for offset in entry["data_offsets"])
     shape = tuple(int(side) for side in entry["shape"])
     if start < 0 or end < start or any(side < 0 for side in shape):
         raise ValueError("negative size")
-    return TensorInfo(str(entry["dtype"]), shape, end - start)
+    return TensorInfo(str(entry["dtype"]), shape, data_start + start, end - start)
 
 
 def _truncated(path: Path, expected: int, size: int) -> str:

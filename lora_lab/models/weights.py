@@ -6,22 +6,38 @@ asked type on the asked device, and assigned.
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
-from lora_lab.models.headers import read_header
+from lora_lab.models.headers import TensorInfo, read_header
 from lora_lab.models.pickles import scan_pickle
 
 Change = Callable[[Tensor], Tensor]
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Tensors:
     """The file or folder, for messages."""
     names: frozenset[str]
     read: Callable[[str], Tensor]
+    """Gives a tensor of its own memory."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +69,38 @@ def open_tensors(files: Iterable[Path], where: Path) -> Iterator[Tensors]:
         ModelError: A file is damaged, or a pickle holds more than tensors. Code in it is never executed.
     """
     with ExitStack() as stack:
-        readers: dict[str, Callable[[str], Tensor]] = {}
+        readers: dict[str, Callable[[], Tensor]] = {}
         for file in files:
-            if file.suffix in {".safetensors", ".sft"}:
-                read_header(file)
-                try:
-                    handle = stack.enter_context(safe_open(file, framework="pt", device="cpu"))
-                except (SafetensorError, OSError) as error:
-                    raise ModelError(f"{file} cannot be read: {error}") from None
-                readers.update(dict.fromkeys(handle.keys(), handle.get_tensor))
+            if file.suffix.lower() in {".safetensors", ".sft"}:
+                entries = read_header(file).tensors
+                stream = stack.enter_context(open(file, "rb", buffering=0))
+                readers.update({name: partial(_read_tensor, stream, name, entries[name]) for name in entries})
             else:
                 tensors = _read_pickle(file)
-                readers.update(dict.fromkeys(tensors, tensors.__getitem__))
-        yield Tensors(str(where), frozenset(readers), lambda name: readers[name](name))
+                readers.update({name: tensors[name].clone for name in tensors})
+        yield Tensors(str(where), frozenset(readers), lambda name: readers[name]())
+
+
+def _read_tensor(stream: IO[bytes], name: str, info: TensorInfo) -> Tensor:
+    """One tensor of a safetensors file.
+
+    Read, not mapped: no second copy counts against memory, and a file that is replaced under a long run cannot
+    change or crash it.
+    """
+    dtype = _DTYPES.get(info.dtype)
+    if dtype is None or info.nbytes != dtype.itemsize * math.prod(info.shape):
+        raise ModelError(
+            f"{stream.name}: {name} has the type {info.dtype} and {info.nbytes} bytes, not readable"
+        )
+    tensor = torch.empty(info.nbytes, dtype=torch.uint8)
+    stream.seek(info.start)
+    room = memoryview(tensor.numpy())
+    while room:
+        count = stream.readinto(room)  # type: ignore[attr-defined]
+        if not count:
+            raise ModelError(f"{stream.name} is truncated; fetch it again")
+        room = room[count:]
+    return tensor.view(dtype).reshape(info.shape)
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
@@ -108,19 +144,15 @@ def fill(network: nn.Module, tensors: Tensors, target: Target, dtype: torch.dtyp
     for key, empty in network.state_dict().items():
         name, change = target.sources[key]
         tensor = tensors.read(name)
-        tensor = change(tensor) if change else tensor
+        if change:  # in memory of its own, so that the rest is freed
+            tensor = change(tensor).clone(memory_format=torch.contiguous_format)
         if tensor.shape != empty.shape:
             tensor = _reshaped(tensor, empty, f"{tensors.where}: {name}")
-        filled[key] = _converted(tensor, dtype, device)
+        filled[key] = tensor.to(device=device, dtype=dtype).contiguous()
     network.load_state_dict(filled, assign=True)
     for key, buffer in network.named_buffers():
         if buffer.is_meta:
             _refill_buffer(network, key, buffer, device)
-
-
-def _converted(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
-    # copy: what safetensors and mmap give is backed by the file, which may be replaced under a long run
-    return tensor.to(device=device, dtype=dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def _reshaped(tensor: Tensor, empty: Tensor, name: str) -> Tensor:
