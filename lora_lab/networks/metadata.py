@@ -57,20 +57,25 @@ def standard_metadata(
         found["resolution"] = f"({resolution[0]}, {resolution[1]})"
     found.update({key.removeprefix("ss_"): value for key, value in (settings or {}).items()})
     texts = {f"ss_{key}": _text(value) for key, value in found.items()}
-    texts.update(
-        {
-            "modelspec.sai_model_spec": "1.0.1",
-            "modelspec.architecture": _ARCHITECTURES[kind, v_prediction] + "/lora",
-            "modelspec.implementation": _STABILITY if kind == "sdxl" else "diffusers",
-            "modelspec.implementation_version": IMPLEMENTATION,
-            "modelspec.title": output_name,
-            "modelspec.date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-            "modelspec.prediction_type": "v" if v_prediction else "epsilon",
-        }
-    )
+    return texts | _model_spec(kind, output_name, v_prediction, resolution)
+
+
+def _model_spec(
+    kind: str, title: str, v_prediction: bool, resolution: tuple[int, int] | None
+) -> dict[str, str]:
+    """Stability's keys, by which Forge tells the family where `ss_*` keys are missing."""
+    found = {
+        "sai_model_spec": "1.0.1",
+        "architecture": _ARCHITECTURES[kind, v_prediction] + "/lora",
+        "implementation": _STABILITY if kind == "sdxl" else "diffusers",
+        "implementation_version": IMPLEMENTATION,
+        "title": title,
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "prediction_type": "v" if v_prediction else "epsilon",
+    }
     if resolution is not None:
-        texts["modelspec.resolution"] = f"{resolution[0]}x{resolution[1]}"
-    return texts
+        found["resolution"] = f"{resolution[0]}x{resolution[1]}"
+    return {f"modelspec.{key}": value for key, value in found.items()}
 
 
 def _network_args(spec: AdapterSpec) -> dict[str, str]:
