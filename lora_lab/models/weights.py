@@ -84,8 +84,8 @@ def open_tensors(files: Iterable[Path], where: Path) -> Iterator[Tensors]:
 def _read_tensor(stream: IO[bytes], name: str, info: TensorInfo) -> Tensor:
     """One tensor of a safetensors file.
 
-    Read, not mapped: no second copy counts against memory, and a file that is replaced under a long run cannot
-    change or crash it.
+    Read, not mapped: no second copy counts against memory, and a file that is replaced under a long run can
+    neither change nor crash it.
     """
     dtype = _DTYPES.get(info.dtype)
     if dtype is None or info.nbytes != dtype.itemsize * math.prod(info.shape):
@@ -94,7 +94,7 @@ def _read_tensor(stream: IO[bytes], name: str, info: TensorInfo) -> Tensor:
         )
     tensor = torch.empty(info.nbytes, dtype=torch.uint8)
     stream.seek(info.start)
-    room = memoryview(tensor.numpy())
+    room = tensor.numpy().data
     while room:
         count = stream.readinto(room)  # type: ignore[attr-defined]
         if not count:
