@@ -246,7 +246,12 @@ class PreviewConfig:
 class MetricConfig:
     """Automatic numbers for previews."""
 
-    names: list[str] = setting(["basic"], "metrics: basic, and likeness on the demo", trains=False)
+    names: list[str] = setting(
+        ["basic"],
+        "metrics: basic, and likeness on the demo",
+        each(one_of("basic", "likeness")),
+        trains=False,
+    )
 
 
 @dataclass

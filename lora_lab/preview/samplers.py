@@ -42,9 +42,13 @@ def build(name: str, betas: torch.Tensor, prediction_type: str) -> Any:
         args["timestep_spacing"] = "trailing"
     else:
         args |= {"timestep_spacing": "leading", "steps_offset": 1}
-    return getattr(diffusers, sampler.target)(
+    scheduler = getattr(diffusers, sampler.target)(
         num_train_timesteps=len(betas),
         trained_betas=betas.double().numpy().tolist(),
         prediction_type=prediction_type,
         **args,
     )
+    if terminal_zero and name != "ddim":
+        # Samplers that count in sigmas divide by it; diffusers, too, puts 2^-24 in place of zero.
+        scheduler.alphas_cumprod[-1] = 2.0**-24
+    return scheduler

@@ -1,0 +1,79 @@
+"""Files are written whole or not at all."""
+
+import errno
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_lab import files
+from lora_lab.errors import RunFolderError
+from lora_lab.files import append_line, finite, read_lines, replacing, write_json, write_text
+
+
+def test_a_reader_sees_the_old_or_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(KeyError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_permissions_are_those_of_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(RunFolderError, match="No space left on device; make room") as caught:
+        write_json(tmp_path / "run.json", {"a": 1})
+    assert str(tmp_path / "run.json") in str(caught.value)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "results").touch()
+    with pytest.raises(RunFolderError, match="cannot write"):
+        write_text(tmp_path / "results" / "sweep" / "a.txt", "x")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        append_line(tmp_path / "results" / "steps.jsonl", {})
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": math.nan, "b": [math.inf, 1.5], "c": "é"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": "é",
+    }
+    assert finite((1, -math.inf)) == [1, None]
+
+
+def test_lines_survive_a_torn_end(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    assert read_lines(path) == []
+    for step in (1, 2):
+        append_line(path, {"step": step, "loss": math.nan})
+    with open(path, "ab") as file:
+        file.write(b'{"step": 3, "lo')
+    assert read_lines(path) == [{"step": 1, "loss": None}, {"step": 2, "loss": None}]
