@@ -85,7 +85,7 @@ def dataset_path(config: RunConfig) -> Path:
 
 
 def _draw(folder: Path) -> None:
-    """Draw the demo's pictures, so that no one ever sees a part of them, and several processes may at once."""
+    """Draw the demo's pictures: no one ever sees a part of them, and several processes may at once."""
     from lora_lab.demo.dataset import write_dataset
 
     try:

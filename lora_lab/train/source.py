@@ -1,8 +1,8 @@
 """What a run draws its samples from: latents, noise, timesteps, captions, as functions of the sample index.
 
 Everything random about a sample comes from generators seeded by (run's seed, sample index, purpose). So
-nothing has to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see the same
-pictures, noise and timesteps at the same sample index, whatever else differs between them.
+nothing has to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see
+the same pictures, noise and timesteps at the same sample index, whatever else differs between them.
 
 Shapes: B samples of one batch, C latent channels, h x w latent pixels.
 """
