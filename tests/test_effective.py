@@ -22,7 +22,7 @@ FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
 
 
 def config(*overrides: str) -> RunConfig:
-    return compose(["base_model.path=m.safetensors", "dataset.path=pictures", *overrides])
+    return compose(["base_model=sd15", "base_model.path=m.safetensors", "dataset.path=pictures", *overrides])
 
 
 def of(*overrides: str, facts: Facts = FACTS) -> Effective:
@@ -219,7 +219,7 @@ def test_settings_that_do_not_train_stay_out(key: str) -> None:
 
 
 def test_places_leave_for_identities() -> None:
-    moved = resolve(compose(["base_model.path=other", "dataset.path=elsewhere"]), FACTS)
+    moved = resolve(config("base_model.path=other", "dataset.path=elsewhere"), FACTS)
     same, different = {"base_model": "m", "dataset": "d"}, {"base_model": "m2", "dataset": "d"}
     assert fingerprint(moved, same) == mark()
     assert fingerprint(moved, different) != mark()

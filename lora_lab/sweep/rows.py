@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lora_lab.config import RunConfig, check, compose, flat
 from lora_lab.errors import ConfigError, LoraLabError
@@ -125,7 +125,7 @@ def _same_place(config: RunConfig, base: RunConfig) -> None:
 
 def _anchored(config: RunConfig) -> RunConfig:
     """The config with relative paths made absolute; 'demo' and empty ones stay."""
-    parts = {}
+    parts: dict[str, Any] = {}
     for group, name in PATHS:
         value = getattr(config, group)
         path = getattr(parts.get(group, value), name)

@@ -7,7 +7,7 @@ from lora_lab.sweep.pairs import compare
 
 
 def effective(*overrides: str) -> Effective:
-    return resolve(compose(["base_model.path=m", "dataset.path=d", *overrides]), Facts())
+    return resolve(compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides]), Facts())
 
 
 class TestPacks:
@@ -42,7 +42,7 @@ class TestPacks:
         assert make_packs([], str, float, pack_size=8, workers=2) == []
 
     def test_what_a_pack_has_in_common(self) -> None:
-        config = compose(["base_model.path=m", "dataset.path=d"])
+        config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d"])
         one = pack_key(config, effective(), {"base_model": "m"})
         assert one == pack_key(
             config, effective("network.network_dim=4", "train.train_batch_size=4"), {"base_model": "m"}
@@ -50,7 +50,9 @@ class TestPacks:
         assert one != pack_key(config, effective(), {"base_model": "m2"})
         assert one != pack_key(config, effective(), {"base_model": "m", "vae": "v"})
         assert one != pack_key(config, effective("train.mixed_precision=bf16"), {"base_model": "m"})
-        saving = compose(["base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"])
+        saving = compose(
+            ["base_model=sd15", "base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"]
+        )
         assert one != pack_key(saving, effective(), {"base_model": "m"})
 
 

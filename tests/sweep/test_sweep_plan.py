@@ -36,6 +36,7 @@ def make(place: Path, tmp_path: Path):
 
 def where(place: Path, tmp_path: Path) -> list[str]:
     return [
+        "base_model=sd15",
         f"dataset.path='{place}/pictures'",
         f"base_model.path='{place}/model'",
         f"results='{tmp_path}/results'",
@@ -45,7 +46,9 @@ def where(place: Path, tmp_path: Path) -> list[str]:
     ]
 
 
-BASE = "base: [dataset.resolution=64, dataset.min_bucket_reso=64, dataset.max_bucket_reso=64]\n"
+BASE = (
+    "base: [base_model=sd15, dataset.resolution=64, dataset.min_bucket_reso=64, dataset.max_bucket_reso=64]\n"
+)
 THREE = BASE + 'patterns: {"a": [], "b": [network.network_alpha=1], "c": [train.train_batch_size=4]}\n'
 
 

@@ -1,0 +1,102 @@
+"""What is read off pictures and models for deciding about a config."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from lora_lab.config import compose
+from lora_lab.effective import Examined, examine
+from lora_lab.errors import DataError, ModelError
+from tests.material import write_model, write_pictures
+
+
+@pytest.fixture
+def look(tmp_path: Path):
+    write_pictures(tmp_path / "pictures", 4)
+    write_model(tmp_path / "model")
+
+    def looker(*overrides: str, device: str = "cuda") -> Examined:
+        where = [
+            "base_model=sd15",
+            f"dataset.path='{tmp_path}/pictures'",
+            f"base_model.path='{tmp_path}/model'",
+        ]
+        return examine(compose([*where, f"cache='{tmp_path}/cache'", *overrides]), device)
+
+    return looker
+
+
+def test_facts(look) -> None:
+    facts = look("train.train_batch_size=8", device="cpu").facts
+    assert (facts.family, facts.prediction_type, facts.device_type) == ("sd1", "epsilon", "cpu")
+    assert (facts.images, facts.reg_images, facts.repeats, facts.buckets) == (4, 0, 15, 1)
+    assert (facts.draws_per_epoch, facts.batches_per_epoch, facts.text_layers) == (60, 8, 12)
+
+
+def test_trigger_word(look, tmp_path: Path) -> None:
+    assert not look("dataset.trigger_word=miko").facts.trigger_missing
+    assert look("dataset.trigger_word=neko").facts.trigger_missing
+    assert not look().facts.trigger_missing
+    (tmp_path / "pictures" / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
+    other = write_pictures(tmp_path / "second", 1)
+    (other / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
+    assert look("dataset.trigger_word=miko", f"dataset.path='{other}'").facts.trigger_missing
+
+
+def test_repeats_of_folders_and_of_the_setting(look, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "two", 2, "10_a")
+    write_pictures(tmp_path / "two", 3, "20_b")
+    path = f"dataset.path='{tmp_path}/two'"
+    assert look(path).facts.repeats is None
+    assert look(path, "dataset.repeats=7").facts.repeats == 7
+    assert look(path).fingerprint != look(path, "dataset.repeats=7").fingerprint
+    assert look("dataset.repeats=15").fingerprint == look().fingerprint
+
+
+def test_balance_of_repeats_counts(look, tmp_path: Path) -> None:
+    """Folders of 10 and 20 repeats against 20 and 10: the same pictures, another experiment."""
+    prints = set()
+    for root, first, second in (("x", 10, 20), ("y", 20, 10)):
+        folder = write_pictures(tmp_path / root, 2, f"{first}_a")
+        write_pictures(tmp_path / root, 4, f"{second}_b")
+        prints.add(look(f"dataset.path='{folder}'").fingerprint)
+    assert len(prints) == 2
+
+
+def test_models_count_by_content(look, tmp_path: Path) -> None:
+    same = write_model(tmp_path / "copy")
+    other = write_model(tmp_path / "other", seed=1)
+    assert look(f"base_model.path='{same}'").fingerprint == look().fingerprint
+    assert look(f"base_model.path='{other}'").fingerprint != look().fingerprint
+
+
+def test_v_prediction_is_the_models(look, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "v", prediction_type="v_prediction")
+    found = look(f"base_model.path='{model}'")
+    assert found.effective.values["base_model.v_parameterization"] is True
+
+
+def test_vae_counts_by_content(look, tmp_path: Path) -> None:
+    for name, number in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        save_file({"x": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors")
+    prints = [look(f"base_model.vae='{tmp_path}/{name}.safetensors'").fingerprint for name in "abc"]
+    assert prints[0] == prints[1] != prints[2]
+    assert look().fingerprint not in prints
+    folder = look(f"base_model.vae='{tmp_path}/model'").identities["vae"]
+    assert folder == look(f"base_model.vae='{tmp_path}/model/vae'").identities["vae"]
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "part"),
+    [
+        ("base_model.vae=/nowhere/vae.safetensors", ModelError, "base_model.vae"),
+        ("network.network_weights=/nowhere/x.safetensors", ModelError, "network.network_weights"),
+        ("base_model.path=/nowhere/x.safetensors", ModelError, "/nowhere/x.safetensors"),
+        ("dataset.path=/nowhere/x", DataError, "/nowhere/x"),
+    ],
+)
+def test_what_is_not_there(look, override: str, error: type, part: str) -> None:
+    with pytest.raises(error, match=part):
+        look(override)
