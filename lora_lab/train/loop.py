@@ -28,8 +28,8 @@ class Record:
 
     `learning_rates` are those really used, by part. `key_norm` is the layers' mean weight norm where
     `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples; `skipped` marks
-    an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed' when the run has to
-    stop, and `reason` says why.
+    an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed' when the run has
+    to stop, and `reason` says why.
     """
 
     run: str
@@ -131,7 +131,7 @@ class PackTrainer:
         if not due:
             return {}, {}
         slots = [runner.slot for runner in due]
-        norms = torch.stack([torch.linalg.vector_norm(self.pack.arena.grads[slot]) for slot in slots])
+        norms = self.pack.arena.grad_norms()[slots]
         losses = torch.stack([torch.stack(runner.losses).mean() for runner in due])
         numbers = torch.stack([norms.float(), losses.float()]).tolist()
         return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
