@@ -16,8 +16,8 @@ import report
 
 COMMANDS: dict[str, tuple[list[str], float]] = {
     "lora-lab --help": (["--help"], 0.5),
-    "lora-lab plan sweeps/article25.yaml base_model=demo dataset=demo": (
-        ["plan", "sweeps/article25.yaml", "base_model=demo", "dataset=demo"],
+    "lora-lab plan sweeps/article25.yaml base_model.path=demo dataset.path=demo": (
+        ["plan", "sweeps/article25.yaml", "base_model.path=demo", "dataset.path=demo"],
         3.0,
     ),
 }
