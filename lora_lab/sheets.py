@@ -17,6 +17,7 @@ TILE_LONG_SIDE = 192
 LABEL_WIDTH = 210
 HEAD_HEIGHT = 34
 GAP = 6
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 INK, PAPER, MUTED, WARN = (24, 24, 27), (250, 250, 249), (113, 113, 122), (180, 60, 20)
 
 
@@ -44,7 +45,7 @@ def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -
         draw.text((x, HEAD_HEIGHT + 8), _clip(draw, head, small, tile[0]), MUTED, font=small)
     for number, line in enumerate(lines):
         y = 2 * HEAD_HEIGHT + number * (tile[1] + GAP)
-        _label(draw, line, y, big, small)
+        _label(draw, line, (y, tile[1]), (big, small))
         for column, file in enumerate(line.tiles):
             x = LABEL_WIDTH + column * (tile[0] + GAP)
             _tile(canvas, draw, file, (x, y), tile)
@@ -60,28 +61,23 @@ def _tile_size(lines: Sequence[Line]) -> tuple[int, int]:
     return TILE_LONG_SIDE, TILE_LONG_SIDE // 2
 
 
-def _clip(
-    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int
-) -> str:
+def _clip(draw: ImageDraw.ImageDraw, text: str, font: Font, room: int) -> str:
     while text and draw.textlength(text, font=font) > room:
         text = text[:-2].rstrip() + "…" if len(text) > 2 else ""
     return text
 
 
-def _label(
-    draw: ImageDraw.ImageDraw,
-    line: Line,
-    y: int,
-    big: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    small: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> None:
-    draw.text((GAP, y), _clip(draw, line.label, big, LABEL_WIDTH - 2 * GAP), INK, font=big)
-    rows = [(text.strip(), MUTED) for text in line.words.split("\n") if text.strip()]
-    rows += [(line.warning, WARN)] if line.warning else []
-    for number, (text, colour) in enumerate(rows[:8]):
-        draw.text(
-            (GAP, y + 22 + 16 * number), _clip(draw, text, small, LABEL_WIDTH - 2 * GAP), colour, font=small
-        )
+def _label(draw: ImageDraw.ImageDraw, line: Line, place: tuple[int, int], fonts: tuple[Font, Font]) -> None:
+    """Write a line's label beside its tiles; `place` is the top and the height there is."""
+    (top, height), (big, small) = place, fonts
+    draw.text((GAP, top), _clip(draw, line.label, big, LABEL_WIDTH - 2 * GAP), INK, font=big)
+    room = max((height - 22) // 16, 1)
+    words = [(text.strip(), MUTED) for text in line.words.split("\n") if text.strip()]
+    warning = [(line.warning, WARN)] if line.warning else []
+    # A warning is never what there is no room for.
+    for number, (text, colour) in enumerate([*words[: room - len(warning)], *warning]):
+        shown = _clip(draw, text, small, LABEL_WIDTH - 2 * GAP)
+        draw.text((GAP, top + 22 + 16 * number), shown, colour, font=small)
 
 
 def _tile(
@@ -188,4 +184,4 @@ def _run_line(folder: SweepFolder, run: RunFolder, record: RunRecord) -> Line:
     if last is None:
         return Line(name, words, [], warning or record.status)
     tiles = [run.path / preview.file for preview in _columns(last)]
-    return Line(name, f"{words}\n{_numbers(last)}", tiles, warning or ", ".join(last.flags))
+    return Line(name, f"{_numbers(last)}\n{words}", tiles, warning or ", ".join(last.flags))

@@ -46,6 +46,13 @@ class Bench:
     def __init__(self, pictures: Path, cache: Path, sweep: Path, base: Path | None = None) -> None:
         self.sweep = SweepFolder(sweep)
         self.common = [
+            # Every setting that these tests count on is said here: the shipped choices may change.
+            "base_model=sd15",
+            "dataset.repeats=null",
+            "dataset.flip_aug=false",
+            "train.train_batch_size=1",
+            "train.gradient_accumulation_steps=1",
+            "lr_scheduler=constant",
             f"base_model.path={base or tiny.folder()}",
             "base_model.family=auto",
             f"dataset.path={pictures}",

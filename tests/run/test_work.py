@@ -240,3 +240,19 @@ def _same_results(bench: Bench, *pairs: Sequence[str]) -> None:
         assert [row["step"] for row in read_lines(second.steps_file)] == list(range(1, 11))
         for item in records[1].checkpoints:
             assert [(second.path / p.file).is_file() for p in item.previews] == [True]
+
+
+def test_a_broken_pass_leaves_several_runs_to_the_engine_and_fails_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_self: object) -> None:
+        raise RuntimeError("a kernel is missing")
+
+    monkeypatch.setattr("lora_lab.train.PackTrainer.step", breaks)
+    folders = [bench.write(name, "preview.seeds=[]") for name in ("a", "b")]
+    with pytest.raises(RuntimeError, match="a kernel is missing"):
+        bench.work(folders)
+    assert [read_record(folder).status for folder in folders] == ["running", "running"]
+    bench.work(folders[:1])
+    record = read_record(folders[0])
+    assert (record.status, record.reason) == ("failed", "RuntimeError: a kernel is missing")
