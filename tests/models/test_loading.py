@@ -320,3 +320,14 @@ def test_load_leaves_the_random_state_alone() -> None:
     state = torch.random.get_rng_state().clone()
     tiny.base("sd1")
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_the_embedded_model_loads() -> None:
+    base = load("demo")
+    found = identify("demo")
+    assert (found.family, found.kind, found.problems) == ("sd1", "diffusers", ())
+    text = encode_text(base, tokenize(base, CAPTIONS), 1)
+    side = 32 // base.latent_factor
+    noisy = torch.zeros(2, base.latent_channels, side, side)
+    assert torch.isfinite(predict(base, noisy, torch.tensor([10, 900]), text)).all()
+    assert decode(base, noisy).shape == (2, 3, 32, 32)
