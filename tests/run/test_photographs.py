@@ -39,8 +39,16 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_photographs_go_all_the_way(bench: Bench, photographs: Path, tmp_path: Path) -> None:
-    own = (*SHORT, f"dataset.path={photographs}", "dataset.resolution='128'", "dataset.enable_bucket=true",
-           "dataset.max_bucket_reso=256", "preview.size='64x96'", f"cache={tmp_path / 'cache'}")  # fmt: skip
+    own = (
+        *SHORT,
+        f"dataset.path={photographs}",
+        f"cache={tmp_path / 'cache'}",
+        "dataset.resolution='128'",
+        "dataset.enable_bucket=true",
+        "dataset.max_bucket_reso=256",
+        "dataset.bucket_reso_steps=32",
+        "preview.size='64x96'",
+    )
     material = gather(compose([*bench.common, *own], checked=False))
     found = {
         item.path.name: place.bucket for item, place in zip(material.items, material.assignments, strict=True)
