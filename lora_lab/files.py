@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; make room, or choose another folder (results=...)"
+            f"cannot write {path}: {error.strerror or error}; make room, or set results=OTHER_FOLDER"
         ) from error
     finally:
         if temporary is not None:

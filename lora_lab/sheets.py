@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.config import load
 from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing
-from lora_lab.run.anchors import anchor_folder, anchor_name
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
 from lora_lab.store.table import ordered_runs
 

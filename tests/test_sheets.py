@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from lora_lab import sheets
+from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.config import compose, dump
-from lora_lab.run.anchors import anchor_folder, anchor_name
 from lora_lab.sheets import Line, run_sheet, sheet, sweep_sheet
 from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, preview_name, write_record
 

@@ -116,6 +116,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
+    """A stored training state, or None where there is none yet."""
     return torch.load(path, weights_only=True) if path.exists() else None
 
 
@@ -128,5 +129,6 @@ def log_line(path: Path, record: dict[str, float]) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -38,7 +38,9 @@ def build_tokenizer() -> CLIPTokenizer:
     merges = [tuple(pair) for pair in _merges(learner)][:MERGES]
     pieces = [*alphabet, *(c + "</w>" for c in alphabet), *(a + b for a, b in merges), START, END]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH)
+    # Tuples, which the class takes, though its annotation does not say so.
+    pairs: Any = merges
+    return CLIPTokenizer(vocab=vocab, merges=pairs, model_max_length=MAX_LENGTH)
 
 
 def _merges(learner: Tokenizer) -> list[list[str]]:

@@ -18,6 +18,7 @@ from lora_lab.demo.vae_training import VaeSettings, train_vae
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Train the stages that the command line asks for; an interrupted one goes on where it was."""
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.stage == "export":

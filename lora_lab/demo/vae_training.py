@@ -27,6 +27,8 @@ EDGE_WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class VaeSettings:
+    """How long and how fast the VAE is trained; `batch` is per process."""
+
     minutes: float
     batch: int = 8
     learning_rate: float = 2.5e-3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lora_lab.anchors import anchor_folder, anchor_name, clip_skip, prompts
 from lora_lab.config import RunConfig, parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
@@ -18,7 +19,6 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
-from lora_lab.run.anchors import anchor_folder, anchor_name, clip_skip, prompts
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
 
 ANCHOR_PICTURES = 6
