@@ -2,7 +2,7 @@
 
 import pickle
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lora_lab.__main__ import main
+from lora_lab.engines import Pack, Report
 from lora_lab.files import read_lines
 from lora_lab.store import read_record
 from lora_lab.store.table import rows
@@ -109,10 +110,21 @@ def test_it_is_one_message_and_nothing_starts(
     assert not (tmp_path / "results" / "sweep" / "a" / "run.json").exists()
 
 
+class InThisProcess:
+    """An engine that needs no processes, whose start takes seconds."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def run(self, packs: Sequence[Pack], report: Report) -> None:
+        for pack in packs:
+            self.bench.work(pack.runs)
+
+
 def test_a_sweep_goes_on_around_a_failing_row(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("lora_lab.sweep.launch.make_engine", lambda _: InThisProcess(bench))
     (tmp_path / "junk.safetensors").write_bytes(b"\0" * 100)
     lines = ["base:", *(f'  - "{text}"' for text in bench.common), "patterns:", "  good: []",
              f'  bad: ["network.network_weights={tmp_path}/junk.safetensors"]',
