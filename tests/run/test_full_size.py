@@ -91,6 +91,7 @@ def settings(model: Path, place: Path) -> list[str]:
         "dataset.min_bucket_reso=64",
         "dataset.max_bucket_reso=64",
         "dataset.trigger_word=zz",
+        "network.network_dim=4",
         "optimizer.learning_rate=1e-4",
         "train.max_train_steps=2",
         "preview.prompts=['{trigger} girl']",

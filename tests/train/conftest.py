@@ -53,6 +53,7 @@ class Bench:
     def __init__(self, pictures: Path, cache: Path, dtype: torch.dtype) -> None:
         self.base = tiny.base("sd1", dtype=dtype)
         self._common = [
+            "base_model=sd15",
             "base_model.path=unused",
             f"dataset.path={pictures}",
             f"cache={cache}",
