@@ -17,7 +17,7 @@ from lora_lab.store import table as results
 
 def write_run(sweep: SweepFolder, name: str, overrides: Sequence[str] = (), **record: Any) -> None:
     run = sweep.run(name)
-    made = config.compose(["base_model=demo", "dataset=demo", *overrides], checked=False)
+    made = config.compose(["base_model=sd15", *overrides], checked=False)
     made.name = name
     config.dump(made, run.config_file)
     write_record(run, RunRecord(**record))
