@@ -153,9 +153,11 @@ def prepare(
 def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
     """The noise schedule of a run: the model's own, with the config's v-prediction and zero terminal SNR."""
     forced = config.base_model.v_parameterization
-    prediction = base.prediction_type if forced is None else ("v_prediction" if forced else "epsilon")
+    velocity = base.prediction_type == "v_prediction" if forced is None else forced
     return schedule_from_betas(
-        base.betas.cpu(), prediction, config.loss.zero_terminal_snr or base.zero_terminal_snr
+        base.betas.cpu(),
+        "v_prediction" if velocity else "epsilon",
+        config.loss.zero_terminal_snr or base.zero_terminal_snr,
     )
 
 
