@@ -118,7 +118,7 @@ def _check_family(asked: str, facts: Facts, found: _Found) -> None:
 
 def _check_optimizer(v: dict[str, Any], rate: float | None, parts: list[Any], facts: Facts) -> Findings:
     name, args, ratio = v["optimizer.name"], v["optimizer.args"], v["optimizer.loraplus_lr_ratio"]
-    return registry.check(name, rate, *parts, args, facts.device_type, ratio)
+    return registry.check(name, rate, parts[0], parts[1], args, facts.device_type, ratio)
 
 
 def _prediction(v: dict[str, Any], facts: Facts) -> str:

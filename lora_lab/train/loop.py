@@ -103,7 +103,7 @@ class PackTrainer:
     def _text(self, group: Sequence[Pair]) -> TextStates:
         """Text states in the order of the group: through the adapters where they are trained, else cached."""
         trained = [runner.job.trains_text_encoder for runner, _ in group]
-        states: list[TextStates] = []
+        states: list[TextStates | None]
         if any(trained):
             learning = [pair for pair, yes in zip(group, trained, strict=True) if yes]
             captions = [caption for _, batch in learning for caption in batch.captions]

@@ -107,7 +107,8 @@ class Source:
         return torch.Generator().manual_seed(sample_seed(self.seed, item.sample_index, purpose))
 
     def _latents(self, draws: Sequence[Draw]) -> tuple[Tensor, list[tuple[int, ...]]]:
-        latents, sizes = [], []
+        latents: list[Tensor] = []
+        sizes: list[tuple[int, ...]] = []
         for item in draws:
             mirrored = self.items[item.image].settings.flip_aug and self._rng(item, "flip").random() < 0.5
             found = self.latent_of(item.image, mirrored, self._rng(item, "crop"))
