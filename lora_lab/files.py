@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,36 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n")
 
 
-def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line; a line is written in one call, so that readers see whole lines or none."""
+def append_line(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Append one JSON line; a line is written in one call, so that readers see whole lines or none.
+
+    Args:
+        path: The file; it is made with its folders where it is missing.
+        value: What JSON can hold; non-finite numbers become null.
+        durable: Force it to the disk, and keep a torn line of a crash before it from swallowing this one.
+
+    Raises:
+        RunFolderError: The file cannot be written to.
+    """
     data = (json.dumps(finite(value), ensure_ascii=False) + "\n").encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab", buffering=0) as file:
+        with open(path, "a+b", buffering=0) as file:
+            if durable and _torn(file):
+                data = b"\n" + data
             file.write(data)
+            if durable:
+                os.fsync(file.fileno())
     except OSError as error:
         raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _torn(file: RawIOBase) -> bool:
+    """Whether the last line lacks its end."""
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

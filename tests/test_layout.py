@@ -20,14 +20,16 @@ MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 LEVELS = {
     "errors": 0, "files": 0, "findings": 0, "config": 0, "axes": 0,
     "store": 1, "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
+    "loras": 1,
     "material": 2, "anchors": 2, "effective": 2, "train": 2, "preview": 2, "sheets": 2,
+    "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3,
     "cli": 4, "__main__": 5,
 }  # fmt: skip
 """A part of the package may import its own level and lower ones."""
 
 HARNESS = (
-    "config", "axes", "store", "store.table", "effective", "material", "sweep", "sweep.launch", "engines",
+    "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep", "sweep.launch", "engines",
     "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions", "optim.registry",
     "models.families", "demo", "cli.look", "cli.start", "cli.progress", "cli.ending", "cli.plan_view",
     "__main__",

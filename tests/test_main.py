@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,7 +15,8 @@ import pytest
 import lora_lab
 from lora_lab import config
 from lora_lab.__main__ import main
-from lora_lab.cli import COMMANDS, parser_of, start
+from lora_lab.cli import COMMANDS, parse, start
+from lora_lab.cli.command import Command
 from lora_lab.errors import ModelError
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.store.locks import is_locked
@@ -46,23 +48,27 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+LEAVES = [
+    *((item.name, item) for item in COMMANDS if not item.verbs),
+    *((f"{item.name} {verb.name}", verb) for item in COMMANDS for verb in item.verbs),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
 def test_every_command_has_help_that_ends_in_an_example(
-    command: object, capsys: pytest.CaptureFixture[str]
+    name: str, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = command.name  # type: ignore[attr-defined]
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert f"  lora-lab {name} " in text.split("example:")[1]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_example_parses(command: object) -> None:
-    for line in command.example.splitlines():  # type: ignore[attr-defined]
-        words = line.split()
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
+def test_every_example_parses(name: str, command: Command) -> None:
+    for line in command.example.splitlines():
+        words = shlex.split(line)
         assert words[0] == "lora-lab"
-        used = next(item for item in COMMANDS if item.name == words[1])
-        parser_of(used).parse_intermixed_args(words[2:])
+        assert parse(words[1:]).command in [item for _, item in LEAVES]
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,20 +12,29 @@ from lora_lab.store.record import (
     read_record,
     write_record,
 )
+from lora_lab.store.scores import Pair, Place, Score, ScoreLog, Session, Skip, append_score_line, read_scores
 
 __all__ = [
     "FINISHED",
     "PHASES",
     "STATUSES",
     "Checkpoint",
+    "Pair",
+    "Place",
     "Preview",
     "RunFolder",
     "RunRecord",
+    "Score",
+    "ScoreLog",
+    "Session",
+    "Skip",
     "SweepFolder",
+    "append_score_line",
     "epoch_tag",
     "now",
     "preview_name",
     "read_record",
+    "read_scores",
     "step_tag",
     "write_record",
 ]

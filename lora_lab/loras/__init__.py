@@ -1,0 +1,1 @@
+"""Algebra on LoRA files: info, merge, svd-merge, resize, extract, bake."""

@@ -1,0 +1,1 @@
+"""Plots of a sweep: one data function and one drawing function each."""

@@ -1,0 +1,1 @@
+"""The gallery: a local web page to look at a sweep and to score it blind."""

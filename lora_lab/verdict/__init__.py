@@ -1,0 +1,1 @@
+"""What the scores of a sweep support, setting by setting, in numbers."""
