@@ -10,33 +10,9 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
+from lora_lab.networks import keys
 from lora_lab.networks.arena import Arena, Site
 from lora_lab.networks.spec import AdapterSpec
-
-_DOWN = (
-    "lora_down.weight",
-    "lora_A.weight",
-    "lora_A.default.weight",
-    "lora.down.weight",
-    "lora_linear_layer.down.weight",
-)
-_UP = (
-    "lora_up.weight",
-    "lora_B.weight",
-    "lora_B.default.weight",
-    "lora.up.weight",
-    "lora_linear_layer.up.weight",
-)
-_ROOTS = {"unet": "unet", "text_encoder": "te1", "text_encoder_2": "te2", "transformer": "unet"}
-_OTHER_KINDS = {
-    "hada_": "LoHa",
-    "lokr_": "LoKr",
-    "dora_scale": "DoRA",
-    "lora_mid": "LoCon with Tucker decomposition",
-    "oft_": "OFT",
-    "diff": "full weight differences",
-    "magnitude_vector": "DoRA",
-}
 
 
 @dataclass
@@ -142,27 +118,13 @@ def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
 
 def _split(key: str) -> tuple[str, str]:
     """(module name in kohya's spelling, "down" | "up" | "alpha") of a tensor's key."""
-    for what, endings in (("down", _DOWN), ("up", _UP), ("alpha", ("alpha",))):
-        for ending in endings:
-            if key.endswith("." + ending):
-                return _kohya_name(key.removesuffix("." + ending)), what
-    for mark, kind in _OTHER_KINDS.items():
-        if mark in key.rsplit(".", 2)[-1] or mark in key:
-            raise ModelError(f"{key}: this is a {kind} network; only LoRA and LoCon can be read")
-    raise ModelError(f"{key}: not the name of a LoRA tensor")
-
-
-def _kohya_name(module: str) -> str:
-    if module.startswith("lora_"):
-        return module
-    module = module.removeprefix("base_model.model.")
-    root, _, rest = module.partition(".")
-    part = _ROOTS.get(root)
-    if part is None:
-        part, rest = "unet", module
-    rest = rest.replace(".processor.", ".").replace("to_out_lora", "to_out.0")
-    rest = re.sub(r"\.to_([qkv])_lora$", r".to_\1", rest)
-    return f"lora_{part}_{rest.replace('.', '_')}"
+    found = keys.split(key)
+    if found is None:
+        raise ModelError(f"{key}: not the name of a LoRA tensor")
+    if found[1] not in ("down", "up", "alpha"):
+        kind = keys.network_kind(found[1])
+        raise ModelError(f"{key}: this is a {kind} network; only LoRA and LoCon can be read")
+    return found
 
 
 def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, Factors]):
