@@ -66,16 +66,18 @@ def show_table(folder: SweepFolder, rows: Sequence[results.Row], *, all_settings
     usual = {} if all_settings else _usual(rows, settings)
     heads = [key.removeprefix("metric.") for key in shown]
     timed = "train_seconds" in rows[0]
-    columns = ["run", "settings", "status", "epoch", "step", "samples", "loss", *heads]
+    scored = ["score"] if any(row["score"] is not None for row in rows) else []
+    numbers = ["epoch", "step", "samples", *scored, "loss"]
+    columns = ["run", "settings", "status", *numbers, *heads]
     columns += ["train s"] if timed else []
-    table = grid(*columns, "notes", right=["epoch", "step", "samples", "loss", "train s", *heads])
+    table = grid(*columns, "notes", right=[*numbers, "train s", *heads])
     before = ""
     for row in rows:
         again = row["run"] == before
         before = row["run"]
         words = "" if again else _settings_of(row, settings, usual)
         cells = [escape(row["run"]), escape(words), coloured(row["status"])]
-        cells += [number(row[key]) for key in ("epoch", "step", "samples", "loss")]
+        cells += [number(row[key]) for key in numbers]
         cells += [number(row[key], 3) for key in shown]
         cells += [f"{row['train_seconds']:.0f}" if row["train_seconds"] is not None else ""] if timed else []
         table.add_row(*cells, escape(_notes(row)))

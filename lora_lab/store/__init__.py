@@ -12,7 +12,18 @@ from lora_lab.store.record import (
     read_record,
     write_record,
 )
-from lora_lab.store.scores import Pair, Place, Score, ScoreLog, Session, Skip, append_score_line, read_scores
+from lora_lab.store.scores import (
+    Pair,
+    Place,
+    Rating,
+    Score,
+    ScoreLog,
+    Session,
+    Skip,
+    append_score_line,
+    ratings,
+    read_scores,
+)
 
 __all__ = [
     "FINISHED",
@@ -22,6 +33,7 @@ __all__ = [
     "Pair",
     "Place",
     "Preview",
+    "Rating",
     "RunFolder",
     "RunRecord",
     "Score",
@@ -33,6 +45,7 @@ __all__ = [
     "epoch_tag",
     "now",
     "preview_name",
+    "ratings",
     "read_record",
     "read_scores",
     "step_tag",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,6 +141,37 @@ def _lines(sweep: SweepFolder) -> Iterator[str]:
         return
     except OSError as error:
         raise RunFolderError(f"{sweep.scores_file} cannot be read: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What people gave one checkpoint: `value` is the mean over raters of each rater's own mean.
+
+    `count` is the number of judgements, hidden repeats included; `raters` are their names, in order.
+    """
+
+    value: float
+    count: int
+    raters: tuple[str, ...]
+
+
+def ratings(log: ScoreLog, same_as: Mapping[str, str] | None = None) -> dict[Place, Rating]:
+    """The scores of a log by checkpoint; a rater who scored one twice counts no more than the others.
+
+    Args:
+        log: What counts of a sweep's log.
+        same_as: Runs that are another run's experiment, by name: what they were given counts for that one.
+    """
+    given: dict[Place, dict[str, list[float]]] = {}
+    for item in log.scores:
+        place = ((same_as or {}).get(item.run, item.run), item.tag)
+        given.setdefault(place, {}).setdefault(item.rater, []).append(item.value)
+    return {place: _rating(by_rater) for place, by_rater in given.items()}
+
+
+def _rating(by_rater: Mapping[str, Sequence[float]]) -> Rating:
+    means = [sum(values) / len(values) for values in by_rater.values()]
+    return Rating(sum(means) / len(means), sum(map(len, by_rater.values())), tuple(sorted(by_rater)))
 
 
 NEEDED = {

@@ -1,10 +1,11 @@
 """The table of a sweep, derived from its run folders: one row per checkpoint.
 
 Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
-`samples`, `exposures` per picture), the settings as dotted keys, `loss`, `metric.*` (means over the
-checkpoint's previews), `flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole
-run by phase), `same_as`, `file`. A run without checkpoints has one row. A row that is another run's
-experiment carries that run's numbers.
+`samples`, `exposures` per picture), the settings as dotted keys, what people gave (`score`, the mean over
+raters; `score_n`, judgements; `raters`, how many), `loss`, `metric.*` (means over the checkpoint's previews),
+`flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole run by phase), `same_as`,
+`file`. A run without checkpoints has one row. A row that is another run's experiment carries that run's
+numbers and scores. `frame(rows(SweepFolder(path)))` is all of it as a pandas DataFrame.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from lora_lab.files import finite, replacing, write_text
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.store.record import PHASES, Checkpoint, RunRecord, read_record
+from lora_lab.store.scores import Place, ratings, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 HEAD = ("run", "status", "reason", "tag", "epoch", "step", "samples", "exposures")
+SCORES = ("score", "score_n", "raters")
 TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_seconds.wall")
 GONE = "its worker is gone; the same command goes on from the last saved state"
 # Where a run lies is no setting of the experiment.
@@ -54,12 +57,14 @@ def rows(sweep: SweepFolder, *, all_settings: bool = False, timings: bool = True
     records = {run.name: _state(run) for run in runs}
     settings = {run.name: _settings(run) for run in runs}
     columns = _columns(settings.values(), all_settings)
+    scores = _scores(sweep, records)
     found = []
     for run in runs:
         record = records[run.name]
         origin = record.same_as if record.same_as in records else run.name
         for row in _rows_of(run, sweep.run(origin), record, records[origin]):
             row.update({key: settings[run.name].get(key) for key in columns})
+            row.update(scores.get((origin, row.get("tag", "")), {}))
             found.append(row)
     return _even(found, columns, timings)
 
@@ -84,6 +89,16 @@ def _state(run: RunFolder) -> RunRecord:
     if record.status == "running" and not is_locked(run):
         record.status, record.reason = "cancelled", GONE
     return record
+
+
+def _scores(sweep: SweepFolder, records: Mapping[str, RunRecord]) -> dict[Place, Row]:
+    """The columns of `SCORES` by checkpoint."""
+    same_as = {name: item.same_as for name, item in records.items() if item.same_as in records}
+    found = ratings(read_scores(sweep), same_as)
+    return {
+        place: dict(zip(SCORES, (round(item.value, 4), item.count, len(item.raters)), strict=True))
+        for place, item in found.items()
+    }
 
 
 def _settings(run: RunFolder) -> Row:
@@ -174,7 +189,7 @@ def flags(checkpoint: Checkpoint) -> list[str]:
 def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
     """All rows with the same keys in the documented order."""
     metrics = sorted({key for row in found for key in row if key.startswith("metric.")} - set(columns))
-    tail = ("loss", *metrics, "flags", *(TIMINGS if timings else ()), "same_as", "file")
+    tail = (*SCORES, "loss", *metrics, "flags", *(TIMINGS if timings else ()), "same_as", "file")
     return [{key: finite(row.get(key)) for key in (*HEAD, *columns, *tail)} for row in found]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lora_lab import config
 from lora_lab.errors import RunFolderError
-from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, write_record
+from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, append_score_line, write_record
 from lora_lab.store import table as results
 
 
@@ -176,6 +176,33 @@ def test_numbers_that_are_not_finite_are_missing(sweep: SweepFolder) -> None:
     write_run(sweep, "nan", status="diverged", reason="loss is nan", loss=float("nan"))
     (row,) = named(results.rows(sweep), "nan")
     assert row["loss"] is None
+
+
+def give(sweep: SweepFolder, run: str, tag: str, rater: str, value: float, **more: Any) -> str:
+    return append_score_line(
+        sweep, "score", session="s", rater=rater, run=run, tag=tag, position=0, value=value, **more
+    )
+
+
+def test_scores_stand_beside_their_checkpoint(sweep: SweepFolder) -> None:
+    give(sweep, "lion", "000002", "anna", 80)
+    give(sweep, "lion", "000002", "anna", 60, repeat=True)
+    give(sweep, "lion", "000002", "ben", 40)
+    gone = give(sweep, "lion", "000001", "ben", 99)
+    append_score_line(sweep, "cancel", session="s", rater="ben", cancels=gone)
+    rows = results.rows(sweep)
+    first, second = named(rows, "lion")
+    assert (second["score"], second["score_n"], second["raters"]) == (55.0, 3, 2), "raters count alike"
+    assert (first["score"], first["score_n"], first["raters"]) == (None, None, None)
+    assert named(rows, "broken")[0]["score"] is None
+    assert not set(results.SCORES) & set(results.setting_columns(rows))
+
+
+def test_scores_of_one_experiment_under_two_names_count_together(sweep: SweepFolder) -> None:
+    give(sweep, "lion", "000002", "anna", 80)
+    give(sweep, "twin", "000002", "ben", 40)
+    rows = results.rows(sweep)
+    assert [named(rows, name)[1]["score"] for name in ("lion", "twin")] == [60.0, 60.0]
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
