@@ -3,6 +3,7 @@
 from lora_lab.config.compose import CONF_DIR, as_dict, compose, dump, from_dict, groups, load, register
 from lora_lab.config.fields import parse_resolution
 from lora_lab.config.inspect import Setting, check, difference, flat, nearest, problems, settings
+from lora_lab.config.plain import load_plain
 from lora_lab.config.schema import (
     BaseModelConfig,
     DatasetConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "from_dict",
     "groups",
     "load",
+    "load_plain",
     "nearest",
     "parse_resolution",
     "problems",

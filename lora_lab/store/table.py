@@ -54,9 +54,9 @@ def rows(sweep: SweepFolder, *, all_settings: bool = False, timings: bool = True
         raise RunFolderError(
             f"{sweep.path} holds no runs: give a sweep's folder, such as results/demo, or its sweep file"
         )
-    records = {run.name: _state(run) for run in runs}
-    settings = {run.name: _settings(run) for run in runs}
-    columns = _columns(settings.values(), all_settings)
+    records = {run.name: state(run) for run in runs}
+    settings = {run.name: settings_of(run) for run in runs}
+    columns = differing(settings.values(), all_settings)
     scores = _scores(sweep, records)
     found = []
     for run in runs:
@@ -80,7 +80,7 @@ def ordered_runs(sweep: SweepFolder) -> list[RunFolder]:
     return sorted(sweep.runs(), key=lambda run: (place.get(run.name, len(place)), run.name))
 
 
-def _state(run: RunFolder) -> RunRecord:
+def state(run: RunFolder) -> RunRecord:
     """The record as it is to be understood now; a damaged one is a failed run, not the end of the table."""
     try:
         record = read_record(run)
@@ -101,10 +101,10 @@ def _scores(sweep: SweepFolder, records: Mapping[str, RunRecord]) -> dict[Place,
     }
 
 
-def _settings(run: RunFolder) -> Row:
+def settings_of(run: RunFolder) -> Row:
     """A run's settings; dictionaries such as `optimizer.args` have a column per argument."""
     try:
-        values = config.flat(config.load(run.config_file, checked=False))
+        values = config.flat(config.load_plain(run.config_file))
     except LoraLabError:
         return {}
     found: Row = {}
@@ -116,7 +116,8 @@ def _settings(run: RunFolder) -> Row:
     return found
 
 
-def _columns(settings: Iterable[Row], all_settings: bool) -> list[str]:
+def differing(settings: Iterable[Row], all_settings: bool = False) -> list[str]:
+    """The settings that differ among runs, in the order of declaration; or all of them."""
     known = [row for row in settings if row]
     keys = dict.fromkeys(key for row in known for key in row)
     # Arguments of different optimizers stand together, under their dictionary.
