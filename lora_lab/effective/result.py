@@ -61,18 +61,23 @@ def differences(one: Effective, other: Effective) -> dict[str, tuple[Any, Any]]:
     when the optimizer is exchanged for one that sets its own). Arguments count within one optimizer or
     schedule.
     """
+    return differing(one.values, other.values)
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The same as `differences`, of acting settings as they stand in a plan."""
     found = {}
-    for key in sorted({*one.values, *other.values}):
-        a, b = one.values.get(key), other.values.get(key)
-        both = key in one.values and key in other.values
+    for key in sorted({*one, *other}):
+        a, b = one.get(key), other.get(key)
+        both = key in one and key in other
         if a != b and (both or _argument_of_the_same(key, one, other)):
             found[key] = (a, b)
     return found
 
 
-def _argument_of_the_same(key: str, one: Effective, other: Effective) -> bool:
+def _argument_of_the_same(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     owner = next((name for prefix, name in _ARGS.items() if key.startswith(prefix)), None)
-    return owner is not None and owner in one.values and one.values[owner] == other.values.get(owner)
+    return owner is not None and owner in one and one[owner] == other.get(owner)
 
 
 def fingerprint(effective: Effective, identities: Mapping[str, str]) -> str:

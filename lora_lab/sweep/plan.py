@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, difference
-from lora_lab.effective import Effective, Examined, Inert, differences, examine, preview_fingerprint
+from lora_lab.effective import (
+    Comparisons,
+    Effective,
+    Examined,
+    Inert,
+    compare,
+    differences,
+    examine,
+    preview_fingerprint,
+)
 from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.packs import make_packs, pack_key
-from lora_lab.sweep.pairs import Comparisons, compare
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
@@ -175,7 +183,7 @@ def plan(
         row.changes = _changes(row, base, base_effective)
     _mark_same(rows)
     packs = _packs(rows, examined, base, folder)
-    own = [(row.name, row.effective) for row in rows if not row.same_as]
+    own = [(row.name, row.effective.values) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
         folder,

@@ -14,7 +14,7 @@ import pytest
 
 import lora_lab
 from lora_lab import config
-from lora_lab.effective import Effective
+from lora_lab.effective import Comparisons, Effective
 from lora_lab.engines import Event, LocalEngine
 from lora_lab.errors import ConfigError
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
@@ -22,7 +22,6 @@ from lora_lab.store import table as results
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, Row, RowSpec, SweepFile, read_sweep
 from lora_lab.sweep.launch import launch, prepare
-from lora_lab.sweep.pairs import Comparisons
 
 FAKE = Path(__file__).parent.parent / "engines" / "fake_worker.py"
 BASE = ("base_model=demo", "dataset=demo", "network.network_alpha=1")

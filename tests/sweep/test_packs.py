@@ -1,9 +1,8 @@
-"""Packs and comparisons."""
+"""Which rows train together."""
 
 from lora_lab.config import compose
 from lora_lab.effective import Effective, Facts, resolve
 from lora_lab.sweep.packs import make_packs, pack_key
-from lora_lab.sweep.pairs import compare
 
 
 def effective(*overrides: str) -> Effective:
@@ -54,30 +53,3 @@ class TestPacks:
             ["base_model=sd15", "base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"]
         )
         assert one != pack_key(saving, effective(), {"base_model": "m"})
-
-
-class TestPairs:
-    def test_pairs_aliases_and_replicates(self) -> None:
-        rows = {
-            "base": effective(),
-            "alpha": effective("network.network_alpha=1"),
-            "alpha-4": effective("network.network_alpha=4"),
-            "both": effective("train.train_batch_size=4", "loss.min_snr_gamma=5"),
-            "again": effective("train.seed=24"),
-        }
-        found = compare(list(rows.items()))
-        assert [item.key for item in found.settings] == ["network.network_alpha"]
-        assert found.settings[0].values == (1.0, 4.0, 16.0)
-        assert found.settings[0].pairs == (("base", "alpha"), ("base", "alpha-4"), ("alpha", "alpha-4"))
-        assert found.aliased == (("loss.min_snr_gamma", "train.train_batch_size"),)
-        assert found.replicates == (("base", "again"),)
-
-    def test_settings_that_once_move_alone_are_not_aliased(self) -> None:
-        rows = [
-            ("base", effective()),
-            ("both", effective("train.train_batch_size=4", "loss.min_snr_gamma=5")),
-            ("one", effective("train.train_batch_size=4")),
-        ]
-        found = compare(rows)
-        assert found.aliased == ()
-        assert {item.key for item in found.settings} == {"train.train_batch_size", "loss.min_snr_gamma"}

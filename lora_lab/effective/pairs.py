@@ -1,12 +1,12 @@
 """What a sweep will be able to say: which rows differ in one setting, and which settings never move alone."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from lora_lab.effective import Effective, differences
+from lora_lab.effective.result import differing
 
 SEED = "train.seed"
 
@@ -35,13 +35,13 @@ class Comparisons:
     replicates: tuple[tuple[str, str], ...]
 
 
-def compare(rows: Sequence[tuple[str, Effective]]) -> Comparisons:
-    """Match every pair of rows; rows that are one experiment are given once."""
+def compare(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Comparisons:
+    """Match every pair of rows by their acting settings; rows that are one experiment are given once."""
     pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
     values: dict[str, dict[str, Any]] = defaultdict(dict)
     together: set[frozenset[str]] = set()
     for (name, one), (other_name, other) in combinations(rows, 2):
-        found = differences(one, other)
+        found = differing(one, other)
         if len(found) == 1:
             ((key, both),) = found.items()
             pairs[key].append((name, other_name))
