@@ -14,6 +14,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,13 @@ def state(run: RunFolder) -> RunRecord:
         record = read_record(run)
     except RunFolderError as error:
         return RunRecord(status="failed", reason=str(error))
+    return as_of_now(run, record)
+
+
+def as_of_now(run: RunFolder, record: RunRecord) -> RunRecord:
+    """The record, where a run that says it is running and has no worker is a cancelled one."""
     if record.status == "running" and not is_locked(run):
-        record.status, record.reason = "cancelled", GONE
+        return replace(record, status="cancelled", reason=GONE)
     return record
 
 
@@ -102,13 +108,17 @@ def _scores(sweep: SweepFolder, records: Mapping[str, RunRecord]) -> dict[Place,
 
 
 def settings_of(run: RunFolder) -> Row:
-    """A run's settings; dictionaries such as `optimizer.args` have a column per argument."""
+    """A run's settings; none where its config cannot be read."""
     try:
-        values = config.flat(config.load_plain(run.config_file))
+        return settings_in(config.load_plain(run.config_file))
     except LoraLabError:
         return {}
+
+
+def settings_in(made: config.RunConfig) -> Row:
+    """A config's settings; dictionaries such as `optimizer.args` have a key per argument."""
     found: Row = {}
-    for key, value in values.items():
+    for key, value in config.flat(made).items():
         if isinstance(value, dict):
             found.update({f"{key}.{name}": item for name, item in value.items()})
         else:
