@@ -1,0 +1,139 @@
+"""Who may ask what: the checks before a request is answered, and the headers of every answer.
+
+The gallery runs on a person's own machine, where any web page they visit can send requests to it. So a
+request must name this machine as its host (a page of another domain cannot, whatever its name resolves to), a
+change must come from one of our own pages, and no page may load or run anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # "no-referrer" would make browsers hide the origin of our own forms, too.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+NO_STORE = "no-store"
+TOKEN_COOKIE = "lora_lab_token"
+READING = ("GET", "HEAD")
+LARGEST_BODY = 64 * 1024
+"""Bytes; a form or a score with a note is far smaller."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def own_hosts(host: str) -> frozenset[str]:
+    """Names that a request may give for this machine, beside plain IP addresses where others may connect."""
+    names = {"localhost", "127.0.0.1", "[::1]", host.lower()}
+    if not is_loopback(host):
+        own = socket.gethostname().lower()
+        names |= {own, f"{own.split('.')[0]}.local"}
+    return frozenset(names)
+
+
+class Gate:
+    """Refuses what is not ours, asks for the token, and sets the headers of every answer."""
+
+    def __init__(self, app: ASGIApp, host: str, token: str) -> None:
+        self.app, self.token = app, token
+        self.hosts, self.open = own_hosts(host), not is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            # There is nothing to talk to by other protocols.
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", NO_STORE)
+            await send(message)
+
+        answer = self._refusal(scope) or self._token(scope)
+        await (answer or self.app)(scope, receive, headed)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if not self._is_ours(headers.get("host", "")):
+            return PlainTextResponse("this is not the address of this gallery", 421)
+        if scope["method"] in READING:
+            return None
+        if scope["method"] != "POST":
+            return PlainTextResponse("only GET and POST are answered", 405, {"Allow": "GET, HEAD, POST"})
+        if headers.get("origin") != f"{scope['scheme']}://{headers['host']}":
+            return PlainTextResponse("changes are only taken from the gallery's own pages", 403)
+        if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return PlainTextResponse("changes are only taken from the gallery's own pages", 403)
+        if not headers.get("content-length", "").isdigit() or int(headers["content-length"]) > LARGEST_BODY:
+            return PlainTextResponse(f"a request may hold {LARGEST_BODY} bytes at most", 413)
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self.hosts or f"[{name}]" in self.hosts:
+            return True
+        return self.open and _is_address(name)
+
+    def _token(self, scope: Scope) -> Response | None:
+        if not self.token:
+            return None
+        if _same(_cookie(Headers(scope=scope).get("cookie", "")), self.token):
+            return None
+        given = QueryParams(scope["query_string"]).get("token", "")
+        if scope["method"] == "GET" and _same(given, self.token):
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(TOKEN_COOKIE, self.token, httponly=True, samesite="strict")
+            return answer
+        return PlainTextResponse("open the address with the token that `lora-lab review` printed", 401)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _cookie(header: str) -> str:
+    try:
+        jar = SimpleCookie(header)
+    except CookieError:
+        return ""
+    return jar[TOKEN_COOKIE].value if TOKEN_COOKIE in jar else ""
