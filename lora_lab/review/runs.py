@@ -15,7 +15,7 @@ from lora_lab.axes import axis, show
 from lora_lab.config import RunConfig, load_plain, parse_resolution
 from lora_lab.errors import LoraLabError, RunFolderError
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
-from lora_lab.store.table import as_of_now, differing, ordered_runs, settings_in
+from lora_lab.store.table import PLACE, as_of_now, differing, ordered_runs, settings_in
 
 Signature = tuple[int, int, int]
 Coordinates = tuple[str, int, int, float]
@@ -44,6 +44,7 @@ class Run:
     settings: dict[str, Any]
     overrides: tuple[str, ...] = ()
     same_as: str = ""
+    without_effect: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -87,12 +88,11 @@ class Run:
     @property
     def changes(self) -> list[tuple[str, str, str]]:
         """What the run changes from the sweep's base: key, label and value as people write them."""
-        found = []
-        for text in self.overrides:
-            key, _, value = text.lstrip("+~").partition("=")
-            shown = show(self.settings[key]) if key in self.settings else value
-            found.append((key, axis(key).label, shown))
-        return found
+        keys = [text.lstrip("+~").partition("=")[0] for text in self.overrides]
+        found = [key for key in keys if key in self.settings]
+        # A duplicate's record names what has an effect; what else its author wrote is why it is there.
+        found += [key for key in self.without_effect if key not in found]
+        return [(key, axis(key).label, show(self.settings[key])) for key in found]
 
     def picture(self, tag: str, shot: Preview) -> str:
         """The opaque name of a preview; another one when it was rendered again with other settings."""
@@ -203,17 +203,23 @@ class Shelf:
     def _run(self, folder: SweepFolder, run: RunFolder, records: dict[str, RunRecord]) -> Run:
         own = records[run.name]
         origin = own.same_as if own.same_as in records else run.name
-        config = self._cached(run.config_file, lambda: _config(run))
+        config, settings = self._settings(run)
+        there = self._settings(folder.run(origin))[1]
+        silent = [key for key, value in settings.items() if key not in PLACE and value != there.get(key)]
         return Run(
             run.name,
             run,
             folder.run(origin),
             records[origin],
             config,
-            settings_in(config) if config else {},
+            settings,
             tuple(own.overrides),
             own.same_as,
+            tuple(silent),
         )
+
+    def _settings(self, run: RunFolder) -> tuple[RunConfig | None, dict[str, Any]]:
+        return self._cached(run.config_file, lambda: _settings(run))
 
     def _cached(self, file: Path, read: Any) -> Any:
         signature = _signature(file)
@@ -239,8 +245,9 @@ def _record(run: RunFolder) -> RunRecord:
         return RunRecord(status="failed", reason=str(error))
 
 
-def _config(run: RunFolder) -> RunConfig | None:
+def _settings(run: RunFolder) -> tuple[RunConfig | None, dict[str, Any]]:
     try:
-        return load_plain(run.config_file)
+        config = load_plain(run.config_file)
     except LoraLabError:
-        return None
+        return None, {}
+    return config, settings_in(config)
