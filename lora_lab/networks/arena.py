@@ -5,21 +5,24 @@ Legend: K adapters (rows), P numbers per row, r rank, i fan-in (channels x kerne
 Order of a row: part (te1, te2, unet), then side (all downs, then all ups), then shape, so that an optimizer
 sees one contiguous piece per (part, side), and the modules of one shape lie side by side. A module's down is
 `A[K, r, i]`, its up is stored transposed, `Bt[K, r, o]`: unused ranks are then the tail of a piece, and are
-zero, always.
+zero, always. Every form of adapter (see `forms`) has a layout of its own, from the start of the row: a row
+holds one adapter, and is as long as the longest layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from lora_lab.networks.forms import SIDES, kernel_of, room_for, shape_of
+from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import Target
 
 PARTS = ("te1", "te2", "unet")
-SIDES = ("down", "up")
 _ALIGN = 16
 _LINE = 256
 """A row is a multiple of this, so that its norm can be taken line by line."""
@@ -41,24 +44,34 @@ class Piece:
 
 @dataclass(frozen=True)
 class Site:
-    """An adapted module with its two pieces. `kernel` is () for linears, (kh, kw) for convolutions."""
+    """An adapted module with its pieces by side. `kernel` is () for linears, (kh, kw) for convolutions."""
 
     target: Target
+    form: str
     kernel: tuple[int, ...]
-    down: Piece
-    up: Piece
+    pieces: Mapping[str, Piece]
 
-    def piece(self, side: str) -> Piece:
-        """The piece of side "down" or "up"."""
-        return self.down if side == "down" else self.up
+    @property
+    def down(self) -> Piece:
+        """The piece of lora's first factor."""
+        return self.pieces["down"]
 
-    def shape(self, side: str, rank: int) -> tuple[int, ...]:
-        """Shape of the unpadded side as optimizers see it: (r, i), (r, c, kh, kw), (r, o) or (r, o, 1, 1)."""
-        if not self.kernel:
-            return (rank, self.piece(side).width)
-        if side == "up":
-            return (rank, self.up.width, 1, 1)
-        return (rank, self.down.width // (self.kernel[0] * self.kernel[1]), *self.kernel)
+    @property
+    def up(self) -> Piece:
+        """The piece of lora's second factor."""
+        return self.pieces["up"]
+
+    def shape(self, side: str, spec: AdapterSpec) -> tuple[int, ...] | None:
+        """Shape of a side without padding, as optimizers see it; None where `spec` has no such side here.
+
+        Lora: (r, i), (r, c, kh, kw), (r, o) or (r, o, 1, 1); other forms: see `forms.shape_of`.
+        """
+        return shape_of(self.target, side, spec)
+
+    def used(self, side: str, spec: AdapterSpec) -> int:
+        """How many numbers of a piece an adapter uses, from its start."""
+        shape = self.shape(side, spec)
+        return 0 if shape is None else math.prod(shape)
 
 
 @dataclass(frozen=True)
@@ -70,55 +83,34 @@ class Layout:
     length: int
 
 
-def plan_row(targets: Sequence[Target], ranks: dict[str, int]) -> Layout:
-    """Lay out `targets` for the largest rank per kind (`ranks["linear" | "conv1x1" | "conv"]`)."""
-    pieces: dict[tuple[str, str], Piece] = {}
+def plan_row(targets: Sequence[Target], specs: Sequence[AdapterSpec]) -> Layout:
+    """Lay out `targets` for adapters of one form: every piece can hold the largest of `specs`."""
+    form = specs[0].form
+    pieces: dict[str, dict[str, Piece]] = {target.name: {} for target in targets}
     segments: dict[tuple[str, str], slice] = {}
     offset = 0
     for part in PARTS:
         members = [(order, t) for order, t in enumerate(targets) if t.part == part]
-        for side in SIDES:
+        for side in SIDES[form]:
+            rooms = [(room_for(target, side, specs), order, target) for order, target in members]
             start = offset
-            for _, target in sorted(members, key=lambda m: _order_in_segment(m[1], side, m[0])):
-                piece = Piece(offset, ranks[target.kind], _width(target, side))
-                pieces[target.name, side] = piece
-                offset = piece.stop
+            for (lines, width), _, target in sorted(rooms, key=lambda m: _order_in_segment(m[2], m[0], m[1])):
+                if lines:
+                    pieces[target.name][side] = Piece(offset, lines, width)
+                    offset = pieces[target.name][side].stop
             if offset > start:
                 segments[part, side] = slice(start, offset)
-    sites = tuple(
-        Site(
-            t,
-            _kernel(t),
-            pieces[t.name, "down"],
-            pieces[t.name, "up"],
-        )
-        for t in targets
-    )
+    sites = tuple(Site(t, form, kernel_of(t), pieces[t.name]) for t in targets)
     return Layout(sites, segments, -(-offset // _LINE) * _LINE)
 
 
-def _kernel(target: Target) -> tuple[int, ...]:
-    return () if isinstance(target.module, nn.Linear) else tuple(target.module.kernel_size)
-
-
-def _order_in_segment(target: Target, side: str, order: int) -> tuple:
-    return (
-        target.kind,
-        _width(target, side),
-        _width(target, "up"),
-        _width(target, "down"),
-        target.tier,
-        order,
-    )
-
-
-def _width(target: Target, side: str) -> int:
+def _order_in_segment(target: Target, room: tuple[int, int], order: int) -> tuple:
     module = target.module
     if isinstance(module, nn.Linear):
-        return module.in_features if side == "down" else module.out_features
-    if side == "up":
-        return module.out_channels
-    return module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+        fans = (module.out_features, module.in_features)
+    else:
+        fans = (module.out_channels, module.in_channels * math.prod(module.kernel_size))
+    return (target.kind, room[1], *fans, target.tier, order)
 
 
 class Arena:
@@ -128,9 +120,8 @@ class Arena:
     Shapes (K, P). Rows of unused slots are zero.
     """
 
-    def __init__(self, layout: Layout, slots: int, device: torch.device, compute_dtype, master_dtype) -> None:
-        self.layout = layout
-        shape = (slots, layout.length)
+    def __init__(self, length: int, slots: int, device: torch.device, compute_dtype, master_dtype) -> None:
+        shape = (slots, length)
         self.masters = torch.zeros(shape, device=device, dtype=master_dtype)
         self.grads = torch.zeros_like(self.masters)
         self.shared = compute_dtype == master_dtype
@@ -142,6 +133,10 @@ class Arena:
         return numbers[:, piece.offset : piece.offset + piece.rank * piece.width].view(
             -1, piece.rank, piece.width
         )
+
+    def factor(self, numbers: Tensor, piece: Piece, shape: Sequence[int]) -> Tensor:
+        """`(K, *shape)` view of the start of a piece of all rows."""
+        return numbers[:, piece.offset : piece.offset + math.prod(shape)].unflatten(1, tuple(shape))
 
     def grad_norms(self) -> Tensor:
         """L2 norm of every row's gradients, `(K,)`, in float32 or wider.

@@ -1,4 +1,4 @@
-"""Dropout masks of sd-scripts' three kinds, each run's from its own stream.
+"""Dropout masks of sd-scripts' three kinds, and LyCORIS', each run's from its own stream.
 
 A run's masks are a function of (its seed for this micro-step, the module's name, its own batch): they do not
 depend on pack-mates, on padding, or on the order in which modules run, and a recomputed forward (gradient
@@ -39,11 +39,11 @@ class Draw:
         """
         spec, device = self.spec, hidden.device
         seed = stream_seed(self.seed, name if part == 0 else f"{name}/{part}")
-        if spec.module_dropout and _unit(stream_seed(self.seed, name + "/module")) < spec.module_dropout:
+        if self.drops_module(name):
             return None
         generator = torch.Generator(device).manual_seed(seed)
         shape = list(hidden.shape)
-        shape[rank_dim] = spec.rank(kind)
+        shape[rank_dim] = spec.rank(kind, name)
         mask = torch.ones((), device=device, dtype=hidden.dtype)
         if spec.network_dropout:
             keep = torch.rand(shape, device=device, generator=generator) >= spec.network_dropout
@@ -53,6 +53,22 @@ class Draw:
             keep = torch.rand(shape, device=device, generator=generator) >= spec.rank_dropout
             mask = keep.to(hidden.dtype).div_(1 - spec.rank_dropout) * mask
         return mask.expand(1, 1, 1) if mask.dim() == 0 else mask
+
+    def drops_module(self, name: str) -> bool:
+        """Whether module dropout takes this module out for the run's whole batch."""
+        rate = self.spec.module_dropout
+        return rate > 0 and _unit(stream_seed(self.seed, name + "/module")) < rate
+
+    def kept_rows(self, name: str, rows: int, like: Tensor) -> Tensor | None:
+        """LyCORIS' rank dropout: which rows of a weight difference stay, `(rows,)` of 0 and 1; None for all.
+
+        One draw per module and batch, not scaled up (LyCORIS' `rank_dropout_scale` off).
+        """
+        if not self.spec.rank_dropout:
+            return None
+        generator = torch.Generator(like.device).manual_seed(stream_seed(self.seed, name))
+        kept = torch.rand(rows, device=like.device, generator=generator) >= self.spec.rank_dropout
+        return kept.to(like.dtype)
 
 
 def apply_mask(hidden: Tensor, mask: Tensor | None, rank_dim: int) -> None:

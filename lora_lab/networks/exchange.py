@@ -40,16 +40,16 @@ def to_file(
     """CPU copies in kohya's names and shapes: down `(r, i)`, `(r, c, kh, kw)`; up `(o, r)` or 4-D."""
     tensors: dict[str, Tensor] = {}
     for site in sites:
-        kind = site.target.kind
-        rank = spec.rank(kind)
+        kind, name = site.target.kind, site.target.name
+        rank = spec.rank(kind, name)
         down = arena.stacked(arena.masters, site.down)[slot, :rank]
         up = arena.stacked(arena.masters, site.up)[slot, :rank].mT
         up_shape = (site.up.width, rank, 1, 1) if site.kernel else (site.up.width, rank)
         own = dtype or arena.masters.dtype
-        name = site.target.name
-        tensors[f"{name}.lora_down.weight"] = down.reshape(site.shape("down", rank)).to("cpu", own, copy=True)
+        down_shape = (rank, -1, *site.kernel) if site.kernel else (rank, -1)
+        tensors[f"{name}.lora_down.weight"] = down.reshape(down_shape).to("cpu", own, copy=True)
         tensors[f"{name}.lora_up.weight"] = up.to("cpu", own, copy=True).contiguous().view(up_shape)
-        tensors[f"{name}.alpha"] = torch.tensor(spec.alpha(kind), dtype=own)
+        tensors[f"{name}.alpha"] = torch.tensor(spec.alpha(kind, name), dtype=own)
     return tensors
 
 
@@ -69,7 +69,7 @@ def from_file(
         raise ModelError("the LoRA file does not fit this network:\n" + "\n".join(problems[:8]) + more)
     for site in sites:
         found = factors[site.target.name]
-        factor = found.scale / spec.scale(site.target.kind)
+        factor = found.scale / spec.scale(site.target.kind, site.target.name)
         row_down = arena.stacked(arena.masters, site.down)[slot]
         row_up = arena.stacked(arena.masters, site.up)[slot]
         row_down[: found.rank].copy_(found.down.reshape(found.rank, -1))
@@ -138,7 +138,7 @@ def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, 
             yield f"{name}: missing in the file"
             continue
         rank = found.rank
-        largest = spec.rank(site.target.kind)
+        largest = spec.rank(site.target.kind, name)
         key = "conv_dim" if site.target.kind == "conv" else "network_dim"
         if rank > largest:
             yield f"{name}: rank {rank} in the file, network.{key}={largest}; set network.{key}={rank}"

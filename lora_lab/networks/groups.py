@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError
-from lora_lab.networks.arena import PARTS, SIDES, Arena, Piece, Site, parameter
+from lora_lab.networks.arena import PARTS, Arena, Layout, Piece, Site, parameter
+from lora_lab.networks.forms import SIDES
 from lora_lab.networks.spec import AdapterSpec
 
 LAYOUTS = ("flat", "stacked", "tensors")
@@ -27,7 +28,7 @@ class ParamGroup:
 
 
 def make_groups(
-    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, layout: str
+    arena: Arena, plan: Layout, sites: Sequence[Site], slot: int, spec: AdapterSpec, layout: str
 ) -> list[ParamGroup]:
     """Groups for the modules `sites` of the run in `slot`; every leaf is a view of the masters, `.grad` of
     the gradients.
@@ -36,16 +37,20 @@ def make_groups(
     - "stacked": one leaf per shape, `(modules, r, width)`; convolutions `(modules, r, c, kh, kw)` and `(...,
       o, 1, 1)`.
     - "tensors": one leaf per module, `(r, width)`, convolutions 4-D.
-    Ups are transposed against files: `(r, out)`. Groups without modules are left out.
+    Ups are transposed against files: `(r, out)`. Groups without modules are left out. `plan` is the layout of
+    the adapter's form.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f"layout={layout!r} is unknown; known: {', '.join(LAYOUTS)}")
     found = []
     for part in PARTS:
         members = [site for site in sites if site.target.part == part]
-        for side in SIDES if members else ():
+        for side in SIDES[spec.form]:
+            having = [site for site in members if site.used(side, spec)]
+            if not having:
+                continue
             params, names = [], []
-            for shape, strides, offset, held in _views(arena, members, side, spec, layout):
+            for shape, strides, offset, held in _views(plan, having, side, spec, layout):
                 data = arena.masters[slot].as_strided(shape, strides, _start(arena.masters, slot) + offset)
                 grad = arena.grads[slot].as_strided(shape, strides, _start(arena.grads, slot) + offset)
                 params.append(parameter(data, grad))
@@ -58,37 +63,39 @@ def _start(numbers: Tensor, slot: int) -> int:
     return int(numbers.storage_offset() + slot * numbers.stride(0))
 
 
-def _views(arena: Arena, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[tuple]:
+def _views(plan: Layout, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[tuple]:
     """(shape, strides, offset in the row, names) of the leaves of one group."""
-    sites = sorted(sites, key=lambda site: site.piece(side).offset)
+    sites = sorted(sites, key=lambda site: site.pieces[side].offset)
     if layout == "flat":
-        segment = arena.layout.segments[sites[0].target.part, side]
+        segment = plan.segments[sites[0].target.part, side]
         yield (segment.stop - segment.start,), (1,), segment.start, [s.target.name for s in sites]
         return
-    runs = [[s] for s in sites] if layout == "tensors" else _evenly_spaced(sites, side)
+    runs = [[s] for s in sites] if layout == "tensors" else _evenly_spaced(sites, side, spec)
     for run in runs:
-        shape = run[0].shape(side, spec.rank(run[0].target.kind))
+        first = run[0].pieces[side]
+        shape = run[0].shape(side, spec)
+        assert shape is not None
         strides = _contiguous_strides(shape)
         if layout == "stacked":
-            step = (
-                run[1].piece(side).offset - run[0].piece(side).offset
-                if len(run) > 1
-                else run[0].piece(side).stop
-            )
-            shape, strides = (len(run), *shape), (step, *strides)
-        yield shape, strides, run[0].piece(side).offset, [s.target.name for s in run]
+            shape, strides = (len(run), *shape), (first.stop - first.offset, *strides)
+        yield shape, strides, first.offset, [s.target.name for s in run]
 
 
-def _evenly_spaced(sites: list[Site], side: str) -> Iterator[list[Site]]:
-    """Neighbours of one kind and shape (both sides), in runs with a constant distance."""
+def _evenly_spaced(sites: list[Site], side: str, spec: AdapterSpec) -> Iterator[list[Site]]:
+    """Neighbours of one kind and shape (all sides), in runs with a constant distance."""
 
     def shape(site: Site) -> tuple:
-        return (site.target.kind, site.kernel, site.down.width, site.up.width)
+        piece = site.pieces[side]
+        return (
+            site.target.kind,
+            piece.stop - piece.offset,
+            *(site.shape(other, spec) for other in SIDES[spec.form]),
+        )
 
     for _, members in groupby(sites, key=shape):
         run: list[Site] = []
         for site in members:
-            if run and site.piece(side).offset != run[-1].piece(side).stop:
+            if run and site.pieces[side].offset != run[-1].pieces[side].stop:
                 yield run
                 run = []
             run.append(site)
@@ -104,10 +111,9 @@ def _contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _pieces(sites: Sequence[Site], part: str, side: str, spec: AdapterSpec) -> Iterator[tuple[Piece, int]]:
     """(piece, used numbers) of a run's modules in the canonical order: by name."""
-    members = [site for site in sites if site.target.part == part]
+    members = [site for site in sites if site.target.part == part and site.used(side, spec)]
     for site in sorted(members, key=lambda site: site.target.name):
-        piece = site.piece(side)
-        yield piece, spec.rank(site.target.kind) * piece.width
+        yield site.pieces[side], site.used(side, spec)
 
 
 def unpad(

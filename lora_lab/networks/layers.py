@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -56,14 +57,37 @@ class Bound:
             grad.index_add_(0, self._slots, amount)
 
 
-class PackedLayer:
-    """One adapted module of the base model: what replaces its `forward`.
+class Patch:
+    """Replaces a module's `forward` and puts back what it found; later patches go around earlier ones."""
 
-    `users` has bit s set when the adapter in slot s has this module. Views: down `(K, r, i)`, up `(K, r, o)`.
+    def __init__(self, module: nn.Module, forward: Callable[..., Tensor]) -> None:
+        self._module, self._forward = module, forward
+        self.original: Callable[..., Tensor] = module.forward
+        self.found: Callable[..., Tensor] | None = None
+
+    def attach(self) -> None:
+        """Replace the module's `forward`."""
+        self.found = self._module.__dict__.get("forward")
+        self.original = self._module.forward
+        self._module.__dict__["forward"] = self._forward
+
+    def detach(self) -> None:
+        """Put back what `attach` found."""
+        if self.found is None:
+            del self._module.__dict__["forward"]
+        else:
+            self._module.__dict__["forward"] = self.found
+
+
+class PackedLayer:
+    """One module that low-rank adapters (lora, LoCon) sit on: what replaces its `forward`.
+
+    `users` has bit s set when the adapter in slot s has this module; `scale_of(slot)` is its alpha / dim.
+    Views: down `(K, r, i)`, up `(K, r, o)`.
     """
 
-    def __init__(self, site: Site, arena: Arena, routes: Routes) -> None:
-        self.site, self.routes = site, routes
+    def __init__(self, site: Site, arena: Arena, routes: Routes, scale_of: Callable[[int], float]) -> None:
+        self.site, self.routes, self.scale_of = site, routes, scale_of
         self.module = site.target.module
         self.name, self.kind = site.target.name, site.target.kind
         self.down = arena.stacked(arena.compute, site.down)
@@ -77,28 +101,20 @@ class PackedLayer:
         self._product = TokenProduct if self.kind == "linear" else MapProduct
         self._plain = type(self.module) in (nn.Linear, nn.Conv2d)
         self._may_autocast = torch.amp.is_autocast_available(arena.compute.device.type)
+        self.patch = Patch(self.module, self.forward)
 
-    def attach(self) -> None:
-        """Replace the module's `forward`."""
-        self._own = self.module.__dict__.get("forward")
-        self._original = self.module.forward
-        self.module.__dict__["forward"] = self.forward
-
-    def detach(self) -> None:
-        """Put back what `attach` found."""
-        if self._own is None:
-            del self.module.__dict__["forward"]
-        else:
-            self.module.__dict__["forward"] = self._own
+    def bind(self, block: Block) -> Bound:
+        """The block with this layer's weights."""
+        return Bound(block, self)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         """Base output plus the routed adapters' terms; the bare base's own forward where no adapter acts."""
         bounds = self.routes.bounds(self, x.shape[0]) if self.users else ()
         if not bounds:
-            return self._original(x, *args, **kwargs)
+            return self.patch.original(x, *args, **kwargs)
         if self._is_fusable(x):
             return self._product.apply(x, self.routes.anchor, self, bounds, True)
-        y = self._original(x, *args, **kwargs)
+        y = self.patch.original(x, *args, **kwargs)
         with torch.autocast(x.device.type, enabled=False):
             term = self._product.apply(x.to(self.dtype), self.routes.anchor, self, bounds, False)
         return y + term.to(y.dtype)
@@ -108,7 +124,7 @@ class PackedLayer:
         weight = self.module.weight
         return (
             self._plain
-            and self._own is None
+            and self.patch.found is None
             and weight.dtype == x.dtype == self.dtype
             and not weight.requires_grad
             and not (self._may_autocast and torch.is_autocast_enabled(x.device.type))

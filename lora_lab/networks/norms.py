@@ -1,6 +1,8 @@
-"""Max-norm regularisation (`scale_weight_norms`) without building any weight difference.
+"""Max-norm regularisation (`scale_weight_norms`).
 
-||U D||_F^2 = sum((U^T U) * (D D^T)): two small Gram matrices, in float64 because their product cancels.
+Without building any weight difference, where that can be avoided:
+lora, dora: ||U D||_F^2 = sum((U^T U) * (D D^T)), two small Gram matrices, in float64 because their product
+cancels. lokr: a Kronecker product's norm is the product of the norms. loha is built, one module at a time.
 """
 
 from __future__ import annotations
@@ -11,12 +13,17 @@ from dataclasses import dataclass
 import torch
 
 from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.forms import SIDES, kronecker_factors, low_rank, scale_of
 from lora_lab.networks.spec import AdapterSpec
 
 
 @dataclass(frozen=True)
 class MaxNorm:
-    """How many modules were scaled down, and mean and largest norm of alpha / dim * up @ down after it."""
+    """How many modules were scaled down, and mean and largest norm of alpha / dim * up @ down after it.
+
+    For dora that is the norm of what `up` and `down` add, before the magnitudes are applied; for loha and
+    lokr of the whole difference.
+    """
 
     scaled: int
     mean: float
@@ -26,13 +33,15 @@ class MaxNorm:
 def limit_norms(
     arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, limit: float | None
 ) -> MaxNorm:
-    """Scale both factors of every module whose norm n exceeds `limit` by sqrt(limit / n) (sd-scripts).
+    """Scale every module whose norm n exceeds `limit` to it, each of its f factors by (limit / n)^(1 / f).
 
-    `limit` None only measures. One synchronisation with the device.
+    That is sd-scripts' rule for lora and LyCORIS' for lokr. `limit` None only measures. One synchronisation
+    with the device.
     """
     by_shape: dict[tuple, list[Site]] = {}
     for site in sites:
-        by_shape.setdefault((site.down.width, site.up.width, site.target.kind), []).append(site)
+        shapes = tuple(site.shape(side, spec) for side in SIDES[spec.form])
+        by_shape.setdefault((*shapes, scale_of(site.target, spec)), []).append(site)
     norms = []
     for members in by_shape.values():
         norms.append(_limit_shape(arena, members, slot, spec, limit))
@@ -42,19 +51,34 @@ def limit_norms(
     return _summary(found.clamp(max=limit), found > limit)
 
 
-def _limit_shape(arena: Arena, sites: list[Site], slot: int, spec: AdapterSpec, limit: float | None):
-    kind = sites[0].target.kind
-    rank = spec.rank(kind)
-    downs = [arena.stacked(arena.masters, site.down)[slot, :rank] for site in sites]
-    ups = [arena.stacked(arena.masters, site.up)[slot, :rank] for site in sites]
-    down, up = torch.stack(downs).double(), torch.stack(ups).double()
-    squares = (torch.bmm(down, down.mT) * torch.bmm(up, up.mT)).sum((1, 2))
-    norms = squares.clamp(min=0).sqrt() * spec.scale(kind)
+def _limit_shape(
+    arena: Arena, sites: list[Site], slot: int, spec: AdapterSpec, limit: float | None
+) -> torch.Tensor:
+    factors: dict[str, list[torch.Tensor]] = {}
+    for side in SIDES[spec.form]:
+        shape = sites[0].shape(side, spec)
+        if shape is not None and side != "magnitude":
+            factors[side] = [arena.factor(arena.masters, s.pieces[side], shape)[slot] for s in sites]
+    norms = _norms(spec.form, factors) * scale_of(sites[0].target, spec)
     if limit is not None:
-        factors = (limit / norms.clamp(min=limit)).sqrt().to(arena.masters.dtype)
-        torch._foreach_mul_(downs, list(factors.unbind()))
-        torch._foreach_mul_(ups, list(factors.unbind()))
+        ratios = (limit / norms.clamp(min=limit)).pow(1 / len(factors)).to(arena.masters.dtype)
+        for tensors in factors.values():
+            torch._foreach_mul_(tensors, list(ratios.unbind()))
     return norms
+
+
+def _norms(form: str, factors: dict[str, list[torch.Tensor]]) -> torch.Tensor:
+    if form == "loha":
+        count = len(factors["w1_a"])
+        single = [{side: ts[i][None].double() for side, ts in factors.items()} for i in range(count)]
+        return torch.cat([low_rank(form, each).norm()[None] for each in single])
+    wide = {side: torch.stack(tensors).double() for side, tensors in factors.items()}
+    if form == "lokr":
+        w1, w2 = kronecker_factors(wide)
+        return w1.flatten(1).norm(dim=1) * w2.flatten(1).norm(dim=1)
+    down, up = wide["down"].flatten(2), wide["up"].flatten(2)
+    squares = (torch.bmm(down, down.mT) * torch.bmm(up, up.mT)).sum((1, 2))
+    return squares.clamp(min=0).sqrt()
 
 
 def _summary(norms: torch.Tensor, scaled: torch.Tensor) -> MaxNorm:

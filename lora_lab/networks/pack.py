@@ -10,7 +10,6 @@ Optimizers must not drop the gradients themselves (`zero_grad(set_to_none=True)`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -18,21 +17,21 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
 from lora_lab.networks import exchange, groups, norms
-from lora_lab.networks.arena import Arena, Site, plan_row
+from lora_lab.networks.arena import Arena, Layout, Site, plan_row
+from lora_lab.networks.dense import DenseLayer
 from lora_lab.networks.dropout import Draw, stream_seed
+from lora_lab.networks.forms import SIDES, initial, scale_of
 from lora_lab.networks.groups import ParamGroup
 from lora_lab.networks.layers import PackedLayer
 from lora_lab.networks.norms import MaxNorm
 from lora_lab.networks.routes import Routes
-from lora_lab.networks.spec import AdapterSpec
+from lora_lab.networks.spec import FORMS, AdapterSpec
 from lora_lab.networks.targets import Target, find_targets
-
-KINDS = ("linear", "conv1x1", "conv")
 
 
 class Pack:
     """Slots for adapters on a base model. `specs` are all adapters that may ever occupy a slot, `slots` how
-    many at once.
+    many at once. Adapters of all forms can share a pack.
 
     Weights live in `arena`; `compute_dtype` is what layers multiply with (the base model's dtype),
     `master_dtype` what optimizers see. The base model's parameters are frozen (`requires_grad_(False)`).
@@ -51,16 +50,17 @@ class Pack:
     ) -> None:
         self._models, self._family = (unet, list(text_encoders)), family
         self.specs: list[AdapterSpec | None] = [None] * (slots if slots is not None else len(specs))
-        targets = self._union(specs)
-        self._ranks = {kind: max(spec.rank(kind) for spec in specs) for kind in KINDS}
+        self.layouts = {
+            form: self._plan(own) for form in FORMS if (own := [s for s in specs if s.form == form])
+        }
         device = next(unet.parameters()).device
-        self.arena = Arena(
-            plan_row(targets, self._ranks), len(self.specs), device, compute_dtype, master_dtype
-        )
-        self._routes = {part: Routes(device, compute_dtype, self._scale) for part in ("unet", "te1", "te2")}
+        length = max(layout.length for layout in self.layouts.values())
+        self.arena = Arena(length, len(self.specs), device, compute_dtype, master_dtype)
+        self._routes = {part: Routes(device, compute_dtype) for part in ("unet", "te1", "te2")}
         self._layers = {
-            site.target.name: PackedLayer(site, self.arena, self._routes[site.target.part])
-            for site in self.arena.layout.sites
+            (form, site.target.name): self._layer(site)
+            for form, layout in self.layouts.items()
+            for site in layout.sites
         }
         self._attached = False
         for model in (unet, *text_encoders):
@@ -72,21 +72,21 @@ class Pack:
         """Let the base model's modules add the routed adapters' terms."""
         if not self._attached:
             for layer in self._layers.values():
-                layer.attach()
+                layer.patch.attach()
             self._attached = True
         return self
 
     def detach(self) -> None:
         """Give the base model its own forwards back."""
         if self._attached:
-            for layer in self._layers.values():
-                layer.detach()
+            for layer in reversed(self._layers.values()):
+                layer.patch.detach()
             self._attached = False
 
     # -- slots -----------------------------------------------------------------------------------------------
 
     def occupy(self, slot: int, spec: AdapterSpec) -> None:
-        """Start a new adapter in `slot`: downs kaiming-uniform (a = sqrt 5), ups zero.
+        """Start a new adapter in `slot`, without effect: lora's downs kaiming-uniform (a = sqrt 5), ups zero.
 
         Every module draws from a stream of its own, seeded by (spec.seed, module name), on the CPU in
         float32: the values do not depend on pack-mates, padding or device. Raises `ModelError` if the pack
@@ -94,23 +94,20 @@ class Pack:
         """
         self.vacate(slot)
         targets = self._targets(spec)
-        unknown = [t.name for t in targets if t.name not in self._layers]
-        too_large = [kind for kind in KINDS if spec.rank(kind) > self._ranks[kind]]
+        unknown = [t.name for t in targets if (spec.form, t.name) not in self._layers]
+        too_large = [t.name for t in targets if t.name not in unknown and not self._has_room(t, spec)]
         if unknown or too_large:
             raise ModelError(
-                f"the pack was not built for this adapter: ranks {too_large}, modules {unknown[:3]}"
+                f"the pack was not built for this adapter: too large {too_large[:3]}, modules {unknown[:3]}"
             )
         self.specs[slot] = spec
         for target in targets:
-            layer = self._layers[target.name]
+            layer = self._layers[spec.form, target.name]
             layer.users |= 1 << slot
-            rank, width = spec.rank(target.kind), layer.site.down.width
             generator = torch.Generator().manual_seed(stream_seed(spec.seed, target.name))
-            bound = 1 / math.sqrt(width)
-            values = torch.rand(rank, width, generator=generator).mul_(2 * bound).sub_(bound)
-            self.arena.stacked(self.arena.masters, layer.site.down)[slot, :rank] = values.to(
-                self.arena.masters
-            )
+            for side, values in initial(target, spec, generator).items():
+                place = self.arena.factor(self.arena.masters, layer.site.pieces[side], (values.numel(),))
+                place[slot] = values.flatten().to(self.arena.masters)
         self._changed(slot)
 
     def vacate(self, slot: int) -> None:
@@ -165,7 +162,9 @@ class Pack:
 
     def param_groups(self, slot: int, layout: str = "flat") -> list[ParamGroup]:
         """Zero-copy leaves for the run's optimizer; see `groups.make_groups` for the layouts."""
-        return groups.make_groups(self.arena, self.sites(slot), slot, self._spec(slot), layout)
+        spec = self._spec(slot)
+        plan = self.layouts[spec.form]
+        return groups.make_groups(self.arena, plan, self.sites(slot), slot, spec, layout)
 
     def collect_grads(self) -> None:
         """After every backward pass: bring the gradients to the masters (free when the dtypes are equal)."""
@@ -189,12 +188,12 @@ class Pack:
 
     def unpad(self, slot: int, part: str, side: str, flat: Tensor) -> Tensor:
         """State of the "flat" leaf of (part, side), unpadded and in an order that no pack changes."""
-        segment = self.arena.layout.segments[part, side]
+        segment = self._segment(slot, part, side)
         return groups.unpad(segment, self.sites(slot), part, side, self._spec(slot), flat)
 
     def pad(self, slot: int, part: str, side: str, canonical: Tensor) -> Tensor:
         """The inverse of `unpad`, in this pack."""
-        segment = self.arena.layout.segments[part, side]
+        segment = self._segment(slot, part, side)
         return groups.pad(segment, self.sites(slot), part, side, self._spec(slot), canonical)
 
     # -- files -----------------------------------------------------------------------------------------------
@@ -214,10 +213,31 @@ class Pack:
         unet, text_encoders = self._models
         return find_targets(unet, text_encoders, self._family, spec)
 
+    def _plan(self, specs: Sequence[AdapterSpec]) -> Layout:
+        return plan_row(self._union(specs), specs)
+
+    def _layer(self, site: Site) -> PackedLayer | DenseLayer:
+        routes = self._routes[site.target.part]
+        if site.form != "lora":
+            return DenseLayer(site, self.arena, routes, self._spec)
+        return PackedLayer(site, self.arena, routes, lambda slot: scale_of(site.target, self._spec(slot)))
+
+    def _has_room(self, target: Target, spec: AdapterSpec) -> bool:
+        site = self._layers[spec.form, target.name].site
+        needed = {side: used for side in SIDES[spec.form] if (used := site.used(side, spec))}
+        return all(
+            side in site.pieces and used <= site.pieces[side].rank * site.pieces[side].width
+            for side, used in needed.items()
+        )
+
+    def _segment(self, slot: int, part: str, side: str) -> slice:
+        return self.layouts[self._spec(slot).form].segments[part, side]
+
     def _union(self, specs: Sequence[AdapterSpec]) -> list[Target]:
         union: dict[str, Target] = {}
         for choice in {
-            (s.preset, s.conv_dim > 0, s.train_unet, s.train_text_encoder): s for s in specs
+            (s.preset, s.conv_dim > 0, s.train_unet, s.train_text_encoder, frozenset(s.modules or ())): s
+            for s in specs
         }.values():
             union.update({target.name: target for target in self._targets(choice)})
         return list(union.values())
@@ -227,9 +247,6 @@ class Pack:
         if spec is None:
             raise ValueError(f"slot {slot} is empty")
         return spec
-
-    def _scale(self, slot: int, kind: str) -> float:
-        return self._spec(slot).scale(kind)
 
     def _changed(self, slot: int) -> None:
         if not self.arena.shared:

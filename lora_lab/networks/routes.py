@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 
+from lora_lab.networks.arena import Site
 from lora_lab.networks.dropout import Draw
-from lora_lab.networks.layers import Bound, PackedLayer
 from lora_lab.networks.routing import Block, plan_blocks
 
 _MAX_REMEMBERED = 16
+
+
+class Routed(Protocol):
+    """A patched layer, as routes see it. `users` has bit s set when the adapter in slot s has the module."""
+
+    site: Site
+    users: int
+
+    def scale_of(self, slot: int) -> float:
+        """The factor on the layer's term for the adapter in `slot`, at strength 1."""
+
+    def bind(self, block: Block) -> Any:
+        """The block with the layer's weights."""
 
 
 class Route:
@@ -18,22 +32,19 @@ class Route:
 
     def __init__(self, slots: tuple[int, ...], strengths: tuple[float, ...]) -> None:
         self.slots, self.strengths = slots, strengths
-        self.plans: dict[tuple[int, bool], tuple[Block, ...]] = {}
-        self.bounds: dict[str, tuple[Bound, ...]] = {}
+        self.plans: dict[tuple[tuple[int, ...], tuple[float, ...]], tuple[Block, ...]] = {}
+        self.bounds: dict[tuple[str, str], tuple[Any, ...]] = {}
 
 
 class Routes:
     """The current route of one part of the model (U-Net, a text encoder) and the dropout draws.
 
-    `scale_of(slot, kind)` is alpha / dim. `anchor` is a leaf that makes autograd visit the layers.
+    `anchor` is a leaf that makes autograd visit the layers.
     """
 
-    def __init__(
-        self, device: torch.device, dtype: torch.dtype, scale_of: Callable[[int, str], float]
-    ) -> None:
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.anchor = torch.zeros((), device=device, dtype=dtype, requires_grad=True)
         self.draws: dict[int, Draw] = {}
-        self._scale_of = scale_of
         self._known: dict[tuple, Route] = {}
         self._current: Route | None = None
 
@@ -54,25 +65,28 @@ class Routes:
         if self._current is not None:
             self._current = Route(self._current.slots, self._current.strengths)
 
-    def bounds(self, layer: PackedLayer, batch: int) -> tuple[Bound, ...]:
-        """The blocks of `layer` in the current route; `batch` is the number of samples it was given."""
-        route = self._current
+    def bounds(self, layer: Routed, batch: int) -> tuple[Any, ...]:
+        """The blocks of `layer` in the current route, bound to it; `batch` is the number of samples."""
+        route, name = self._current, layer.site.target.name
         if route is None:
-            raise RuntimeError(f"{layer.name} was called before Pack.route()")
+            raise RuntimeError(f"{name} was called before Pack.route()")
         if batch != len(route.slots):
-            raise ValueError(f"{layer.name} got {batch} samples, but the route has {len(route.slots)}")
-        found = route.bounds.get(layer.name)
+            raise ValueError(f"{name} got {batch} samples, but the route has {len(route.slots)}")
+        found = route.bounds.get((layer.site.form, name))
         if found is None:
-            key = (layer.users, layer.kind == "conv")
+            key = _used(route, layer)
             if key not in route.plans:
-                route.plans[key] = self._plan(route, layer)
-            found = route.bounds[layer.name] = tuple(Bound(block, layer) for block in route.plans[key])
+                route.plans[key] = plan_blocks(*key, self.anchor.device, self.anchor.dtype)
+            found = tuple(layer.bind(block) for block in route.plans[key])
+            route.bounds[layer.site.form, name] = found
         return found
 
-    def _plan(self, route: Route, layer: PackedLayer) -> tuple[Block, ...]:
-        slots, scales = [], []
-        for slot, strength in zip(route.slots, route.strengths, strict=True):
-            used = slot >= 0 and strength != 0 and layer.users >> slot & 1
-            slots.append(slot if used else -1)
-            scales.append(strength * self._scale_of(slot, layer.kind) if used else 0.0)
-        return plan_blocks(slots, scales, self.anchor.device, self.anchor.dtype)
+
+def _used(route: Route, layer: Routed) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Slot (-1: none) and factor of every sample in this layer."""
+    slots, scales = [], []
+    for slot, strength in zip(route.slots, route.strengths, strict=True):
+        used = slot >= 0 and strength != 0 and layer.users >> slot & 1
+        slots.append(slot if used else -1)
+        scales.append(strength * layer.scale_of(slot) if used else 0.0)
+    return tuple(slots), tuple(scales)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lora_lab.errors import ConfigError
@@ -44,6 +44,10 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+FORMS = ("lora", "dora", "loha", "lokr")
+"""What an adapter's weight difference is made of; LoCon is the form lora on 3x3 convolutions, too."""
+
+
 @dataclass(frozen=True)
 class AdapterSpec:
     """The settings of one adapter.
@@ -53,6 +57,12 @@ class AdapterSpec:
     network_alpha" with the LyCORIS presets, which is what LyCORIS does. Dropouts are those of sd-scripts:
     `network_dropout` acts on single activations of the rank, `rank_dropout` on a rank of a sample,
     `module_dropout` on a module for a whole batch. `seed` decides the initial weights, module by module.
+
+    Forms other than lora are LyCORIS': there, `rank_dropout` drops rows of the weight difference (outputs),
+    and `network_dropout` does nothing. `factor` and `decompose_both` belong to lokr, `wd_on_output` to dora
+    (whether its magnitudes belong to outputs or inputs). `modules`, where given, replaces dims and alphas:
+    the adapter has exactly the modules named there, each with (dim, alpha); `network_dim` and `conv_dim` then
+    are the largest dims.
     """
 
     network_dim: int
@@ -66,37 +76,51 @@ class AdapterSpec:
     train_unet: bool = True
     train_text_encoder: bool = True
     seed: int = 0
+    form: str = "lora"
+    factor: int = -1
+    decompose_both: bool = False
+    wd_on_output: bool = True
+    modules: Mapping[str, tuple[int, float]] | None = None
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
         if problems:
             raise ConfigError("\n".join(problems))
 
-    def rank(self, kind: str) -> int:
-        """The dim of a module of this kind (`linear`, `conv1x1`, `conv`)."""
+    def rank(self, kind: str, name: str = "") -> int:
+        """The dim of a module of this kind (`linear`, `conv1x1`, `conv`), or of the module `name`."""
+        if self.modules and name in self.modules:
+            return self.modules[name][0]
         return self.network_dim if kind != "conv" or not self.conv_dim else self.conv_dim
 
-    def alpha(self, kind: str) -> float:
-        """The alpha of a module of this kind, with 0 resolved to its dim."""
+    def alpha(self, kind: str, name: str = "") -> float:
+        """The alpha of a module of this kind or name, with 0 resolved to its dim."""
+        if self.modules and name in self.modules:
+            return self.modules[name][1]
         if kind != "conv":
             return self.network_alpha or float(self.network_dim)
         if self.conv_dim and self.preset == "kohya":
             return self.conv_alpha or float(self.conv_dim)
         return self.conv_alpha or self.network_alpha or float(self.rank(kind))
 
-    def scale(self, kind: str) -> float:
+    def scale(self, kind: str, name: str = "") -> float:
         """alpha / dim: the factor on up(down(x))."""
-        return self.alpha(kind) / self.rank(kind)
+        return self.alpha(kind, name) / self.rank(kind, name)
 
     @property
     def has_dropout(self) -> bool:
         """Whether any of the three dropouts acts."""
-        return max(self.network_dropout, self.rank_dropout, self.module_dropout) > 0
+        of_ranks = self.network_dropout if self.form == "lora" else 0.0
+        return max(of_ranks, self.rank_dropout, self.module_dropout) > 0
 
 
 def _problems(spec: AdapterSpec) -> Iterator[str]:
     if spec.preset not in PRESETS:
         yield f"network.preset={spec.preset!r} is unknown; known: {', '.join(sorted(PRESETS))}"
+    if spec.form not in FORMS:
+        yield f"network.type={spec.form!r} is unknown; known: {', '.join(FORMS)}"
+    if spec.factor != -1 and spec.factor < 1:
+        yield f"network.factor={spec.factor} must be -1 (as square as possible) or at least 1"
     if spec.network_dim < 1:
         yield f"network.network_dim={spec.network_dim} must be at least 1"
     for name in ("conv_dim", "network_alpha", "conv_alpha"):

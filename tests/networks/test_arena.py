@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from lora_lab.networks.arena import Arena, Layout
+from lora_lab.networks.arena import Arena
 
 
 @pytest.mark.parametrize("master_dtype", [torch.float32, torch.bfloat16])
 def test_gradient_norms_of_long_rows_are_exact(master_dtype: torch.dtype) -> None:
     """One float32 pass over a row of a full-size model is off by 5e-4 on a CPU."""
-    arena = Arena(Layout((), {}, 1 << 23), 2, torch.device("cpu"), torch.float32, master_dtype)
+    arena = Arena(1 << 23, 2, torch.device("cpu"), torch.float32, master_dtype)
     generator = torch.Generator().manual_seed(0)
     arena.grads[0] = torch.randn(1 << 23, generator=generator) * 1e-5
     expected = arena.grads[0].double().norm().item()
@@ -17,7 +17,7 @@ def test_gradient_norms_of_long_rows_are_exact(master_dtype: torch.dtype) -> Non
 
 
 def test_gradient_norms_keep_rows_apart() -> None:
-    arena = Arena(Layout((), {}, 512), 3, torch.device("cpu"), torch.float64, torch.float64)
+    arena = Arena(512, 3, torch.device("cpu"), torch.float64, torch.float64)
     arena.grads[0, 5] = torch.nan
     arena.grads[1, 0], arena.grads[1, 511] = 3.0, 4.0
     norms = arena.grad_norms()

@@ -39,8 +39,9 @@ def filled(case, tensors):
         )
         for name in CASES[case]["modules"]
     ]
-    layout = plan_row(targets, {kind: spec.rank(kind) + 3 for kind in ("linear", "conv1x1", "conv")})
-    arena = Arena(layout, 2, torch.device("cpu"), torch.float32, torch.float32)
+    larger = AdapterSpec(int(dim) + 3, alpha, conv_dim=int(conv_dim) + 3, conv_alpha=conv_alpha)
+    layout = plan_row(targets, [spec, larger])
+    arena = Arena(layout.length, 2, torch.device("cpu"), torch.float32, torch.float32)
     for site in layout.sites:
         rank = spec.rank(site.target.kind)
         before = f"{case}.before.{site.target.name}"
@@ -89,8 +90,8 @@ def test_measuring_changes_nothing(case, tensors):
 def test_cancelling_factors_are_measured_exactly():
     """Ups whose columns almost cancel: float32 Gram matrices would lose the norm."""
     target = _target("x", torch.empty(2, 64), torch.empty(48, 2))
-    layout = plan_row([target], {"linear": 2, "conv1x1": 2, "conv": 2})
-    arena = Arena(layout, 1, torch.device("cpu"), torch.float32, torch.float32)
+    layout = plan_row([target], [AdapterSpec(2, 2.0)])
+    arena = Arena(layout.length, 1, torch.device("cpu"), torch.float32, torch.float32)
     site = layout.sites[0]
     down, up = arena.stacked(arena.masters, site.down)[0], arena.stacked(arena.masters, site.up)[0]
     down.copy_(torch.randn(1, 64).expand(2, 64))

@@ -72,9 +72,7 @@ def test_every_preset_is_covered():
 )
 def test_shapes_and_alphas(bases, base, variant, spec):
     golden = json.loads((GOLDEN / f"{base}.{variant}.json").read_text())
-    layout = plan_row(
-        find_targets(*bases[base], spec), {k: spec.rank(k) for k in ("linear", "conv1x1", "conv")}
-    )
+    layout = plan_row(find_targets(*bases[base], spec), [spec])
     sites = {site.target.name: site for site in layout.sites}
     assert sum(site.target.part != "unet" for site in layout.sites) == golden["n_text_encoder"]
     assert sum(site.target.part == "unet" for site in layout.sites) == golden["n_unet"]
@@ -82,8 +80,8 @@ def test_shapes_and_alphas(bases, base, variant, spec):
     for module in golden["modules"]:
         site = sites[module["name"]]
         kind = site.target.kind
-        rank, out, *ones = site.shape("up", spec.rank(kind))
-        assert list(site.shape("down", spec.rank(kind))) == module["down"]
+        rank, out, *ones = site.shape("up", spec)
+        assert list(site.shape("down", spec)) == module["down"]
         assert [out, rank, *ones] == module["up"]
         assert (spec.alpha(kind), spec.rank(kind)) == (module["alpha"], module["rank"])
 

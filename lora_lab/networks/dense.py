@@ -1,0 +1,273 @@
+"""Adapters whose weight difference is built for every pass: DoRA, LoHa and LoKr.
+
+Legend: N samples, T tokens, G adapters in a block, n samples of each, i fan-in, o fan-out.
+
+The difference `(G, o, i)` of all adapters of a block is made at once, in float32 or wider, from the masters;
+it is not kept: the backward pass makes it again, and leads its gradient back into the factors. Adapters are
+told apart by index alone, as in `products`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.convolve import geometry_of
+from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, rescaled, scale_of
+from lora_lab.networks.layers import Patch
+from lora_lab.networks.routing import Block
+from lora_lab.networks.spec import AdapterSpec
+
+if TYPE_CHECKING:
+    from lora_lab.networks.routes import Routes
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Groups of a block whose factors have one shape: numbers of the groups, slots, and views by side.
+
+    `scale` is alpha / dim of each, `(g, 1, 1)`; `values` and `grads` are views `(K, ...)` of all slots.
+    """
+
+    groups: list[int]
+    slots: Tensor
+    scale: Tensor
+    values: dict[str, Tensor]
+    grads: dict[str, Tensor]
+    on_output: bool
+
+
+@dataclass(frozen=True)
+class DenseBound:
+    """A block of samples with its chunks."""
+
+    block: Block
+    chunks: list[Chunk]
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Dropout of a chunk in one pass: rows of the differences that stay `(g, o, 1)`, modules left out."""
+
+    rows: Tensor | None
+    modules: list[int]
+
+
+class DenseLayer:
+    """One module that adapters of one such form sit on: adds their terms to the module's output.
+
+    `users` has bit s set when the adapter in slot s has this module.
+    """
+
+    def __init__(
+        self, site: Site, arena: Arena, routes: Routes, spec_of: Callable[[int], AdapterSpec]
+    ) -> None:
+        self.site, self.arena, self.routes, self._spec_of = site, arena, routes, spec_of
+        self.module = site.target.module
+        self.users = 0
+        self.wide = torch.promote_types(arena.masters.dtype, torch.float32)
+        self.patch = Patch(self.module, self.forward)
+        geometry_of(self.module)  # refuses convolutions that cannot be adapted
+
+    def scale_of(self, slot: int) -> float:
+        """1: alpha / dim is part of the weight difference."""
+        return 1.0
+
+    def bind(self, block: Block) -> DenseBound:
+        """The block with the factors of its adapters."""
+        alike: dict[tuple, list[int]] = {}
+        for group, slot in enumerate(block.slot_list):
+            alike.setdefault(self._shapes(self._spec_of(slot)), []).append(group)
+        return DenseBound(block, [self._chunk(block, groups) for groups in alike.values()])
+
+    def _shapes(self, spec: AdapterSpec) -> tuple:
+        """What adapters have to have in common for one product; padded ranks need not agree."""
+        if spec.form == "lokr":
+            return tuple(self.site.shape(side, spec) for side in SIDES[spec.form])
+        return (spec.wd_on_output,)
+
+    def _chunk(self, block: Block, groups: list[int]) -> Chunk:
+        slots = [block.slot_list[group] for group in groups]
+        specs = [self._spec_of(slot) for slot in slots]
+        shapes = {}
+        for side in SIDES[specs[0].form]:
+            shape = self.site.shape(side, specs[0])
+            if shape is not None:
+                piece = self.site.pieces[side]
+                shapes[side] = (piece.rank, piece.width) if piece.rank > 1 else shape
+        device = self.arena.masters.device
+        views = [
+            {
+                side: self.arena.factor(numbers, self.site.pieces[side], shape)
+                for side, shape in shapes.items()
+            }
+            for numbers in (self.arena.masters, self.arena.grads)
+        ]
+        scales = [scale_of(self.site.target, spec) for spec in specs]
+        return Chunk(
+            groups,
+            torch.tensor(slots, device=device),
+            torch.tensor(scales, device=device, dtype=self.wide).view(-1, 1, 1),
+            *views,
+            specs[0].wd_on_output,
+        )
+
+    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+        """The output of base and other adapters, plus the terms of the routed adapters of this form."""
+        y = self.patch.original(x, *args, **kwargs)
+        bounds = self.routes.bounds(self, x.shape[0]) if self.users else ()
+        if not bounds:
+            return y
+        with torch.autocast(x.device.type, enabled=False):
+            inner = x.to(self.arena.compute.dtype)
+            term = DenseTerm.apply(inner, self.routes.anchor, self, bounds, y.shape)
+        return y + term.to(y.dtype)
+
+    def difference(self, chunk: Chunk, factors: dict[str, Tensor], drops: Drops) -> Tensor:
+        """Weight differences `(g, o, i)` of a chunk, of factors `(g, ...)` as `chunk.values` has them."""
+        form = self.site.form
+        found = low_rank(form, factors) * chunk.scale
+        if drops.rows is not None:
+            found = found * drops.rows
+        if form == "dora":
+            found = rescaled(base_weight(self.site.target), found, factors["magnitude"], chunk.on_output)
+        return found
+
+    def factors(self, chunk: Chunk) -> dict[str, Tensor]:
+        """Copies of a chunk's factors, `(g, ...)`."""
+        return {side: values[chunk.slots].to(self.wide) for side, values in chunk.values.items()}
+
+    def draw(self, chunk: Chunk) -> Drops:
+        """The micro-step's dropout."""
+        draws, name, outputs = self.routes.draws, self.site.target.name, fans(self.site.target)[0]
+        rows, dropped = [], []
+        rows_there = False
+        for index, slot in enumerate(chunk.slots.tolist()):
+            kept = None
+            if slot in draws:
+                kept = draws[slot].kept_rows(name, outputs, chunk.scale)
+                if draws[slot].drops_module(name):
+                    dropped.append(index)
+            rows_there = rows_there or kept is not None
+            rows.append(chunk.scale.new_ones(outputs) if kept is None else kept)
+        return Drops(torch.stack(rows)[:, :, None] if rows_there else None, dropped)
+
+
+class DenseTerm(torch.autograd.Function):
+    """The adapters' terms: x `(N, ..., i)` or `(N, C, H, W)` to a term of the output's shape."""
+
+    @staticmethod
+    def forward(ctx, x, anchor, layer, bounds, shape):
+        term = x.new_zeros(shape)
+        drops = []
+        for bound in bounds:
+            for chunk, samples in _chunks(bound):
+                drop = layer.draw(chunk)
+                difference = layer.difference(chunk, layer.factors(chunk), drop).to(x.dtype)
+                product = _apply(layer.module, _grouped(x, samples), difference)
+                product[drop.modules] = 0
+                _scaled(product, bound.block, chunk)
+                term.index_add_(0, samples.flatten(), product.flatten(0, 1))
+                drops.append(drop)
+        ctx.layer, ctx.bounds, ctx.drops = layer, bounds, drops
+        ctx.save_for_backward(x)
+        return term
+
+    @staticmethod
+    def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise RuntimeError("packed layers have no second derivative")
+        layer, drops = ctx.layer, iter(ctx.drops)
+        (x,) = ctx.saved_tensors
+        grad_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        for bound in ctx.bounds:
+            for chunk, samples in _chunks(bound):
+                drop = next(drops)
+                own_grad = _scaled(_grouped(grad, samples).clone(), bound.block, chunk)
+                own_grad[drop.modules] = 0
+                leaves = {side: t.requires_grad_() for side, t in layer.factors(chunk).items()}
+                with torch.enable_grad():
+                    difference = layer.difference(chunk, leaves, drop)
+                grad_in, grad_difference = _gradients(
+                    layer.module,
+                    _grouped(x, samples),
+                    difference.detach().to(x.dtype),
+                    own_grad,
+                    grad_x is not None,
+                )
+                grads = torch.autograd.grad(difference, list(leaves.values()), grad_difference.to(layer.wide))
+                for side, one in zip(leaves, grads, strict=True):
+                    one[drop.modules] = 0
+                    chunk.grads[side].index_add_(0, chunk.slots, one.to(chunk.grads[side].dtype))
+                if grad_x is not None:
+                    grad_in[drop.modules] = 0
+                    grad_x.index_add_(0, samples.flatten(), grad_in.flatten(0, 1))
+        return grad_x, None, None, None, None
+
+
+def _chunks(bound: DenseBound) -> Iterator[tuple[Chunk, Tensor]]:
+    """The chunks of a block, each with the numbers of its samples, `(g, n)`."""
+    block = bound.block
+    for chunk in bound.chunks:
+        samples = block.samples
+        if isinstance(samples, slice):
+            samples = torch.arange(samples.start, samples.stop, device=chunk.slots.device)
+        yield chunk, samples.view(block.groups, block.size)[chunk.groups]
+
+
+def _grouped(batch: Tensor, samples: Tensor) -> Tensor:
+    """`(g, n, ...)` copies of some samples."""
+    return batch.index_select(0, samples.flatten()).unflatten(0, tuple(samples.shape))
+
+
+def _scaled(values: Tensor, block: Block, chunk: Chunk) -> Tensor:
+    """Multiply `(g, n, ...)` in place by the strengths of the samples."""
+    if isinstance(block.scale, Tensor):
+        own = block.scale.view(block.groups, block.size)[chunk.groups]
+        return values.mul_(own.view(*own.shape, *(1,) * (values.dim() - 2)))
+    return values if block.scale == 1.0 else values.mul_(block.scale)
+
+
+def _apply(module: nn.Module, x: Tensor, difference: Tensor) -> Tensor:
+    """`(g, n, ...)` outputs of inputs `(g, n, ...)`, each group with its own weight and no bias."""
+    if isinstance(module, nn.Linear):
+        tokens = x.flatten(1, -2)
+        return torch.bmm(tokens, difference.mT).view(*x.shape[:-1], difference.shape[1])
+    weights = difference.view(-1, *module.weight.shape)
+    maps = [F.conv2d(one, weight, None, *_geometry(module)) for one, weight in zip(x, weights, strict=True)]
+    return torch.stack(maps)
+
+
+def _gradients(
+    module: nn.Module, x: Tensor, difference: Tensor, grad: Tensor, of_input: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `_apply` for inputs (where `of_input`) and differences `(g, o, i)`."""
+    if isinstance(module, nn.Linear):
+        flat_grad = grad.flatten(1, -2)
+        grad_in = torch.bmm(flat_grad, difference).view(x.shape) if of_input else x
+        return grad_in, torch.bmm(flat_grad.mT, x.flatten(1, -2))
+    inputs, weights = [], []
+    for own_grad, own_x, weight in zip(grad, x, difference.view(-1, *module.weight.shape), strict=True):
+        found = _conv_backward(module, own_grad, own_x, weight, of_input)
+        inputs.append(found[0] if of_input else own_x)
+        weights.append(found[1])
+    return torch.stack(inputs), torch.stack(weights).flatten(2)
+
+
+def _conv_backward(
+    conv: nn.Conv2d, grad: Tensor, x: Tensor, weight: Tensor, of_input: bool
+) -> Sequence[Tensor]:
+    wanted = [of_input, True, False]
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, *_geometry(conv), False, [0, 0], 1, wanted
+    )
+
+
+def _geometry(conv: nn.Conv2d) -> tuple:
+    return conv.stride, conv.padding, conv.dilation
