@@ -2,6 +2,137 @@
 
 from __future__ import annotations
 
+import argparse
+
 from lora_lab.cli.command import Command
 
-FILES: tuple[Command, ...] = ()
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="LoRA files of any origin")
+    parser.add_argument("--json", action="store_true", help="everything, module by module, as JSON")
+    parser.add_argument("--brief", action="store_true", help="parts only, no single blocks")
+
+
+def _merge(parser: argparse.ArgumentParser) -> None:
+    _sum(parser)
+    _output(parser)
+
+
+def _svd_merge(parser: argparse.ArgumentParser) -> None:
+    _sum(parser)
+    _ranks(parser)
+    _clamp(parser)
+    _output(parser)
+    _report(parser)
+
+
+def _resize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the LoRA file")
+    _ranks(parser)
+    parser.add_argument(
+        "--dynamic-method",
+        metavar="METHOD",
+        help="keep as few ranks as this allows, module by module, at most --new-rank: "
+        "sv_ratio (largest / smallest kept singular value is at most P), "
+        "sv_cumulative (P of the sum of singular values), sv_fro (P of the norm)",
+    )
+    parser.add_argument("--dynamic-param", type=float, default=0.0, metavar="P", help="the method's number")
+    parser.add_argument(
+        "--conv1x1-as-conv",
+        action="store_true",
+        help="1x1 convolutions follow --new-conv-rank, as in sd-scripts' resize (default: --new-rank)",
+    )
+    _output(parser)
+    _report(parser)
+
+
+def _sum(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="LoRA files")
+    parser.add_argument(
+        "--ratios",
+        nargs="+",
+        type=float,
+        metavar="R",
+        help="one number per file, may be negative (default: 1)",
+    )
+
+
+def _ranks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--new-rank", type=int, required=True, metavar="N", help="most ranks of a module")
+    parser.add_argument(
+        "--new-conv-rank", type=int, metavar="N", help="most ranks of a 3x3 convolution (default: --new-rank)"
+    )
+
+
+def _clamp(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clamp-quantile",
+        type=float,
+        metavar="Q",
+        help="clamp the factors as sd-scripts does (there: 0.99), which loses a part; default: no",
+    )
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the new .safetensors file")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), help="of the new file (default: that of the inputs)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", action="store_true", help="show the retained energy of every module")
+
+
+VERBS: tuple[Command, ...] = (
+    Command(
+        "info",
+        "what a LoRA file is: modules, ranks, norms, settings",
+        "Show what LoRA files are: family, modules, ranks, alphas, how strong each block is, how many ranks\n"
+        "are really used, and the settings of the training. No base model is needed.",
+        "  lora-lab lora info person.safetensors",
+        _info,
+        "lora_lab.cli.lora_files:info",
+    ),
+    Command(
+        "merge",
+        "the exact weighted sum of LoRA files",
+        "Write one LoRA that acts exactly as all inputs together, each times its ratio. Its rank is the sum\n"
+        "of the inputs' ranks; svd-merge makes it smaller.",
+        "  lora-lab lora merge style.safetensors person.safetensors --ratios 0.7 0.5 -o both.safetensors",
+        _merge,
+        "lora_lab.cli.lora_files:merge",
+    ),
+    Command(
+        "svd-merge",
+        "the weighted sum, with as many ranks as you want",
+        "Write the best approximation of the weighted sum that has the rank you ask for, and say how much\n"
+        "of the sum it keeps.",
+        "  lora-lab lora svd-merge b.safetensors a.safetensors --ratios 1 -1 --new-rank 8 "
+        "-o diff.safetensors",
+        _svd_merge,
+        "lora_lab.cli.lora_files:svd_merge",
+    ),
+    Command(
+        "resize",
+        "a LoRA file with fewer ranks",
+        "Write the best approximation of a LoRA with fewer ranks: a fixed number, or as few as a criterion\n"
+        "allows. Its strength stays the same.",
+        "  lora-lab lora resize big.safetensors --new-rank 16 -o small.safetensors\n"
+        "  lora-lab lora resize big.safetensors --new-rank 64 --dynamic-method sv_fro --dynamic-param 0.95 "
+        "-o small.safetensors",
+        _resize,
+        "lora_lab.cli.lora_files:resize",
+    ),
+)
+
+FILES: tuple[Command, ...] = (
+    Command(
+        "lora",
+        "look at LoRA files, add, shrink and bake them",
+        "Work on LoRA files of any origin: kohya, LyCORIS, diffusers, PEFT.",
+        "  lora-lab lora info person.safetensors",
+        verbs=VERBS,
+    ),
+)

@@ -1,1 +1,23 @@
-"""Algebra on LoRA files: info, merge, svd-merge, resize, extract, bake."""
+"""LoRA files of any origin: what they are, and algebra on them."""
+
+from lora_lab.loras.info import Info, info
+from lora_lab.loras.merge import Result, merge, svd_merge
+from lora_lab.loras.ranks import Ranks
+from lora_lab.loras.reading import LoraFile, read
+from lora_lab.loras.resize import resize
+from lora_lab.loras.writing import Making, check_output, save
+
+__all__ = [
+    "Info",
+    "LoraFile",
+    "Making",
+    "Ranks",
+    "Result",
+    "check_output",
+    "info",
+    "merge",
+    "read",
+    "resize",
+    "save",
+    "svd_merge",
+]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-_RESNET_LEAVES = {
+RESNET_LEAVES = {
     "conv1": "in_layers.2",
     "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1",
     "conv_shortcut": "skip_connection",
 }
-_SINGLES = {
+"""Layers of a resnet block: diffusers' name to the original's."""
+
+SINGLES = {
     "conv_in": "input_blocks.0.0",
     "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0",
@@ -18,6 +20,7 @@ _SINGLES = {
     "add_embedding.linear_1": "label_emb.0.0",
     "add_embedding.linear_2": "label_emb.0.2",
 }
+"""Layers outside of blocks: diffusers' path to the original's."""
 
 
 def is_sdxl(family: str) -> bool:
@@ -76,13 +79,13 @@ def sgm_blocks(unet: Any) -> dict[str, str]:
 
 def sgm_path(path: str, blocks: dict[str, str]) -> str:
     """The original model's path of a diffusers U-Net module path."""
-    if path in _SINGLES:
-        return _SINGLES[path]
+    if path in SINGLES:
+        return SINGLES[path]
     if path in blocks:
         return blocks[path]
     parts = path.split(".")
     depth = 3 if parts[0] == "mid_block" else 4
     head, tail = ".".join(parts[:depth]), ".".join(parts[depth:])
     if parts[depth - 2] == "resnets":
-        tail = _RESNET_LEAVES[tail]
+        tail = RESNET_LEAVES[tail]
     return f"{blocks[head]}.{tail}"

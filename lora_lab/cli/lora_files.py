@@ -1,0 +1,183 @@
+"""`lora-lab lora VERB`: look at LoRA files, and make new ones out of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lora_lab import loras
+from lora_lab.cli.show import console, grid, number
+from lora_lab.loras.info import Info, summary
+from lora_lab.models.families import FAMILIES
+
+_SETTINGS = {
+    "ss_output_name": "name",
+    "ss_base_model_version": "base version",
+    "ss_sd_model_name": "base model",
+    "ss_network_module": "network",
+    "ss_network_dim": "dim",
+    "ss_network_alpha": "alpha",
+    "ss_network_args": "network args",
+    "ss_optimizer": "optimizer",
+    "ss_learning_rate": "learning rate",
+    "ss_unet_lr": "U-Net rate",
+    "ss_text_encoder_lr": "text encoder rate",
+    "ss_lr_scheduler": "schedule",
+    "ss_num_epochs": "epochs",
+    "ss_epoch": "epoch",
+    "ss_steps": "steps",
+    "ss_num_train_images": "images",
+    "ss_total_batch_size": "batch size",
+    "ss_resolution": "resolution",
+    "ss_clip_skip": "clip skip",
+    "ss_min_snr_gamma": "min SNR gamma",
+    "ss_noise_offset": "noise offset",
+    "ss_seed": "seed",
+    "ss_training_comment": "comment",
+    "modelspec.architecture": "architecture",
+    "modelspec.prediction_type": "predicts",
+    "modelspec.merged_from": "merged from",
+    "modelspec.date": "written",
+}
+"""What `info` shows of the metadata; `--json` has all of it."""
+
+_HASH = {
+    "matches": "matches the content",
+    "differs": "does not match the content: the file was changed after it was written, or is damaged",
+    "none": "not in the file",
+}
+
+
+def info(given: argparse.Namespace) -> int:
+    """Show what files are."""
+    found = [loras.info(loras.read(path)) for path in given.files]
+    if given.json:
+        print(json.dumps([item.as_dict() for item in found], indent=1))
+        return 0
+    for item in found:
+        _show(item, blocks=not given.brief)
+    return 0
+
+
+def _show(item: Info, *, blocks: bool) -> None:
+    out = console()
+    size = f"{item.bytes / 1e6:.1f} MB" if item.bytes >= 1e5 else f"{item.bytes / 1e3:.1f} kB"
+    family = FAMILIES[item.family].title if item.family in FAMILIES else "unknown family"
+    out.print(f"{item.file}: {size}, {item.precision}, {family}", markup=False)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in item.kinds.items())
+    out.print(f"{len(item.modules)} modules: {kinds or 'none'}", markup=False)
+    if item.strange:
+        out.print(f"{len(item.strange)} tensors of no module: {', '.join(item.strange[:5])}", markup=False)
+    out.print(f"sshs_model_hash {_HASH[item.hash_check]}\n", markup=False)
+    rows = [(key, summary(items)) for key, items in item.groups().items()]
+    if blocks:
+        rows += [(key, summary(items)) for key, items in item.groups("block").items()]
+    out.print(_table(rows))
+    said = {label: item.metadata[key] for key, label in _SETTINGS.items() if _worth(item.metadata.get(key))}
+    if said:
+        width = max(map(len, said))
+        out.print("\n" + "\n".join(f"{label:<{width}}  {text}" for label, text in said.items()), markup=False)
+    out.print()
+
+
+def _table(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
+    heads = ("norm, mean", "norm, max", "effective rank", "99 % in")
+    table = grid("part", "modules", "rank", "alpha", *heads, right=("modules", *heads))
+    for key, found in rows:
+        table.add_row(
+            key,
+            str(found["modules"]),
+            _counted(found["ranks"]),
+            _counted(found["alphas"]),
+            number(found["norm_mean"]),
+            number(found["norm_max"]),
+            number(found["effective_rank_mean"], 3),
+            number(found["rank_99_max"]),
+        )
+    return table
+
+
+def _counted(counts: Mapping[Any, int]) -> str:
+    """Few different values as a list, many as a range."""
+    values = [f"{value:g}" if isinstance(value, float) else str(value) for value in counts]
+    return ", ".join(values) if len(values) <= 3 else f"{values[0]} to {values[-1]}"
+
+
+def _worth(text: str | None) -> bool:
+    return text not in (None, "", "None", "{}")
+
+
+def merge(given: argparse.Namespace) -> int:
+    """Write the exact weighted sum."""
+    files, ratios = _inputs(given)
+    result = loras.merge(files, ratios)
+    return _write(given, result, loras.Making("merge", files, {}, ratios))
+
+
+def svd_merge(given: argparse.Namespace) -> int:
+    """Write the best approximation of the weighted sum."""
+    files, ratios = _inputs(given)
+    ranks = loras.Ranks(given.new_rank, given.new_conv_rank)
+    result = loras.svd_merge(files, ratios, ranks, given.clamp_quantile)
+    options = {
+        "new_rank": given.new_rank,
+        "new_conv_rank": given.new_conv_rank,
+        "clamp_quantile": given.clamp_quantile,
+    }
+    return _write(given, result, loras.Making("svd-merge", files, options, ratios))
+
+
+def resize(given: argparse.Namespace) -> int:
+    """Write a file with fewer ranks."""
+    ranks = loras.Ranks(
+        given.new_rank,
+        given.new_conv_rank,
+        given.dynamic_method,
+        given.dynamic_param,
+        given.conv1x1_as_conv,
+    )
+    loras.check_output(Path(given.output), force=given.force)
+    file = loras.read(given.file)
+    options = {
+        "new_rank": given.new_rank,
+        "new_conv_rank": given.new_conv_rank,
+        "dynamic_method": given.dynamic_method,
+        "dynamic_param": given.dynamic_param if given.dynamic_method else None,
+        "conv1x1_as_conv": True if given.conv1x1_as_conv else None,
+    }
+    return _write(given, loras.resize(file, ranks), loras.Making("resize", [file], options))
+
+
+def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float]]:
+    loras.check_output(Path(given.output), force=given.force)
+    files = [loras.read(path) for path in given.files]
+    return files, given.ratios if given.ratios is not None else [1.0] * len(files)
+
+
+def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:
+    known = [file.family for file in making.inputs if file.family in FAMILIES]
+    path = Path(given.output)
+    loras.save(path, result.modules, making, known[0] if known else "unknown", given.precision)
+    shares = [item.share for item in result.kept.values()]
+    ranks = sorted({item.rank for item in result.modules.values()})
+    shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
+    print(f"wrote {path}: {len(result.modules)} modules of rank {shown}, {path.stat().st_size / 1e6:.1f} MB")
+    if making.command != "merge":
+        worst = min(result.kept, key=lambda name: result.kept[name].share)
+        print(f"retained energy: {100 * result.share:.4g} % in all, {100 * min(shares):.4g} % in {worst}")
+        if given.report:
+            _report(result)
+    return 0
+
+
+def _report(result: loras.Result) -> None:
+    """Retained energy, module by module."""
+    table = grid("module", "rank", "retained %", "norm", right=("rank", "retained %", "norm"))
+    for name, item in result.kept.items():
+        table.add_row(name, str(item.rank), f"{100 * item.share:.4g}", number(item.energy**0.5))
+    console().print(table)
+    sys.stdout.flush()

@@ -1,0 +1,126 @@
+"""Weighted sums of LoRA files: exact by concatenation, or of a chosen rank by SVD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.errors import ConfigError, ModelError
+from lora_lab.loras import algebra
+from lora_lab.loras.algebra import Kept
+from lora_lab.loras.factors import outputs_and_inputs, products
+from lora_lab.loras.ranks import Ranks
+from lora_lab.loras.reading import LoraFile
+from lora_lab.networks.exchange import Factors
+
+
+@dataclass(frozen=True)
+class Result:
+    """Modules of a new file, and per module what was kept of the exact weight difference."""
+
+    modules: Mapping[str, Factors]
+    kept: Mapping[str, Kept]
+
+    @property
+    def share(self) -> float:
+        """Retained energy of the whole file, 0 to 1."""
+        energy = sum(item.energy for item in self.kept.values())
+        return 1.0 if energy <= 0 else 1 - sum(item.lost for item in self.kept.values()) / energy
+
+
+def merge(files: Sequence[LoraFile], ratios: Sequence[float]) -> Result:
+    """The exact sum of ratio x weight difference, as the files' factors side by side.
+
+    A module's rank is the sum of the inputs' ranks, but never more than a matrix of its size can have.
+    Ratios act once, on the weight difference; alpha carries what they have in common.
+    """
+    modules, kept = {}, {}
+    for name, terms in _terms(files, ratios):
+        modules[name] = side_by_side(terms)
+        energy = algebra.norm(modules[name]) ** 2
+        kept[name] = Kept(modules[name].rank, energy, 0.0)
+    return Result(modules, kept)
+
+
+def svd_merge(
+    files: Sequence[LoraFile], ratios: Sequence[float], ranks: Ranks, clamp_quantile: float | None = None
+) -> Result:
+    """The sum of ratio x weight difference, approximated as well as the ranks allow; alpha = rank.
+
+    Args:
+        clamp_quantile: Clamp as sd-scripts does (it: 0.99); None, the default, loses nothing.
+    """
+    if clamp_quantile is not None and not 0 < clamp_quantile <= 1:
+        raise ConfigError(f"--clamp-quantile must lie in (0, 1], got {clamp_quantile:g}")
+    modules, kept = {}, {}
+    for name, terms in _terms(files, ratios):
+        whole = _concatenated(terms)
+        kernel = tuple(whole.down.shape[2:])
+        found, energy = algebra.approximated(whole, lambda values, k=kernel: ranks.choose(values, k), 1.0)
+        if clamp_quantile is not None:
+            found = algebra.clamped(found, clamp_quantile)
+            energy = Kept(energy.rank, energy.energy, algebra.difference_energy(whole, found))
+        modules[name], kept[name] = found, energy
+    return Result(modules, kept)
+
+
+def _terms(
+    files: Sequence[LoraFile], ratios: Sequence[float]
+) -> Iterator[tuple[str, list[tuple[float, Factors]]]]:
+    """Per module of any file: (ratio, product) of each file that has it, in the order of the files."""
+    _check(files, ratios)
+    found = [(ratio, products(file)) for file, ratio in zip(files, ratios, strict=True)]
+    names = list(dict.fromkeys(name for _, modules in found for name in modules))
+    for name in names:
+        terms = [(ratio, modules[name]) for ratio, modules in found if name in modules]
+        sides = {outputs_and_inputs(factors) for _, factors in terms}
+        if len(sides) > 1:
+            listed = ", ".join(f"{outputs} x {inputs}" for outputs, inputs in sorted(sides))
+            raise ModelError(
+                f"{name} has different sizes in the files ({listed}), so they are for different base models "
+                "and cannot be merged"
+            )
+        yield name, terms
+
+
+def _check(files: Sequence[LoraFile], ratios: Sequence[float]) -> None:
+    if not files:
+        raise ConfigError("give at least one LoRA file")
+    if len(files) != len(ratios):
+        raise ConfigError(
+            f"--ratios has {len(ratios)} numbers for {len(files)} files; give one for each, in their order"
+        )
+    if not all(ratio - ratio == 0 for ratio in ratios):
+        raise ConfigError(f"--ratios must be finite numbers, got {', '.join(map(str, ratios))}")
+    families = {file.family for file in files} - {"unknown"}
+    if len(families) > 1:
+        listed = ", ".join(f"{file.path.name} is for {file.family}" for file in files)
+        raise ModelError(f"these LoRAs are for different families and cannot be merged: {listed}")
+
+
+def side_by_side(terms: Sequence[tuple[float, Factors]]) -> Factors:
+    """The exact sum of ratio x product, with the largest |ratio x scale| as the result's own scale.
+
+    So the factors of the strongest input are copied as they are, whatever the precision of the file.
+    """
+    whole = _concatenated(terms)
+    if whole.rank <= min(outputs_and_inputs(whole)):
+        return whole
+    return algebra.approximated(whole, len, whole.scale or 1.0)[0]
+
+
+def _concatenated(terms: Sequence[tuple[float, Factors]]) -> Factors:
+    shape = max((factors.down.shape[1:] for _, factors in terms), key=len)
+    scales = [ratio * factors.scale for ratio, factors in terms]
+    common = max(map(abs, scales)) or 1.0
+    downs = [factors.down.reshape(factors.rank, *shape) for _, factors in terms]
+    ups = [_scaled(factors.up, scale / common) for (_, factors), scale in zip(terms, scales, strict=True)]
+    down = torch.cat(downs)
+    return Factors(down, torch.cat(ups, dim=1), common * down.shape[0])
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1.0 else tensor * factor
