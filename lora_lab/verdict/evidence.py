@@ -1,0 +1,328 @@
+"""What a verdict rests on: one row per training run with settings, checkpoints, scores, numbers and costs.
+
+The unit of evidence is the training run. Everything is derived from the sweep's folder (`evidence`) or from a
+table that was scored elsewhere (`verdict.sheet`); nothing here is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lora_lab.errors import RunFolderError
+from lora_lab.findings import Inert
+from lora_lab.store import Checkpoint, RunRecord, SweepFolder, read_scores
+from lora_lab.store.scores import Place, ScoreLog
+from lora_lab.store.table import flags, means, ordered_runs, state
+from lora_lab.verdict.acting import Acting, acting_settings, question_of, same_settings
+from lora_lab.verdict.raters import Combined, RaterEvidence, combine
+
+SCORE = "score"
+"""The criterion that stands for what people gave; every other one is the name of an automatic metric."""
+
+UNSHOWABLE = ("black", "flat")
+"""Flags of a checkpoint whose pictures show nothing."""
+
+
+@dataclass(frozen=True)
+class CheckpointEvidence:
+    """One checkpoint.
+
+    Attributes:
+        exposures: How often each picture was seen until then.
+        score: What the verdict judges by: `human`, or the automatic metric that was asked for.
+        human: Mean over raters, all on one scale, from 0 to 100.
+        judgements: Judgements behind `human`, hidden repeats included.
+        raters: Each rater's own mean, as given.
+        metrics: Automatic numbers, means over the previews.
+        minutes: Training time up to it.
+        said: Notes and tags that people left.
+    """
+
+    tag: str
+    epoch: int | None = None
+    step: int | None = None
+    samples: int | None = None
+    exposures: float | None = None
+    score: float | None = None
+    human: float | None = None
+    judgements: int = 0
+    raters: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    minutes: float | None = None
+    size_bytes: int | None = None
+    flags: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class RunEvidence:
+    """One training run.
+
+    Attributes:
+        settings: The settings that act, as dotted keys, without the seed.
+        unknown: Settings of which the table does not say what they were.
+        inert: Settings that were set and cannot act, with the reason.
+        same_as: The run that is the same experiment; this one is then no evidence of its own.
+        group: Runs of one group differ in the seed alone; it is named after its first run.
+        chosen: The checkpoint that stands for the run, or ''.
+        score: That checkpoint's score; None with the reason in `missing`.
+        usable: Whether it ended with pictures that show something; None while that is open.
+    """
+
+    name: str
+    status: str = "done"
+    reason: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+    seed: int | None = None
+    inert: tuple[Inert, ...] = ()
+    overrides: tuple[str, ...] = ()
+    same_as: str = ""
+    group: str = ""
+    checkpoints: tuple[CheckpointEvidence, ...] = ()
+    chosen: str = ""
+    score: float | None = None
+    missing: str = ""
+    usable: bool | None = None
+    train_minutes: float | None = None
+    peak_memory_bytes: int | None = None
+    file_bytes: int | None = None
+
+    def checkpoint(self, tag: str) -> CheckpointEvidence | None:
+        """The checkpoint of a tag."""
+        return next((item for item in self.checkpoints if item.tag == tag), None)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a verdict may use.
+
+    Attributes:
+        criterion: `SCORE`, or the name of the automatic metric that runs are judged by.
+        rule: Which checkpoint stands for a run: last, best or a tag.
+        runs: In the order of the plan, those that are another run's experiment included.
+        notes: What a reader of the numbers has to know.
+    """
+
+    name: str
+    question: str
+    criterion: str
+    rule: str
+    runs: tuple[RunEvidence, ...]
+    raters: tuple[RaterEvidence, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[RunEvidence, ...]:
+        """The runs that are experiments of their own."""
+        return tuple(run for run in self.runs if not run.same_as)
+
+    @property
+    def scored(self) -> tuple[RunEvidence, ...]:
+        """The experiments that have a score."""
+        return tuple(run for run in self.own if run.score is not None)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The automatic metrics that any checkpoint has a number of."""
+        found = {
+            name: None
+            for run in self.runs
+            for item in run.checkpoints
+            for name, value in item.metrics.items()
+            if value is not None
+        }
+        return tuple(found)
+
+    def run(self, name: str) -> RunEvidence:
+        """The run of a name."""
+        return next(run for run in self.runs if run.name == name)
+
+
+def evidence(
+    sweep: SweepFolder,
+    *,
+    raters: Sequence[str] | None = None,
+    score: str = "last",
+    metric: str | None = None,
+) -> Evidence:
+    """Gather what is known of a sweep's runs. Without torch, and without looking at a picture.
+
+    Args:
+        raters: Whose scores count; None is everybody's.
+        score: Which checkpoint stands for a run: `last`, `best`, or a tag such as 000010 (10 will do).
+        metric: Judge by this automatic metric instead of by people's scores.
+
+    Raises:
+        RunFolderError: The folder holds no runs, nobody is called like that, or no checkpoint has the metric.
+    """
+    folders = ordered_runs(sweep)
+    if not folders:
+        raise RunFolderError(f"{sweep.path} holds no runs: give a sweep's folder, such as results/demo")
+    records = {folder.name: state(folder) for folder in folders}
+    acting = acting_settings(sweep, folders, records)
+    log = read_scores(sweep)
+    same = same_settings(acting, records)
+    combined = combine(_only(log, raters, sweep), same)
+    runs = tuple(_run(name, records, acting[name], same.get(name, ""), combined) for name in records)
+    notes = [text for one in acting.values() for text in one.notes]
+    notes += [f"{log.damaged_lines} damaged lines of {sweep.scores_file} were left out"] * bool(
+        log.damaged_lines
+    )
+    found = Evidence(
+        sweep.name,
+        question_of(sweep),
+        metric or SCORE,
+        score,
+        grouped(runs),
+        combined.raters,
+        tuple(dict.fromkeys([*notes, *combined.notes])),
+    )
+    return judged(found)
+
+
+def _only(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> ScoreLog:
+    if raters is None:
+        return log
+    known = sorted({item.rater for item in log.scores})
+    for name in raters:
+        if name not in known:
+            listed = f"it has scores of {', '.join(known)}" if known else "nobody has scored it yet"
+            raise RunFolderError(f"{sweep.path} has no scores of {name!r}: {listed}")
+    return replace(log, scores=[item for item in log.scores if item.rater in raters])
+
+
+def _run(
+    name: str, records: Mapping[str, RunRecord], acting: Acting, same_as: str, combined: Combined
+) -> RunEvidence:
+    record = records[name]
+    origin = records.get(record.same_as, record)
+    checkpoints = record.checkpoints or [
+        item for item in origin.checkpoints if not record.total_steps or item.step <= record.total_steps
+    ]
+    place = same_as or record.same_as or name
+    items = tuple(_checkpoint(item, origin, (place, item.tag), combined) for item in checkpoints)
+    status, reason = (origin.status, origin.reason) if record.same_as else (record.status, record.reason)
+    last = items[-1] if items else None
+    return RunEvidence(
+        name=name,
+        status=status,
+        reason=reason,
+        settings=acting.settings,
+        seed=acting.seed,
+        inert=acting.inert,
+        overrides=acting.overrides,
+        same_as=same_as,
+        checkpoints=items,
+        usable=_usable(status, last),
+        train_minutes=last.minutes if last else None,
+        peak_memory_bytes=origin.peak_memory_bytes or None,
+        file_bytes=last.size_bytes if last else None,
+    )
+
+
+def _checkpoint(item: Checkpoint, record: RunRecord, place: Place, combined: Combined) -> CheckpointEvidence:
+    given = combined.places.get(place)
+    return CheckpointEvidence(
+        tag=item.tag,
+        epoch=item.epoch,
+        step=item.step,
+        samples=item.samples,
+        exposures=round(item.samples / record.images, 4) if record.images and item.samples else None,
+        human=given.value if given else None,
+        judgements=given.count if given else 0,
+        raters=given.raters if given else {},
+        metrics=means(item),
+        minutes=item.seconds / 60 if item.seconds else None,
+        size_bytes=item.size_bytes or None,
+        flags=tuple(flags(item)),
+        said=given.said if given else (),
+        file=f"{place[0]}/{item.file}",
+    )
+
+
+def _usable(status: str, last: CheckpointEvidence | None) -> bool | None:
+    if status in ("planned", "running", "cancelled"):
+        return None
+    return status == "done" and last is not None and not set(last.flags) & set(UNSHOWABLE)
+
+
+def grouped(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
+    """The runs with their groups set: same acting settings, whatever the seed."""
+    first: dict[str, str] = {}
+    found = []
+    for run in runs:
+        key = repr((sorted(run.settings.items()), sorted(run.unknown)))
+        found.append(replace(run, group=first.setdefault(key, run.same_as or run.name)))
+    return tuple(found)
+
+
+def judged(evidence: Evidence) -> Evidence:
+    """The evidence with every run's checkpoint chosen and its score set, after `criterion` and `rule`.
+
+    Raises:
+        RunFolderError: No checkpoint has the metric, or no run has the checkpoint.
+    """
+    by = evidence.criterion
+    if by != SCORE and by not in evidence.metrics:
+        known = ", ".join(evidence.metrics) or "none"
+        raise RunFolderError(f"no checkpoint of {evidence.name} has a metric {by!r}; there are: {known}")
+    runs = tuple(_choose(_scored(run, by), evidence.rule) for run in evidence.runs)
+    if evidence.rule not in ("last", "best") and not any(run.chosen for run in runs):
+        tags = sorted({item.tag for run in runs for item in run.checkpoints})
+        raise RunFolderError(
+            f"no run of {evidence.name} has a checkpoint {evidence.rule!r}; "
+            f"there are: {', '.join(tags) or 'none'}; or say last or best"
+        )
+    return replace(evidence, runs=runs)
+
+
+def _scored(run: RunEvidence, by: str) -> RunEvidence:
+    if by == SCORE:
+        items = [replace(item, score=item.human) for item in run.checkpoints]
+    else:
+        # A picture that shows nothing has no likeness to measure.
+        items = [
+            replace(item, score=None if set(item.flags) & set(UNSHOWABLE) else item.metrics.get(by))
+            for item in run.checkpoints
+        ]
+    return replace(run, checkpoints=tuple(items))
+
+
+def _choose(run: RunEvidence, rule: str) -> RunEvidence:
+    item = _chosen(run, rule)
+    missing = _missing(run, item, rule)
+    return replace(
+        run,
+        chosen=item.tag if item else "",
+        score=item.score if item and not missing else None,
+        missing=missing,
+    )
+
+
+def _chosen(run: RunEvidence, rule: str) -> CheckpointEvidence | None:
+    if rule == "last":
+        return run.checkpoints[-1] if run.checkpoints else None
+    if rule == "best":
+        scored = [item for item in run.checkpoints if item.score is not None]
+        return max(scored, key=lambda item: item.score or 0.0) if scored else None
+    return next((item for item in run.checkpoints if _is(item.tag, rule)), None)
+
+
+def _is(tag: str, asked: str) -> bool:
+    return tag == asked or (tag.isdigit() and asked.isdigit() and int(tag) == int(asked))
+
+
+def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> str:
+    """Why a run has no score, or ''."""
+    if run.status != "done":
+        return f"{run.status}: {run.reason}" if run.reason else run.status
+    if item is None:
+        return "nothing of it is scored yet" if rule == "best" else "it has no such checkpoint"
+    if item.score is None:
+        shown = [flag for flag in item.flags if flag in UNSHOWABLE]
+        return f"its previews are {shown[0]}" if shown else f"checkpoint {item.tag} is not scored yet"
+    return ""
