@@ -144,8 +144,10 @@ def _with_groups(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictCon
     """Compose the group choices; cached, since the rows of a sweep share few combinations.
 
     A file that only sets values of its own group is laid over a composition without it, which is what Hydra
-    would do, too, and saves most of its time.
+    would do, too, and saves most of its time. A recipe is laid over all groups: with one, Hydra does it all.
     """
+    if any(choice.startswith("recipe=") for choice in chosen):
+        return _by_hydra(chosen, conf_dirs)
     plain: dict[str, DictConfig] = {}
     others = []
     for choice in chosen:
