@@ -6,7 +6,9 @@ Every line but a session's own names its `session` and `rater`.
 
 | kind    | further fields |
 |---------|---|
-| session | `rater`, `mode` ("score" or "compare"), `seed`, `order` (what is shown, in order), `prompts` |
+| session | `rater`, `mode` ("score" or "compare"), `seed`, `order` (what is shown, in order) or `places` \
+(what is compared), `prompts`, `shots` ([prompt, seed, strength] of the pictures shown of each), `layout`, \
+`target` (how many comparisons are aimed at) |
 | score   | `run`, `tag`, `position`, `value` (0 to 100), `repeat`, `note`, `tags`, `seconds` |
 | skip    | `run`, `tag`, `position`, `repeat` |
 | pair    | `left`, `right` ([run, tag] each), `position`, `result`, `seconds` |
@@ -33,10 +35,16 @@ RESULTS = ("left", "right", "tie", "both_bad")
 Place = tuple[str, str]
 """A checkpoint: run and tag."""
 
+Shot = tuple[int, int, float]
+"""A preview of a checkpoint: prompt, seed and strength."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """One judgement of one checkpoint; `value` runs from 0 to 100, `repeat` marks a hidden second showing."""
+    """One judgement of one checkpoint; `value` runs from 0 to 100, `repeat` marks a hidden second showing.
+
+    `line` is its line in the log: what came later has a higher one.
+    """
 
     id: str
     session: str
@@ -50,6 +58,7 @@ class Score:
     tags: tuple[str, ...] = ()
     at: str = ""
     seconds: float | None = None
+    line: int = 0
 
     @property
     def place(self) -> Place:
@@ -69,6 +78,7 @@ class Skip:
     position: int
     repeat: bool = False
     at: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,14 @@ class Pair:
     result: str
     at: str = ""
     seconds: float | None = None
+    line: int = 0
 
 
 @dataclass(frozen=True)
 class Session:
-    """One sitting of one rater. `order` holds the places of a scoring session as they are shown, each with
-    whether it is a hidden repeat; a comparing session chooses as it goes and has none."""
+    """What one rater set out to judge. `order` holds the places of a scoring session as they are shown, each
+    with whether it is a hidden repeat; a comparing session chooses pairs of `places` as it goes. `shots` are
+    the previews shown of each place: prompt, seed, strength; `layout` is "grid" or "one" (at a time)."""
 
     id: str
     rater: str
@@ -97,6 +109,10 @@ class Session:
     seed: int
     order: tuple[tuple[str, str, bool], ...] = ()
     prompts: tuple[int, ...] = ()
+    shots: tuple[Shot, ...] = ()
+    places: tuple[Place, ...] = ()
+    layout: str = "grid"
+    target: int = 0
     at: str = ""
     closed: bool = False
 
@@ -119,9 +135,9 @@ def read_scores(sweep: SweepFolder) -> ScoreLog:
         RunFolderError: The file is there and cannot be opened.
     """
     lines, damaged = [], 0
-    for text in _lines(sweep):
+    for number, text in enumerate(_lines(sweep)):
         try:
-            lines.append(_checked(json.loads(text)))
+            lines.append({**_checked(json.loads(text)), "line": number})
         except (ValueError, KeyError, TypeError):
             damaged += 1
     cancelled = {line["cancels"] for line in lines if line["kind"] == "cancel"}
@@ -200,6 +216,8 @@ def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
         case "session":
             order = tuple((run, tag, bool(repeat)) for run, tag, repeat in own.pop("order", ()))
             own["prompts"] = tuple(own.get("prompts", ()))
+            own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
+            own["places"] = tuple((run, tag) for run, tag in own.get("places", ()))
             log.sessions[own["id"]] = Session(**_known(Session, own), order=order, closed=own["id"] in closed)
         case "score":
             own["tags"] = tuple(own.get("tags", ()))

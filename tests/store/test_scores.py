@@ -91,3 +91,18 @@ def test_a_log_that_cannot_be_opened_is_one_clear_message(sweep: SweepFolder) ->
     sweep.scores_file.mkdir(parents=True)
     with pytest.raises(RunFolderError, match=r"scores\.jsonl cannot be read"):
         read_scores(sweep)
+
+
+def test_a_session_says_what_it_shows_and_lines_are_numbered(sweep: SweepFolder) -> None:
+    places = [["03", "000010"], ["04", "000010"]]
+    shots = [[0, 7, 1], [1, 7, 0.5]]
+    session = append_score_line(
+        sweep, "session", rater="bo", mode="compare", seed=1, places=places, shots=shots, target=9
+    )
+    add_score(sweep, 10)
+    add_score(sweep, 20)
+    log = read_scores(sweep)
+    found = log.sessions[session]
+    assert found.places == (("03", "000010"), ("04", "000010"))
+    assert (found.shots, found.target, found.layout) == (((0, 7, 1.0), (1, 7, 0.5)), 9, "grid")
+    assert [item.line for item in log.scores] == [1, 2]
