@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from lora_lab.errors import RunFolderError
 from lora_lab.review.runs import Shelf, Sweep
+from lora_lab.review.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
 HERE = Path(__file__).parent
@@ -47,8 +48,10 @@ class Gallery:
     options: Options = Options()
     shelf: Shelf = field(default_factory=Shelf)
     pages: jinja2.Environment = field(init=False)
+    thumbnails: Thumbnails = field(init=False)
 
     def __post_init__(self) -> None:
+        self.thumbnails = Thumbnails(self.cache / "thumbnails")
         self.pages = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
