@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,17 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.networks import keys
 from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, scale_of, weight_norms
 from lora_lab.networks.spec import AdapterSpec
+
+Leaves = Mapping[str, Tensor]
+"""The tensors of one module, by leaf as in `keys.split`."""
+
+_FILE_NAMES = {"down": "lora_down.weight", "up": "lora_up.weight", "magnitude": "dora_scale"}
+_PREFIXES = {"lora": "", "dora": "", "loha": "hada_", "lokr": "lokr_"}
+_TRANSPOSED = {("lora", "up"), ("dora", "up"), ("loha", "w1_a"), ("loha", "w2_a")}
+"""Sides that files have with the outputs first."""
+_TITLES = {"lora": "LoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
 
 
 @dataclass
@@ -37,19 +47,26 @@ class Factors:
 def to_file(
     arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """CPU copies in kohya's names and shapes: down `(r, i)`, `(r, c, kh, kw)`; up `(o, r)` or 4-D."""
+    """CPU copies in the names and shapes of sd-scripts (lora) and LyCORIS (other forms).
+
+    Lora: down `(r, i)`, `(r, c, kh, kw)`; up `(o, r)` or 4-D.
+    """
     tensors: dict[str, Tensor] = {}
+    own = dtype or arena.masters.dtype
     for site in sites:
-        kind, name = site.target.kind, site.target.name
-        rank = spec.rank(kind, name)
-        down = arena.stacked(arena.masters, site.down)[slot, :rank]
-        up = arena.stacked(arena.masters, site.up)[slot, :rank].mT
-        up_shape = (site.up.width, rank, 1, 1) if site.kernel else (site.up.width, rank)
-        own = dtype or arena.masters.dtype
-        down_shape = (rank, -1, *site.kernel) if site.kernel else (rank, -1)
-        tensors[f"{name}.lora_down.weight"] = down.reshape(down_shape).to("cpu", own, copy=True)
-        tensors[f"{name}.lora_up.weight"] = up.to("cpu", own, copy=True).contiguous().view(up_shape)
-        tensors[f"{name}.alpha"] = torch.tensor(spec.alpha(kind, name), dtype=own)
+        name = site.target.name
+        for side in SIDES[spec.form]:
+            shape = site.shape(side, spec)
+            if shape is None:
+                continue
+            value = arena.factor(arena.masters, site.pieces[side], shape)[slot]
+            if (spec.form, side) in _TRANSPOSED:
+                value = value.transpose(0, 1)
+            key = f"{name}.{_FILE_NAMES.get(side, _PREFIXES[spec.form] + side)}"
+            tensors[key] = value.to("cpu", own, copy=True).contiguous()
+        # LyCORIS ignores the alpha of a LoKr of two whole factors, and writes the dim.
+        alpha = scale_of(site.target, spec) * spec.rank(site.target.kind, name)
+        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=own)
     return tensors
 
 
@@ -58,46 +75,77 @@ def from_file(
 ) -> None:
     """Put a file's tensors into a run's row, so that the weight differences are the file's.
 
-    A smaller rank fills the first ranks and leaves the rest as it was initialised, with zero ups; another
-    alpha is made up for in the ups. Raises `ModelError` that names every module that is unknown, missing or
-    misshapen.
+    A smaller rank fills the first ranks; the rest stays without effect, but can learn. Another alpha is made
+    up for. A DoRA run can begin with a plain LoRA: its magnitudes are then the norms with that LoRA. Raises
+    `ModelError` that names every module that is unknown, missing or misshapen.
     """
-    factors = read_factors(tensors, {site.target.name: site.target.path for site in sites})
-    problems = list(_mismatches(sites, spec, factors))
+    modules = read_modules(tensors, {site.target.name: site.target.path for site in sites})
+    problems = list(_mismatches(sites, spec, modules))
     if problems:
         more = f"\n... and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise ModelError("the LoRA file does not fit this network:\n" + "\n".join(problems[:8]) + more)
     for site in sites:
-        found = factors[site.target.name]
-        factor = found.scale / spec.scale(site.target.kind, site.target.name)
-        row_down = arena.stacked(arena.masters, site.down)[slot]
-        row_up = arena.stacked(arena.masters, site.up)[slot]
-        row_down[: found.rank].copy_(found.down.reshape(found.rank, -1))
-        row_up.zero_()
-        row_up[: found.rank].copy_(found.up.reshape(-1, found.rank).mT)
-        if factor != 1.0:
-            row_up[: found.rank].mul_(factor)
+        _fill(arena, site, slot, spec, modules[site.target.name])
 
 
-def read_factors(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dict[str, Factors]:
+def read_modules(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dict[str, Leaves]:
     """Group a file's tensors by module, under kohya's names as the base model of `paths` (name -> module
     path) has them.
 
-    Understands kohya and LyCORIS LoCon names (for SDXL with either block naming) and those of diffusers and
-    PEFT.
+    Understands the names of kohya and LyCORIS (for SDXL with either block naming), diffusers and PEFT.
     """
     aliases = _aliases(paths)
-    sides: dict[str, dict[str, Tensor]] = {}
+    modules: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        module, what = _split(key)
-        sides.setdefault(aliases.get(module, module), {})[what] = value
-    incomplete = sorted(name for name, found in sides.items() if not {"down", "up"} <= found.keys())
+        found = keys.split(key)
+        if found is None:
+            raise ModelError(f"{key}: not the name of a LoRA tensor")
+        modules.setdefault(aliases.get(found[0], found[0]), {})[found[1]] = value
+    for name, leaves in modules.items():
+        _refuse_unknown(name, leaves)
+    incomplete = sorted(name for name, leaves in modules.items() if len({"down", "up"} & leaves.keys()) == 1)
     if incomplete:
         raise ModelError(f"the LoRA file lacks lora_down or lora_up of: {', '.join(incomplete[:5])}")
-    return {
-        name: Factors(found["down"], found["up"], float(found["alpha"]) if "alpha" in found else None)
-        for name, found in sides.items()
-    }
+    return dict(modules)
+
+
+def form_of(leaves: Leaves) -> str:
+    """The form of a module of a file: lora, dora, loha or lokr."""
+    if any(leaf.startswith("hada_") for leaf in leaves):
+        return "loha"
+    if any(leaf.startswith("lokr_") for leaf in leaves):
+        return "lokr"
+    return "dora" if "dora_scale" in leaves else "lora"
+
+
+def alpha_of(leaves: Leaves, rank: int) -> float:
+    """A module's alpha, which is its rank where the file has none."""
+    return float(leaves["alpha"]) if "alpha" in leaves else float(rank)
+
+
+def rank_of(leaves: Leaves) -> int | None:
+    """The rank of a module of a file; None for a LoKr of whole factors."""
+    for leaf in ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
+        if leaf in leaves:
+            return leaves[leaf].shape[0]
+    return None
+
+
+def _refuse_unknown(name: str, leaves: Leaves) -> None:
+    form = form_of(leaves)
+    known = {_leaf(form, side) for side in SIDES[form]} | {"alpha"}
+    strange = sorted(leaves.keys() - known)
+    if strange:
+        kind = keys.network_kind(strange[0])
+        raise ModelError(
+            f"{name}.{strange[0]}: this is a {kind} network; only LoRA, LoCon, DoRA, LoHa and LoKr, without "
+            "Tucker decomposition, can be read"
+        )
+
+
+def _leaf(form: str, side: str) -> str:
+    """The leaf of `keys.split` for a side."""
+    return {"magnitude": "dora_scale"}.get(side, _PREFIXES[form] + side)
 
 
 def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
@@ -116,32 +164,113 @@ def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
     return aliases
 
 
-def _split(key: str) -> tuple[str, str]:
-    """(module name in kohya's spelling, "down" | "up" | "alpha") of a tensor's key."""
-    found = keys.split(key)
-    if found is None:
-        raise ModelError(f"{key}: not the name of a LoRA tensor")
-    if found[1] not in ("down", "up", "alpha"):
-        kind = keys.network_kind(found[1])
-        raise ModelError(f"{key}: this is a {kind} network; only LoRA and LoCon can be read")
-    return found
+def _fill(arena: Arena, site: Site, slot: int, spec: AdapterSpec, leaves: Leaves) -> None:
+    """Put one module's tensors in place; the shapes are known to fit."""
+    rank = spec.rank(site.target.kind, site.target.name)
+    own = {}
+    for side in SIDES[spec.form]:
+        shape = site.shape(side, spec)
+        if shape is not None:
+            own[side] = arena.factor(arena.masters, site.pieces[side], shape)[slot]
+    for side, place in own.items():
+        value = leaves.get(_leaf(spec.form, side))
+        if value is None:
+            continue
+        if spec.form == "lokr" or side == "magnitude":
+            place.copy_(value)
+            continue
+        if (spec.form, side) in _TRANSPOSED:
+            value = value.flatten(1).mT
+            place.zero_()
+        lines = place.flatten(1)
+        lines[: value.shape[0]].copy_(value.reshape(-1, lines.shape[1]))
+    file_rank = rank_of(leaves) or rank
+    factor = alpha_of(leaves, file_rank) / file_rank / scale_of(site.target, spec)
+    if not {"w1", "w2"} <= own.keys() and factor != 1.0:
+        own[next(side for side in ("up", "w1_a", "w2", "w2_b", "w1") if side in own)].mul_(factor)
+    if spec.form == "dora" and "dora_scale" not in leaves:
+        _match_magnitudes(site, spec, own)
 
 
-def _mismatches(sites: Sequence[Site], spec: AdapterSpec, factors: Mapping[str, Factors]):
+def _match_magnitudes(site: Site, spec: AdapterSpec, own: Mapping[str, Tensor]) -> None:
+    """Set the magnitudes to the norms with the adapter, so that DoRA begins as the plain LoRA it is."""
+    weight = base_weight(site.target)
+    factors = {side: value[None].to(weight) for side, value in own.items()}
+    whole = weight + (low_rank("dora", factors) * scale_of(site.target, spec)).view(weight.shape)
+    own["magnitude"].copy_(weight_norms(whole[None], spec.wd_on_output).view(own["magnitude"].shape))
+
+
+def _mismatches(sites: Sequence[Site], spec: AdapterSpec, modules: Mapping[str, Leaves]) -> Iterator[str]:
+    fitting = {spec.form, "lora"} if spec.form == "dora" else {spec.form}
+    others = {form: name for name, leaves in modules.items() if (form := form_of(leaves)) not in fitting}
+    for form, name in others.items():
+        titles = f"the file is a {_TITLES[form]}, the run a {_TITLES[spec.form]}"
+        yield f"{name}: {titles}; set network.type={form}"
+    if others:
+        return
     known = {site.target.name for site in sites}
-    for name in sorted(factors.keys() - known):
+    for name in sorted(modules.keys() - known):
         hint = "" if spec.train_text_encoder or "_te" not in name else "; the run trains the U-Net only"
         yield f"{name}: not a module of this network (network.preset={spec.preset}){hint}"
     for site in sites:
-        name, found = site.target.name, factors.get(site.target.name)
-        if found is None:
+        name, leaves = site.target.name, modules.get(site.target.name)
+        if leaves is None:
             yield f"{name}: missing in the file"
-            continue
-        rank = found.rank
-        largest = spec.rank(site.target.kind, name)
-        key = "conv_dim" if site.target.kind == "conv" else "network_dim"
-        if rank > largest:
-            yield f"{name}: rank {rank} in the file, network.{key}={largest}; set network.{key}={rank}"
-        elif found.down.numel() != rank * site.down.width or found.up.numel() != rank * site.up.width:
-            shapes = f"{tuple(found.down.shape)}, {tuple(found.up.shape)}"
-            yield f"{name}: shapes {shapes}; the base model needs {site.down.width} in, {site.up.width} out"
+        elif spec.form == "lokr":
+            yield from _wrong_shapes(site, spec, leaves)
+        else:
+            yield from _wrong_rank(site, spec, leaves)
+
+
+def _wrong_shapes(site: Site, spec: AdapterSpec, leaves: Leaves) -> Iterator[str]:
+    """A LoKr module has to be divided as the file is."""
+    wanted = {f"lokr_{side}": site.shape(side, spec) for side in SIDES["lokr"]}
+    wanted = {leaf: shape for leaf, shape in wanted.items() if shape is not None}
+    found = {leaf: tuple(tensor.shape) for leaf, tensor in leaves.items() if leaf != "alpha"}
+    if found != wanted:
+        yield (
+            f"{site.target.name}: {_listed(found)} in the file, {_listed(wanted)} here; set "
+            "network.network_dim, network.factor and network.decompose_both as they were for the file"
+        )
+
+
+def _listed(shapes: Mapping[str, object]) -> str:
+    return ", ".join(f"{leaf} {shape}" for leaf, shape in sorted(shapes.items()))
+
+
+def _wrong_rank(site: Site, spec: AdapterSpec, leaves: Leaves) -> Iterator[str]:
+    name, kind, rank = site.target.name, site.target.kind, rank_of(leaves)
+    missing = [_leaf(spec.form, side) for side in SIDES[spec.form] if _leaf(spec.form, side) not in leaves]
+    if spec.form == "loha" and missing:
+        yield f"{name}: the file lacks {', '.join(missing)}"
+        return
+    assert rank is not None
+    key, largest = "conv_dim" if kind == "conv" else "network_dim", spec.rank(kind, name)
+    if rank > largest:
+        yield f"{name}: rank {rank} in the file, network.{key}={largest}; set network.{key}={rank}"
+        return
+    out = fans(site.target)[0]
+    width = {side: site.pieces[side].width for side in SIDES[spec.form]}
+    for side in SIDES[spec.form]:
+        value = leaves.get(_leaf(spec.form, side))
+        if side == "magnitude":
+            if value is not None and tuple(value.shape) != site.shape(side, spec):
+                yield from _wrong_magnitudes(site, spec, value)
+        elif value is None or value.numel() != rank * width[side]:
+            shapes = ", ".join(
+                str(tuple(value.shape))
+                for leaf, value in leaves.items()
+                if leaf not in ("alpha", "dora_scale")
+            )
+            inner = site.pieces["down" if "down" in width else "w1_b"].width
+            yield f"{name}: shapes {shapes}; the base model needs {inner} in, {out} out"
+            return
+
+
+def _wrong_magnitudes(site: Site, spec: AdapterSpec, value: Tensor) -> Iterator[str]:
+    shape, other = site.shape("magnitude", spec), not spec.wd_on_output
+    yield (
+        f"{site.target.name}: dora_scale {tuple(value.shape)} in the file, {shape} here; set "
+        f"network.wd_on_output={str(other).lower()} if its magnitudes belong to "
+        f"{'outputs' if other else 'inputs'}"
+    )

@@ -149,7 +149,11 @@ def test_sdxl_names(sdxl_models):
             "lora_unet_odd: not a module",
         ),
         (lambda f: f.update({"lora_unet_x.hada_w1_a": torch.ones(2, 2)}), "LoHa"),
-        (lambda f: f.update({"lora_unet_x.dora_scale": torch.ones(2)}), "DoRA"),
+        (
+            lambda f: f.update({"lora_te_text_model_encoder_layers_0_mlp_fc1.dora_scale": torch.ones(2)}),
+            "the file is a DoRA, the run a LoRA; set network.type=dora",
+        ),
+        (lambda f: f.update({"lora_unet_x.lora_mid.weight": torch.ones(2)}), "Tucker"),
         (lambda f: f.update({"epoch": torch.ones(1)}), "epoch: not the name of a LoRA tensor"),
     ],
 )
