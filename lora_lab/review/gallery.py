@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from lora_lab.errors import RunFolderError
+from lora_lab.review.curves import StepLogs
 from lora_lab.review.runs import Shelf, Sweep
 from lora_lab.review.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
@@ -47,6 +48,7 @@ class Gallery:
     results: Path
     options: Options = Options()
     shelf: Shelf = field(default_factory=Shelf)
+    step_logs: StepLogs = field(default_factory=StepLogs)
     pages: jinja2.Environment = field(init=False)
     thumbnails: Thumbnails = field(init=False)
 
@@ -67,12 +69,14 @@ class Gallery:
 
     def names(self) -> list[str]:
         """The sweeps that are shown, by name."""
+        return sorted(item.name for item in self._folders() if any(True for _ in SweepFolder(item).runs()))
+
+    def _folders(self) -> Iterator[Path]:
+        """What lies in the results folder and may be a sweep; no name from a browser becomes a path."""
         if self.options.only:
-            return [self.options.only]
-        if not self.results.is_dir():
-            return []
-        found = (item.name for item in self.results.iterdir() if PLAIN_NAME.fullmatch(item.name))
-        return sorted(name for name in found if any(True for _ in SweepFolder(self.results / name).runs()))
+            yield self.results / self.options.only
+        elif self.results.is_dir():
+            yield from (item for item in self.results.iterdir() if PLAIN_NAME.fullmatch(item.name))
 
     def folder(self, name: str) -> SweepFolder:
         """The folder of a sweep that is shown.
@@ -80,9 +84,10 @@ class Gallery:
         Raises:
             HTTPException: There is no such sweep (404).
         """
-        if name not in self.names():
-            raise HTTPException(404, f"there is no sweep {name!r} here")
-        return SweepFolder(self.results / name)
+        for item in self._folders():
+            if item.name == name and any(True for _ in SweepFolder(item).runs()):
+                return SweepFolder(item)
+        raise HTTPException(404, f"there is no sweep {name!r} here")
 
     def read(self, name: str) -> Sweep:
         """A sweep as it is now.

@@ -97,11 +97,25 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """What stands in one row and column: several tiles where runs differ in more than is drawn."""
+
+    column: str
+    tiles: tuple[Tile, ...]
+
+    @property
+    def lead(self) -> Tile | None:
+        """The tile on top: the first picture, else the first reason."""
+        pictures = (tile for tile in self.tiles if tile.kind == "picture")
+        return next(pictures, self.tiles[0] if self.tiles else None)
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of the matrix; `run` is set where the rows are runs."""
 
     value: Value
-    cells: tuple[tuple[Tile, ...], ...]
+    cells: tuple[Cell, ...]
     run: Run | None = None
 
 
@@ -153,7 +167,7 @@ def _numbers(key: str, values: set[Any]) -> Choice:
 
 
 def _setting(key: str, runs: Sequence[Run]) -> Choice:
-    known = [run.settings[key] if key in run.settings else None for run in runs if run.settings]
+    known = [run.settings.get(key) for run in runs if run.settings]
     # One value may be written in two ways (none and empty); what reads the same stands together.
     texts = dict.fromkeys(text for _, text in sorted(scale(axis(key), known).ticks))
     return Choice(key, axis(key).label, tuple(Value(text, text) for text in texts))
@@ -167,7 +181,7 @@ def view_of(query: Mapping[str, str], known: Mapping[str, Choice]) -> View:
         columns = PROMPT if rows != PROMPT else CHECKPOINT
     fixed = {}
     for key, choice in known.items():
-        asked = query[key] if key in query else ""
+        asked = query.get(key, "")
         if key in (rows, columns):
             continue
         fixed[key] = asked if choice.holds(asked) else _default(choice)
@@ -245,13 +259,13 @@ class Matrix:
         return [
             Row(
                 value,
-                tuple(tuple(self._cell(value.key, column.key)) for column in self.columns),
+                tuple(Cell(column.key, tuple(self._tiles(value.key, column.key))) for column in self.columns),
                 self.sweep.runs[value.key] if self.view.rows == RUN else None,
             )
             for value in self.row_values[start : start + count]
         ]
 
-    def _cell(self, row: str, column: str) -> Iterator[Tile]:
+    def _tiles(self, row: str, column: str) -> Iterator[Tile]:
         place = {**self.view.fixed, self.view.rows: row, self.view.columns: column}
         own = ("" if self.view.rows in WITHIN_RUN else row, "" if self.view.columns in WITHIN_RUN else column)
         if own in self._places:
@@ -263,7 +277,7 @@ def _value_of(run: Run, key: str) -> str:
     """The text of a run's value of the axis `run` or of a setting."""
     if key == RUN:
         return run.name
-    return show(run.settings[key] if key in run.settings else None)
+    return show(run.settings.get(key))
 
 
 def tile(run: Run, place: Mapping[str, str]) -> Tile:
