@@ -152,6 +152,41 @@ def resize(given: argparse.Namespace) -> int:
     return _write(given, loras.resize(file, ranks), loras.Making("resize", [file], options))
 
 
+def extract(given: argparse.Namespace) -> int:
+    """Write a LoRA of the difference of two base models."""
+    from lora_lab.loras.extract import Wish, extract
+
+    wish = Wish(given.dim, given.conv_dim, given.clamp_quantile, given.min_diff)
+    loras.check_output(Path(given.output), force=given.force)
+    found = extract(given.original, given.tuned, wish)
+    options = {
+        "original": Path(given.original).name,
+        "tuned": Path(given.tuned).name,
+        "dim": given.dim,
+        "conv_dim": given.conv_dim,
+        "clamp_quantile": given.clamp_quantile,
+    }
+    _write(given, found.result, found.making(options))
+    if found.outside >= 0.0005:
+        print(f"{100 * found.outside:.3g} % of the difference is in weights that this LoRA does not touch")
+    for part in found.left_out:
+        print(f"left out: {part}, none of its weights differs by more than --min-diff {given.min_diff:g}")
+    return 0
+
+
+def bake(given: argparse.Namespace) -> int:
+    """Write a base model with a LoRA in it."""
+    from lora_lab.loras.bake import bake
+
+    base, output = Path(given.base).expanduser(), Path(given.output)
+    folder = base.is_dir() or given.base == "demo"
+    loras.check_output(output, force=given.force, suffix="" if folder else ".safetensors")
+    te_ratio = given.ratio if given.te_ratio is None else given.te_ratio
+    count = bake(given.base, loras.read(given.file), output, (given.ratio, te_ratio), given.force)
+    print(f"wrote {output}: {count} modules changed")
+    return 0
+
+
 def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float]]:
     loras.check_output(Path(given.output), force=given.force)
     files = [loras.read(path) for path in given.files]
@@ -159,9 +194,8 @@ def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float
 
 
 def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:
-    known = [file.family for file in making.inputs if file.family in FAMILIES]
     path = Path(given.output)
-    loras.save(path, result.modules, making, known[0] if known else "unknown", given.precision)
+    loras.save(path, result.modules, making, given.precision)
     shares = [item.share for item in result.kept.values()]
     ranks = sorted({item.rank for item in result.modules.values()})
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"

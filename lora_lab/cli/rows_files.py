@@ -46,6 +46,36 @@ def _resize(parser: argparse.ArgumentParser) -> None:
     _report(parser)
 
 
+def _extract(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", metavar="ORIGINAL", help="the base model: a folder or a file")
+    parser.add_argument("tuned", metavar="TUNED", help="the same model, trained further")
+    parser.add_argument("--dim", type=int, required=True, metavar="N", help="rank of the new LoRA")
+    parser.add_argument(
+        "--conv-dim", type=int, metavar="N", help="rank of 3x3 convolutions (default: they are left out)"
+    )
+    parser.add_argument(
+        "--min-diff",
+        type=float,
+        default=0.01,
+        metavar="D",
+        help="leave a text encoder out if none of its weights differs by more (default: 0.01)",
+    )
+    _clamp(parser)
+    _output(parser)
+    _report(parser)
+
+
+def _bake(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="the base model: a folder or a file")
+    parser.add_argument("file", metavar="FILE", help="the LoRA file")
+    parser.add_argument("--ratio", type=float, default=1.0, metavar="R", help="its strength (default: 1)")
+    parser.add_argument(
+        "--te-ratio", type=float, metavar="R", help="its strength in the text encoder (default: --ratio)"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the new folder or file")
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+
+
 def _sum(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="LoRA files")
     parser.add_argument(
@@ -124,6 +154,24 @@ VERBS: tuple[Command, ...] = (
         "-o small.safetensors",
         _resize,
         "lora_lab.cli.lora_files:resize",
+    ),
+    Command(
+        "extract",
+        "a LoRA from the difference of two base models",
+        "Write the LoRA that turns one base model into another as well as its rank allows, and say how much\n"
+        "of the difference it holds.",
+        "  lora-lab lora extract base.safetensors tuned.safetensors --dim 64 -o tuned_lora.safetensors",
+        _extract,
+        "lora_lab.cli.lora_files:extract",
+    ),
+    Command(
+        "bake",
+        "put a LoRA into a base model for good",
+        "Write a base model with a LoRA added to its weights: a folder for a folder, a file for a file,\n"
+        "every weight in the precision that it had.",
+        "  lora-lab lora bake base.safetensors style.safetensors --ratio 0.8 -o styled.safetensors",
+        _bake,
+        "lora_lab.cli.lora_files:bake",
     ),
 )
 

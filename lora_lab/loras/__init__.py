@@ -1,4 +1,8 @@
-"""LoRA files of any origin: what they are, and algebra on them."""
+"""LoRA files of any origin: what they are, and algebra on them.
+
+`lora_lab.loras.extract` and `lora_lab.loras.bake` work with base models, and need diffusers to be imported;
+the rest does not.
+"""
 
 from lora_lab.loras.info import Info, info
 from lora_lab.loras.merge import Result, merge, svd_merge

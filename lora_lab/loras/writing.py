@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,11 @@ class Making:
     inputs: Sequence[LoraFile]
     options: Mapping[str, Any]
     ratios: Sequence[float] = ()
-    more: Mapping[str, str] = field(default_factory=dict)
-    """More metadata, such as that of a base model."""
+    family: str = spelling.UNKNOWN
+    """Where no input tells it."""
+    v_prediction: bool = False
+    dtype: torch.dtype = torch.float32
+    """Of the output, where there is no input and none is asked for."""
 
 
 def check_output(path: Path, *, force: bool, suffix: str = ".safetensors") -> None:
@@ -64,18 +67,18 @@ def check_output(path: Path, *, force: bool, suffix: str = ".safetensors") -> No
 
 
 def save(
-    path: Path, modules: Mapping[str, Factors], making: Making, family: str, precision: str | None
+    path: Path, modules: Mapping[str, Factors], making: Making, precision: str | None = None
 ) -> dict[str, str]:
     """Write modules as a LoRA file; returns the metadata.
 
     Args:
-        precision: fp32, fp16 or bf16; None is that of the inputs, fp32 if they differ. Alphas are always
-            fp32, so that they are exact.
+        precision: fp32, fp16 or bf16; None is that of the inputs, fp32 if they differ or there are none.
+            Alphas are always fp32, so that they are exact.
 
     Raises:
         ModelError: A weight is too large for the precision.
     """
-    dtype = PRECISIONS[precision] if precision else _dtype_of(making.inputs)
+    dtype = PRECISIONS[precision] if precision else _dtype_of(making)
     tensors = to_tensors(modules, dtype)
     broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
@@ -83,7 +86,7 @@ def save(
             f"{len(broken)} of {len(tensors)} tensors are too large for {str(dtype).removeprefix('torch.')} "
             f"({broken[0]}); write them with --precision fp32"
         )
-    return save_lora(path, tensors, described(path, modules, making, family))
+    return save_lora(path, tensors, described(path, modules, making))
 
 
 def to_tensors(modules: Mapping[str, Factors], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -100,22 +103,21 @@ def to_tensors(modules: Mapping[str, Factors], dtype: torch.dtype) -> dict[str, 
     return tensors
 
 
-def _dtype_of(inputs: Sequence[LoraFile]) -> torch.dtype:
-    found = {file.dtype for file in inputs}
+def _dtype_of(making: Making) -> torch.dtype:
+    found = {file.dtype for file in making.inputs} or {making.dtype}
     return found.pop() if len(found) == 1 and found <= set(PRECISIONS.values()) else torch.float32
 
 
-def described(path: Path, modules: Mapping[str, Factors], making: Making, family: str) -> dict[str, str]:
+def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dict[str, str]:
     """Metadata of a new file: what its inputs have in common, with everything that has changed set anew."""
-    record = _record(making)
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    made = record(making)
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
     title = f"{path.stem}-{digest[:8]}"  # other programs drop LoRAs that share a name
     kept = _in_common([file.metadata for file in making.inputs])
     metadata = {
         **kept,
-        **_about_base(making.inputs, family),
-        **_about_network(modules, family),
-        **making.more,
+        **_about_base(making),
+        **_about_network(modules),
     }
     metadata["ss_output_name"] = metadata["modelspec.title"] = title
     comment = kept.get("ss_training_comment", "None")
@@ -123,11 +125,12 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making, family
     metadata["ss_training_comment"] = said if comment in ("None", "") else f"{said}; {comment}"
     if making.inputs:
         metadata["modelspec.merged_from"] = ", ".join(file.path.stem for file in making.inputs)
-    metadata[MADE] = json.dumps(record)
+    metadata[MADE] = json.dumps(made)
     return metadata
 
 
-def _record(making: Making) -> dict[str, Any]:
+def record(making: Making) -> dict[str, Any]:
+    """How a file is made, for its metadata: command, inputs with hashes and ratios, options."""
     ratios = list(making.ratios) or [None] * len(making.inputs)
     inputs = []
     for file, ratio in zip(making.inputs, ratios, strict=True):
@@ -156,7 +159,8 @@ def _sentence(making: Making) -> str:
     if making.ratios:
         names = [f"{ratio:g} x {name}" for ratio, name in zip(making.ratios, names, strict=True)]
     options = [f"{key} {value}" for key, value in making.options.items() if value is not None]
-    return f"{making.command} of {' + '.join(names)}" + (f" ({', '.join(options)})" if options else "")
+    of = f" of {' + '.join(names)}" if names else ""
+    return f"{making.command}{of}" + (f" ({', '.join(options)})" if options else "")
 
 
 def _in_common(metadatas: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -174,10 +178,12 @@ def _in_common(metadatas: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _about_base(inputs: Sequence[LoraFile], family: str) -> dict[str, str]:
+def _about_base(making: Making) -> dict[str, str]:
     """The keys by which programs tell the family: the inputs' own words, or derived where they have none."""
-    metadatas = [file.metadata for file in inputs]
-    velocity = any(
+    metadatas = [file.metadata for file in making.inputs]
+    known = [file.family for file in making.inputs if file.family in spelling.FAMILIES]
+    family = known[0] if known else making.family
+    velocity = making.v_prediction or any(
         metadata.get("modelspec.prediction_type") == "v"
         or metadata.get("ss_base_model_version", "").endswith("_v")
         for metadata in metadatas
@@ -194,7 +200,7 @@ def _about_base(inputs: Sequence[LoraFile], family: str) -> dict[str, str]:
     return found
 
 
-def _about_network(modules: Mapping[str, Factors], family: str) -> dict[str, str]:
+def _about_network(modules: Mapping[str, Factors]) -> dict[str, str]:
     """`ss_network_*`, with "Dynamic" where modules differ, as sd-scripts writes it."""
     plain = [item for item in modules.values() if item.down.dim() == 2 or item.down.shape[2:] == (1, 1)]
     convs = [item for item in modules.values() if item.down.dim() == 4 and item.down.shape[2:] != (1, 1)]

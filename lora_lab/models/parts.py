@@ -1,0 +1,88 @@
+"""The networks of a base model without their weights, and where each weight stands in its files.
+
+For work that goes through a model tensor by tensor, and never holds it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_lab.models import folder as folders
+from lora_lab.models import single_file as names
+from lora_lab.models.families import FAMILIES
+from lora_lab.models.family import EncoderSpec
+from lora_lab.models.headers import read_header
+from lora_lab.models.identify import ModelFile, own_config
+from lora_lab.models.networks import make_clip, make_unet
+from lora_lab.models.weights import Change, Tensors, open_tensors
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The U-Net or a text encoder."""
+
+    name: str
+    """`unet`, `te1` or `te2`."""
+    network: Any
+    """On the meta device."""
+    files: tuple[Path, ...]
+    sources: Mapping[str, tuple[str, Change | None]]
+    """Parameter name to the name of the tensor in the files, and what makes it the parameter."""
+
+    @contextmanager
+    def open(self) -> Iterator[Tensors]:
+        """The part's files, to read tensors from."""
+        with open_tensors(self.files, self.files[0].parent) as tensors:
+            yield tensors
+
+
+def parts(found: ModelFile) -> list[Part]:
+    """The U-Net and the text encoders of a model, in this order.
+
+    Raises:
+        ModelError: A file is damaged, or a config does not describe a network.
+    """
+    encoders = FAMILIES[found.family].encoders
+    if found.kind == "diffusers":
+        return [
+            _folder_part(found.path, "unet", "unet", None),
+            *(_folder_part(found.path, f"te{n}", spec.component, spec) for n, spec in enumerate(encoders, 1)),
+        ]
+    own = own_config(read_header(found.path).metadata) if found.kind == "safetensors" else {}
+    shipped = CONFIGS / FAMILIES[found.family].configs[found.prediction_type]
+
+    def config(component: str) -> dict[str, Any]:
+        value = own.get(component)
+        return value if isinstance(value, dict) else folders.read_json(shipped / component / "config.json")
+
+    with open_tensors([found.path], found.path) as tensors:
+        held = tensors.names
+    unet = make_unet(config("unet"))
+    made = [Part("unet", unet, (found.path,), names.unet_sources(unet.state_dict(), unet.config))]
+    for number, spec in enumerate(encoders, 1):
+        encoder = make_clip(config(spec.component), spec.pooled)
+        sources = _encoder_sources(list(encoder.state_dict()), held, spec)
+        made.append(Part(f"te{number}", encoder, (found.path,), sources))
+    return made
+
+
+def _folder_part(folder: Path, name: str, component: str, spec: EncoderSpec | None) -> Part:
+    part = folders.component(folder, component)
+    network = make_unet(part.config) if spec is None else make_clip(part.config, spec.pooled)
+    keys = list(network.state_dict())
+    with open_tensors(part.weights, part.config_file.parent) as tensors:
+        held = tensors.names
+    plain: names.Sources = {key: (key, None) for key in keys}
+    sources = plain if set(keys) <= held else names.clip_sources(keys, held, "")
+    return Part(name, network, part.weights, sources)
+
+
+def _encoder_sources(keys: list[str], held: frozenset[str], spec: EncoderSpec) -> names.Sources:
+    prefix = next((p for p in spec.prefixes if any(name.startswith(p) for name in held)), spec.prefixes[0])
+    if spec.layout == "hf":
+        return names.clip_sources(keys, held, prefix)
+    return names.open_clip_sources(keys, prefix)
