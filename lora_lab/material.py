@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lora_lab.config import DatasetConfig, RunConfig, parse_resolution
 from lora_lab.data.buckets import Assignment
+from lora_lab.data.held_back import seen_in_training
 from lora_lab.data.items import Item, Problem, refuse_errors
 from lora_lab.data.order import Stream
-from lora_lab.data.plan import DataPlan, plan_folder
+from lora_lab.data.plan import DataPlan, plan_folder, with_validation
+from lora_lab.data.scan import scan
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.data.steps import RunLength, run_length
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
@@ -42,6 +44,11 @@ class Material:
     def assignments(self) -> list[Assignment]:
         """What happens to each picture; sizes are (width, height)."""
         return self.plan.assignments
+
+    @property
+    def validation(self) -> list[tuple[Item, Assignment]]:
+        """The pictures that the validation loss is measured on, none of them trained on."""
+        return self.plan.validation
 
     @property
     def problems(self) -> list[Problem]:
@@ -114,8 +121,9 @@ def bucket_settings(data: DatasetConfig) -> BucketSettings:
     )
 
 
-def subset_settings(data: DatasetConfig) -> SubsetSettings:
+def subset_settings(config: RunConfig) -> SubsetSettings:
     """What a config says of all its folders of pictures."""
+    data, train = config.dataset, config.train
     captions = CaptionSettings(
         caption_extension=data.caption_extension,
         shuffle_caption=data.shuffle_caption,
@@ -133,7 +141,15 @@ def subset_settings(data: DatasetConfig) -> SubsetSettings:
         token_warmup_step=data.token_warmup_step,
         trigger_word=data.trigger_word or "",
     )
-    return SubsetSettings(data.repeats, data.class_tokens, captions, data.flip_aug, data.random_crop)
+    return SubsetSettings(
+        data.repeats,
+        data.class_tokens,
+        captions,
+        data.flip_aug,
+        data.random_crop,
+        validation_split=train.validation_split,
+        validation_seed=train.validation_seed,
+    )
 
 
 def gather(config: RunConfig) -> Material:
@@ -147,14 +163,25 @@ def gather(config: RunConfig) -> Material:
     found = _plan(
         dataset_path(config),
         Path(data.reg_path).expanduser() if data.reg_path else None,
-        Defaults(bucket_settings(data), subset_settings(data), train.train_batch_size),
+        Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size),
         Path(config.cache).expanduser() / "headers",
         data.max_image_pixels,
     )
+    if data.validation_path:
+        found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
     refuse_errors(found.problems)
     return Material(
         found, train.gradient_accumulation_steps, train.max_train_epochs, train.max_train_steps, train.seed
     )
+
+
+def _with_pictures_of(found: DataPlan, folder: Path, config: RunConfig) -> DataPlan:
+    """The plan with the pictures of `dataset.validation_path`."""
+    own = replace(subset_settings(config), validation_split=0.0)
+    cache = Path(config.cache).expanduser() / "headers"
+    more = scan(folder, own, cache=cache, max_pixels=config.dataset.max_image_pixels)
+    problems = [*found.problems, *more.problems, *seen_in_training(found.items, more.items)]
+    return with_validation(replace(found, problems=problems), more.items, bucket_settings(config.dataset))
 
 
 @lru_cache(maxsize=64)

@@ -41,6 +41,11 @@ class DatasetConfig:
 
     path: str = setting("", "folder of `15_trigger class` folders, folder of pictures, or kohya dataset TOML")
     reg_path: str | None = setting(None, "regularisation pictures, a folder of the same form")
+    validation_path: str | None = setting(
+        None,
+        "pictures to measure the validation loss on, a folder of the same form; never trained on",
+        trains=False,
+    )
     repeats: int | None = setting(
         None,
         "times each picture is shown per epoch; null takes the folder names",
@@ -218,6 +223,25 @@ class TrainConfig:
         0, "keep states of the last n epochs; 0 = the newest only", at_least(0), trains=False
     )
     keep_state: bool = setting(False, "keep the training state when the run is done", trains=False)
+    validation_split: float = setting(
+        0.0,
+        "share of each folder's pictures held back for the validation loss, 0 = none",
+        fraction_below_one,
+        scale="linear",
+    )
+    validation_seed: int = setting(0, "decides which pictures validation_split holds back", at_least(0))
+    validate_every_n_epochs: int = setting(
+        0, "validation loss every n epochs, beside checkpoints; 0 = off", at_least(0), trains=False
+    )
+    validate_every_n_steps: int = setting(
+        0, "validation loss every n updates, beside checkpoints; 0 = off", at_least(0), trains=False
+    )
+    validation_timesteps: list[int] = setting(
+        [200, 400, 600, 800],
+        "timesteps of the validation loss; each picture is measured at all of them",
+        each(between(0, 999)),
+        trains=False,
+    )
     training_comment: str = setting("", "text for the LoRA's metadata", trains=False)
 
 

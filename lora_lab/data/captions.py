@@ -71,7 +71,7 @@ def prompts(caption: str, settings: CaptionSettings) -> list[str] | None:
     if not deterministic(settings):
         return None
     drops = settings.caption_dropout_rate > 0 or settings.caption_dropout_every_n_epochs > 0
-    always = _undropped(caption, settings)
+    always = undropped(caption, settings)
     return [always, ""] if drops and always else [always]
 
 
@@ -85,8 +85,16 @@ def tag_frequency(captions: Iterable[tuple[str, int]], separator: str = ",") -> 
     return dict(counts.most_common())
 
 
-def _undropped(caption: str, settings: CaptionSettings) -> str:
-    plain = replace(settings, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
+def undropped(caption: str, settings: CaptionSettings) -> str:
+    """The prompt with what is fixed about it alone: nothing dropped, shuffled or held back."""
+    plain = replace(
+        settings,
+        caption_dropout_rate=0.0,
+        caption_dropout_every_n_epochs=0,
+        caption_tag_dropout_rate=0.0,
+        token_warmup_step=0.0,
+        shuffle_caption=False,
+    )
     return process(caption, plain, random.Random(0), 1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lora_lab.data import buckets, items, scan, steps
+from lora_lab.data import buckets, held_back, items, scan, steps
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item, Problem
 from lora_lab.data.order import Entry, Stream
@@ -28,7 +28,8 @@ class DataPlan:
 
     Args: items: Repeats are final: regularisation pictures match the training draws, unused ones are left
     out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file set beyond
-    the run's config, for `identity`; "" where it is all there.
+    the run's config, for `identity`; "" where it is all there. validation: Pictures that are held back, each
+    with what happens to it.
     """
 
     items: list[Item]
@@ -36,6 +37,7 @@ class DataPlan:
     batch_sizes: list[int]
     problems: list[Problem] = field(default_factory=list)
     settings_key: str = ""
+    validation: list[tuple[Item, Assignment]] = field(default_factory=list)
 
     def stream(self, seed: int) -> Stream:
         """The run's draws; see `order.Stream`."""
@@ -79,12 +81,24 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
         ConfigError: Bucket limits contradict the resolution.
     """
     result = DataPlan([], [], [spec.batch_size for spec in specs], list(problems), settings_key)
-    for spec in specs:
-        kept, assignments, found = buckets.assign_all(_balanced(spec.items), spec.buckets)
+    whole = [item for spec in specs for item in spec.items]
+    train, held = held_back.divide(whole)
+    result.problems.extend(held_back.problems(train, held))
+    for number, spec in enumerate(specs):
+        own = [item for item in train if item.settings.dataset == number]
+        kept, assignments, found = buckets.assign_all(_balanced(own), spec.buckets)
         result.items.extend(kept)
         result.assignments.extend(assignments)
         result.problems.extend(found)
+        result = with_validation(result, [i for i in held if i.settings.dataset == number], spec.buckets)
     return result
+
+
+def with_validation(plan: DataPlan, held: Sequence[Item], bucket_settings: BucketSettings) -> DataPlan:
+    """The plan with more pictures to measure the validation loss on; they are not trained on."""
+    kept, assignments, found = buckets.assign_all(list(held), bucket_settings)
+    pairs = [*plan.validation, *zip(kept, assignments, strict=True)]
+    return replace(plan, validation=pairs, problems=[*plan.problems, *found])
 
 
 def plan_folder(

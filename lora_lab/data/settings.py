@@ -53,6 +53,7 @@ class SubsetSettings:
         class_tokens: Caption of pictures without a caption file; None takes the rest of the folder's name.
         is_reg: Regularisation pictures, for prior preservation.
         dataset: Index of the dataset, where a run has several of different resolution or batch size.
+        validation_split: Share of the pictures that is held back, and the seed that decides which.
     """
 
     repeats: int | None = None
@@ -62,3 +63,5 @@ class SubsetSettings:
     random_crop: bool = False
     is_reg: bool = False
     dataset: int = 0
+    validation_split: float = 0.0
+    validation_seed: int = 0

@@ -53,6 +53,10 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
+def _is_share(value: Any) -> bool:
+    return _is_rate(value) and value < 1
+
+
 def _is_amount(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
@@ -84,6 +88,8 @@ _DATASET_KEYS: dict[str, _Rule] = {
     "bucket_reso_steps": _COUNT,
     "bucket_no_upscale": _BOOL,
 }
+_SHARE: _Rule = (_is_share, "a number from 0 to below 1")
+_VALIDATION_KEYS: dict[str, _Rule] = {"validation_split": _SHARE, "validation_seed": _NATURAL}
 _CAPTION_KEYS: dict[str, _Rule] = {
     "caption_extension": _TEXT,
     "shuffle_caption": _BOOL,
@@ -114,8 +120,6 @@ _IDLE: dict[str, tuple[Any, ...]] = {
     "cache_info": (False, True),
     "alpha_mask": (False,),
     "network_multiplier": (1, 1.0),
-    "validation_split": (0, 0.0),
-    "validation_seed": (0,),
     "resize_interpolation": ("",),
     "custom_attributes": ({},),
     "metadata_file": ("",),
@@ -152,7 +156,8 @@ def plan_file(
         for subset in subsets:
             one = _subset(general | dataset | subset, defaults.subset, number)
             found += scan_subset(_folder(path, subset), one, cache=cache, max_pixels=max_pixels)
-            settings.append(asdict(one))
+            # What is held back shows in the pictures that are left.
+            settings.append({k: v for k, v in asdict(one).items() if k not in _VALIDATION_KEYS})
         batch_size = (general | dataset).get("batch_size", defaults.batch_size)
         specs.append(DatasetSpec(found.items, bucket_settings, batch_size))
         settings.append([asdict(bucket_settings), batch_size])
@@ -178,7 +183,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check(content: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the file, each with its place."""
-    shared = _DATASET_KEYS | _SUBSET_KEYS
+    shared = _DATASET_KEYS | _VALIDATION_KEYS | _SUBSET_KEYS
     wrong = [f"{key} is not known at the top; known: general, datasets" for key in content.keys() - _TOP]
     general, datasets = content.get("general", {}), content.get("datasets")
     wrong += _check_table("general", general, shared)
@@ -252,6 +257,8 @@ def _subset(table: Mapping[str, Any], defaults: SubsetSettings, number: int) -> 
         random_crop=table.get("random_crop", defaults.random_crop),
         is_reg=is_reg,
         dataset=number,
+        validation_split=table.get("validation_split", defaults.validation_split),
+        validation_seed=table.get("validation_seed", defaults.validation_seed),
     )
 
 

@@ -28,6 +28,8 @@ BY_CONTENT = (
     "dataset.caption_extension",
     "dataset.class_tokens",
     "network.network_weights",
+    "train.validation_split",
+    "train.validation_seed",
 )
 """Settings that count by what they lead to, not by how they are spelled; an identity stands for them."""
 

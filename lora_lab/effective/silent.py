@@ -97,6 +97,8 @@ def of_length(v: Values, facts: Facts) -> Silent:
         else:
             end = -(-steps // per_epoch)
             yield "train.max_train_epochs", f"train.max_train_steps={steps} ends the run in epoch {end}"
+    if not v["train.validation_split"]:
+        yield "train.validation_seed", "train.validation_split is 0: no pictures are held back"
     every = v["dataset.caption_dropout_every_n_epochs"]
     if every > -(-total // per_epoch):
         yield "dataset.caption_dropout_every_n_epochs", f"the run ends before epoch {every}"

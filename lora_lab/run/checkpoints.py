@@ -66,6 +66,8 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
         _mean_loss_since(task, record.step),
         task.record.seconds.get("train", 0.0),
         path.stat().st_size,
+        validation_loss=record.validation_loss,
+        validation={str(timestep): loss for timestep, loss in (record.validation or {}).items()},
     )
     kept = [item for item in task.record.checkpoints if item.tag != tag]
     task.record.checkpoints = sorted([*kept, checkpoint], key=lambda item: item.step)
@@ -117,6 +119,9 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         "unet_lr": job.unet_lr,
         "text_encoder_lr": job.text_encoder_lr,
         "num_train_images": material.images,
+        "num_validation_images": len(material.validation),
+        "validation_split": train.validation_split,
+        "validation_seed": train.validation_seed,
         "num_batches_per_epoch": material.stream.batches_per_epoch,
         "num_epochs": material.length.epochs,
         "epoch": record.epoch,

@@ -20,6 +20,8 @@ class SavePoints:
     every_steps: int
     state_every_steps: int
     save_state: bool
+    validate_every_epochs: int = 0
+    validate_every_steps: int = 0
 
     @staticmethod
     def of(config: RunConfig, total_updates: int, updates_per_epoch: int) -> "SavePoints":
@@ -32,6 +34,8 @@ class SavePoints:
             train.save_every_n_steps,
             train.save_state_every_n_steps,
             train.save_state,
+            train.validate_every_n_epochs,
+            train.validate_every_n_steps,
         )
 
     def tag(self, update: int) -> str:
@@ -50,6 +54,13 @@ class SavePoints:
             return False
         often = self.state_every_steps and update % self.state_every_steps == 0
         return bool(often or self.tag(update))
+
+    def validation_due(self, update: int) -> bool:
+        """Whether the validation loss is measured after `update` updates: as asked, and at checkpoints."""
+        epoch, rest = divmod(update, self.updates_per_epoch)
+        by_epoch = rest == 0 and self.validate_every_epochs and epoch % self.validate_every_epochs == 0
+        by_step = self.validate_every_steps and update % self.validate_every_steps == 0
+        return bool(self.tag(update) or by_epoch or by_step)
 
     def tags(self) -> list[str]:
         """The tags of all checkpoints, in order."""

@@ -16,6 +16,7 @@ from lora_lab import models
 from lora_lab.config import RunConfig
 from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
 from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
+from lora_lab.data.captions import undropped
 from lora_lab.data.items import Item, refuse_errors
 from lora_lab.data.pixels import load_pixels
 from lora_lab.data.verify import verify
@@ -28,7 +29,7 @@ from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.optim.schedules import ScheduleSettings
-from lora_lab.train import Job, Source
+from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
 
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -100,7 +101,10 @@ class Caches:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One run, ready to take part in a pack. `texts` is there where its text encoders stay frozen."""
+    """One run, ready to take part in a pack.
+
+    `texts` is there where its text encoders stay frozen, `validation` where pictures are held back.
+    """
 
     config: RunConfig
     base: BaseModel
@@ -108,6 +112,7 @@ class Prepared:
     job: Job
     source: Source
     texts: "Texts | None"
+    validation: Validation | None = None
 
 
 def prepare(
@@ -125,8 +130,13 @@ def prepare(
     """
     base, material = caches.base, gather(config)
     cache_folder = Path(config.cache).expanduser()
+    held_back = [item for item, _ in material.validation]
     refuse_errors(
-        verify(material.items, cache=cache_folder / "verified", max_pixels=config.dataset.max_image_pixels)
+        verify(
+            [*material.items, *held_back],
+            cache=cache_folder / "verified",
+            max_pixels=config.dataset.max_image_pixels,
+        )
     )
     pictures = Pictures(base, material, caches.latents_in(config.cache), config.dataset.cache_latents)
     if config.dataset.cache_latents:
@@ -147,7 +157,26 @@ def prepare(
         job.total_updates,
         base.device,
     )
-    return Prepared(config, base, material, job, source, texts)
+    return Prepared(
+        config, base, material, job, source, texts, _validation(config, source, pictures, material)
+    )
+
+
+def _validation(
+    config: RunConfig, source: Source, pictures: "Pictures", material: Material
+) -> Validation | None:
+    """What the run is measured on; None where no pictures are held back."""
+    if not material.validation:
+        return None
+    held = []
+    for item, place in material.validation:
+        latent = pictures.whole(item, place)
+        caption = undropped(item.caption, item.settings.captions)
+        held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
+    timesteps = sorted(set(config.train.validation_timesteps))
+    return Validation(
+        held, timesteps, source.schedule, source.text_of, config.preview.batch_size, source.device
+    )
 
 
 def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
@@ -242,8 +271,10 @@ class Pictures:
 
     def _make(self, image: int, mirrored: bool, crop: random.Random | None) -> Latent:
         item, place = self._material.items[image], self._material.assignments[image]
-        if crop is not None:
-            place = random_crop(place, crop)
+        return self.whole(item, place if crop is None else random_crop(place, crop), mirrored)
+
+    def whole(self, item: Item, place: Assignment, mirrored: bool = False) -> Latent:
+        """The latent of a picture resized and cut as `place` says."""
         mean, logvar = self._distribution(item, place, mirrored)
         scale = self._base.scaling_factor
         return Latent(

@@ -3,7 +3,9 @@
 A run that fails is a record with its reason, and the others go on.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -203,7 +205,7 @@ class PackWork:
         for record in records:
             task = self._by_name[record.run]
             with self._failing_alone(task, trainer, free):
-                checkpoint = self._take(task, record)
+                checkpoint = self._take(task, self._validated(task, trainer, record))
                 if checkpoint:
                     assert task.runner
                     saved.append((task, checkpoint, task.runner.slot))
@@ -219,6 +221,17 @@ class PackWork:
                 self._leave(task, trainer, free, record.ended, record.reason)
             elif task.runner and task.runner.finished:
                 self._leave(task, trainer, free, "done")
+
+    @staticmethod
+    def _validated(task: Task, trainer: PackTrainer, record: Record) -> Record:
+        """The record with the validation loss, where it is due."""
+        assert task.prepared and task.points and task.runner
+        validation = task.prepared.validation
+        if record.ended or validation is None or not task.points.validation_due(record.step):
+            return record
+        with clock([task], "metric"):
+            found = trainer.validate(task.runner, validation)
+        return replace(record, validation_loss=math.fsum(found.values()) / len(found), validation=found)
 
     def _take(self, task: Task, record: Record) -> Checkpoint | None:
         """Log an update and save what is due after it."""

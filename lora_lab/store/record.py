@@ -31,7 +31,10 @@ class Preview:
 
 @dataclass
 class Checkpoint:
-    """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far."""
+    """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far.
+
+    `validation` is the loss on held-back pictures by timestep, `validation_loss` its mean.
+    """
 
     tag: str
     file: str
@@ -44,6 +47,8 @@ class Checkpoint:
     flags: list[str] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
     previews: list[Preview] = field(default_factory=list)
+    validation_loss: float | None = None
+    validation: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass

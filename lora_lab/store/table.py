@@ -2,7 +2,8 @@
 
 Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
 `samples`, `exposures` per picture), the settings as dotted keys, what people gave (`score`, the mean over
-raters; `score_n`, judgements; `raters`, how many), `loss`, `metric.*` (means over the checkpoint's previews),
+raters; `score_n`, judgements; `raters`, how many), `loss`, `validation_loss` and `validation_loss.200` (on
+held-back pictures, by timestep; where there are any), `metric.*` (means over the checkpoint's previews),
 `flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole run by phase), `same_as`,
 `file`. A run without checkpoints has one row. A row that is another run's experiment carries that run's
 numbers and scores. `frame(rows(SweepFolder(path)))` is all of it as a pandas DataFrame.
@@ -164,11 +165,20 @@ def _checkpoint(item: Checkpoint, origin: RunFolder, record: RunRecord) -> Row:
         "samples": item.samples,
         "exposures": _exposures(item.samples, record),
         "loss": item.loss,
+        **_validation(item),
         **{f"metric.{name}": value for name, value in means(item).items()},
         "flags": ", ".join(flags(item)) or None,
         "train_seconds": item.seconds,
         "file": f"{origin.name}/{item.file}",
     }
+
+
+def _validation(item: Checkpoint) -> Row:
+    """The loss on held-back pictures, mean and by timestep; nothing where it was not measured."""
+    if item.validation_loss is None and not item.validation:
+        return {}
+    each = {f"validation_loss.{timestep}": loss for timestep, loss in item.validation.items()}
+    return {"validation_loss": item.validation_loss, **each}
 
 
 def _exposures(samples: int, record: RunRecord) -> float | None:
@@ -199,9 +209,15 @@ def flags(checkpoint: Checkpoint) -> list[str]:
 
 def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
     """All rows with the same keys in the documented order."""
-    metrics = sorted({key for row in found for key in row if key.startswith("metric.")} - set(columns))
-    tail = (*SCORES, "loss", *metrics, "flags", *(TIMINGS if timings else ()), "same_as", "file")
+    keys = {key for row in found for key in row} - set(columns)
+    metrics = sorted(key for key in keys if key.startswith("metric."))
+    validation = sorted((key for key in keys if key.startswith("validation_loss")), key=_by_timestep)
+    tail = (*SCORES, "loss", *validation, *metrics, "flags", *(TIMINGS if timings else ()), "same_as", "file")
     return [{key: finite(row.get(key)) for key in (*HEAD, *columns, *tail)} for row in found]
+
+
+def _by_timestep(key: str) -> int:
+    return int(key.rpartition(".")[2]) if "." in key else -1
 
 
 def setting_columns(table: Sequence[Row]) -> list[str]:

@@ -4,5 +4,6 @@ from lora_lab.train.job import Job
 from lora_lab.train.loop import PackTrainer, Record
 from lora_lab.train.runner import Runner
 from lora_lab.train.source import Batch, Source
+from lora_lab.train.validation import HeldBack, Validation
 
-__all__ = ["Batch", "Job", "PackTrainer", "Record", "Runner", "Source"]
+__all__ = ["Batch", "HeldBack", "Job", "PackTrainer", "Record", "Runner", "Source", "Validation"]

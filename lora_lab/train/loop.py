@@ -3,6 +3,7 @@
 Shapes: B samples of all runs together, sorted by slot; C latent channels; h x w latent pixels.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from lora_lab.losses.loss import per_sample_loss
+from lora_lab.losses.settings import LossSettings
 from lora_lab.models import BaseModel, TextStates, encode_text, predict, tokenize
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
 from lora_lab.optim.build import effective_lrs
 from lora_lab.train.runner import Runner
 from lora_lab.train.source import Batch
+from lora_lab.train.validation import Validation
 
 Pair = tuple[Runner, Batch]
 TEXT_PARTS = ("te1", "te2")
@@ -27,9 +30,10 @@ class Record:
     """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
 
     `learning_rates` are those really used, by part. `key_norm` is the layers' mean weight norm where
-    `scale_weight_norms` is on. `seconds` is the run's share of the pack's time, by samples; `skipped` marks
-    an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed' when the run has
-    to stop, and `reason` says why.
+    `scale_weight_norms` is on. `validation` is the validation loss by timestep, `validation_loss` its mean,
+    where it was measured after this update. `seconds` is the run's share of the pack's time, by samples;
+    `skipped` marks an update left out because fp16 gradients overflowed. `ended` is 'diverged' or 'failed'
+    when the run has to stop, and `reason` says why.
     """
 
     run: str
@@ -44,6 +48,8 @@ class Record:
     skipped: bool = False
     ended: str = ""
     reason: str = ""
+    validation_loss: float | None = None
+    validation: dict[int, float] | None = None
 
 
 class PackTrainer:
@@ -77,15 +83,40 @@ class PackTrainer:
         self._share_time(pairs, time.perf_counter() - started)
         return [self._timed(record) for record in records]
 
-    def _forward_backward(self, group: Sequence[Pair]) -> None:
-        slots = [runner.slot for runner, batch in group for _ in batch.captions]
-        self.pack.new_draw({runner.slot: runner.dropout_seed for runner, _ in group})
+    @torch.no_grad()
+    def validate(self, runner: Runner, validation: Validation) -> dict[int, float]:
+        """The validation loss of one run as it stands, by timestep; training does not notice.
+
+        Every picture counts the same. Schedule-free optimizers are measured with the weights meant for use.
+        """
+        found: dict[int, list[float]] = {timestep: [] for timestep in validation.timesteps}
+        runner.rest()
+        try:
+            self.pack.new_draw({})
+            for batch in validation.batches():
+                pred_BChw = self._predict([(runner, batch)])
+                loss_B = per_sample_loss(
+                    pred_BChw, batch.target_BChw, batch.timesteps_B, LossSettings(), validation.schedule
+                )
+                for timestep, loss in zip(batch.timesteps_B.tolist(), loss_B.tolist(), strict=True):
+                    found[timestep].append(loss)
+        finally:
+            runner.go_on()
+        return {timestep: math.fsum(losses) / len(losses) for timestep, losses in found.items()}
+
+    def _predict(self, group: Sequence[Pair]) -> Tensor:
+        """The model's answers for the batches of a group, each through its run's adapter."""
         text = self._text(group)
+        slots = [runner.slot for runner, batch in group for _ in batch.captions]
         self.pack.route(slots, parts=("unet",))
         noisy_BChw = torch.cat([batch.noisy_BChw for _, batch in group])
         timesteps_B = torch.cat([batch.timesteps_B for _, batch in group])
         sizes_B6 = torch.cat([batch.sizes_B6 for _, batch in group])
-        pred_BChw = predict(self.base, noisy_BChw.to(self.base.dtype), timesteps_B, text, sizes_B6).float()
+        return predict(self.base, noisy_BChw.to(self.base.dtype), timesteps_B, text, sizes_B6).float()
+
+    def _forward_backward(self, group: Sequence[Pair]) -> None:
+        self.pack.new_draw({runner.slot: runner.dropout_seed for runner, _ in group})
+        pred_BChw = self._predict(group)
         total = torch.zeros((), device=pred_BChw.device)
         for (runner, batch), own_BChw in zip(
             group, pred_BChw.split([len(b.captions) for _, b in group]), strict=True

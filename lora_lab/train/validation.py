@@ -1,0 +1,75 @@
+"""The validation loss: held-back pictures at fixed timesteps with fixed noise, the same for every run.
+
+It is a yardstick, so it is plain whatever the run trains with: squared error, no weights, no noise variants,
+captions without shuffle or dropout, mean latents, no dropout in the adapter. Every picture counts the same at
+every timestep, whatever batch it falls into. (sd-scripts' validation follows the run's own loss settings.)
+
+Shapes: B samples of one batch, C latent channels, h x w latent pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.data.order import sample_seed
+from lora_lab.losses.schedule import NoiseSchedule, add_noise, target
+from lora_lab.train.source import Batch, TextOf
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """One picture that is not trained on.
+
+    `key` decides its noise: the hash of its bytes. `latent_Chw` is the scaled mean of the VAE, on the CPU;
+    `sizes` are SDXL's six.
+    """
+
+    key: str
+    caption: str
+    latent_Chw: Tensor
+    sizes: tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one run is measured on. `text_of` is there where its text encoders are not trained."""
+
+    pictures: Sequence[HeldBack]
+    timesteps: Sequence[int]
+    schedule: NoiseSchedule
+    text_of: TextOf | None
+    batch_size: int
+    device: torch.device
+
+    def batches(self) -> Iterator[Batch]:
+        """All pictures at all timesteps; what is in a batch shares one latent shape."""
+        by_shape: dict[torch.Size, list[tuple[HeldBack, int]]] = {}
+        for picture in self.pictures:
+            for timestep in self.timesteps:
+                by_shape.setdefault(picture.latent_Chw.shape, []).append((picture, timestep))
+        for samples in by_shape.values():
+            for start in range(0, len(samples), self.batch_size):
+                yield self._batch(samples[start : start + self.batch_size])
+
+    def _batch(self, samples: Sequence[tuple[HeldBack, int]]) -> Batch:
+        latents_BChw = torch.stack([picture.latent_Chw for picture, _ in samples])
+        noise_BChw = torch.stack([_noise(picture, timestep) for picture, timestep in samples])
+        timesteps_B = torch.tensor([timestep for _, timestep in samples])
+        inputs = (latents_BChw, noise_BChw, timesteps_B, self.schedule)
+        captions = [picture.caption for picture, _ in samples]
+        return Batch(
+            add_noise(*inputs).to(self.device),
+            target(*inputs).to(self.device),
+            timesteps_B.to(self.device),
+            torch.tensor([picture.sizes for picture, _ in samples], dtype=torch.float32, device=self.device),
+            torch.ones(len(samples), device=self.device),
+            captions,
+            self.text_of(captions) if self.text_of else None,
+        )
+
+
+def _noise(picture: HeldBack, timestep: int) -> Tensor:
+    generator = torch.Generator().manual_seed(sample_seed(0, timestep, f"validation {picture.key}"))
+    return torch.randn(picture.latent_Chw.shape, generator=generator)
