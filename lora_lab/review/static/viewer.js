@@ -1,0 +1,102 @@
+// The full view: keys and links swap the picture and what is said of it, without leaving the page.
+import { Zoom, fetchPart, typing } from "/static/zoom.js";
+
+const swap = document.getElementById("swap");
+let zoom = new Zoom(swap.querySelector(".stage"));
+let pixels = false;
+let base = false;
+let going = 0;
+zoom.bind();
+preload();
+apply();
+
+async function go(address) {
+  const turn = ++going;
+  let page;
+  try {
+    page = await fetchPart(address);
+  } catch {
+    location.href = address;
+    return;
+  }
+  // A key that was pressed meanwhile leads further; only its page is shown.
+  if (turn !== going) return;
+  const fresh = page.getElementById("swap");
+  const next = fresh.querySelector("img.shown");
+  if (next) {
+    // Shown when it is there, so that nothing flickers.
+    next.loading = "eager";
+    await next.decode().catch(() => {});
+    if (turn !== going) return;
+  }
+  const details = [...swap.querySelectorAll("details")].map((item) => item.open);
+  const stage = swap.querySelector(".stage");
+  const kept = zoom.shared;
+  for (const old of [...swap.children]) {
+    const same = fresh.querySelector(`:scope > .${old.classList[0]}`);
+    if (same) old.replaceChildren(...same.childNodes);
+  }
+  swap.querySelectorAll("details").forEach((item, number) => { item.open = details[number] ?? item.open; });
+  swap.dataset.back = fresh.dataset.back;
+  document.title = page.title;
+  history.replaceState(history.state, "", address);
+  zoom = Object.assign(zoom, { stage, shared: kept });
+  zoom.bind();
+  apply();
+  preload();
+}
+
+function preload() {
+  for (const link of swap.querySelectorAll("[data-picture]")) new Image().src = link.dataset.picture;
+}
+
+function apply() {
+  swap.querySelector(".stage").classList.toggle("pixels", pixels);
+  swap.querySelector("[data-do=pixels]")?.setAttribute("aria-pressed", pixels);
+  swap.querySelector("[data-do=base]")?.setAttribute("aria-pressed", base);
+  const under = swap.querySelector("img.base");
+  if (!under) return;
+  if (base && !under.src) under.src = under.dataset.src;
+  under.hidden = !base;
+  zoom.draw();
+}
+
+const acts = {
+  one: () => zoom.one(),
+  fit: () => zoom.fit(),
+  pixels: () => { pixels = !pixels; apply(); },
+  base: () => { base = !base; apply(); },
+};
+const keys = { z: "one", f: "fit", p: "pixels", b: "base" };
+
+function back() {
+  const from = sessionStorage.getItem("looked-from");
+  location.href = from && new URL(from).pathname === new URL(swap.dataset.back, location).pathname ? from : swap.dataset.back;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (typing(event)) return;
+  if (event.key === "Escape") return back();
+  const link = swap.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
+  const leads = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "[", "]"];
+  if (leads.includes(event.key)) {
+    event.preventDefault();
+    if (link) go(link.href);
+  } else if (keys[event.key.toLowerCase()]) {
+    event.preventDefault();
+    acts[keys[event.key.toLowerCase()]]();
+  }
+});
+
+swap.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) return acts[button.dataset.do]?.();
+  const link = event.target.closest(".steps a, .facts .group a");
+  if (link && event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    go(link.href);
+  } else if (event.target.closest(".close")) {
+    event.preventDefault();
+    back();
+  }
+});
