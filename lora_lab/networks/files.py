@@ -16,6 +16,7 @@ from lora_lab.errors import ModelError
 from lora_lab.files import replacing
 
 _MIB = 1 << 20
+_SEAL = "lora_lab.seal"
 _LORA_MARKS = (
     ".lora_down.weight",
     ".lora_up.weight",
@@ -44,6 +45,7 @@ def save_lora(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     whole = {**metadata, **content_hashes(plain, metadata)}
+    whole[_SEAL] = _seal(plain, whole)
     data = _in_order(save(plain, whole))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(data)
@@ -75,11 +77,18 @@ def content_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     return {"sshs_model_hash": model, "sshs_legacy_hash": legacy}
 
 
+def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over what the content hash does not cover: names, types, shapes, and all other metadata."""
+    kinds = sorted((name, str(tensor.dtype), list(tensor.shape)) for name, tensor in tensors.items())
+    rest = sorted((key, value) for key, value in metadata.items() if key != _SEAL)
+    return hashlib.sha256(json.dumps([kinds, rest]).encode()).hexdigest()
+
+
 def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a LoRA file.
 
-    A file of our own is checked against its content hash. Raises `ModelError`: missing, not safetensors,
-    truncated, damaged, or not a LoRA.
+    A file of our own is checked against its seal and its content hash. Raises `ModelError`: missing, not
+    safetensors, truncated, damaged, or not a LoRA.
     """
     path = Path(path)
     _refuse_early(path)
@@ -93,7 +102,12 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{path} is {_damage(str(error))}; {_AGAIN}") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelError(f"{path} cannot be read: {error}; {_AGAIN}") from None
-    if metadata.get("modelspec.implementation_version", "").startswith("lora_lab/"):
+    sealed = _SEAL in metadata
+    if sealed and _seal(tensors, metadata) != metadata[_SEAL]:
+        raise ModelError(
+            f"{path} is damaged: its names or metadata are not those that were written; {_AGAIN}"
+        )
+    if sealed or metadata.get("modelspec.implementation_version", "").startswith("lora_lab/"):
         _check_content(path, metadata)
     return tensors, metadata
 
