@@ -66,7 +66,9 @@ class Extracted:
     v_prediction: bool
 
     def making(self, options: Mapping[str, Any]) -> Making:
-        """For the metadata of the file."""
+        """For the metadata of the file; the norm tells differences of equally named models apart."""
+        energy = sum(item.energy for item in self.result.kept.values())
+        options = {**options, "norm": round(energy**0.5, 6)}
         return Making("extract", [], options, (), self.family, self.v_prediction, self.dtype)
 
 
