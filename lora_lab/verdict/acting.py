@@ -26,6 +26,7 @@ class Acting:
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
     overrides: tuple[str, ...] = ()
+    changes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +58,8 @@ def _of_plan(row: Mapping[str, Any]) -> Acting:
     settings = dict(row["effective"])
     seed = settings.pop(SEED, None)
     inert = tuple(Inert(item["key"], item["reason"]) for item in row.get("inert", ()))
-    return Acting(settings, seed, inert, tuple(row.get("overrides", ())))
+    changes = tuple(key for key in row.get("changes", ()) if key != SEED)
+    return Acting(settings, seed, inert, tuple(row.get("overrides", ())), changes)
 
 
 def _of_config(folder: RunFolder, record: RunRecord) -> Acting:
@@ -76,7 +78,7 @@ def _of_config(folder: RunFolder, record: RunRecord) -> Acting:
     settings = dict(found.values)
     seed = settings.pop(SEED, None)
     note = f"run {folder.name} is not in the sweep's plan: its settings were read without its pictures"
-    return Acting(settings, seed, found.inert, tuple(record.overrides), (note,))
+    return Acting(settings, seed, found.inert, tuple(record.overrides), notes=(note,))
 
 
 def same_settings(acting: Mapping[str, Acting], records: Mapping[str, RunRecord]) -> dict[str, str]:

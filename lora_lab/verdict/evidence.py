@@ -65,6 +65,8 @@ class RunEvidence:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
         inert: Settings that were set and cannot act, with the reason.
+        overrides: What it was composed from; `changes` are the settings it changes of the sweep's base,
+            the seed left out; None where there is no base.
         same_as: The run that is the same experiment; this one is then no evidence of its own.
         group: Runs of one group differ in the seed alone; it is named after its first run.
         chosen: The checkpoint that stands for the run, or ''.
@@ -80,6 +82,7 @@ class RunEvidence:
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
     overrides: tuple[str, ...] = ()
+    changes: tuple[str, ...] | None = None
     same_as: str = ""
     group: str = ""
     checkpoints: tuple[CheckpointEvidence, ...] = ()
@@ -215,6 +218,7 @@ def _run(
         seed=acting.seed,
         inert=acting.inert,
         overrides=acting.overrides,
+        changes=acting.changes,
         same_as=same_as,
         checkpoints=items,
         usable=_usable(status, last),

@@ -8,11 +8,19 @@ from typing import Any
 
 from lora_lab.verdict.evidence import Evidence
 
-HELPS, HURTS, MIXED = "helps", "hurts", "mixed"
+HELPS, HURTS, MIXED, DEPENDS = "helps", "hurts", "mixed", "depends"
 SEEMS_TO_HELP, SEEMS_TO_HURT, SEEMS_MIXED = "seems to help", "seems to hurt", "seems mixed"
 NO_DIFFERENCE, NOT_DECIDED = "no difference", "not decided"
-CALLS = (HELPS, HURTS, MIXED, NO_DIFFERENCE, NOT_DECIDED, SEEMS_TO_HELP, SEEMS_TO_HURT, SEEMS_MIXED)
-"""What can be said of a setting. The `seems` ones describe: nothing was tested, as nothing was repeated."""
+CALLS = (
+    HELPS, HURTS, MIXED, DEPENDS, NO_DIFFERENCE, NOT_DECIDED, SEEMS_TO_HELP, SEEMS_TO_HURT, SEEMS_MIXED
+)  # fmt: skip
+"""What can be said of a setting.
+
+`MIXED`: some levels help and some hurt. `DEPENDS`: it makes a difference, and not the same one in all matched
+pairs. The `seems` ones describe: nothing was tested, as nothing was repeated.
+"""
+
+INTERACTS, SEEMS_TO_INTERACT = "interacts", "seems to interact"
 
 MEASURED, ASSUMED, UNMEASURED = "measured", "assumed", "unmeasured"
 

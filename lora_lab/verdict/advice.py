@@ -1,0 +1,171 @@
+"""Which run to copy, and what supports that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import variance
+from typing import Any
+
+from lora_lab.axes import show
+from lora_lab.verdict.acting import SEED
+from lora_lab.verdict.calls import Scale, points
+from lora_lab.verdict.cells import Cell
+from lora_lab.verdict.evidence import RunEvidence
+from lora_lab.verdict.ground import Ground
+from lora_lab.verdict.outcomes import number, stage
+from lora_lab.verdict.result import (
+    HELPS,
+    HURTS,
+    MEASURED,
+    SEEMS_TO_HELP,
+    SEEMS_TO_HURT,
+    UNMEASURED,
+    Cost,
+    Noise,
+    Recommendation,
+    SettingEffect,
+)
+
+CHEAPER = 0.75
+"""A run is worth naming as the cheaper one from this share of the best run's minutes down."""
+NAMED = 6
+"""Rivals that are named; of more, the number is said."""
+
+
+def recommend(
+    ground: Ground, settings: Sequence[SettingEffect], costs: Sequence[Cost]
+) -> Recommendation | None:
+    """The best-scored run, or one that costs much less and scores hardly less; None where none is scored."""
+    usable = [cell for cell in ground.cells if any(run.usable is not False for run in cell.runs)]
+    if not usable or ground.base is None:
+        return None
+    by_run, scale = {item.run: item for item in costs}, ground.scale
+    best = max(usable, key=lambda cell: cell.mean)
+    chosen = _cheaper(best, usable, by_run, scale)
+    rivals = _rivals(best, usable, ground.noise)
+    # Of replicates, the run with the best score is the file to use.
+    run = max(chosen.runs, key=lambda run: run.score or 0.0)
+    reasons = [_of_score(best, scale), *_of_rivals(rivals, ground.noise)]
+    if chosen is not best:
+        reasons.append(_of_cost(chosen, best, by_run, scale))
+    reasons += [text for text in (_of_luck(best, usable, ground.noise, scale),) if text]
+    reasons += _of_settings(chosen, settings, scale)
+    return Recommendation(
+        run.name,
+        run.chosen,
+        chosen.mean,
+        best.name,
+        overrides(run, ground.base.runs[0]),
+        tuple(reasons),
+        tuple(cell.name for cell in rivals),
+    )
+
+
+def overrides(run: RunEvidence, base: RunEvidence) -> tuple[str, ...]:
+    """What has to be set for a run beside what its reference run is composed from, as overrides."""
+    if run.overrides or base.overrides:
+        return tuple(
+            text for text in run.overrides if text not in base.overrides and not text.startswith(f"{SEED}=")
+        )
+    changed = {key: value for key, value in run.settings.items() if base.settings.get(key) != value}
+    return tuple(f"{key}={_plain(value)}" for key, value in changed.items())
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else show(value)
+
+
+def _cheaper(best: Cell, usable: Sequence[Cell], costs: Mapping[str, Cost], scale: Scale) -> Cell:
+    """The cheapest of the runs that score nearly as much, where it saves a good part of the time."""
+    minutes = {cell.name: costs[cell.name].minutes for cell in usable if cell.name in costs}
+    longest = minutes.get(best.name)
+    near = [cell for cell in usable if best.mean - cell.mean <= scale.relevant / 4]
+    timed = [(cell_minutes, cell) for cell in near if (cell_minutes := minutes.get(cell.name))]
+    if not longest or not timed:
+        return best
+    least, cell = min(timed, key=lambda item: item[0])
+    return cell if least <= CHEAPER * longest else best
+
+
+def _rivals(best: Cell, usable: Sequence[Cell], noise: Noise) -> list[Cell]:
+    """Cells whose distance from the best one is less than two of such means differ by chance."""
+    if noise.smallest is None:
+        return []
+    per_run = noise.smallest / 2**0.5
+    return [
+        cell
+        for cell in usable
+        if cell is not best and best.mean - cell.mean < per_run * (1 / best.n + 1 / cell.n) ** 0.5
+    ]
+
+
+def _of_score(best: Cell, scale: Scale) -> str:
+    run = max(best.runs, key=lambda run: run.score or 0.0)
+    item = run.checkpoint(run.chosen)
+    at = f" at {stage(item)}" if item and len(run.checkpoints) > 1 else ""
+    mean = f" (mean of {best.n} repeats)" if best.n > 1 else ""
+    return f"{best.name} has the best score: {number(best.mean, scale)}{at}{mean}"
+
+
+def _of_rivals(rivals: Sequence[Cell], noise: Noise) -> list[str]:
+    if noise.source == UNMEASURED:
+        return ["nothing was repeated: how far chance moves a score is not known, so others may be as good"]
+    assumed = "" if noise.source == MEASURED else " (with the assumed run-to-run variation)"
+    if not rivals:
+        return [f"no other run comes close enough to be taken for as good{assumed}"]
+    names = ", ".join(cell.name for cell in rivals[:NAMED])
+    more = f" and {len(rivals) - NAMED} more" if len(rivals) > NAMED else ""
+    return [f"not told apart from it by these scores{assumed}: {names}{more}"]
+
+
+def _of_cost(chosen: Cell, best: Cell, costs: Mapping[str, Cost], scale: Scale) -> str:
+    less = points(best.mean - chosen.mean, scale, signed=False)
+    mine, its = costs[chosen.name].minutes or 0.0, costs[best.name].minutes or 0.0
+    return f"{chosen.name} scores {less} less and takes {minutes(mine)} instead of {minutes(its)}"
+
+
+def minutes(value: float) -> str:
+    """A duration for people."""
+    return f"{value * 60:.0f} s" if value < 2 else f"{value:.0f} min"
+
+
+def _of_luck(best: Cell, usable: Sequence[Cell], noise: Noise, scale: Scale) -> str:
+    """What the best score should come to when it is trained again (shrinkage toward the mean of all)."""
+    if noise.source != MEASURED or noise.sd is None or len(usable) < 4:
+        return ""
+    means = [cell.mean for cell in usable]
+    spread = variance(means)
+    if not spread:
+        return ""
+    share = max(0.0, 1 - noise.sd**2 / best.n / spread)
+    middle = sum(means) / len(means)
+    expected = middle + share * (best.mean - middle)
+    return f"the best of {len(usable)} owes something to luck: trained again, expect about " + number(
+        expected, scale
+    )
+
+
+def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) -> list[str]:
+    """What the effects say for and against the chosen run's settings, a line for each setting."""
+    reasons = []
+    for effect in settings:
+        own = chosen.settings.get(effect.key)
+        has = f"{effect.title} {show(own)}"
+        supports, opposes = [], []
+        for item in effect.contrasts:
+            good, bad = item.call in (HELPS, SEEMS_TO_HELP), item.call in (HURTS, SEEMS_TO_HURT)
+            moved = points(item.difference, scale)
+            change = f"{show(item.reference)} -> {show(item.level)} {item.call} ({moved})"
+            if (own == item.level and good) or (own == item.reference and bad):
+                supports.append(change)
+            elif (own == item.level and bad) or (own == item.reference and good):
+                opposes.append(change)
+        if supports:
+            reasons.append(f"it has {effect.title} {show(own)}, and {', '.join(supports)}")
+        if opposes:
+            reasons.append(
+                f"it has {effect.title} {show(own)}, though {', '.join(opposes)}: try that with it"
+            )
+    return reasons

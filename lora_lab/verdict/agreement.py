@@ -1,0 +1,90 @@
+"""Whether raters agree with each other, and which automatic metric agrees with them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+from scipy import stats
+
+from lora_lab.verdict.evidence import Evidence
+from lora_lab.verdict.result import Agreement
+
+FEWEST = 6
+"""Runs below which nothing is said of a metric."""
+CLEAR = 0.6
+"""From this correlation on a metric is said to order runs much as people do, if 0 is not in its interval."""
+
+
+def agreement(evidence: Evidence) -> tuple[Agreement, ...]:
+    """Spearman's correlation of each metric with people's scores over runs, the closest first.
+
+    The interval is Fisher's with Bonett and Wright's (2000) standard error, sqrt((1 + r^2 / 2) / (n - 3)).
+    """
+    chosen = [run.checkpoint(run.chosen) for run in evidence.own]
+    scored = [item for item in chosen if item is not None and item.human is not None]
+    found = []
+    for name in evidence.metrics:
+        both = [(item.human, value) for item in scored if (value := item.metrics.get(name)) is not None]
+        if len(both) < FEWEST or len({value for _, value in both}) < 2 or len({h for h, _ in both}) < 2:
+            continue
+        rho = float(stats.spearmanr([one for one, _ in both], [other for _, other in both]).statistic)
+        low, high = interval(rho, len(both))
+        found.append(Agreement(name, len(both), rho, low, high, _sentence(rho, low, high)))
+    return tuple(sorted(found, key=lambda item: -abs(item.rho)))
+
+
+def interval(rho: float, runs: int) -> tuple[float, float]:
+    """The 95 % interval of a rank correlation."""
+    bounded = max(-0.9999, min(0.9999, rho))
+    half = float(stats.norm.ppf(0.975)) * math.sqrt((1 + bounded**2 / 2) / (runs - 3))
+    middle = math.atanh(bounded)
+    return math.tanh(middle - half), math.tanh(middle + half)
+
+
+def _sentence(rho: float, low: float, high: float) -> str:
+    if low <= 0 <= high:
+        return "not shown to agree: do not judge by it"
+    way = "" if rho > 0 else ", the other way round"
+    if abs(rho) >= CLEAR:
+        return f"orders these runs much as the scores do{way}"
+    return f"agrees a little{way}: a hint, no judge"
+
+
+def krippendorff(given: Mapping[str, Mapping[object, float]]) -> float | None:
+    """Krippendorff's alpha for interval data: 1 is full agreement, 0 is chance; None where it is not defined.
+
+    alpha = 1 - D_o / D_e, with the observed and the expected mean squared difference of two judgements of the
+    same and of any checkpoints (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
+
+    Args:
+        given: Scores by rater and checkpoint; missing ones are allowed.
+    """
+    units: dict[object, list[float]] = defaultdict(list)
+    for values in given.values():
+        for place, value in values.items():
+            units[place].append(value)
+    shared = [values for values in units.values() if len(values) > 1]
+    pooled = [value for values in shared for value in values]
+    if len(shared) < 2 or len(set(pooled)) < 2:
+        return None
+    observed = sum(_squares(values) / (len(values) - 1) for values in shared) / len(pooled)
+    expected = _squares(pooled) / (len(pooled) * (len(pooled) - 1))
+    return 1 - observed / expected
+
+
+def _squares(values: list[float]) -> float:
+    """Sum over ordered pairs of the squared difference."""
+    total = sum(values)
+    return 2 * (len(values) * sum(value * value for value in values) - total * total)
+
+
+def of_raters(evidence: Evidence) -> float | None:
+    """Krippendorff's alpha over the checkpoints that people scored."""
+    given: dict[str, dict[object, float]] = defaultdict(dict)
+    for run in evidence.own:
+        for item in run.checkpoints:
+            for name, value in item.raters.items():
+                given[name][run.name, item.tag] = value
+    return krippendorff(given) if len(given) > 1 else None

@@ -1,0 +1,141 @@
+"""What differences are called, and the sentence that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lora_lab.axes import show
+from lora_lab.verdict.cells import LEVEL
+from lora_lab.verdict.contrasts import Tested
+from lora_lab.verdict.result import (
+    DEPENDS,
+    HELPS,
+    HURTS,
+    MEASURED,
+    MIXED,
+    NO_DIFFERENCE,
+    NOT_DECIDED,
+    SEEMS_MIXED,
+    SEEMS_TO_HELP,
+    SEEMS_TO_HURT,
+    Contrast,
+    MatchedPair,
+    Noise,
+)
+
+CAUTIOUS_SD = 8.0
+"""Run-to-run standard deviation, in points of 100, that is reckoned with where none was measured.
+
+It is a guess on the safe side. A difference that would be called even then is said to "seem" to be there.
+"""
+RELEVANT = 10.0
+"""Points of 100 that are worth knowing of, unless the user says otherwise."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The numbers that runs are judged by: whether they are points of 100, and what difference matters."""
+
+    relevant: float
+    of_100: bool
+    unit: str
+
+    @property
+    def cautious_sd(self) -> float | None:
+        """The run-to-run variation to reckon with where none was measured; None where nothing is known."""
+        return CAUTIOUS_SD if self.of_100 else None
+
+
+def call_of(
+    tested: Tested, noise: Noise, scale: Scale, pairs: Sequence[float] = (), conflict: float | None = None
+) -> str:
+    """What one difference is called.
+
+    Args:
+        pairs: The differences of the matched pairs that it is the mean of.
+        conflict: How likely they disagree this much by chance; a call that is made anyway is then `DEPENDS`.
+    """
+    better = tested.value > 0
+    if noise.sd is None:
+        cautious = scale.cautious_sd
+        disagree = any((value > 0) != better for value in pairs)
+        if cautious is None or tested.holds_up_to < cautious or not tested.value or disagree:
+            return NOT_DECIDED
+        return SEEMS_TO_HELP if better else SEEMS_TO_HURT
+    if tested.significant:
+        if conflict is not None and conflict < LEVEL:
+            return DEPENDS
+        return HELPS if better else HURTS
+    assert tested.low is not None and tested.high is not None
+    return NO_DIFFERENCE if max(-tested.low, tested.high) <= scale.relevant else NOT_DECIDED
+
+
+def call_of_all(calls: Sequence[str]) -> str:
+    """What a setting is called for the calls of its levels; what is decided outweighs what is not."""
+    if DEPENDS in calls:
+        return DEPENDS
+    up = {HELPS, SEEMS_TO_HELP} & set(calls)
+    down = {HURTS, SEEMS_TO_HURT} & set(calls)
+    if up and down:
+        return MIXED if HELPS in up else SEEMS_MIXED
+    if up or down:
+        return (up or down).pop()
+    return NO_DIFFERENCE if all(call == NO_DIFFERENCE for call in calls) else NOT_DECIDED
+
+
+def points(value: float, scale: Scale, *, signed: bool = True) -> str:
+    """A difference in words: -30, +2.5, 0.012."""
+    sign = "+" if signed else ""
+    if not scale.of_100:
+        return f"{value:{sign}.3g}"
+    text = f"{value:{sign}.1f}" if abs(value) < 9.95 else f"{value:{sign}.0f}"
+    return text.removesuffix(".0")
+
+
+def sentence(call: str, contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: int | None) -> str:
+    """The call of a setting in plain English."""
+    if call == NO_DIFFERENCE:
+        return f"no difference larger than {points(bound(contrasts), scale, signed=False)}{scale.unit}"
+    if call == NOT_DECIDED:
+        return _not_decided(noise, scale, more)
+    told = [item for item in contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
+    text = "; ".join(_told(item, scale) for item in told)
+    if noise.source == MEASURED:
+        return text
+    limit = min(item.holds_up_to for item in told)
+    return (
+        f"{text}; holds if repeating a run moves its score by less than {points(limit, scale, signed=False)}"
+    )
+
+
+def bound(contrasts: Sequence[Contrast]) -> float:
+    """The largest difference that the intervals allow."""
+    return max(
+        max(-item.low, item.high) for item in contrasts if item.low is not None and item.high is not None
+    )
+
+
+def _told(item: Contrast, scale: Scale) -> str:
+    change = f"{show(item.reference)} -> {show(item.level)}"
+    if item.call == DEPENDS:
+        each = ", ".join(f"{points(pair.difference, scale)} {place(pair)}" for pair in item.pairs)
+        return f"{change} depends: {each}"
+    return f"{change} {item.call} ({points(item.difference, scale)})"
+
+
+def place(pair: MatchedPair) -> str:
+    """Where a matched pair stands, in words."""
+    return f"with {pair.where}" if pair.where else "with the reference settings"
+
+
+def _not_decided(noise: Noise, scale: Scale, more: int | None) -> str:
+    wanted = points(scale.relevant, scale, signed=False)
+    if noise.source == MEASURED or noise.sd is not None:
+        if more is None:
+            return f"not decided: runs differ too much by themselves to find {wanted}{scale.unit}"
+        return f"not decided: about {more} more runs would find {wanted}{scale.unit}"
+    text = "not decided: run-to-run variation not measured"
+    if more is None or scale.cautious_sd is None:
+        return text
+    return f"{text}; about {more} repeats would find {wanted}{scale.unit}"

@@ -1,0 +1,91 @@
+"""From evidence to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lora_lab.effective import compare
+from lora_lab.verdict.advice import recommend
+from lora_lab.verdict.agreement import agreement, of_raters
+from lora_lab.verdict.effects import effects
+from lora_lab.verdict.evidence import Evidence
+from lora_lab.verdict.ground import Ground, ground
+from lora_lab.verdict.importance import importance
+from lora_lab.verdict.interactions import interactions
+from lora_lab.verdict.outcomes import costs, courses, usable_shares
+from lora_lab.verdict.result import MEASURED, SettingEffect, Verdict
+
+
+def judge(
+    evidence: Evidence,
+    *,
+    noise_floor: float | None = None,
+    relevant: float | None = None,
+    with_importance: bool = False,
+) -> Verdict:
+    """Say what the scores support.
+
+    Args:
+        evidence: The runs, each with the checkpoint that stands for it.
+        noise_floor: Run-to-run standard deviation to assume where no run was repeated with another seed.
+        relevant: The difference worth knowing of; None is 10 points of 100.
+        with_importance: Compute fANOVA importance with its permutation null, which takes a while.
+
+    Raises:
+        ConfigError: A number is not above 0.
+    """
+    found = ground(evidence, noise_floor, relevant)
+    settings = effects(found)
+    pairs = interactions(found)
+    shown, why_not = importance(found) if with_importance else (None, "")
+    notes = [*evidence.notes, *_notes(found, settings, noise_floor), *([why_not] if why_not else [])]
+    cost = costs(evidence)
+    return Verdict(
+        evidence=evidence,
+        noise=found.noise,
+        relevant=found.scale.relevant,
+        reference=found.base.name if found.base else "",
+        settings=settings,
+        interactions=pairs,
+        together=_together(found),
+        courses=courses(evidence, found.scale),
+        costs=cost,
+        usable=usable_shares(evidence),
+        agreement=agreement(evidence),
+        recommendation=recommend(found, settings, cost),
+        missing={run.name: run.missing for run in evidence.own if run.missing},
+        comparisons=len(settings) + len(pairs),
+        rater_alpha=of_raters(evidence),
+        importance=shown,
+        notes=tuple(notes),
+    )
+
+
+def _together(found: Ground) -> tuple[tuple[str, ...], ...]:
+    """Settings that always changed together among the scored runs."""
+    known = [(cell.name, cell.settings) for cell in found.cells if not cell.unknown]
+    return compare(known).aliased
+
+
+def _notes(found: Ground, settings: Sequence[SettingEffect], noise_floor: float | None) -> list[str]:
+    evidence = found.evidence
+    notes = []
+    if noise_floor is not None and found.noise.source == MEASURED:
+        notes.append("--noise-floor is not used: run-to-run variation was measured")
+    if evidence.rule == "best":
+        counts = {sum(item.score is not None for item in run.checkpoints) for run in evidence.scored}
+        notes.append(
+            "every run is judged by its best checkpoint, which flatters all of them alike"
+            if len(counts) < 2
+            else "every run is judged by its best checkpoint: runs with more scored checkpoints had more "
+            "chances, and seem better by that alone; --checkpoint last has no such bias"
+        )
+    twice = [run for run in evidence.runs if run.same_as]
+    for origin in dict.fromkeys(run.same_as for run in twice):
+        names = ", ".join(run.name for run in twice if run.same_as == origin)
+        reasons = dict.fromkeys(item.reason for run in twice if run.same_as == origin for item in run.inert)
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        notes.append(f"{names} and {origin} are one experiment and count once{why}")
+    if any(effect.assumed for effect in settings):
+        notes.append("some pairs are matched on the assumption that what is not known is equal in both")
+    return notes

@@ -1,0 +1,155 @@
+"""What runs came to beside the effects: the best checkpoint of each, what they cost, how many are usable."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scipy import stats
+
+from lora_lab.axes import axis
+from lora_lab.verdict.acting import SEED
+from lora_lab.verdict.calls import Scale, points
+from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence
+from lora_lab.verdict.result import Cost, Course, UsableShare
+
+OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
+
+SURE = float(stats.norm.ppf(0.975))
+"""Standard errors to either side of a 95 % interval."""
+
+
+def courses(evidence: Evidence, scale: Scale) -> tuple[Course, ...]:
+    """The score of every run along its checkpoints, where two or more of them are scored."""
+    limit = course_limit(evidence, scale)
+    found = []
+    for run in evidence.own:
+        scored = [item for item in run.checkpoints if item.score is not None]
+        if len(scored) > 1:
+            found.append(_course(run, scored, limit, scale))
+    return tuple(found)
+
+
+def course_limit(evidence: Evidence, scale: Scale) -> float:
+    """The difference between two checkpoints of a run that is taken for one.
+
+    Half of what is relevant; more where raters who scored a checkpoint twice differed by more.
+    """
+    sds = [rater.repeat_sd for rater in evidence.raters if rater.repeat_sd]
+    error = SURE * 2**0.5 * max(sds) if sds and evidence.criterion == "score" else 0.0
+    return max(scale.relevant / 2, error)
+
+
+def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float, scale: Scale) -> Course:
+    values = [item.score or 0.0 for item in scored]
+    top = max(range(len(values)), key=values.__getitem__)
+    best, last, before = scored[top], values[-1], values[-2]
+    at = f"best at {stage(best)} ({number(values[top], scale)})"
+    if values[top] - last > limit:
+        call, text = OVER_TRAINED, f"{at}, {number(last, scale)} at the end: trained too long"
+    elif top == len(values) - 1 and last - before > limit:
+        gain = points(last - before, scale)
+        call, text = RISING, f"still rising at the end ({gain} since {stage(scored[-2])}): try longer"
+    elif max(values) - min(values) <= limit:
+        call, text = FLAT, f"much the same from {stage(scored[0])} on ({at})"
+    else:
+        call, text = SETTLED, f"{at}, and no more than {number(limit, scale)} less at the end"
+    drawn = tuple((item.tag, item.epoch, value) for item, value in zip(scored, values, strict=True))
+    return Course(run.name, drawn, best.tag, call, text)
+
+
+def stage(item: CheckpointEvidence) -> str:
+    """Where a checkpoint stands, for people."""
+    if item.epoch is not None and item.tag.isdigit():
+        return f"epoch {item.epoch}"
+    return f"step {item.step}" if item.step is not None else item.tag
+
+
+def number(value: float, scale: Scale) -> str:
+    """A score in words."""
+    return f"{value:.0f}" if scale.of_100 else f"{value:.3g}"
+
+
+_COSTS: dict[str, Callable[[Cost], float | None]] = {
+    "minutes": lambda item: item.minutes,
+    "memory": lambda item: item.memory_bytes,
+    "size": lambda item: item.file_bytes,
+}
+
+
+def costs(evidence: Evidence) -> tuple[Cost, ...]:
+    """What each scored run cost, best score first; `best_for` marks the Pareto front of each cost."""
+    found = []
+    for run in evidence.scored:
+        item = run.checkpoint(run.chosen)
+        found.append(
+            Cost(
+                run.name,
+                run.score or 0.0,
+                item.minutes if item and item.minutes else run.train_minutes,
+                run.peak_memory_bytes,
+                item.size_bytes if item and item.size_bytes else run.file_bytes,
+            )
+        )
+    marked = [
+        Cost(
+            item.run,
+            item.score,
+            item.minutes,
+            item.memory_bytes,
+            item.file_bytes,
+            tuple(name for name, cost in _COSTS.items() if _in_front(item, found, cost)),
+        )
+        for item in found
+    ]
+    return tuple(sorted(marked, key=lambda item: -item.score))
+
+
+def _in_front(item: Cost, all_of_them: Sequence[Cost], cost: Callable[[Cost], float | None]) -> bool:
+    """Whether no other run scored at least as much for less, or more for as much."""
+    own = cost(item)
+    known = [(other.score, value) for other in all_of_them if (value := cost(other)) is not None]
+    if own is None or len({value for _, value in known}) < 2:
+        return False
+    return not any(
+        score >= item.score and value <= own and (score > item.score or value < own) for score, value in known
+    )
+
+
+def usable_shares(evidence: Evidence) -> tuple[UsableShare, ...]:
+    """The share of usable runs by level, of settings where some level has a run that is not usable."""
+    ended = [run for run in evidence.own if run.usable is not None]
+    keys = dict.fromkeys(key for run in ended for key in run.settings if key != SEED)
+    found = []
+    for key in keys:
+        levels: dict[str, list[RunEvidence]] = defaultdict(list)
+        values: dict[str, Any] = {}
+        for run in ended:
+            if key in run.settings:
+                levels[repr(run.settings[key])].append(run)
+                values[repr(run.settings[key])] = run.settings[key]
+        rates = {sum(bool(run.usable) for run in runs) / len(runs) for runs in levels.values()}
+        if len(levels) > 1 and rates != {1.0} and len(rates) > 1:
+            found += [_share(key, values[text], runs) for text, runs in levels.items()]
+    return tuple(found)
+
+
+def _share(key: str, value: Any, runs: Sequence[RunEvidence]) -> UsableShare:
+    good = sum(bool(run.usable) for run in runs)
+    low, high = wilson(good, len(runs))
+    reasons = dict.fromkeys(run.missing or "its previews show nothing" for run in runs if not run.usable)
+    return UsableShare(key, value, good, len(runs), low, high, tuple(reasons))
+
+
+def wilson(good: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share."""
+    share, squared = good / of, SURE**2
+    middle = (share + squared / (2 * of)) / (1 + squared / of)
+    half = SURE / (1 + squared / of) * (share * (1 - share) / of + squared / (4 * of**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def label(key: str) -> str:
+    """What people call a setting."""
+    return axis(key).label
