@@ -71,6 +71,9 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "network.conv_dim": (["network.type=locon"], "8"),
     "network.conv_alpha": (["network.type=locon"], "8"),
     "network.preset": ([], "full"),
+    "network.factor": (["network=lokr"], "4"),
+    "network.decompose_both": (["network=lokr"], "true"),
+    "network.wd_on_output": (["network=dora"], "true"),
     "network.train_unet": ([], "false"),
     "network.train_text_encoder": ([], "false"),
     "network.network_dropout": ([], "0.1"),
@@ -154,6 +157,16 @@ INERT: list[tuple[list[str], str, str]] = [
     ([], "network.conv_alpha", "8"),
     (["network=locon", "network.preset=unet-transformer-only"], "network.conv_dim", "8"),
     (["network.preset=unet-transformer-only"], "network.type", "locon"),
+    (["network=lokr"], "network.conv_alpha", "8"),
+    (["network=loha", "network.preset=attn-mlp"], "network.conv_dim", "8"),
+    ([], "network.factor", "4"),
+    (["network=dora"], "network.decompose_both", "true"),
+    (["network=loha"], "network.wd_on_output", "false"),
+    (["network=loha"], "network.network_dropout", "0.1"),
+    (["network=lokr"], "network.network_dropout", "0.1"),
+    (["network=dora"], "network.network_dropout", "0.1"),
+    (["network=loha"], "optimizer.loraplus_lr_ratio", "4"),
+    (["network=lokr", "optimizer=adamwschedulefree"], "optimizer.loraplus_lr_ratio", "4"),
     (["network.train_text_encoder=false"], "optimizer.text_encoder_lr", "1e-3"),
     (["network.preset=unet-only"], "optimizer.text_encoder_lr", "1e-3"),
     (["network.train_unet=false"], "optimizer.unet_lr", "1e-3"),
@@ -275,6 +288,13 @@ def test_a_trigger_word_that_every_caption_has_is_no_setting() -> None:
     has = replace(FACTS, trigger_missing=False)
     assert mark("dataset.trigger_word=miko", facts=has) == mark(facts=has)
     assert inert("dataset.trigger_word=miko", facts=has) == set()
+
+
+def test_adafactors_own_schedule_is_constant_and_for_it_alone() -> None:
+    fixed = ["optimizer=adafactor_fixed"]
+    assert mark(*fixed, "lr_scheduler=adafactor") == mark(*fixed)
+    (text,) = of("lr_scheduler=adafactor").refusals
+    assert "goes with optimizer=adafactor alone, not with adamw" in text
 
 
 class TestLength:

@@ -65,6 +65,11 @@ def one_of(*known: Any) -> Check:
     return lambda value: None if value in known else "must be one of " + ", ".join(map(str, known))
 
 
+def division(value: Any) -> str | None:
+    """The value is -1 for 'as square as possible', or a number to divide by."""
+    return None if value == -1 or value >= 1 else "must be -1 or at least 1"
+
+
 def each(check: Check) -> Check:
     """Every element of a list must satisfy `check`."""
 

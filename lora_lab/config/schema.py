@@ -11,6 +11,7 @@ from lora_lab.config.fields import (
     above,
     at_least,
     between,
+    division,
     each,
     fraction_below_one,
     not_empty,
@@ -91,20 +92,41 @@ class DatasetConfig:
 class NetworkConfig:
     """The LoRA."""
 
-    type: str = setting("lora", "lora, or locon with 3x3 convolutions too", one_of("lora", "locon"))
+    type: str = setting(
+        "lora",
+        "lora, locon (3x3 convolutions, too), loha, lokr or dora",
+        one_of("lora", "locon", "loha", "lokr", "dora"),
+    )
     network_dim: int = setting(4, "rank", at_least(1), scale="log")
     network_alpha: float = setting(
         1.0, "the LoRA is scaled by alpha / dim; 0 means alpha = dim", at_least(0), scale="log"
     )
-    conv_dim: int = setting(0, "rank of 3x3 convolutions (locon), 0 = network_dim", at_least(0), scale="log")
+    conv_dim: int = setting(
+        0,
+        "rank of 3x3 convolutions; 0 = network_dim for locon and LyCORIS' presets, else none",
+        at_least(0),
+        scale="log",
+    )
     conv_alpha: float = setting(
         0.0, "alpha of 3x3 convolutions, 0 = alpha of the rest", at_least(0), scale="log"
     )
     preset: str = setting(
         "kohya",
-        "which layers: kohya, full, unet-transformer-only, attn-mlp or unet-only",
-        one_of("kohya", "full", "unet-transformer-only", "attn-mlp", "unet-only"),
+        "which layers: kohya, or a preset of LyCORIS (full, attn-mlp, unet-transformer-only, ...)",
+        one_of(
+            "kohya",
+            "full",
+            "full-lin",
+            "attn-mlp",
+            "attn-only",
+            "unet-only",
+            "unet-transformer-only",
+            "unet-convblock-only",
+        ),
     )
+    factor: int = setting(-1, "lokr: divides a layer's sides; -1 = as square as possible", division)
+    decompose_both: bool = setting(False, "lokr: make the smaller matrix of two factors, too")
+    wd_on_output: bool = setting(True, "dora: learn the weight norms of outputs; false: of inputs")
     train_unet: bool = setting(True, "train U-Net layers")
     train_text_encoder: bool = setting(True, "train text encoder layers")
     network_dropout: float = setting(

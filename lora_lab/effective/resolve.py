@@ -11,6 +11,7 @@ from lora_lab.effective.silent import (
     all_silent,
     loss_settings,
     schedule_settings,
+    sets_own_rate,
     trained_parts,
 )
 from lora_lab.errors import ConfigError
@@ -103,11 +104,21 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     base_rate = rates[0] if parts[0] is None or not unet else parts[0]
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
+    found.warnings += _network_warnings(v)
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:
         found.refusals.append(
             f"base_model.clip_skip={v['base_model.clip_skip']}: the text encoder has {facts.text_layers} "
             f"layers; set it to {facts.text_layers} or less"
         )
+
+
+def _network_warnings(v: dict[str, Any]) -> list[str]:
+    if v["network.type"] == "dora" and v["network.wd_on_output"]:
+        return [
+            "network.wd_on_output=true: ComfyUI and Forge apply such files roughly, A1111 wrongly; "
+            "network.wd_on_output=false is applied exactly by all three"
+        ]
+    return []
 
 
 def _check_family(asked: str, facts: Facts, found: _Found) -> None:
@@ -147,6 +158,8 @@ def _values(v: dict[str, Any], facts: Facts, silent: dict[str, str]) -> dict[str
     for key in (*silent, *_OF_ARGS, *registry.RATE_KEYS):
         values.pop(key, None)
     values |= _rates(v, silent) | _trained(v)
+    if "network.type" in silent:
+        values["network.type"] = "lora"
     if "dataset.caption_dropout_every_n_epochs" in silent and v["dataset.caption_dropout_rate"] < 1:
         values["dataset.caption_dropout_every_n_epochs"] = 0
     values |= {key: item for key, item in _arguments(v).items() if key not in silent}
@@ -166,7 +179,9 @@ def _spelled(v: dict[str, Any], facts: Facts) -> dict[str, Any]:
     width, height = parse_resolution(v["dataset.resolution"])
     if v["dataset.enable_bucket"]:
         width, height = sorted((width, height))  # with buckets only the area counts
-    conv_dim = v["network.conv_dim"] or v["network.network_dim"]
+    conv_dim = v["network.conv_dim"]
+    if v["network.type"] in ("lora", "locon") or v["network.preset"] != "kohya":
+        conv_dim = conv_dim or v["network.network_dim"]
     spelled: dict[str, Any] = {
         "base_model.family": facts.family,
         "base_model.v_parameterization": _prediction(v, facts) == "v_prediction",
@@ -202,8 +217,8 @@ def _trained(v: dict[str, Any]) -> dict[str, bool]:
 def _rates(v: dict[str, Any], silent: dict[str, str]) -> dict[str, Any]:
     """The learning rates as `Effective.values` has them."""
     both, of_unet, of_text = (v[key] for key in registry.RATE_KEYS)
-    if "lr_scheduler.name" in silent and "optimizer.loraplus_lr_ratio" in silent:
-        return {}  # the optimizer sets its own
+    if sets_own_rate(v):
+        return {}
     unet, text = trained_parts(v)
     for_unet = both if of_unet is None else of_unet
     for_text = both if of_text is None else of_text

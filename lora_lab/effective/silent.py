@@ -112,16 +112,37 @@ def of_network(v: Values, facts: Facts) -> Silent:
         preset.spatial_convs != "conv_dim"
         and not preset.unet_classes & PRESETS["unet-convblock-only"].unet_classes
     ):
-        for key in ("network.type", *convolutions):
+        for key in convolutions:
             yield key, f"network.preset={v['network.preset']} has no convolutions"
+        if v["network.type"] in ("lora", "locon"):
+            yield "network.type", f"network.preset={v['network.preset']} has no convolutions"
     elif v["network.type"] == "lora":
         for key in convolutions:
             yield key, "network.type=lora has no settings of its own for convolutions: use network=locon"
+    elif v["network.type"] != "locon" and preset.spatial_convs == "conv_dim" and not v["network.conv_dim"]:
+        yield "network.conv_alpha", "network.conv_dim is 0: 3x3 convolutions are not trained"
+    yield from _of_type(v["network.type"])
     if not preset.text_classes:
         yield (
             "network.train_text_encoder",
             f"network.preset={v['network.preset']} leaves the text encoders out",
         )
+
+
+def _of_type(type_: str) -> Silent:
+    """Settings that belong to other types of networks."""
+    if type_ != "lokr":
+        for name in ("factor", "decompose_both"):
+            yield f"network.{name}", f"network.type={type_}: it belongs to lokr"
+    if type_ != "dora":
+        yield "network.wd_on_output", f"network.type={type_}: it belongs to dora"
+    if type_ in ("loha", "lokr", "dora"):
+        yield (
+            "network.network_dropout",
+            f"network.type={type_} has no dropout of rank activations; use rank_dropout or module_dropout",
+        )
+    if type_ in ("loha", "lokr"):
+        yield "optimizer.loraplus_lr_ratio", f"network.type={type_} has no lora_up"
 
 
 def of_loss(v: Values, facts: Facts) -> Silent:
@@ -194,6 +215,12 @@ def schedule_settings(v: Values) -> ScheduleSettings:
 def loss_settings(v: Values) -> LossSettings:
     """The loss of a config."""
     return LossSettings(**_group(v, "loss", LossSettings))
+
+
+def sets_own_rate(v: Values) -> bool:
+    """Whether the optimizer takes no learning rate at all."""
+    row, values = _optimizer(v)
+    return row is not None and row.ignores_learning_rate(values)
 
 
 def _no_schedule(v: Values) -> str | None:

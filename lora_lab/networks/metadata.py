@@ -47,10 +47,10 @@ def standard_metadata(
         "sd_model_name": None,
         "v2": kind == "sd2",
         "base_model_version": _BASE_VERSIONS[kind] + ("_v" if v_prediction and kind != "sdxl" else ""),
-        "network_module": "networks.lora" if spec.preset == "kohya" else "lycoris.kohya",
+        "network_module": "networks.lora" if _is_plain(spec) else "lycoris.kohya",
         "network_dim": spec.network_dim,
         "network_alpha": spec.network_alpha,
-        "network_dropout": spec.network_dropout or None,
+        "network_dropout": (spec.network_dropout if spec.form == "lora" else None) or None,
         "network_args": _network_args(spec),
     }
     if resolution is not None:
@@ -78,13 +78,24 @@ def _model_spec(
     return {f"modelspec.{key}": value for key, value in found.items()}
 
 
+def _is_plain(spec: AdapterSpec) -> bool:
+    """Whether sd-scripts' own network is the same; LyCORIS is what has the other forms and presets."""
+    return spec.form == "lora" and spec.preset == "kohya"
+
+
 def _network_args(spec: AdapterSpec) -> dict[str, str]:
     """What sd-scripts would have got as `--network_args`; all values are text there."""
     args: dict[str, Any] = {}
-    if spec.preset != "kohya":
-        args.update({"algo": "locon", "preset": spec.preset})
+    if not _is_plain(spec):
+        # LyCORIS has no preset of kohya's layers with convolutions; without them it is attn-mlp.
+        preset = "attn-mlp" if spec.preset == "kohya" and not spec.conv_dim else spec.preset
+        args.update({"algo": spec.form if spec.form in ("loha", "lokr") else "locon", "preset": preset})
     if spec.conv_dim:
         args.update({"conv_dim": spec.conv_dim, "conv_alpha": spec.conv_alpha})
+    if spec.form == "lokr":
+        args.update({"factor": spec.factor, "decompose_both": spec.decompose_both})
+    if spec.form == "dora":
+        args.update({"dora_wd": True, "wd_on_output": spec.wd_on_output})
     for name in ("rank_dropout", "module_dropout"):
         if getattr(spec, name):
             args[name] = getattr(spec, name)

@@ -27,8 +27,8 @@ from lora_lab.material import Material, gather
 from lora_lab.models import BaseModel, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
-from lora_lab.networks.spec import AdapterSpec
 from lora_lab.optim.schedules import ScheduleSettings
+from lora_lab.run.adapter import adapter_spec
 from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
 

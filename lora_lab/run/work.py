@@ -17,12 +17,13 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
+from lora_lab.run.adapter import adapter_spec
 from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of, truncate_after
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.points import SavePoints
-from lora_lab.run.prepare import Caches, adapter_spec, load_base, pick_device, precision, prepare
+from lora_lab.run.prepare import Caches, load_base, pick_device, precision, prepare
 from lora_lab.run.previewing import Previewer, missing_of
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
