@@ -1,5 +1,6 @@
 """How a setting is shown: label, unit, kind of axis, and the text of a value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +85,45 @@ def _number(value: float) -> str:
         mantissa, _, exponent = f"{value:.6e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values lie on an axis: its kind, the place of each value, and which places are marked with what.
+
+    Attributes:
+        kind: linear, log or category.
+        places: One number per value, in the order given; categories count 0, 1, 2, ...
+        ticks: (place, text) of every value that occurs, in order along the axis.
+    """
+
+    kind: str
+    places: tuple[float, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+def scale(of: Axis, values: Sequence[Any]) -> Scale:
+    """Where values lie on an axis.
+
+    Values that the axis cannot hold (text or an unset value among numbers, zero on a logarithmic axis) make
+    it a category axis: numbers first, in order, then the rest as they came.
+    """
+    fits = bool(values) and all(map(_is_number, values)) and (of.scale != "log" or min(values) > 0)
+    if of.scale == "category" or not fits:
+        order = _in_order(values)
+        place = {repr(item): float(number) for number, item in enumerate(order)}
+        ticks = tuple((place[repr(item)], show(item)) for item in order)
+        return Scale("category", tuple(place[repr(item)] for item in values), ticks)
+    marks = tuple((float(item), show(item)) for item in sorted(set(values)))
+    return Scale(of.scale, tuple(map(float, values)), marks)
+
+
+def _in_order(values: Sequence[Any]) -> list[Any]:
+    """Each value once: numbers in order, then the rest in the order of their coming."""
+    once = {repr(item): item for item in values}
+    numbers = [item for item in once.values() if _is_number(item)]
+    return [*sorted(numbers), *(item for item in once.values() if not _is_number(item))]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

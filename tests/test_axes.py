@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.axes import DERIVED, LABELS, axis, show
+from lora_lab.axes import DERIVED, LABELS, axis, scale, show
 from lora_lab.config import settings
 
 
@@ -41,3 +41,23 @@ def test_titles(key: str, title: str, scale: str) -> None:
 )  # fmt: skip
 def test_values(value: object, text: str) -> None:
     assert show(value) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "kind", "places", "ticks"),
+    [
+        ("network.network_alpha", [16, 1.0, 64], "log", (16.0, 1.0, 64.0), ("1", "16", "64")),
+        ("network.network_alpha", [16, 0, 64], "category", (1.0, 0.0, 2.0), ("0", "16", "64")),
+        ("train.max_train_epochs", [40, 20, 20], "linear", (40.0, 20.0, 20.0), ("20", "40")),
+        ("train.max_train_epochs", [40, None, 20], "category", (1.0, 2.0, 0.0), ("20", "40", "-")),
+        ("optimizer.name", ["lion", "adamw", "lion"], "category", (0.0, 1.0, 0.0), ("lion", "adamw")),
+        ("dataset.flip_aug", [True, False], "category", (0.0, 1.0), ("on", "off")),
+        ("optimizer.learning_rate", [], "category", (), ()),
+    ],
+)  # fmt: skip
+def test_where_values_lie(
+    key: str, values: list[object], kind: str, places: tuple[float, ...], ticks: tuple[str, ...]
+) -> None:
+    found = scale(axis(key), values)
+    assert (found.kind, found.places) == (kind, places)
+    assert tuple(text for _, text in found.ticks) == ticks

@@ -18,6 +18,31 @@ def _table(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _plot(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
+    parser.add_argument(
+        "kinds",
+        nargs="*",
+        metavar="KIND",
+        help="setting, interaction, epochs, cost, timings, loss (default: all that there are numbers for)",
+    )
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="only this setting, such as network_alpha (twice: these two together, too)",
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="an automatic metric in place of people's scores, such as likeness"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where they go (default: plots/ in the sweep)"
+    )
+    parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of pictures (default: png)")
+    parser.add_argument("--data", action="store_true", help="also the numbers of each plot, as CSV beside it")
+
+
 RESULTS = (
     Command(
         "table",
@@ -28,5 +53,18 @@ has a row with its status and reason; rows that are one experiment share its num
   lora-lab table sweeps/demo.yaml --all -o demo.csv""",
         _table,
         "lora_lab.cli.look:table",
+    ),
+    Command(
+        "plot",
+        "draw plots: score against settings, epochs and cost; timings; loss",
+        """Draw what the numbers of a sweep show: score against each setting (runs that differ in nothing else
+are joined), two settings at once, score against epochs and against cost, where the time went, loss curves.
+
+Without scores the automatic metric stands in for them, and the plots say so.""",
+        """  lora-lab plot results/demo
+  lora-lab plot demo setting --setting network_alpha --format svg --data
+  lora-lab plot demo interaction --setting network_alpha --setting optimizer.name""",
+        _plot,
+        "lora_lab.cli.plot:plot",
     ),
 )

@@ -128,6 +128,16 @@ class SweepFolder:
         """Contact sheet: runs x prompts at the last checkpoint."""
         return self.path / "sheet.png"
 
+    @property
+    def plots(self) -> Path:
+        """Folder of plots, where the user names no other."""
+        return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report, where the user names no other."""
+        return self.path / "report"
+
     def run(self, name: str) -> RunFolder:
         """The folder of one run."""
         return RunFolder(self.path / name)

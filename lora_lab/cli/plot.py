@@ -1,0 +1,29 @@
+"""The command `plot`: pictures of a sweep's numbers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lora_lab.cli.look import sweep_folder
+from lora_lab.errors import RunFolderError
+from lora_lab.plots import Look, plots, subject, write
+
+
+def plot(given: argparse.Namespace) -> int:
+    """Draw the plots asked for."""
+    folder = sweep_folder(Path(given.sweep), given.results)
+    about = subject(folder, given.metric)
+    made = plots(about, given.kinds, given.setting)
+    if not made:
+        raise RunFolderError(f"{folder.path} has nothing to plot yet: none of its runs has made an update")
+    formats = [name.strip() for name in given.format.split(",") if name.strip()]
+    where = Path(given.output) if given.output else folder.plots
+    files = write(made, where, formats, Look(), data=given.data)
+    if not about.judged:
+        print("no scores, and no metric to stand for them: `lora-lab review` takes scores")
+    elif about.evidence.criterion != "score":
+        print(f"judged by the automatic metric {about.evidence.criterion!r}, not by people's scores")
+    for file in files:
+        print(file)
+    return 0

@@ -1,0 +1,77 @@
+"""What plots are made of: a sweep's evidence, judged by people's scores or, without them, by a metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_lab.effective import compare
+from lora_lab.store import SweepFolder
+from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence, evidence
+
+DESCRIBING = ("brightness", "contrast", "sharpness", "base_distance")
+"""Metrics that describe a picture and do not say how good it is."""
+PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
+"""Metrics that stand in for people's scores: the first that is there."""
+LOWER_IS_BETTER = ("base_distance", "drift", "copy")
+"""Metrics of which less is better."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A sweep as plots see it; `judged` tells whether any run has a number to be judged by."""
+
+    folder: SweepFolder
+    evidence: Evidence
+
+    @property
+    def judged(self) -> bool:
+        """Whether any checkpoint has a score, or the metric that stands for it."""
+        return any(item.score is not None for run in self.evidence.own for item in run.checkpoints)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that can be looked at: first those that some pair of runs differs in alone."""
+        own = [run for run in self.evidence.own if run.settings]
+        alone = [item.key for item in compare([(run.name, run.settings) for run in own]).settings]
+        return tuple(dict.fromkeys([*alone, *varied(own)]))
+
+
+def subject(sweep: SweepFolder, metric: str | None = None) -> Subject:
+    """Read a sweep.
+
+    Args:
+        sweep: Its folder.
+        metric: `score`, or the automatic metric to look at; None is the score where anybody gave
+            one, else the metric that says most.
+
+    Raises:
+        RunFolderError: The folder holds no runs, or no checkpoint has that metric.
+    """
+    found = evidence(sweep, metric=None if metric == SCORE else metric)
+    if metric is None and not found.scored and (instead := _stand_in(found)):
+        found = evidence(sweep, metric=instead)
+    return Subject(sweep, found)
+
+
+def _stand_in(found: Evidence) -> str | None:
+    usual = [name for name in PREFERRED if name in found.metrics]
+    rest = [name for name in found.metrics if name not in DESCRIBING]
+    return next(iter((*usual, *rest)), None)
+
+
+def varied(runs: list[RunEvidence]) -> list[str]:
+    """The settings that are not the same in all runs; one that acts in some only differs, too."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    return [
+        key for key in keys if len({repr(run.settings.get(key)) for run in runs if key in run.settings}) > 1
+    ]
+
+
+def higher_is_better(criterion: str) -> bool:
+    """Which way is up."""
+    return criterion not in LOWER_IS_BETTER
+
+
+def broken(run: RunEvidence) -> bool:
+    """Whether a run failed or diverged."""
+    return run.status in ("failed", "diverged")
