@@ -19,7 +19,7 @@ from lora_lab.findings import Findings, Inert
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.optim import registry
 from lora_lab.optim.schedules import check as check_schedule
-from lora_lab.optim.schedules import is_share, steps_of
+from lora_lab.optim.schedules import check_company, is_share, steps_of
 
 BY_CONTENT = (
     "base_model.path",
@@ -67,6 +67,7 @@ def resolve(config: RunConfig, facts: Facts) -> Effective:
         max_train_steps=now["train.max_train_steps"],
     )
     _check_family(asked["base_model.family"], facts, found)
+    found.add(check_company(schedule_settings(asked), asked["optimizer.name"]))
     _check(now, facts, length.updates, found)
     values = _values(now, facts, silent)
     return Effective(
@@ -196,7 +197,8 @@ def _spelled(v: dict[str, Any], facts: Facts) -> dict[str, Any]:
     for name in ("lr_warmup_steps", "lr_decay_steps"):
         spelled[f"lr_scheduler.{name}"] = _length(v[f"lr_scheduler.{name}"])
     warmup = spelled["lr_scheduler.lr_warmup_steps"]
-    if v["lr_scheduler.name"] == "constant_with_warmup" and warmup == "0":
+    name = v["lr_scheduler.name"]
+    if name == "adafactor" or (name == "constant_with_warmup" and warmup == "0"):
         spelled["lr_scheduler.name"] = "constant"
     return {**v, **spelled}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, cannot_act, refused, warned
-from lora_lab.optim.rows import ROWS, Kind, OptimizerRow, dotted_row
+from lora_lab.optim.rows import ROWS, TORCH_CLASSES, Kind, OptimizerRow, dotted_row
 
 RATE_KEYS = ("optimizer.learning_rate", "optimizer.unet_lr", "optimizer.text_encoder_lr")
 """The keys of the three learning rates, in the order of `check`'s arguments."""
@@ -21,7 +21,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> OptimizerRow:
-    """The row of an optimizer, by config name in any case, or by the dotted path of a class.
+    """The row of an optimizer: by config name or class of `torch.optim`, both in any case, or by dotted path.
 
     Raises:
         ConfigError: The name is neither.
@@ -31,11 +31,13 @@ def find(name: str) -> OptimizerRow:
         return row
     if "." in name and all(part.isidentifier() for part in name.split(".")):
         return dotted_row(name)
-    near = difflib.get_close_matches(name.lower(), ROWS, n=1, cutoff=0.6)
+    if name.lower() in TORCH_CLASSES:
+        return dotted_row(f"torch.optim.{TORCH_CLASSES[name.lower()]}")
+    near = difflib.get_close_matches(name.lower(), [*ROWS, *TORCH_CLASSES], n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(
         f"optimizer.name: unknown optimizer '{name}'; {hint}known: {', '.join(names())}, "
-        "or a dotted class such as torch.optim.RMSprop"
+        f"a class of torch.optim ({', '.join(TORCH_CLASSES.values())}), or a dotted class"
     )
 
 

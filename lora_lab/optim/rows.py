@@ -326,6 +326,16 @@ _ROWS = (
 ROWS: Mapping[str, OptimizerRow] = {row.name: row for row in _ROWS}
 
 
+TORCH_CLASSES: Mapping[str, str] = {
+    name.lower(): name
+    for name in ("ASGD", "Adadelta", "Adagrad", "Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop")
+}
+"""Further classes of `torch.optim` that a name without a dot may mean, by their names in lower case.
+
+Left out: LBFGS needs the loss as a function, SparseAdam sparse gradients, Muon whole matrices.
+"""
+
+
 def dotted_row(path: str) -> OptimizerRow:
     """The row of a class given by its dotted path, of which nothing is known but what its name says."""
     return OptimizerRow(

@@ -217,6 +217,7 @@ FORMULAS: Mapping[str, Callable[[_Point], float]] = {
     "inverse_sqrt": _inverse_sqrt,
     "warmup_stable_decay": _warmup_stable_decay,
     "piecewise_constant": _piecewise_constant,
+    "adafactor": _constant,
 }
 
 
@@ -264,7 +265,7 @@ def depends_on_total(settings: ScheduleSettings) -> bool:
 
     Where it does not, a shorter run is the beginning of a longer one.
     """
-    if settings.name in ("constant", "piecewise_constant"):
+    if settings.name in ("constant", "piecewise_constant", "adafactor"):
         return False
     if settings.name in ("constant_with_warmup", "inverse_sqrt"):
         return is_share(settings.lr_warmup_steps)
@@ -296,6 +297,19 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     },
 }
 """What `args` may hold for a named schedule: the allowed values, None for a number."""
+
+
+def check_company(settings: ScheduleSettings, optimizer: str) -> Findings:
+    """What can be said of a schedule together with an optimizer.
+
+    `adafactor` is the peer's name for leaving the rate to Adafactor; with a rate of its own that is constant.
+    """
+    if settings.name != "adafactor" or optimizer.lower() == "adafactor":
+        return Findings()
+    return refused(
+        f"lr_scheduler.name=adafactor: goes with optimizer=adafactor alone, not with {optimizer}; "
+        "use lr_scheduler=constant"
+    )
 
 
 def check(

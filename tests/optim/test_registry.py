@@ -6,17 +6,27 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from lora_lab.config import groups
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings
 from lora_lab.optim import registry
-from lora_lab.optim.rows import ROWS
+from lora_lab.optim.build import build
+from lora_lab.optim.rows import ROWS, TORCH_CLASSES
 
 ASKED_FOR = """
 adamw adamw8bit pagedadamw8bit pagedadamw32bit lion lion8bit pagedlion8bit sgd sgdnesterov sgdnesterov8bit
 adafactor dadaptation dadaptadam dadaptadampreprint dadaptadagrad dadaptadan dadaptadanip dadaptlion dadaptsgd
 prodigy adamwschedulefree radamschedulefree sgdschedulefree
 """
+
+GUI_NAMES = (
+    "AdamW", "AdamW8bit", "PagedAdamW", "PagedAdamW8bit", "PagedAdamW32bit", "Lion", "Lion8bit",
+    "PagedLion8bit", "SGDNesterov", "SGDNesterov8bit", "Adafactor", "AdaFactor", "DAdaptation", "DAdaptAdaGrad", "DAdaptAdam",
+    "DAdaptAdan", "DAdaptAdanIP", "DAdaptAdamPreprint", "DAdaptLion", "DAdaptSGD", "Prodigy",
+    "AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree",
+)  # fmt: skip
 
 
 def test_every_name_asked_for_is_known():
@@ -61,6 +71,28 @@ def test_no_torch_is_imported_by_planning():
 @pytest.mark.parametrize("spelling", ["AdamW8bit", "adamw8bit", "ADAMW8BIT"])
 def test_names_are_found_in_any_case(spelling):
     assert registry.find(spelling) is ROWS["adamw8bit"]
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_name_has_a_file_under_conf(name):
+    assert name in groups()["optimizer"]
+
+
+@pytest.mark.parametrize("gui", GUI_NAMES)
+def test_the_guis_spelling_is_understood(gui):
+    assert registry.find(gui).name == gui.lower()
+
+
+@pytest.mark.parametrize("name", TORCH_CLASSES.values())
+def test_a_name_without_a_dot_may_be_a_class_of_torch(name):
+    row = registry.find(name.lower())
+    assert row.target == f"torch.optim.{name}" and registry.find(name).target == row.target
+    parameter = torch.ones(3, requires_grad=True)
+    optimizer = build(name, [{"params": [parameter], "lr": 0.1, "part": "unet"}], {})
+    assert type(optimizer) is getattr(torch.optim, name)
+    parameter.square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(parameter, torch.ones(3))
 
 
 def test_an_unknown_name_is_told_the_nearest():
