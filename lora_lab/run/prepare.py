@@ -190,32 +190,6 @@ def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
     )
 
 
-def adapter_spec(config: RunConfig) -> AdapterSpec:
-    """The LoRA of a run; `type: lora` has no 3x3 convolutions, whatever conv_dim says."""
-    own = config.network
-    locon = own.type == "locon"
-    return AdapterSpec(
-        network_dim=own.network_dim,
-        network_alpha=own.network_alpha,
-        conv_dim=(own.conv_dim or own.network_dim) if locon else 0,
-        conv_alpha=(own.conv_alpha or own.network_alpha) if locon else 0.0,
-        preset=own.preset,
-        network_dropout=own.network_dropout,
-        rank_dropout=own.rank_dropout,
-        module_dropout=own.module_dropout,
-        train_unet=own.train_unet,
-        train_text_encoder=trains_text_encoder(config),
-        seed=config.train.seed,
-    )
-
-
-def trains_text_encoder(config: RunConfig) -> bool:
-    """Whether the text encoders get adapters: switched on, in the preset, and with a rate above 0."""
-    own, preset = config.optimizer, config.network.preset
-    rate = own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr
-    return config.network.train_text_encoder and not preset.startswith("unet-") and rate != 0
-
-
 def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
     """The flat values that the loop needs of a config."""
     own, train = config.optimizer, config.train
