@@ -8,14 +8,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lora_lab.errors import LoraLabError
-from lora_lab.review import home, look
+from lora_lab.review import comparing, home, look, revealing, scoring, showing, starting
 from lora_lab.review.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.security import Gate
+from lora_lab.review.sessions import Ledger, guarded
+from lora_lab.review.showing import Recent
 
 
 def create_app(results: Path, options: Options | None = None) -> Starlette:
@@ -29,14 +31,20 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
     app = Starlette(
         routes=[
             *home.routes(),
-            *look.routes(),
-            Route("/sweep/{sweep}/picture/{picture}", picture),
+            *starting.routes(),
+            *scoring.routes(),
+            *comparing.routes(),
+            *showing.routes(),
+            *revealing.routes(),
+            *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(Gate, host=options.host, token=options.token)],
         exception_handlers={HTTPException: _refused, LoraLabError: _failed},
     )
-    app.state.gallery = Gallery(results, options)
+    app.state.gallery = gallery = Gallery(results, options)
+    app.state.ledger = Ledger(gallery)
+    app.state.recent = Recent()
     return app
 
 
@@ -53,6 +61,8 @@ def picture(request: Request) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if request.headers.get("content-type") == "application/json":
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     values = {"title": f"{error.status_code}", "text": error.detail}
     answer = page(request, "message.html", values, error.status_code)
     answer.headers.update(error.headers or {})
@@ -60,4 +70,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
+    if request.headers.get("content-type") == "application/json":
+        return JSONResponse({"error": str(error)}, 500)
     return page(request, "message.html", {"title": "That did not work", "text": str(error)}, 500)

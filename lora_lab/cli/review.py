@@ -1,0 +1,82 @@
+"""The command `review`: the gallery in a web browser."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import threading
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+
+from lora_lab import config
+from lora_lab.cli.look import sweep_folder
+from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.review.app import create_app
+from lora_lab.review.gallery import Options
+from lora_lab.review.security import is_loopback
+
+HIGHEST_PORT = 65535
+
+
+def review(given: argparse.Namespace) -> int:
+    """Serve the gallery until Ctrl-C."""
+    results = Path(given.results or config.settings()["results"].default)
+    only = ""
+    if given.sweep:
+        folder = sweep_folder(Path(given.sweep), given.results).path.resolve()
+        results, only = folder.parent, folder.name
+    elif not results.is_dir():
+        raise ConfigError(f"there is no folder {results}: give the sweep's folder, or --results FOLDER")
+    token = "" if is_loopback(given.host) else secrets.token_urlsafe(24)
+    app = create_app(results, Options(only, given.host, token))
+    listener = _listen(given.host, given.port)
+    address = _address(given.host, listener.getsockname()[1], token)
+    print(f"the gallery is at {address} (Ctrl-C ends it)", flush=True)
+    if token:
+        print("anybody who has this address can see the results and score them", flush=True)
+    if not given.no_browser:
+        threading.Timer(0.3, webbrowser.open, [address]).start()
+    quiet = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False, ws="none")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(quiet).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= HIGHEST_PORT:
+        raise ConfigError(f"--port must lie from 0 to {HIGHEST_PORT}, got {port}")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"--host {host} is no address of this machine: {error.strerror}") from error
+    family, kind, protocol, _, where = found[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(where)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise _no_port(host, port, error) from error
+    return listener
+
+
+def _no_port(host: str, port: int, error: OSError) -> LoraLabError:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"port {port} is taken, perhaps by another `lora-lab review`: end that, or give another --port"
+        )
+    return ConfigError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+
+
+def _address(host: str, port: int, token: str) -> str:
+    """What to open; an address that means "all of this machine's" is written as its name."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")

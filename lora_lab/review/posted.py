@@ -1,0 +1,87 @@
+"""What a browser sends: forms and JSON, read and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+LONGEST_TEXT = 2000
+"""Characters of a note; other texts are shorter."""
+
+
+@dataclass(frozen=True)
+class Posted:
+    """The values of a form or of a JSON object; each question about one is a check of it.
+
+    Every method raises `HTTPException` (400) naming the value that is wrong.
+    """
+
+    values: Mapping[str, Any]
+
+    def text(self, key: str, longest: int = LONGEST_TEXT) -> str:
+        """A text without spaces around it; a missing one is empty."""
+        value = self.all(key)[-1] if self.all(key) else ""
+        if not isinstance(value, str) or len(value) > longest:
+            raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
+        return " ".join(value.split())
+
+    def number(self, key: str, low: float, high: float) -> float:
+        """A finite number between two limits."""
+        value = self.all(key)[-1] if self.all(key) else None
+        try:
+            found = float(value) if isinstance(value, (str, int, float)) else math.nan
+        except ValueError:
+            found = math.nan
+        if not low <= found <= high:
+            raise HTTPException(400, f"{key} must be a number from {low:g} to {high:g}, got {value!r}")
+        return found
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        """A whole number between two limits."""
+        found = self.number(key, low, high)
+        if found != int(found):
+            raise HTTPException(400, f"{key} must be a whole number, got {found:g}")
+        return int(found)
+
+    def all(self, key: str) -> list[Any]:
+        """Every value of a key."""
+        value = self.values.get(key)
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    def texts(self, key: str, longest: int) -> list[str]:
+        """All texts of a key, each once, without empty ones."""
+        return list(
+            dict.fromkeys(filter(None, (Posted({key: item}).text(key, longest) for item in self.all(key))))
+        )
+
+
+def taking(handle: Callable[[Request, Posted], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that reads what was posted and has `handle` answer it, away from the event loop."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(handle, request, _read(request, await request.body()))
+
+    return endpoint
+
+
+def _read(request: Request, body: bytes) -> Posted:
+    kind = request.headers.get("content-type", "").split(";")[0].strip()
+    try:
+        if kind == "application/json":
+            values = json.loads(body)
+        else:
+            values = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20000)
+    except ValueError as error:
+        raise HTTPException(400, "what was sent cannot be read") from error
+    if not isinstance(values, dict):
+        raise HTTPException(400, "what was sent cannot be read")
+    return Posted(values)

@@ -1,0 +1,117 @@
+"""The pictures of a blind session: an address names a session, a position and a number, and nothing else."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lora_lab.review.blind import anonymous
+from lora_lab.review.pairing import pair_at
+from lora_lab.review.sessions import Sitting, ledger_of
+from lora_lab.store import Pair, Place
+
+MOST_BYTES = 64 * 1024**2
+"""Memory for pictures that were made anonymous; going back to one is then instant."""
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return [
+        Route("/session/{session}/picture/{position:int}/{number:int}", picture),
+        Route("/session/{session}/training/{number:int}", training),
+        Route("/session/{session}/bare/{number:int}", bare),
+    ]
+
+
+@dataclass
+class Recent:
+    """The anonymous pictures made last, up to `MOST_BYTES`. Kept in `app.state.recent`."""
+
+    _kept: OrderedDict[tuple[object, ...], bytes] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+        """The picture of a key, made where it is not kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._bytes += len(made)
+            while self._bytes > MOST_BYTES and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return made
+
+
+def shown(sitting: Sitting, position: int) -> tuple[Place, ...]:
+    """What stands at a position of a session: one checkpoint to score, or two to compare.
+
+    Raises:
+        HTTPException: The session has no such position (404).
+    """
+    own = sitting.session
+    if own.mode == "score" and position < len(own.order):
+        return (own.order[position][:2],)
+    # The next pair is loaded ahead, and none beyond it.
+    if own.mode == "compare" and position <= max([-1, *sitting.judged]) + 2:
+        pairs = {number: item for number, item in sitting.judged.items() if isinstance(item, Pair)}
+        return pair_at(own.places, pairs, own.seed, position)
+    raise HTTPException(404, "there is no such picture")
+
+
+def picture(request: Request) -> Response:
+    """One picture of what stands at a position; of a pair, the right one's follow the left one's."""
+    ledger = ledger_of(request)
+    sitting = ledger.find(request.path_params["session"])
+    places = shown(sitting, request.path_params["position"])
+    stage = ledger.stage(sitting)
+    side, number = divmod(request.path_params["number"], len(stage.shots))
+    if side >= len(places):
+        raise HTTPException(404, "there is no such picture")
+    file = stage.file(places[side], number)
+    if file is None:
+        ledger.forget_stage(sitting)
+        raise HTTPException(404, "this picture is gone")
+    return _answer(request, file, stage.size)
+
+
+def training(request: Request) -> Response:
+    """One of the training pictures."""
+    ledger = ledger_of(request)
+    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    return _numbered(request, stage.training, None)
+
+
+def bare(request: Request) -> Response:
+    """The bare base model's picture of a shot."""
+    ledger = ledger_of(request)
+    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    return _numbered(request, stage.bare, stage.size)
+
+
+def _numbered(request: Request, files: tuple[Path | None, ...], size: tuple[int, int] | None) -> Response:
+    number = request.path_params["number"]
+    file = files[number] if number < len(files) else None
+    if file is None or not file.is_file():
+        raise HTTPException(404, "there is no such picture")
+    return _answer(request, file, size)
+
+
+def _answer(request: Request, file: Path, size: tuple[int, int] | None) -> Response:
+    """The picture without anything that names it, not even when it was made."""
+    recent: Recent = request.app.state.recent
+    stat = file.stat()
+    data = recent.get((file, stat.st_mtime_ns, stat.st_size, size), lambda: anonymous(file, size))
+    return Response(data, media_type="image/png")

@@ -1,0 +1,49 @@
+// One table of keys per page. A row is {keys: [...], show: "what is printed on the keys", says: "what they do",
+// does: (key, event) => ...}; the same table answers the keyboard and is shown by "?".
+
+const WORDS = "input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select";
+
+export function listen(table, mayAct) {
+  const rows = new Map(table.flatMap((row) => row.keys.map((key) => [key, row])));
+  document.addEventListener("keydown", (event) => {
+    // Chords belong to the browser.
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.target.matches(WORDS) || document.querySelector("dialog[open]")) return;
+    // Somebody who tabs to a button presses it with Enter or space.
+    if ((event.key === "Enter" || event.key === " ") && event.target.matches("button, a, summary")) return;
+    const row = rows.get(event.key) ?? rows.get(event.key.toLowerCase());
+    if (!row) return;
+    event.preventDefault();
+    if (event.repeat && !row.repeats) return;
+    if (mayAct(row)) row.does(event.key, event);
+  });
+  // A button that was clicked must not take the next Enter.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button && event.detail > 0) button.blur();
+  });
+}
+
+export function showKeys(table) {
+  const dialog = document.getElementById("keys");
+  const rows = table.filter((row) => row.show).map((row) => {
+    const line = document.createElement("tr");
+    const [keys, says] = [document.createElement("td"), document.createElement("td")];
+    for (const name of row.show.split(" ")) {
+      const key = document.createElement("kbd");
+      key.textContent = name;
+      keys.append(key, " ");
+    }
+    says.textContent = row.says;
+    line.append(keys, says);
+    return line;
+  });
+  dialog.querySelector("tbody").replaceChildren(...rows);
+  dialog.showModal();
+}
+
+export function dismissible() {
+  for (const button of document.querySelectorAll("[data-dismiss]")) {
+    button.addEventListener("click", () => button.closest("dialog").close());
+  }
+}
