@@ -131,7 +131,7 @@ def _extract_part(first: Part, second: Part, names: dict[str, str], wish: Wish, 
             continue
         largest = max(largest, float(difference.abs().max()))
         if bool(difference.any()):
-            modules[names[key]], kept[names[key]] = _approximated(names[key], difference, wish)
+            modules[names[key]], kept[names[key]] = approximated(names[key], difference, wish)
     if first.name != "unet" and largest <= wish.min_diff:
         found.left_out.append(first.name)
         found.outside += outside + sum(item.energy for item in kept.values())
@@ -170,7 +170,8 @@ def _parameter(part: Part, tensors: Tensors, key: str) -> tuple[Tensor, torch.dt
     return (change(tensor) if change else tensor), tensor.dtype
 
 
-def _approximated(name: str, difference: Tensor, wish: Wish) -> tuple[Factors, Kept]:
+def approximated(name: str, difference: Tensor, wish: Wish) -> tuple[Factors, Kept]:
+    """The best low-rank form of one weight difference (o, i) or (o, i, kh, kw)."""
     spatial = difference.dim() == 4 and difference.shape[2:] != (1, 1)
     rank = wish.conv_dim if spatial and wish.conv_dim else wish.dim
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
