@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from lora_lab.axes import show
 from lora_lab.review.curves import Chart, Curve, Point
 
-WIDTH, HEIGHT = 760, 280
-LEFT, RIGHT, TOP, BOTTOM = 58, 128, 12, 40
-LABEL_HEIGHT = 13
+WIDTH, HEIGHT = 680, 270
+LEFT, RIGHT, TOP, BOTTOM = 56, 134, 12, 42
+LABEL_HEIGHT = 14
+HEADROOM = 0.04
 MOST_SERIES = 8
 """Lines that can be told apart by colour and dashes."""
 
@@ -115,7 +116,7 @@ def _range(heights: Sequence[float], log: bool) -> tuple[float, float]:
     if low >= 0:
         # Heights that are shares or sizes are measured from nothing.
         low = 0.0
-    return low, high if high > low else low + 1.0
+    return low, high + (high - low) * HEADROOM if high > low else low + 1.0
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

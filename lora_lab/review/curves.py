@@ -94,7 +94,7 @@ def charts(runs: Sequence[Run], logs: StepLogs, progress: str) -> list[Chart]:
         Chart(
             "Gradient norm",
             "",
-            _lines(runs, rows, progress, lambda row: row.get("grad_norm"), smooth=True),
+            _lines(runs, rows, progress, lambda row: row.get("grad_norm") or None, smooth=True, log=True),
             log=True,
         ),
     ]
@@ -108,13 +108,14 @@ def _lines(
     value: Callable[[Row], Any],
     *,
     smooth: bool = False,
+    log: bool = False,
 ) -> tuple[Curve, ...]:
     found = []
     for number, (run, own) in enumerate(zip(runs, rows, strict=True)):
         points = _points(own, progress, value)
         if not points:
             continue
-        line = averaged(points) if smooth else points
+        line = averaged(points, log=log) if smooth else points
         ended = run.status if run.status in ("failed", "diverged", "cancelled") else ""
         found.append(Curve(run.name, number, thinned(line), thinned(points) if smooth else (), ended))
     return tuple(found)
@@ -156,16 +157,20 @@ def _far_apart(rows: Sequence[list[Row]]) -> bool:
     return bool(values) and max(values) / min(values) > 50
 
 
-def averaged(points: Sequence[Point]) -> list[Point]:
-    """The running mean over `SMOOTHED_OVER` of the length, centred, with what there is at the ends."""
+def averaged(points: Sequence[Point], *, log: bool = False) -> list[Point]:
+    """The running mean over `SMOOTHED_OVER` of the length, centred, with what there is at the ends.
+
+    With `log` it is the geometric mean, as a logarithmic chart shows it; heights are above zero then.
+    """
     half = max(round(len(points) * SMOOTHED_OVER / 2), 1)
     sums = [0.0]
     for _, height in points:
-        sums.append(sums[-1] + height)
+        sums.append(sums[-1] + (math.log(height) if log else height))
     found = []
     for number, (place, _) in enumerate(points):
         first, last = max(number - half, 0), min(number + half + 1, len(points))
-        found.append((place, (sums[last] - sums[first]) / (last - first)))
+        mean = (sums[last] - sums[first]) / (last - first)
+        found.append((place, math.exp(mean) if log else mean))
     return found
 
 

@@ -62,8 +62,8 @@ def version(request: Request) -> Response:
 def thumb(request: Request) -> Response:
     """A picture made smaller; its opaque name changes with its content, so a browser may keep it."""
     gallery = gallery_of(request)
-    found = gallery.read(request.path_params["sweep"]).pictures
-    file, size = found.get(request.path_params["picture"]), request.path_params["size"]
+    file = gallery.read(request.path_params["sweep"]).file(request.path_params["picture"])
+    size = request.path_params["size"]
     if file is None or size not in SIZES:
         raise HTTPException(404, "there is no such picture")
     try:

@@ -141,7 +141,7 @@ class Sweep:
 
     @cached_property
     def pictures(self) -> dict[str, Path]:
-        """Every picture that may be shown, by its opaque name; nothing else is ever served."""
+        """Every picture that the records name, by its opaque name; nothing else is ever served."""
         found: dict[str, Path] = {}
         bases: set[Path] = set()
         for run in self.runs.values():
@@ -154,6 +154,13 @@ class Sweep:
                 found.update({name: file for _, _, name, file in run.base_pictures()})
         found.update({picture_id("training", file): file for file in self._training_files})
         return found
+
+    def file(self, name: str) -> Path | None:
+        """The file of an opaque name; None where there is none, or it leads out of the sweep's folder."""
+        found = self.pictures.get(name)
+        if found is None or not found.is_file():
+            return None
+        return found if found.resolve().is_relative_to(self.folder.path.resolve()) else None
 
     @cached_property
     def _training_files(self) -> list[Path]:
