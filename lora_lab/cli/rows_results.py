@@ -43,6 +43,20 @@ def _plot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", action="store_true", help="also the numbers of each plot, as CSV beside it")
 
 
+def _review(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sweep", nargs="?", default="", metavar="FILE|FOLDER", help="only this sweep (default: all results)"
+    )
+    parser.add_argument("--port", type=int, default=7868, help="where it listens (default: 7868; 0 is any)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address; another than this machine's own asks for a token"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument(
+        "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
+    )
+
+
 RESULTS = (
     Command(
         "table",
@@ -53,6 +67,17 @@ has a row with its status and reason; rows that are one experiment share its num
   lora-lab table sweeps/demo.yaml --all -o demo.csv""",
         _table,
         "lora_lab.cli.look:table",
+    ),
+    Command(
+        "review",
+        "look at previews, score and compare them blind, in a browser",
+        """Open a gallery of the results in a browser: runs x checkpoints side by side, blind scores from 0 to
+100 by keyboard, blind comparisons. It is live while a sweep runs. Scores go to the sweep's scores.jsonl.
+Only this machine can connect, unless --host names another address; then a token is asked for.""",
+        """  lora-lab review demo
+  lora-lab review --port 8000 --no-browser""",
+        _review,
+        "lora_lab.cli.review:review",
     ),
     Command(
         "plot",
