@@ -1,23 +1,42 @@
-"""From a config to the adapter that a run trains."""
+"""From a config to the adapter that a run trains, and to the LoRAs that lie under it."""
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor
 
 from lora_lab.config import RunConfig
+from lora_lab.errors import ModelError
+from lora_lab.models import BaseModel
+from lora_lab.networks.exchange import alpha_of, rank_of, read_modules
+from lora_lab.networks.files import read_lora
+from lora_lab.networks.merging import merge
 from lora_lab.networks.spec import PRESETS, AdapterSpec
+from lora_lab.networks.targets import Target, all_targets
 
 
-def adapter_spec(config: RunConfig) -> AdapterSpec:
+def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
     """The adapter of a run.
 
     `type: lora` has no 3x3 convolutions of other dims, whatever conv_dim says; `locon` has them always, and
-    the other types where conv_dim is set or the preset takes them.
+    the other types where conv_dim is set or the preset takes them. With `dim_from_weights` the file decides.
+
+    Raises:
+        ModelError: The file of `network_weights` cannot be read, or does not belong to the base model.
     """
     own = config.network
     conv_dim = {"lora": 0, "locon": own.conv_dim or own.network_dim}.get(own.type, own.conv_dim)
+    dims = {
+        "network_dim": own.network_dim,
+        "network_alpha": own.network_alpha,
+        "conv_dim": conv_dim,
+        "conv_alpha": (own.conv_alpha or own.network_alpha) if conv_dim else 0.0,
+        "preset": own.preset,
+    }
+    if own.dim_from_weights and own.network_weights:
+        dims = _dims_of(Path(own.network_weights).expanduser(), base)
     return AdapterSpec(
-        network_dim=own.network_dim,
-        network_alpha=own.network_alpha,
-        conv_dim=conv_dim,
-        conv_alpha=(own.conv_alpha or own.network_alpha) if conv_dim else 0.0,
-        preset=own.preset,
+        **dims,
         network_dropout=own.network_dropout,
         rank_dropout=own.rank_dropout,
         module_dropout=own.module_dropout,
@@ -33,6 +52,65 @@ def adapter_spec(config: RunConfig) -> AdapterSpec:
 
 def trains_text_encoder(config: RunConfig) -> bool:
     """Whether the text encoders get adapters: switched on, in the preset, and with a rate above 0."""
-    own, preset = config.optimizer, PRESETS[config.network.preset]
+    own, network = config.optimizer, config.network
     rate = own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr
-    return config.network.train_text_encoder and bool(preset.text_classes) and rate != 0
+    from_file = bool(network.dim_from_weights and network.network_weights)
+    has_layers = from_file or bool(PRESETS[network.preset].text_classes)
+    return network.train_text_encoder and has_layers and rate != 0
+
+
+def merge_base_weights(base: BaseModel, config: RunConfig) -> None:
+    """Merge the LoRAs of `network.base_weights` into a base model, in their order.
+
+    Raises:
+        ModelError: A file cannot be read, or does not belong to the base model.
+    """
+    merged = config.network.merged()
+    for name, strength in merged:
+        tensors = read_lora(Path(name).expanduser())[0]
+        try:
+            merge(base.unet, base.text_encoders, base.family, tensors, strength)
+        except ModelError as error:
+            raise ModelError(f"network.base_weights={name}: {error}") from None
+        # Captions that were cached for the text encoders as they came are others now.
+        mark = f"{base.text_identity} {strength} {_content(tensors)}"
+        base.text_identity = hashlib.sha256(mark.encode()).hexdigest()
+
+
+def _content(tensors: dict[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.double().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _dims_of(path: Path, base: BaseModel) -> dict[str, object]:
+    """Layers, dims and alphas of a LoRA file, as fields of `AdapterSpec`."""
+    targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
+    try:
+        modules = read_modules(read_lora(path)[0], {name: target.path for name, target in targets.items()})
+    except ModelError as error:
+        raise ModelError(f"network.network_weights={path}: {error}") from None
+    unknown = sorted(modules.keys() - targets.keys())
+    if unknown:
+        raise ModelError(
+            f"network.network_weights={path}: {len(unknown)} of its modules are not in the base model "
+            f"({unknown[0]}, ...); it was made for another family"
+        )
+    dims: dict[str, tuple[int, float]] = {}
+    for name, leaves in modules.items():
+        whole = max(leaves["lokr_w2"].shape[:2]) if "lokr_w2" in leaves else 0
+        rank = rank_of(leaves) or whole
+        dims[name] = rank, alpha_of(leaves, rank)
+    return {
+        "network_dim": _largest(dims, targets, spatial=False) or 1,
+        "network_alpha": 0.0,
+        "conv_dim": _largest(dims, targets, spatial=True),
+        "modules": dims,
+    }
+
+
+def _largest(dims: dict[str, tuple[int, float]], targets: dict[str, Target], *, spatial: bool) -> int:
+    ranks = [rank for name, (rank, _) in dims.items() if (targets[name].kind == "conv") == spatial]
+    return max(ranks, default=0)

@@ -66,6 +66,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
         _mean_loss_since(task, record.step),
         task.record.seconds.get("train", 0.0),
         path.stat().st_size,
+        reg_samples=record.reg_samples,
         validation_loss=record.validation_loss,
         validation={str(timestep): loss for timestep, loss in (record.validation or {}).items()},
     )

@@ -28,7 +28,7 @@ from lora_lab.models import BaseModel, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
 from lora_lab.optim.schedules import ScheduleSettings
-from lora_lab.run.adapter import adapter_spec
+from lora_lab.run.adapter import adapter_spec, merge_base_weights
 from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
 
@@ -63,7 +63,7 @@ def precision(config: RunConfig, device: torch.device) -> tuple[torch.dtype, str
 
 
 def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> BaseModel:
-    """Load the base model of a pack.
+    """Load the base model of a pack, with `network.base_weights` merged into it.
 
     Raises:
         ModelError: The file or folder is missing, damaged or not a model that can be trained on.
@@ -78,6 +78,7 @@ def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> Ba
         vae_dtype=torch.float32,
         device=str(device),
     )
+    merge_base_weights(base, config)
     models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
     return base
 
@@ -196,7 +197,7 @@ def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
     return Job(
         name=config.name,
         seed=train.seed,
-        adapter=adapter_spec(config),
+        adapter=adapter_spec(config, base),
         total_updates=material.length.updates,
         updates_per_epoch=material.length.updates_per_epoch,
         gradient_accumulation_steps=train.gradient_accumulation_steps,

@@ -16,6 +16,9 @@ from lora_lab.train import Record, Runner
 WRITE_INTERVAL_SECONDS = 5.0
 """`run.json` of a run under way is brought up to date no oftener than this between checkpoints."""
 
+UNLOGGED = ("run", "reg_samples")
+"""What of an update is not in the step log."""
+
 
 @dataclass
 class Task:
@@ -76,13 +79,13 @@ class Task:
         """Append an update to the run's step log and count it."""
         append_line(
             self.folder.steps_file,
-            {k: v for k, v in asdict(step).items() if k != "run" and v not in ("", None)},
+            {k: v for k, v in asdict(step).items() if k not in UNLOGGED and v not in ("", None)},
         )
         record = self.record
         record.step, record.samples, record.loss = step.step, step.samples, step.loss
-        record.epoch = step.epoch
+        record.epoch, record.reg_samples = step.epoch, step.reg_samples
         if record.images:
-            record.exposures_per_image = round(step.samples / record.images, 3)
+            record.exposures_per_image = round((step.samples - step.reg_samples) / record.images, 3)
         record.add_seconds("train", step.seconds)
         if time.monotonic() - self._written > WRITE_INTERVAL_SECONDS:
             self.write()

@@ -17,7 +17,6 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
-from lora_lab.run.adapter import adapter_spec
 from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of, truncate_after
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
@@ -102,7 +101,7 @@ class PackWork:
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
         train = ready[0].config.train
         master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
-        specs = [adapter_spec(task.config) for task in ready]
+        specs = [task.prepared.job.adapter for task in ready if task.prepared]
         pack = Pack(
             base.unet,
             base.text_encoders,

@@ -33,7 +33,8 @@ class Preview:
 class Checkpoint:
     """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far.
 
-    `validation` is the loss on held-back pictures by timestep, `validation_loss` its mean.
+    `samples` counts all draws, `reg_samples` those of regularisation pictures among them. `validation` is the
+    loss on held-back pictures by timestep, `validation_loss` its mean.
     """
 
     tag: str
@@ -47,6 +48,7 @@ class Checkpoint:
     flags: list[str] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
     previews: list[Preview] = field(default_factory=list)
+    reg_samples: int = 0
     validation_loss: float | None = None
     validation: dict[str, float | None] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ class RunRecord:
     total_steps: int = 0
     epoch: float = 0.0
     samples: int = 0
+    reg_samples: int = 0
     exposures_per_image: float = 0.0
     updates_per_epoch: int = 0
     images: int = 0

@@ -153,7 +153,8 @@ def _rows_of(run: RunFolder, origin: RunFolder, record: RunRecord, numbers: RunR
     }
     if not numbers.checkpoints:
         where = {"epoch": None, "step": numbers.step or None, "samples": numbers.samples or None}
-        return [{**common, **where, "exposures": _exposures(numbers.samples, numbers), "loss": numbers.loss}]
+        seen = _exposures(numbers.samples - numbers.reg_samples, numbers)
+        return [{**common, **where, "exposures": seen, "loss": numbers.loss}]
     return [{**common, **_checkpoint(item, origin, numbers)} for item in numbers.checkpoints]
 
 
@@ -163,7 +164,7 @@ def _checkpoint(item: Checkpoint, origin: RunFolder, record: RunRecord) -> Row:
         "epoch": item.epoch,
         "step": item.step,
         "samples": item.samples,
-        "exposures": _exposures(item.samples, record),
+        "exposures": _exposures(item.samples - item.reg_samples, record),
         "loss": item.loss,
         **_validation(item),
         **{f"metric.{name}": value for name, value in means(item).items()},
@@ -182,7 +183,7 @@ def _validation(item: Checkpoint) -> Row:
 
 
 def _exposures(samples: int, record: RunRecord) -> float | None:
-    """How often each picture was seen, on average."""
+    """How often each training picture was seen, on average; regularisation pictures do not count."""
     return round(samples / record.images, 4) if record.images and samples else None
 
 

@@ -29,6 +29,8 @@ TEXT_PARTS = ("te1", "te2")
 class Record:
     """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
 
+    `samples` counts all draws so far, `reg_samples` those of regularisation pictures among them.
+
     `learning_rates` are those really used, by part. `key_norm` is the layers' mean weight norm where
     `scale_weight_norms` is on. `validation` is the validation loss by timestep, `validation_loss` its mean,
     where it was measured after this update. `seconds` is the run's share of the pack's time, by samples;
@@ -48,6 +50,7 @@ class Record:
     skipped: bool = False
     ended: str = ""
     reason: str = ""
+    reg_samples: int = 0
     validation_loss: float | None = None
     validation: dict[int, float] | None = None
 
@@ -200,6 +203,7 @@ class PackTrainer:
             not finite,
             ended,
             reason,
+            runner.reg_samples,
         )
 
     def _apply(self, runner: Runner, norm: float) -> float | None:

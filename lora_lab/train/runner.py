@@ -23,7 +23,7 @@ class Runner:
 
     Attributes:
         update: Updates done.
-        samples: Samples seen.
+        samples: Samples seen, and `reg_samples` those of regularisation pictures among them.
         epoch: Epoch of the last batch, from 1.
         dropout_seed: Decides the dropout masks of the last batch.
         losses: Mean losses of the micro-batches since the last update, on the device.
@@ -35,7 +35,8 @@ class Runner:
         self.source = source
         self.update = 0
         self.samples = 0
-        self._samples_trained = 0
+        self.reg_samples = 0
+        self._trained = (0, 0)
         self.epoch = 1
         self.scale = LossScale(job.loss_scaling)
         self.losses: list[Tensor] = []
@@ -71,6 +72,7 @@ class Runner:
         draws, *self._waiting = self._waiting
         self.dropout_seed = sample_seed(self.job.seed, draws.draws[0].sample_index, "dropout")
         self.samples += len(draws.draws)
+        self.reg_samples += sum(self.source.items[item.image].is_reg for item in draws.draws)
         self.epoch = draws.epoch
         return self.source.batch(draws, self.update)
 
@@ -91,7 +93,7 @@ class Runner:
     def advance(self) -> None:
         """Count the update that was just made."""
         self.update += 1
-        self._samples_trained = self.samples
+        self._trained = (self.samples, self.reg_samples)
         self.losses.clear()
 
     def weights(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -109,7 +111,8 @@ class Runner:
         """
         return {
             "update": self.update,
-            "samples": self._samples_trained,
+            "samples": self._trained[0],
+            "reg_samples": self._trained[1],
             "scale": self.scale.state(),
             "adapter": self._pack.export(self.slot),
             "optimizer": self._portable.store(self.optimizer),
@@ -118,7 +121,8 @@ class Runner:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same job."""
         self.update = int(state["update"])
-        self.samples = self._samples_trained = int(state["samples"])
+        self.samples, self.reg_samples = int(state["samples"]), int(state["reg_samples"])
+        self._trained = (self.samples, self.reg_samples)
         self.scale = LossScale(**state["scale"])
         self._pack.load(self.slot, state["adapter"])
         self._portable.restore(self.optimizer, state["optimizer"])
