@@ -31,7 +31,8 @@ LEVELS = {
 HARNESS = (
     "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep", "sweep.launch", "engines",
     "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions", "optim.registry",
-    "models.families", "demo", "cli.look", "cli.start", "cli.progress", "cli.ending", "cli.plan_view",
+    "models.families", "demo", "cli.look", "cli.start", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet",
+    "cli.verdict", "cli.verdict_view",
     "plots", "cli.plot", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""

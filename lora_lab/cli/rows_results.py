@@ -57,6 +57,42 @@ def _review(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _verdict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sweep", nargs="?", default="", metavar="FILE|FOLDER", help="the folder of results, or the sweep file"
+    )
+    parser.add_argument(
+        "--scores", metavar="FILE.csv", help="scores from a table: of the sweep's runs, or a table of its own"
+    )
+    parser.add_argument(
+        "--rater",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this person's scores (repeatable)",
+    )
+    parser.add_argument(
+        "--checkpoint", default="last", metavar="WHICH", help="what a run is judged by: last, best or a tag"
+    )
+    parser.add_argument("--metric", metavar="NAME", help="judge by an automatic metric instead of scores")
+    parser.add_argument(
+        "--noise-floor",
+        type=float,
+        metavar="N",
+        help="assume that repeating a run moves its score by N (sd), where it was not measured",
+    )
+    parser.add_argument(
+        "--relevant", type=float, metavar="N", help="the difference worth knowing of (default: 10 points)"
+    )
+    parser.add_argument(
+        "--importance", action="store_true", help="also fANOVA importance, beside shuffled scores (slow)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
+    )
+
+
 RESULTS = (
     Command(
         "table",
@@ -78,6 +114,18 @@ Only this machine can connect, unless --host names another address; then a token
   lora-lab review --port 8000 --no-browser""",
         _review,
         "lora_lab.cli.review:review",
+    ),
+    Command(
+        "verdict",
+        "say what the scores support, setting by setting",
+        """Say what the scores of a sweep support: what each setting did, beside the noise floor of repeated
+runs; which settings depend on each other; the best checkpoint, the costs, and which run to copy. What cannot
+be decided is said, with about how many more runs would decide it. Without scores: --metric, or a table.""",
+        """  lora-lab verdict demo
+  lora-lab verdict demo --metric likeness
+  lora-lab verdict --scores tests/data/article.csv --noise-floor 5""",
+        _verdict,
+        "lora_lab.cli.verdict:verdict",
     ),
     Command(
         "plot",

@@ -48,6 +48,7 @@ def recommend(
     reasons = [_of_score(best, scale), *_of_rivals(rivals, ground.noise)]
     if chosen is not best:
         reasons.append(_of_cost(chosen, best, by_run, scale))
+    reasons += _of_cheap_rivals(chosen, rivals, by_run)
     reasons += [text for text in (_of_luck(best, usable, ground.noise, scale),) if text]
     reasons += _of_settings(chosen, settings, scale)
     return Recommendation(
@@ -126,6 +127,19 @@ def _of_cost(chosen: Cell, best: Cell, costs: Mapping[str, Cost], scale: Scale) 
     return f"{chosen.name} scores {less} less and takes {minutes(mine)} instead of {minutes(its)}"
 
 
+def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, Cost]) -> list[str]:
+    longest = costs[chosen.name].minutes
+    timed = [
+        (value, cell.name)
+        for cell in rivals
+        if cell is not chosen and cell.name in costs and (value := costs[cell.name].minutes)
+    ]
+    if not longest or not timed or min(timed)[0] > CHEAPER * longest:
+        return []
+    value, name = min(timed)
+    return [f"of those, {name} takes the least: {minutes(value)} instead of {minutes(longest)}"]
+
+
 def minutes(value: float) -> str:
     """A duration for people."""
     return f"{value * 60:.0f} s" if value < 2 else f"{value:.0f} min"
@@ -163,7 +177,7 @@ def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) 
             elif (own == item.level and bad) or (own == item.reference and good):
                 opposes.append(change)
         if supports:
-            reasons.append(f"it has {effect.title} {show(own)}, and {', '.join(supports)}")
+            reasons.append(f"it has {has}, and {', '.join(supports)}")
         if opposes:
             reasons.append(
                 f"it has {effect.title} {show(own)}, though {', '.join(opposes)}: try that with it"

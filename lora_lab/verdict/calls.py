@@ -12,13 +12,13 @@ from lora_lab.verdict.result import (
     DEPENDS,
     HELPS,
     HURTS,
-    MEASURED,
     MIXED,
     NO_DIFFERENCE,
     NOT_DECIDED,
     SEEMS_MIXED,
     SEEMS_TO_HELP,
     SEEMS_TO_HURT,
+    UNMEASURED,
     Contrast,
     MatchedPair,
     Noise,
@@ -54,7 +54,8 @@ def call_of(
 
     Args:
         pairs: The differences of the matched pairs that it is the mean of.
-        conflict: How likely they disagree this much by chance; a call that is made anyway is then `DEPENDS`.
+        conflict: How likely they disagree this much by chance. If they do, and some say better and some
+            worse, a call that is made anyway is `DEPENDS`.
     """
     better = tested.value > 0
     if noise.sd is None:
@@ -64,7 +65,8 @@ def call_of(
             return NOT_DECIDED
         return SEEMS_TO_HELP if better else SEEMS_TO_HURT
     if tested.significant:
-        if conflict is not None and conflict < LEVEL:
+        both_ways = len({value > 0 for value in pairs}) > 1
+        if both_ways and conflict is not None and conflict < LEVEL:
             return DEPENDS
         return HELPS if better else HURTS
     assert tested.low is not None and tested.high is not None
@@ -101,12 +103,10 @@ def sentence(call: str, contrasts: Sequence[Contrast], noise: Noise, scale: Scal
         return _not_decided(noise, scale, more)
     told = [item for item in contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
     text = "; ".join(_told(item, scale) for item in told)
-    if noise.source == MEASURED:
+    if noise.source != UNMEASURED:
         return text
-    limit = min(item.holds_up_to for item in told)
-    return (
-        f"{text}; holds if repeating a run moves its score by less than {points(limit, scale, signed=False)}"
-    )
+    limit = points(min(item.holds_up_to for item in told), scale, signed=False)
+    return f"{text}; holds if repeating a run moves its score by less than {limit}{scale.unit} (sd)"
 
 
 def bound(contrasts: Sequence[Contrast]) -> float:
@@ -118,10 +118,10 @@ def bound(contrasts: Sequence[Contrast]) -> float:
 
 def _told(item: Contrast, scale: Scale) -> str:
     change = f"{show(item.reference)} -> {show(item.level)}"
-    if item.call == DEPENDS:
-        each = ", ".join(f"{points(pair.difference, scale)} {place(pair)}" for pair in item.pairs)
-        return f"{change} depends: {each}"
-    return f"{change} {item.call} ({points(item.difference, scale)})"
+    text = "depends" if item.call == DEPENDS else f"{item.call} ({points(item.difference, scale)})"
+    if item.call == DEPENDS or (item.conflict is not None and item.conflict < LEVEL):
+        text += ": " + ", ".join(f"{points(pair.difference, scale)} {place(pair)}" for pair in item.pairs)
+    return f"{change} {text}"
 
 
 def place(pair: MatchedPair) -> str:
@@ -131,11 +131,11 @@ def place(pair: MatchedPair) -> str:
 
 def _not_decided(noise: Noise, scale: Scale, more: int | None) -> str:
     wanted = points(scale.relevant, scale, signed=False)
-    if noise.source == MEASURED or noise.sd is not None:
+    if noise.source != UNMEASURED:
         if more is None:
             return f"not decided: runs differ too much by themselves to find {wanted}{scale.unit}"
         return f"not decided: about {more} more runs would find {wanted}{scale.unit}"
     text = "not decided: run-to-run variation not measured"
     if more is None or scale.cautious_sd is None:
         return text
-    return f"{text}; about {more} repeats would find {wanted}{scale.unit}"
+    return f"{text}; about {more} repeats would find {wanted}{scale.unit} if it is {scale.cautious_sd:g}"

@@ -153,6 +153,8 @@ def where(cell: Cell, base: Cell, key: str) -> str:
     changed = differing(cell.settings, base.settings)
     parts = [f"{axis(name).label} {show(value)}" for name, (value, _) in changed.items() if name != key]
     unknown = cell.unknown - base.unknown
-    if unknown:
+    if len(unknown) > 2:
+        parts.append(f"{len(unknown)} other settings not known")
+    elif unknown:
         parts.append(f"{', '.join(axis(name).label for name in sorted(unknown))} not known")
     return ", ".join(parts)

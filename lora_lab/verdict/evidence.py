@@ -12,7 +12,7 @@ from typing import Any
 
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
-from lora_lab.store import Checkpoint, RunRecord, SweepFolder, read_scores
+from lora_lab.store import Checkpoint, Pair, RunRecord, SweepFolder, read_scores
 from lora_lab.store.scores import Place, ScoreLog
 from lora_lab.store.table import flags, means, ordered_runs, state
 from lora_lab.verdict.acting import Acting, acting_settings, question_of, same_settings
@@ -107,6 +107,7 @@ class Evidence:
         criterion: `SCORE`, or the name of the automatic metric that runs are judged by.
         rule: Which checkpoint stands for a run: last, best or a tag.
         runs: In the order of the plan, those that are another run's experiment included.
+        comparisons: What people said of two checkpoints side by side; it is never mixed with scores.
         notes: What a reader of the numbers has to know.
     """
 
@@ -116,6 +117,7 @@ class Evidence:
     rule: str
     runs: tuple[RunEvidence, ...]
     raters: tuple[RaterEvidence, ...] = ()
+    comparisons: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -182,9 +184,21 @@ def evidence(
         score,
         grouped(runs),
         combined.raters,
+        _comparisons(log, same, raters),
         tuple(dict.fromkeys([*notes, *combined.notes])),
     )
     return judged(found)
+
+
+def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None) -> tuple[Pair, ...]:
+    def place(given: Place) -> Place:
+        return same_as.get(given[0], given[0]), given[1]
+
+    return tuple(
+        replace(item, left=place(item.left), right=place(item.right))
+        for item in log.pairs
+        if raters is None or item.rater in raters
+    )
 
 
 def _only(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> ScoreLog:
@@ -328,5 +342,7 @@ def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> st
         return "nothing of it is scored yet" if rule == "best" else "it has no such checkpoint"
     if item.score is None:
         shown = [flag for flag in item.flags if flag in UNSHOWABLE]
-        return f"its previews are {shown[0]}" if shown else f"checkpoint {item.tag} is not scored yet"
+        if shown:
+            return f"its previews are {shown[0]}"
+        return run.reason or f"checkpoint {item.tag} is not scored yet"
     return ""

@@ -13,6 +13,7 @@ from lora_lab.verdict.ground import Ground, ground
 from lora_lab.verdict.importance import importance
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.outcomes import costs, courses, usable_shares
+from lora_lab.verdict.ranking import Ranked, ranking
 from lora_lab.verdict.result import MEASURED, SettingEffect, Verdict
 
 
@@ -56,9 +57,15 @@ def judge(
         missing={run.name: run.missing for run in evidence.own if run.missing},
         comparisons=len(settings) + len(pairs),
         rater_alpha=of_raters(evidence),
+        ranking=_ranking(evidence),
         importance=shown,
         notes=tuple(notes),
     )
+
+
+def _ranking(evidence: Evidence) -> tuple[Ranked, ...]:
+    places = dict.fromkeys(place for pair in evidence.comparisons for place in (pair.left, pair.right))
+    return tuple(ranking(list(places), evidence.comparisons))
 
 
 def _together(found: Ground) -> tuple[tuple[str, ...], ...]:

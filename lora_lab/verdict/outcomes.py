@@ -8,8 +8,6 @@ from typing import Any
 
 from scipy import stats
 
-from lora_lab.axes import axis
-from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence
 from lora_lab.verdict.result import Cost, Course, UsableShare
@@ -107,9 +105,12 @@ def costs(evidence: Evidence) -> tuple[Cost, ...]:
 
 
 def _in_front(item: Cost, all_of_them: Sequence[Cost], cost: Callable[[Cost], float | None]) -> bool:
-    """Whether no other run scored at least as much for less, or more for as much."""
-    own = cost(item)
-    known = [(other.score, value) for other in all_of_them if (value := cost(other)) is not None]
+    """Whether no other run scored at least as much for less, or more for as much.
+
+    Costs count to two digits: a file that is 8 bytes smaller is not cheaper.
+    """
+    own = _rounded(cost(item))
+    known = [(other.score, value) for other in all_of_them if (value := _rounded(cost(other))) is not None]
     if own is None or len({value for _, value in known}) < 2:
         return False
     return not any(
@@ -117,21 +118,27 @@ def _in_front(item: Cost, all_of_them: Sequence[Cost], cost: Callable[[Cost], fl
     )
 
 
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.1e}")
+
+
 def usable_shares(evidence: Evidence) -> tuple[UsableShare, ...]:
-    """The share of usable runs by level, of settings where some level has a run that is not usable."""
+    """The share of usable runs by level, of settings with a level that may be to blame.
+
+    A setting of which every run that is not usable has the most usual level is not to blame.
+    """
     ended = [run for run in evidence.own if run.usable is not None]
-    keys = dict.fromkeys(key for run in ended for key in run.settings if key != SEED)
+    keys = dict.fromkeys(key for run in ended for key in run.settings)
     found = []
     for key in keys:
         levels: dict[str, list[RunEvidence]] = defaultdict(list)
-        values: dict[str, Any] = {}
         for run in ended:
             if key in run.settings:
                 levels[repr(run.settings[key])].append(run)
-                values[repr(run.settings[key])] = run.settings[key]
-        rates = {sum(bool(run.usable) for run in runs) / len(runs) for runs in levels.values()}
-        if len(levels) > 1 and rates != {1.0} and len(rates) > 1:
-            found += [_share(key, values[text], runs) for text, runs in levels.items()]
+        usual = max(levels, key=lambda text: len(levels[text]))
+        failing = [text for text, runs in levels.items() if not all(run.usable for run in runs)]
+        if len(levels) > 1 and set(failing) - {usual}:
+            found += [_share(key, runs[0].settings[key], runs) for runs in levels.values()]
     return tuple(found)
 
 
@@ -147,9 +154,4 @@ def wilson(good: int, of: int) -> tuple[float, float]:
     share, squared = good / of, SURE**2
     middle = (share + squared / (2 * of)) / (1 + squared / of)
     half = SURE / (1 + squared / of) * (share * (1 - share) / of + squared / (4 * of**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def label(key: str) -> str:
-    """What people call a setting."""
-    return axis(key).label
+    return (0.0 if good == 0 else middle - half), (1.0 if good == of else middle + half)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.verdict.evidence import Evidence
+from lora_lab.verdict.ranking import Ranked
 
 HELPS, HURTS, MIXED, DEPENDS = "helps", "hurts", "mixed", "depends"
 SEEMS_TO_HELP, SEEMS_TO_HURT, SEEMS_MIXED = "seems to help", "seems to hurt", "seems mixed"
@@ -251,14 +252,6 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Checkpoints by pairwise comparisons, apart from the scores: (run, tag), strength and its error."""
-
-    comparisons: int
-    items: tuple[tuple[tuple[str, str], float, float], ...]
-
-
-@dataclass(frozen=True)
 class Verdict:
     """Everything that a sweep's scores support.
 
@@ -269,6 +262,7 @@ class Verdict:
         missing: Runs without a score, with the reason.
         reference: The run that the others are compared with.
         rater_alpha: Krippendorff's alpha of the raters; None with fewer than two.
+        ranking: Checkpoints by blind comparisons, apart from the scores; empty without comparisons.
         importance: None unless it was asked for and can be had; the reason is then in `notes`.
     """
 
@@ -287,6 +281,6 @@ class Verdict:
     missing: Mapping[str, str]
     comparisons: int
     rater_alpha: float | None = None
-    ranking: Ranking | None = None
+    ranking: tuple[Ranked, ...] = ()
     importance: tuple[Importance, ...] | None = None
     notes: tuple[str, ...] = ()

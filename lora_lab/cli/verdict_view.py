@@ -1,0 +1,340 @@
+"""How a verdict looks in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
+
+from lora_lab.axes import axis, show
+from lora_lab.cli.show import console, grid
+from lora_lab.verdict.advice import minutes
+from lora_lab.verdict.calls import CAUTIOUS_SD, Scale, place, points
+from lora_lab.verdict.cells import LEVEL
+from lora_lab.verdict.evidence import SCORE
+from lora_lab.verdict.ground import POINTS
+from lora_lab.verdict.outcomes import FLAT, number
+from lora_lab.verdict.result import (
+    ASSUMED,
+    DEPENDS,
+    HELPS,
+    HURTS,
+    INTERACTS,
+    MEASURED,
+    NO_DIFFERENCE,
+    NOT_DECIDED,
+    SEEMS_TO_HELP,
+    SEEMS_TO_HURT,
+    SEEMS_TO_INTERACT,
+    Contrast,
+    Noise,
+    SettingEffect,
+    Verdict,
+)
+
+STYLES = {
+    HELPS: "bold green",
+    SEEMS_TO_HELP: "green",
+    HURTS: "bold red",
+    SEEMS_TO_HURT: "red",
+    DEPENDS: "bold yellow",
+    INTERACTS: "bold yellow",
+    SEEMS_TO_INTERACT: "yellow",
+    NOT_DECIDED: "dim",
+}
+WIDEST = 120
+"""Columns that lines are wrapped at, however wide the terminal is."""
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print a verdict: what it rests on, setting by setting, and what to do with it."""
+    out = console()
+    out.width = min(out.width, WIDEST)
+    scale = scale_of(verdict)
+    _head(out, verdict, scale)
+    _settings(out, verdict, scale)
+    _interactions(out, verdict, scale)
+    _courses(out, verdict)
+    _costs(out, verdict, scale)
+    _usable(out, verdict)
+    _metrics(out, verdict)
+    _ranking(out, verdict)
+    _importance(out, verdict)
+    _recommendation(out, verdict, scale)
+    _notes(out, verdict)
+
+
+def scale_of(verdict: Verdict) -> Scale:
+    """The scale of the numbers that runs are judged by."""
+    of_100 = verdict.evidence.criterion in POINTS
+    return Scale(verdict.relevant, of_100, " points" if of_100 else "")
+
+
+def _title(out: Console, text: str, more: str = "") -> None:
+    out.print()
+    out.print(Text.assemble((text, "bold"), f" {more}" if more else ""))
+
+
+def _line(out: Console, text: str, style: str = "") -> None:
+    out.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
+
+
+def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
+    found = verdict.evidence
+    out.print(Text.assemble((found.name, "bold"), f": {found.question}" if found.question else ""))
+    if found.criterion != SCORE:
+        out.print(
+            Text(
+                f"JUDGED BY THE AUTOMATIC METRIC {found.criterion}, NOT BY PEOPLE: whether it sees what you "
+                "see is not known",
+                style="bold yellow",
+            )
+        )
+    count, without = len(found.scored), len(verdict.missing)
+    rest = f", {without} without one (see below)" if without else ""
+    rule = {"last": "its last checkpoint", "best": "its best checkpoint"}.get(
+        found.rule, f"checkpoint {found.rule}"
+    )
+    out.print(Text(f"{count} different runs with a score{rest}; each is judged by {rule}"))
+    for rater in found.raters if found.criterion == SCORE else ():
+        level = f", {points(rater.level, scale)} against the others" if len(found.raters) > 1 else ""
+        again = (
+            f", repeats vary by {number(rater.repeat_sd, scale)} (sd of one score, {rater.repeats} repeats)"
+            if rater.repeat_sd is not None
+            else ", repeatability not measured"
+        )
+        drift = f", drifts by {points(rater.drift, scale)} in 10 scores" if rater.drift is not None else ""
+        out.print(Text(f"{rater.name}: {rater.judgements} scores{level}{again}{drift}"))
+    if verdict.rater_alpha is not None:
+        out.print(Text(f"raters agree by {verdict.rater_alpha:.2f} (Krippendorff's alpha; 1 full, 0 chance)"))
+    measured = verdict.noise.source == MEASURED
+    out.print(Text(noise_text(verdict.noise, scale), style="" if measured else "yellow"))
+
+
+def noise_text(noise: Noise, scale: Scale) -> str:
+    """The noise floor in plain English."""
+    if noise.source == MEASURED and noise.sd is not None and noise.smallest is not None:
+        low, high = (points(value or 0.0, scale, signed=False) for value in (noise.low, noise.high))
+        groups = "; ".join(", ".join(group) for group in noise.groups)
+        return (
+            f"noise floor: repeating a run moves its score by {points(noise.sd, scale, signed=False)} (sd; "
+            f"{low} to {high}), measured on {groups}; two single runs differ for sure from "
+            f"{points(noise.smallest, scale, signed=False)} on"
+        )
+    if noise.source == ASSUMED and noise.sd is not None and noise.smallest is not None:
+        return (
+            f"noise floor: ASSUMED, not measured: repeating a run moves its score by {noise.sd:g} (sd); two "
+            f"single runs then differ from {points(noise.smallest, scale, signed=False)} on"
+        )
+    guess = f", and would be called even if repeating a run moved its score by {CAUTIOUS_SD:g} points (sd)"
+    return (
+        "noise floor: run-to-run variation not measured (no run was repeated with another seed), so nothing "
+        f"is tested; 'seems' only describes{guess if scale.of_100 else ''}. `replicates: 3` in the sweep "
+        "file measures it; --noise-floor N assumes it"
+    )
+
+
+def _settings(out: Console, verdict: Verdict, scale: Scale) -> None:
+    _title(out, "settings:", "what changing one alone did (pairs of runs that differ in nothing else)")
+    if not verdict.settings:
+        _line(out, "no two runs with a score differ in one setting alone")
+    else:
+        tested = verdict.noise.source != "unmeasured"
+        heads = ["setting", "change", "pairs", "effect", *(["95 %"] if tested else []), "verdict"]
+        table = grid(*heads, right=["pairs", "effect"])
+        for effect in verdict.settings:
+            for place_, contrast in enumerate(effect.contrasts):
+                cells = _cells("" if place_ else effect.title, contrast, tested, scale)
+                table.add_row(*map(escape, cells), _verdict(effect, contrast, scale))
+        out.print(table)
+        _counted(out, verdict)
+    for group in verdict.together:
+        names = ", ".join(axis(key).label for key in group)
+        _line(out, f"always changed together, so not told apart: {names}", "yellow")
+
+
+def _cells(name: str, contrast: Contrast, tested: bool, scale: Scale) -> list[str]:
+    change = f"{show(contrast.reference)} -> {show(contrast.level)}"
+    cells = [name, change, str(len(contrast.pairs)), points(contrast.difference, scale)]
+    if tested and contrast.low is not None and contrast.high is not None:
+        cells.append(f"{points(contrast.low, scale)} to {points(contrast.high, scale)}")
+    return cells
+
+
+def _verdict(effect: SettingEffect, contrast: Contrast, scale: Scale) -> Text:
+    """The call of one line, with what has to be known beside it."""
+    text = Text(contrast.call, style=STYLES.get(contrast.call, ""))
+    decided = contrast.call not in (NOT_DECIDED, NO_DIFFERENCE)
+    if effect.survives_all and contrast.p is not None and contrast.p < LEVEL:
+        text.append(" *")
+    if contrast.call == NO_DIFFERENCE and contrast.low is not None and contrast.high is not None:
+        bound = max(-contrast.low, contrast.high)
+        text.append(f" larger than {points(bound, scale, signed=False)}")
+    elif contrast.call == NOT_DECIDED and effect.call == NOT_DECIDED and contrast is effect.contrasts[0]:
+        text = Text(effect.sentence, style="dim")
+    elif decided and contrast.low is None:
+        limit = points(contrast.holds_up_to, scale, signed=False)
+        text.append(f"; would hold up to a run-to-run sd of {limit}", style="dim")
+    if len(contrast.pairs) > 1 and (decided or contrast.conflict is not None and contrast.conflict < LEVEL):
+        each = ", ".join(f"{points(pair.difference, scale)} {place(pair)}" for pair in contrast.pairs[:4])
+        text.append(f": {each}{', ...' if len(contrast.pairs) > 4 else ''}")
+    return text
+
+
+def _counted(out: Console, verdict: Verdict) -> None:
+    count = verdict.comparisons
+    if verdict.noise.source == "unmeasured":
+        _line(
+            out, f"{count} comparisons were looked at; the largest of many differences is partly luck", "dim"
+        )
+        return
+    by_chance = f"{LEVEL * count:.1f}".removesuffix(".0")
+    _line(
+        out,
+        f"{count} comparisons at 5 % each: if nothing mattered, about {by_chance} would be called by chance; "
+        "those with * stand even when all settings are counted together",
+        "dim",
+    )
+
+
+def _interactions(out: Console, verdict: Verdict, scale: Scale) -> None:
+    decided = [item for item in verdict.interactions if item.call != NOT_DECIDED]
+    if not verdict.interactions:
+        return
+    _title(out, "settings that depend on each other:")
+    for item in decided:
+        _line(out, f"{item.call}: {item.sentence}", STYLES.get(item.call, ""))
+        if item.assumed:
+            _line(out, f"  assuming that what is not known is equal ({len(item.assumed)} settings)", "dim")
+    rest = len(verdict.interactions) - len(decided)
+    if rest:
+        _line(out, f"{rest} of {len(verdict.interactions)} combinations not decided", "dim")
+
+
+def _courses(out: Console, verdict: Verdict) -> None:
+    moving = [item for item in verdict.courses if item.call != FLAT]
+    if not verdict.courses:
+        return
+    _title(out, "along the checkpoints:", "one run's own pictures, so a hint and no test")
+    by_text: dict[str, list[str]] = {}
+    for item in moving:
+        by_text.setdefault(item.sentence, []).append(item.run)
+    for text, runs in by_text.items():
+        _line(out, f"{', '.join(runs)}: {text}")
+    flat = [item.run for item in verdict.courses if item.call == FLAT]
+    if flat:
+        _line(out, f"much the same at every checkpoint: {', '.join(flat)}", "dim")
+
+
+def _costs(out: Console, verdict: Verdict, scale: Scale) -> None:
+    front = [item for item in verdict.costs if item.best_for]
+    if not front:
+        return
+    _title(out, "score against cost:", "runs that no cheaper run matches")
+    table = grid(
+        "run",
+        "score",
+        "training",
+        "memory",
+        "file",
+        "best for its",
+        right=["score", "training", "memory", "file"],
+    )
+    for item in front:
+        table.add_row(
+            escape(item.run),
+            number(item.score, scale),
+            minutes(item.minutes) if item.minutes else "",
+            f"{item.memory_bytes / 1e9:.1f} GB" if item.memory_bytes else "",
+            f"{item.file_bytes / 1e6:.1f} MB" if item.file_bytes else "",
+            ", ".join(item.best_for),
+        )
+    out.print(table)
+
+
+def _usable(out: Console, verdict: Verdict) -> None:
+    failing = [item for item in verdict.usable if item.usable < item.of]
+    if not failing:
+        return
+    _title(out, "usable runs:", "share that ended with pictures that show something, with its 95 % interval")
+    for item in failing:
+        others = [one for one in verdict.usable if one.key == item.key and one is not item]
+        good, of = sum(one.usable for one in others), sum(one.of for one in others)
+        _line(
+            out,
+            f"{axis(item.key).label} {show(item.value)}: {item.usable} of {item.of} ({item.low:.0%} to "
+            f"{item.high:.0%}), others {good} of {of}; {'; '.join(item.reasons)}",
+        )
+
+
+def _metrics(out: Console, verdict: Verdict) -> None:
+    if not verdict.agreement:
+        return
+    _title(out, "automatic metrics against the scores:", "rank correlation over runs, with its 95 % interval")
+    for item in verdict.agreement:
+        _line(
+            out,
+            f"{item.metric}: {item.rho:+.2f} ({item.low:+.2f} to {item.high:+.2f}, {item.runs} runs), "
+            f"{item.sentence}",
+            "" if item.low > 0 or item.high < 0 else "dim",
+        )
+
+
+def _ranking(out: Console, verdict: Verdict) -> None:
+    if not verdict.ranking:
+        return
+    count = len(verdict.evidence.comparisons)
+    _title(out, "blind comparisons:", f"{count}, a ranking apart from the scores (Bradley-Terry, 95 %)")
+    for row in verdict.ranking:
+        follows = f", above the next with {row.above_next:.0%}" if row.above_next is not None else ""
+        bad = f", {row.both_bad} times both bad" if row.both_bad else ""
+        _line(
+            out,
+            f"{row.place[0]} {row.place[1]}: {row.strength:+.1f} ({row.low:+.1f} to {row.high:+.1f}), "
+            f"{row.compared} comparisons{bad}{follows}",
+        )
+
+
+def _importance(out: Console, verdict: Verdict) -> None:
+    if not verdict.importance:
+        return
+    _title(out, "importance:", "fANOVA, share of the variance; only what is above shuffled scores counts")
+    for item in verdict.importance:
+        above = item.p <= LEVEL
+        word = "above chance" if above else "no more than chance"
+        text = f"{item.label}: {item.share:.0%}, shuffled up to {item.null:.0%}: {word}"
+        _line(out, text, "" if above else "dim")
+
+
+def _recommendation(out: Console, verdict: Verdict, scale: Scale) -> None:
+    advice = verdict.recommendation
+    if advice is None:
+        return
+    tag = f", checkpoint {advice.tag}" if advice.tag and advice.tag != "final" else ""
+    _title(out, "recommended:", f"{advice.run}{tag} (score {number(advice.score, scale)})")
+    if advice.overrides:
+        _line(out, f"settings, against {verdict.reference}: {' '.join(advice.overrides)}", "bold")
+    elif advice.run == verdict.reference:
+        _line(out, "it is the reference run: nothing that was tried is recommended over it")
+    _list(out, advice.reasons)
+
+
+def _notes(out: Console, verdict: Verdict) -> None:
+    if verdict.missing:
+        _title(out, "runs without a score:")
+        by_reason: dict[str, list[str]] = {}
+        for run, reason in verdict.missing.items():
+            by_reason.setdefault(reason, []).append(run)
+        for reason, runs in by_reason.items():
+            _line(out, f"{', '.join(runs)}: {reason}")
+    if verdict.notes:
+        _title(out, "to know:")
+        _list(out, verdict.notes)
+
+
+def _list(out: Console, texts: Iterable[str] | Sequence[str]) -> None:
+    for text in texts:
+        _line(out, f"- {text}")

@@ -1,0 +1,288 @@
+"""Scores from a table: a CSV file with a row per run, in place of a sweep's folder or for its runs.
+
+Columns: `run` (or `pattern`, `name`) names the run; `score` from 0 to 100, empty where there is none; a text
+such as `<90` is kept as a remark. Others that are known: `rater` and `tag` (several rows of a run are then
+its raters or checkpoints), `status`, `note`, `minutes`, `memory_gb`, `size_mb`, `seed`. Every
+other column is a setting: a dotted key (`network.network_alpha`), its last part, or its label (`alpha`); an
+unknown name is a setting of its own. An empty cell of a setting means that it is not known.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lora_lab import config
+from lora_lab.axes import axis
+from lora_lab.effective import Facts, Inert, resolve
+from lora_lab.errors import DataError
+from lora_lab.store import Score, ScoreLog
+from lora_lab.verdict.acting import SEED
+from lora_lab.verdict.evidence import (
+    SCORE,
+    CheckpointEvidence,
+    Evidence,
+    RunEvidence,
+    grouped,
+    judged,
+)
+from lora_lab.verdict.raters import Combined, combine
+
+NAMES = ("run", "pattern", "name")
+KNOWN = ("score", "rater", "tag", "status", "note", "minutes", "memory_gb", "size_mb", "seed")
+"""Columns that are no settings, beside the run's name."""
+ONE_RATER = "the table"
+"""Who gave the scores of a table without a column `rater`."""
+ONLY = "final"
+"""The tag of a run's checkpoint in a table without a column `tag`."""
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as read: its rows by run, and which column is which setting."""
+
+    path: Path
+    runs: dict[str, list[Row]]
+    settings: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def read_sheet(path: Path, *, raters: Sequence[str] | None = None, score: str = "last") -> Evidence:
+    """The evidence of a table alone: settings, scores and costs are what it says.
+
+    Rows with the same settings are one experiment unless their `seed` differs.
+
+    Raises:
+        DataError: The file cannot be read, has no column of names or scores, or a score is wrong.
+        RunFolderError: No run has the checkpoint.
+    """
+    sheet = _read(path)
+    combined = combine(_log(sheet, raters), {})
+    runs = [_run(name, rows, sheet, combined) for name, rows in sheet.runs.items()]
+    found = Evidence(
+        path.stem, "", SCORE, score, _experiments(runs), combined.raters, (), (*sheet.notes, *combined.notes)
+    )
+    return judged(found)
+
+
+def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = None) -> Evidence:
+    """A sweep's evidence with the scores of a table in place of its own.
+
+    A row without a tag scores the run's last checkpoint. Columns of settings are not looked at.
+
+    Raises:
+        DataError: The file cannot be used, or names a run or checkpoint that the sweep has not.
+    """
+    sheet = _read(path)
+    last = {run.name: run.checkpoints[-1].tag for run in evidence.runs if run.checkpoints}
+    unknown = [name for name in sheet.runs if name not in {run.name for run in evidence.runs}]
+    if unknown:
+        hint = config.nearest(unknown[0], [run.name for run in evidence.runs])
+        raise DataError(f"{path}: {evidence.name} has no run {unknown[0]!r}{hint}")
+    log = _log(sheet, raters)
+    log = replace(log, scores=[replace(item, tag=_tag(item, last)) for item in log.scores])
+    combined = combine(log, {run.name: run.same_as for run in evidence.runs if run.same_as})
+    runs = tuple(
+        replace(run, checkpoints=tuple(_scored(run, item, combined) for item in run.checkpoints))
+        for run in evidence.runs
+    )
+    changed = replace(evidence, runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes))
+    return judged(replace(changed, criterion=SCORE))
+
+
+def _tag(item: Score, last: Mapping[str, str]) -> str:
+    return last.get(item.run, item.tag) if item.tag == ONLY else item.tag
+
+
+def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> CheckpointEvidence:
+    given = combined.places.get((run.same_as or run.name, item.tag))
+    if given is None:
+        return replace(item, human=None, judgements=0, raters={}, said=())
+    return replace(item, human=given.value, judgements=given.count, raters=given.raters, said=given.said)
+
+
+def _read(path: Path) -> Sheet:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [
+                {str(key).strip(): (value or "").strip() for key, value in row.items() if key is not None}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table of scores: {error}") from error
+    columns = list(rows[0]) if rows else []
+    name = next((column for column in NAMES if column in columns), None)
+    if name is None or "score" not in columns:
+        raise DataError(
+            f"{path} is no table of scores: it needs a column run (or pattern) and a column score, and has "
+            f"{', '.join(columns) or 'no rows'}"
+        )
+    runs: dict[str, list[Row]] = defaultdict(list)
+    for number, row in enumerate(rows, start=2):
+        if not row[name]:
+            raise DataError(f"{path}, line {number}: the column {name} is empty")
+        runs[row[name]].append(row)
+    keys = {column: _key(column) for column in columns if column != name and column not in KNOWN}
+    own = [column for column, key in keys.items() if key not in config.settings()]
+    note = f"columns that are no settings of lora_lab are taken as settings of their own: {', '.join(own)}"
+    return Sheet(path, dict(runs), keys, (note,) if own else ())
+
+
+def _key(column: str) -> str:
+    """The setting that a column means: its key, the last part of it, or its label."""
+    known = config.settings()
+    if column in known:
+        return column
+    words = column.lower().replace("_", " ")
+    meant = [
+        key for key in known if words in (key.rsplit(".", 1)[-1].replace("_", " "), axis(key).label.lower())
+    ]
+    return meant[0] if len(meant) == 1 else column
+
+
+def _log(sheet: Sheet, raters: Sequence[str] | None) -> ScoreLog:
+    log = ScoreLog()
+    position = 0
+    for name, rows in sheet.runs.items():
+        for row in rows:
+            rater, value = row.get("rater") or ONE_RATER, _number(row["score"], sheet, name)
+            if value is None or (raters is not None and rater not in raters):
+                continue
+            log.scores.append(
+                Score(
+                    id=str(position),
+                    session="",
+                    rater=rater,
+                    run=name,
+                    tag=row.get("tag") or ONLY,
+                    position=position,
+                    value=value,
+                    note=row.get("note", ""),
+                )
+            )
+            position += 1
+    if raters is not None and not log.scores:
+        raise DataError(f"{sheet.path} has no scores of {', '.join(raters)}")
+    return log
+
+
+def _number(text: str, sheet: Sheet, name: str) -> float | None:
+    """A score; None where the cell is empty or says no more than a bound."""
+    if not text or text[0] in "<>":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise DataError(
+            f"{sheet.path}, run {name}: score must be a number from 0 to 100, got {text!r}; leave it empty "
+            "where there is none, or write a bound such as <90"
+        ) from None
+    if not 0 <= value <= 100:
+        raise DataError(f"{sheet.path}, run {name}: score must be from 0 to 100, got {text}")
+    return value
+
+
+def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> RunEvidence:
+    first = rows[0]
+    status = first.get("status") or "done"
+    bounds = [row["score"] for row in rows if row["score"][:1] in ("<", ">")]
+    said = [row.get("note", "") for row in rows if row.get("note")]
+    settings, unknown, inert = _settings(first, sheet)
+    tags = dict.fromkeys(row.get("tag") or ONLY for row in rows)
+    checkpoints = tuple(_checkpoint(name, tag, first, combined) for tag in tags)
+    reason = "; ".join(dict.fromkeys(said))
+    if bounds and not any(item.human is not None for item in checkpoints):
+        status, reason = "done", f"the table only says {bounds[0]}"
+    return RunEvidence(
+        name=name,
+        status=status,
+        reason=reason,
+        settings=settings,
+        unknown=unknown,
+        seed=_whole(first.get("seed", "")),
+        inert=inert,
+        checkpoints=checkpoints if status == "done" else (),
+        usable=status == "done",
+        train_minutes=_float(first.get("minutes", "")),
+        peak_memory_bytes=_bytes(first.get("memory_gb", ""), 1e9),
+        file_bytes=_bytes(first.get("size_mb", ""), 1e6),
+    )
+
+
+def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> CheckpointEvidence:
+    given = combined.places.get((name, tag))
+    return CheckpointEvidence(
+        tag=tag,
+        epoch=int(tag) if tag.isdigit() else None,
+        human=given.value if given else None,
+        judgements=given.count if given else 0,
+        raters=given.raters if given else {},
+        minutes=_float(row.get("minutes", "")),
+        size_bytes=_bytes(row.get("size_mb", ""), 1e6),
+        flags=("black",) if row.get("status") == "black" else (),
+        said=given.said if given else (),
+    )
+
+
+def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], tuple[Inert, ...]]:
+    """What a row says of its settings: those that act, those that are not known, those that cannot act."""
+    given = {
+        key: _plain(row[column]) for column, key in sheet.settings.items() if row.get(column) and key != SEED
+    }
+    unknown = {key for column, key in sheet.settings.items() if not row.get(column) and key != SEED}
+    made = config.RunConfig()
+    for key, value in given.items():
+        if key in config.settings():
+            group, _, field = key.rpartition(".")
+            setattr(getattr(made, group) if group else made, field, value)
+    found = None
+    with suppress(Exception):
+        # A table of another tool may hold values that mean nothing here; then all of them are taken to act.
+        found = resolve(made, Facts(repeats=made.dataset.repeats))
+    silent = dict(found.silent) if found else {}
+    inert = tuple(Inert(key, silent[key]) for key in given if key in silent)
+    settings = {key: value for key, value in given.items() if key not in silent}
+    return settings, frozenset(unknown - set(silent)), inert
+
+
+def _plain(text: str) -> Any:
+    value = yaml.safe_load(text) if text[:1] not in "&*!|>%@`{[" else text
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)  # YAML takes 1e-4 for a text
+    return value
+
+
+def _experiments(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
+    """The runs, with those marked that are one experiment with an earlier one: same settings, same seed."""
+    first: dict[str, str] = {}
+    found = []
+    for run in runs:
+        key = repr((sorted(run.settings.items()), sorted(run.unknown), run.seed))
+        origin = first.setdefault(key, run.name)
+        found.append(replace(run, same_as=origin) if origin != run.name else run)
+    return grouped(found)
+
+
+def _float(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    return None
+
+
+def _bytes(text: str, unit: float) -> int | None:
+    value = _float(text)
+    return None if value is None else round(value * unit)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
