@@ -6,8 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 
-from scipy import stats
-
+from lora_lab.verdict.distributions import normal_quantile, rank_correlation
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.result import Agreement
 
@@ -29,7 +28,7 @@ def agreement(evidence: Evidence) -> tuple[Agreement, ...]:
         both = [(item.human, value) for item in scored if (value := item.metrics.get(name)) is not None]
         if len(both) < FEWEST or len({value for _, value in both}) < 2 or len({h for h, _ in both}) < 2:
             continue
-        rho = float(stats.spearmanr([one for one, _ in both], [other for _, other in both]).statistic)
+        rho = rank_correlation([one for one, _ in both], [other for _, other in both])
         low, high = interval(rho, len(both))
         found.append(Agreement(name, len(both), rho, low, high, _sentence(rho, low, high)))
     return tuple(sorted(found, key=lambda item: -abs(item.rho)))
@@ -38,7 +37,7 @@ def agreement(evidence: Evidence) -> tuple[Agreement, ...]:
 def interval(rho: float, runs: int) -> tuple[float, float]:
     """The 95 % interval of a rank correlation."""
     bounded = max(-0.9999, min(0.9999, rho))
-    half = float(stats.norm.ppf(0.975)) * math.sqrt((1 + bounded**2 / 2) / (runs - 3))
+    half = normal_quantile(0.975) * math.sqrt((1 + bounded**2 / 2) / (runs - 3))
     middle = math.atanh(bounded)
     return math.tanh(middle - half), math.tanh(middle + half)
 

@@ -11,10 +11,9 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-from scipy import stats
-
 from lora_lab.axes import axis, show
 from lora_lab.effective import differing
+from lora_lab.verdict.distributions import chi2_quantile, normal_quantile, t_quantile
 from lora_lab.verdict.evidence import RunEvidence
 from lora_lab.verdict.result import ASSUMED, MEASURED, UNMEASURED, Noise
 
@@ -96,11 +95,11 @@ def noise(members: Sequence[Cell], assumed: float | None = None) -> Noise:
     if df:
         squares = sum((score - cell.mean) ** 2 for cell in repeated for score in cell.scores)
         sd = math.sqrt(squares / df)
-        low, high = (math.sqrt(squares / stats.chi2.ppf(q, df)) for q in (1 - LEVEL / 2, LEVEL / 2))
-        smallest = float(stats.t.ppf(1 - LEVEL / 2, df)) * sd * math.sqrt(2)
+        low, high = (math.sqrt(squares / chi2_quantile(q, df)) for q in (1 - LEVEL / 2, LEVEL / 2))
+        smallest = t_quantile(1 - LEVEL / 2, df) * sd * math.sqrt(2)
         return Noise(MEASURED, sd, float(df), low, high, groups, smallest)
     if assumed is not None:
-        smallest = float(stats.norm.ppf(1 - LEVEL / 2)) * assumed * math.sqrt(2)
+        smallest = normal_quantile(1 - LEVEL / 2) * assumed * math.sqrt(2)
         return Noise(ASSUMED, assumed, math.inf, smallest=smallest)
     return Noise(UNMEASURED)
 

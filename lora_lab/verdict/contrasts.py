@@ -13,9 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from lora_lab.verdict.cells import LEVEL, Cell
+from lora_lab.verdict.distributions import chi2_quantile, f_tail, t_power, t_quantile, t_two_sided
 from lora_lab.verdict.result import Noise
 
 Array = npt.NDArray[np.float64]
@@ -26,8 +26,6 @@ POWER = 0.8
 """The chance that a difference should have of being found, when runs are counted."""
 MOST_PER_CELL = 40
 """More repeats of every run than this are not proposed."""
-NO_LIMIT = 10**6
-"""Degrees of freedom above which Student's t is the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,14 @@ def together(differences: Sequence[Difference], noise: Noise) -> list[Tested]:
 def critical(correlation: Array, df: float) -> float:
     """What the largest of several |t| exceeds in 5 % of cases."""
     if _effectively_one(correlation):
-        return float(stats.t.ppf(1 - LEVEL / 2, min(df, NO_LIMIT)))
+        return t_quantile(1 - LEVEL / 2, df)
     return float(np.quantile(_largest(*_key(correlation, df)), 1 - LEVEL))
 
 
 def chance(t: float, correlation: Array, df: float) -> float:
     """How often the largest of several |t| is at least this large when nothing differs."""
     if _effectively_one(correlation):
-        return float(2 * stats.t.sf(t, min(df, NO_LIMIT)))
+        return t_two_sided(t, df)
     draws = _largest(*_key(correlation, df))
     return float((np.count_nonzero(draws >= t) + 1) / (len(draws) + 1))
 
@@ -152,7 +150,7 @@ def conflict(pairs: Sequence[tuple[Cell, Cell]], noise: Noise) -> float | None:
     values = np.array([other.mean - one.mean for one, other in pairs])
     centre = float((precision * values).sum() / precision.sum())
     ratio = float((precision * (values - centre) ** 2).sum()) / (len(pairs) - 1) / noise.sd**2
-    return float(stats.f.sf(ratio, len(pairs) - 1, min(noise.df, NO_LIMIT)))
+    return f_tail(ratio, len(pairs) - 1, noise.df)
 
 
 def more_runs(differences: Sequence[Difference], noise: Noise, sd: float, wanted: float) -> int | None:
@@ -165,10 +163,9 @@ def more_runs(differences: Sequence[Difference], noise: Noise, sd: float, wanted
         sd: The run-to-run standard deviation to reckon with.
     """
     size = len({cell.name for item in differences for cell, _ in item.weights})
-    measured = 0.0 if math.isinf(noise.df) else noise.df
     for extra in range(1, MOST_PER_CELL + 1):
         error = sd * math.sqrt(float(np.diag(covariance(differences, extra)).max()))
-        df = NO_LIMIT if math.isinf(noise.df) else measured + extra * size
+        df = noise.df + extra * size
         if not error or power(wanted / error, df, len(differences)) >= POWER:
             return extra * size
     return None
@@ -182,10 +179,9 @@ def planning_sd(noise: Noise) -> float:
     assert noise.sd is not None
     if math.isinf(noise.df):
         return noise.sd
-    return noise.sd * math.sqrt(noise.df / float(stats.chi2.ppf(1 - POWER, noise.df)))
+    return noise.sd * math.sqrt(noise.df / chi2_quantile(1 - POWER, noise.df))
 
 
 def power(ratio: float, df: float, family: int = 1) -> float:
     """The chance to find a difference of `ratio` standard errors among `family` that are tested together."""
-    limit = float(stats.t.ppf(1 - LEVEL / 2 / family, df))
-    return float(stats.nct.sf(limit, df, ratio)) if df < NO_LIMIT else float(stats.norm.sf(limit - ratio))
+    return t_power(t_quantile(1 - LEVEL / 2 / family, df), df, ratio)

@@ -6,15 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scipy import stats
-
 from lora_lab.verdict.calls import Scale, points
+from lora_lab.verdict.distributions import normal_quantile
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence
 from lora_lab.verdict.result import Cost, Course, UsableShare
 
 OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
 
-SURE = float(stats.norm.ppf(0.975))
+SURE = normal_quantile(0.975)
 """Standard errors to either side of a 95 % interval."""
 
 
