@@ -60,7 +60,8 @@ def drawing(chart: Chart, x_title: str) -> Drawing:
     """Place a chart's curves, ticks and labels."""
     across = [x for curve in chart.curves for x, _ in curve.points]
     heights = _heights(chart)
-    low_x, high_x = min(across), max(max(across), min(across) + 1e-9)
+    low_x, high_x = min(across), max(across)
+    high_x = high_x if high_x > low_x else low_x + 1
     log = chart.log and min(heights) > 0
     low_y, high_y = _range(heights, log)
 
@@ -120,13 +121,12 @@ def _range(heights: Sequence[float], log: bool) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) between two bounds, `most` at most."""
-    span = high - low
-    raw = span / max(most - 1, 1)
-    power = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
+    """Round values (1, 2 or 5 times a power of ten apart) between two bounds: as many as there may be."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (factor * power for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
@@ -134,27 +134,24 @@ def _y_ticks(low: float, high: float, log: bool) -> list[float]:
     if not log:
         return ticks(low, high, 6)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+    for factors in ((1,), (1, 3), (1, 2, 5)):
         found = [10.0**power * factor for power in powers for factor in factors]
         found = [value for value in found if low <= value <= high]
         if len(found) >= 3:
-            break
-    return found if len(found) <= 8 else found[:: len(found) // 8 + 1]
+            return found if len(found) <= 8 else found[:: len(found) // 8 + 1]
+    return ticks(low, high, 5)
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
     """Heights of labels moved so that none covers another, each as near to its line as there is room."""
+    placed = list(heights)
     order = sorted(range(len(heights)), key=heights.__getitem__)
-    placed = [0.0] * len(heights)
-    floor = -math.inf
+    floor, ceiling = -math.inf, float(HEIGHT - BOTTOM)
     for number in order:
         floor = placed[number] = max(heights[number], floor + LABEL_HEIGHT)
-    over = max((placed[number] for number in order), default=0.0) - (HEIGHT - BOTTOM)
-    ceiling = math.inf
     for number in reversed(order):
-        if over <= 0:
-            break
-        ceiling = placed[number] = min(placed[number], HEIGHT - BOTTOM, ceiling - LABEL_HEIGHT)
+        placed[number] = min(placed[number], ceiling)
+        ceiling = placed[number] - LABEL_HEIGHT
     return placed
 
 

@@ -68,8 +68,11 @@ class StepLogs:
         return known[1]
 
 
-def _with_minutes(rows: list[Row]) -> list[Row]:
-    seconds, per_epoch = 0.0, max((row["step"] for row in rows if row.get("epoch") == 1), default=0)
+def _with_minutes(logged: Sequence[Row]) -> list[Row]:
+    """The rows with the minutes and the share of epochs that had passed."""
+    rows = [row for row in logged if isinstance(row.get("step"), int)]
+    per_epoch = max((row["step"] for row in rows if row.get("epoch") == 1), default=0)
+    seconds = 0.0
     for row in rows:
         seconds += row.get("seconds") or 0.0
         row["minutes"] = seconds / 60

@@ -68,12 +68,12 @@ def pane_of(sweep: Sweep, text: str) -> Pane:
     Raises:
         HTTPException: There is no such run (404), or a number is none (400).
     """
-    name, tag, *rest = text.rsplit(":", 4)
-    if name not in sweep.runs or len(rest) != 3:
+    parts = text.rsplit(":", 4)
+    if len(parts) != 5 or parts[0] not in sweep.runs:
         raise HTTPException(404, f"there is no picture {text!r} in this sweep")
-    run = sweep.runs[name]
+    run, tag = sweep.runs[parts[0]], parts[1]
     try:
-        place = dict(zip(("prompt", "seed", "strength"), rest, strict=True))
+        place = dict(zip(("prompt", "seed", "strength"), parts[2:], strict=True))
         made = tile(run, {"checkpoint": tag, **place})
     except ValueError:
         raise HTTPException(400, "prompt, seed and strength are numbers") from None
