@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def save(
         ModelError: A weight is too large for the precision.
     """
     dtype = PRECISIONS[precision] if precision else _dtype_of(making)
+    modules = with_common_alphas(modules)
     tensors = to_tensors(modules, dtype)
     broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
@@ -87,6 +89,32 @@ def save(
             f"({broken[0]}); write them with --precision fp32"
         )
     return save_lora(path, tensors, described(path, modules, making))
+
+
+def with_common_alphas(modules: Mapping[str, Factors]) -> dict[str, Factors]:
+    """The same weight differences, with one alpha per part where diffusers would misread several.
+
+    diffusers (0.42) loses the alpha of an attention layer or of a text encoder's layer if it is not its
+    part's most frequent one. The difference goes into `up`.
+    """
+    found = dict(modules)
+    for part in {spelling.part(name) for name in modules}:
+        names = [name for name in modules if spelling.part(name) == part]
+        alphas = Counter(_alpha(modules[name]) for name in names)
+        common = alphas.most_common(1)[0][0]
+        delicate = names if part != "unet" else [name for name in names if "_attn" in name]
+        if common and any(_alpha(modules[name]) != common for name in delicate):
+            found.update({name: _with_alpha(modules[name], common) for name in names})
+    return found
+
+
+def _alpha(factors: Factors) -> float:
+    return float(factors.rank) if factors.alpha is None else factors.alpha
+
+
+def _with_alpha(factors: Factors, alpha: float) -> Factors:
+    ratio = _alpha(factors) / alpha
+    return Factors(factors.down, factors.up if ratio == 1 else factors.up * ratio, alpha)
 
 
 def to_tensors(modules: Mapping[str, Factors], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -98,8 +126,7 @@ def to_tensors(modules: Mapping[str, Factors], dtype: torch.dtype) -> dict[str, 
             up = up[..., None, None]
         tensors[f"{name}.lora_down.weight"] = factors.down.to(dtype).contiguous()
         tensors[f"{name}.lora_up.weight"] = up.to(dtype).contiguous()
-        alpha = float(factors.rank) if factors.alpha is None else factors.alpha
-        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=torch.float32)
+        tensors[f"{name}.alpha"] = torch.tensor(_alpha(factors), dtype=torch.float32)
     return tensors
 
 
@@ -219,7 +246,7 @@ def _about_network(modules: Mapping[str, Factors]) -> dict[str, str]:
 
 def _one_of(modules: Sequence[Factors]) -> tuple[str, str]:
     ranks = {item.rank for item in modules}
-    alphas = {round(item.scale * item.rank, 6) for item in modules}
+    alphas = {round(_alpha(item), 6) for item in modules}
     return (
         str(ranks.pop()) if len(ranks) == 1 else "Dynamic",
         str(float(alphas.pop())) if len(alphas) == 1 else "Dynamic",
