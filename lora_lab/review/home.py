@@ -14,7 +14,7 @@ from starlette.routing import Route
 from lora_lab.review.blind import candidates
 from lora_lab.review.gallery import gallery_of, page
 from lora_lab.review.runs import Sweep
-from lora_lab.review.sessions import Ledger, Sitting, ledger_of, remembered
+from lora_lab.review.sessions import Sitting, ledger_of, open_here
 
 SHOWN = 5
 """Pictures on a sweep's card."""
@@ -27,7 +27,8 @@ def routes() -> list[Route]:
 
 @dataclass(frozen=True)
 class Card:
-    """A sweep in a list, without a name or a score of what is in it."""
+    """A sweep in a list, without a name or a score of what is in it; `blind` where this browser has an open
+    session of it."""
 
     name: str
     question: str
@@ -36,6 +37,7 @@ class Card:
     checkpoints: int
     pictures: list[str]
     sessions: list[Sitting]
+    blind: bool
 
     @property
     def standing(self) -> str:
@@ -44,7 +46,8 @@ class Card:
         return f"{self.runs} runs ({parts}), {self.checkpoints} checkpoints with pictures"
 
 
-def _card(sweep: Sweep, ledger: Ledger) -> Card:
+def _card(request: Request, name: str) -> Card:
+    sweep, ledger = gallery_of(request).read(name), ledger_of(request)
     counts = Counter("twin" if run.same_as else run.status for run in sweep.runs.values())
     twins = counts.pop("twin", 0)
     statuses = {**counts, **({"the same as another": twins} if twins else {})}
@@ -56,6 +59,7 @@ def _card(sweep: Sweep, ledger: Ledger) -> Card:
         len(candidates(sweep, unusable=True)),
         sweep.training[:SHOWN],
         ledger.sittings(sweep.name),
+        open_here(request, name) is not None,
     )
 
 
@@ -70,17 +74,14 @@ def _question(sweep: Sweep) -> str:
 
 def sweeps(request: Request) -> Response:
     """The list of sweeps; a single one is shown at once."""
-    gallery, ledger = gallery_of(request), ledger_of(request)
+    gallery = gallery_of(request)
     names = gallery.names()
     if gallery.options.only:
         return RedirectResponse(f"/sweep/{names[0]}", 303)
-    cards = [_card(gallery.read(name), ledger) for name in names]
+    cards = [_card(request, name) for name in names]
     return page(request, "home.html", {"cards": cards, "results": gallery.results})
 
 
 def sweep(request: Request) -> Response:
     """What can be done with one sweep."""
-    card = _card(gallery_of(request).read(request.path_params["sweep"]), ledger_of(request))
-    here = set(remembered(request))
-    blind = any(item.session.id in here and not item.session.closed for item in card.sessions)
-    return page(request, "sweep.html", {"card": card, "blind": blind})
+    return page(request, "sweep.html", {"card": _card(request, request.path_params["sweep"])})

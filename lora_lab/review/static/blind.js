@@ -131,6 +131,8 @@ export function openClosing(done, total) {
   dialog.querySelector("[data-done]").textContent = done;
   dialog.querySelector("[data-total]").textContent = total;
   dialog.showModal();
+  // Enter must not end a session that is not through.
+  if (done < total) dialog.querySelector("[data-dismiss]").focus();
 }
 
 export const PAUSE = "You have judged for half an hour without a break. Judgements drift when one is tired: everything is stored, come back later.";

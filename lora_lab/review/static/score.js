@@ -30,7 +30,9 @@ let done = false;
 function show(text) {
   output.textContent = text ?? (value === null ? "–" : String(value));
   output.classList.toggle("empty", value === null && !typed);
-  if (value !== null) slider.value = String(value);
+  // What was given last must not stand there when the next one is judged.
+  slider.value = String(value ?? 50);
+  slider.classList.toggle("empty", value === null);
 }
 
 function set(number) {
@@ -177,8 +179,10 @@ function listTags() {
 
 function openTags() {
   listTags();
-  document.getElementById("tagbox").showModal();
-  document.activeElement.blur();
+  const box = document.getElementById("tagbox");
+  box.showModal();
+  // The digits choose tags; they are not typed into the field for own ones.
+  box.focus();
 }
 
 document.getElementById("tagbox").addEventListener("keydown", (event) => {
