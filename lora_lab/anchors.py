@@ -27,6 +27,7 @@ def preview_key(config: RunConfig) -> str:
         prompts(config), own.negative_prompt, own.seeds, own.steps, own.guidance_scale, own.sampler, size,
         clip_skip(config), model.path, model.vae, model.max_token_length, model.v_parameterization,
         config.loss.zero_terminal_snr,
+        *config.network.merged(),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 

@@ -65,6 +65,9 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "dataset.flip_aug": ([], "true"),
     "dataset.random_crop": (["dataset.cache_latents=false"], "true"),
     "dataset.cache_latents": ([], "false"),
+    "dataset.alpha_mask": ([], "true"),
+    "dataset.resize_interpolation": ([], "lanczos"),
+    "dataset.weighted_captions": ([], "true"),
     "network.type": ([], "locon"),
     "network.network_dim": ([], "8"),
     "network.network_alpha": ([], "1"),
@@ -74,6 +77,7 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "network.factor": (["network=lokr"], "4"),
     "network.decompose_both": (["network=lokr"], "true"),
     "network.wd_on_output": (["network=dora"], "true"),
+    "network.dim_from_weights": (["network.network_weights=x.safetensors"], "true"),
     "network.train_unet": ([], "false"),
     "network.train_text_encoder": ([], "false"),
     "network.network_dropout": ([], "0.1"),
@@ -130,6 +134,7 @@ ACTING: dict[str, tuple[list[str], str]] = {
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats"}
 
+FROM_FILE = ["network.network_weights=x.safetensors", "network.dim_from_weights=true"]
 # Settings that cannot act: the circumstances, and a value that therefore changes nothing.
 INERT: list[tuple[list[str], str, str]] = [
     (["optimizer=adafactor"], "optimizer.learning_rate", "1e-3"),
@@ -152,6 +157,8 @@ INERT: list[tuple[list[str], str, str]] = [
     ([], "dataset.token_warmup_min", "3"),
     ([], "dataset.caption_dropout_every_n_epochs", "11"),
     (["dataset.caption_dropout_rate=1"], "dataset.shuffle_caption", "true"),
+    (["dataset.caption_dropout_rate=1"], "dataset.weighted_captions", "true"),
+    ([], "train.validation_seed", "3"),
     (["dataset.caption_dropout_rate=1"], "dataset.caption_prefix", "photo"),
     ([], "network.conv_dim", "8"),
     ([], "network.conv_alpha", "8"),
@@ -159,6 +166,13 @@ INERT: list[tuple[list[str], str, str]] = [
     (["network.preset=unet-transformer-only"], "network.type", "locon"),
     (["network=lokr"], "network.conv_alpha", "8"),
     (["network=loha", "network.preset=attn-mlp"], "network.conv_dim", "8"),
+    ([], "network.dim_from_weights", "true"),
+    ([], "network.base_weights_multiplier", "[0.5]"),
+    (FROM_FILE, "network.network_dim", "64"),
+    (FROM_FILE, "network.network_alpha", "4"),
+    (FROM_FILE, "network.conv_dim", "4"),
+    (FROM_FILE, "network.conv_alpha", "4"),
+    (FROM_FILE, "network.preset", "unet-only"),
     ([], "network.factor", "4"),
     (["network=dora"], "network.decompose_both", "true"),
     (["network=loha"], "network.wd_on_output", "false"),
@@ -295,6 +309,12 @@ def test_adafactors_own_schedule_is_constant_and_for_it_alone() -> None:
     assert mark(*fixed, "lr_scheduler=adafactor") == mark(*fixed)
     (text,) = of("lr_scheduler=adafactor").refusals
     assert "goes with optimizer=adafactor alone, not with adamw" in text
+
+
+def test_a_mask_needs_transparency() -> None:
+    opaque = replace(FACTS, transparent=False)
+    assert mark("dataset.alpha_mask=true", facts=opaque) == mark(facts=opaque)
+    assert inert("dataset.alpha_mask=true", facts=opaque) == {"dataset.alpha_mask"}
 
 
 class TestLength:

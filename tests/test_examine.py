@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 from lora_lab.config import compose
 from lora_lab.effective import Examined, examine
 from lora_lab.errors import DataError, ModelError
+from lora_lab.sweep.packs import pack_key
 from tests.material import write_model, write_pictures
 
 
@@ -88,11 +89,27 @@ def test_vae_counts_by_content(look, tmp_path: Path) -> None:
     assert folder == look(f"base_model.vae='{tmp_path}/model/vae'").identities["vae"]
 
 
+def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> None:
+    for name, number in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        save_file({"x": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors")
+    files = [f"{tmp_path}/{name}.safetensors" for name in "abc"]
+    prints = [look(f"network.base_weights=['{file}']").fingerprint for file in files]
+    assert prints[0] == prints[1] != prints[2] and look().fingerprint not in prints
+    one = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[1]")
+    half = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[0.5]")
+    assert one.fingerprint == prints[0] != half.fingerprint
+    keys = {pack_key(item.config, item.effective, item.identities) for item in (look(), one, half)}
+    assert len(keys) == 3
+    many = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[1,2]")
+    assert "give at most one value for each file" in many.effective.refusals[0]
+
+
 @pytest.mark.parametrize(
     ("override", "error", "part"),
     [
         ("base_model.vae=/nowhere/vae.safetensors", ModelError, "base_model.vae"),
         ("network.network_weights=/nowhere/x.safetensors", ModelError, "network.network_weights"),
+        ("network.base_weights=[/nowhere/x.safetensors]", ModelError, "network.base_weights"),
         ("base_model.path=/nowhere/x.safetensors", ModelError, "/nowhere/x.safetensors"),
         ("dataset.path=/nowhere/x", DataError, "/nowhere/x"),
     ],

@@ -138,6 +138,15 @@ class NetworkConfig:
         0.0, "cap of each layer's weight norm after every step, 0 = off", at_least(0), scale="linear"
     )
     network_weights: str | None = setting(None, "LoRA file to continue from")
+    dim_from_weights: bool = setting(False, "take layers, dims and alphas from network_weights")
+    base_weights: list[str] = setting([], "LoRA files merged into the base model in memory, before training")
+    base_weights_multiplier: list[float] = setting([], "strength of each of base_weights; 1 where not given")
+
+
+    def merged(self) -> list[tuple[str, float]]:
+        """The files of `base_weights`, each with its strength."""
+        strengths = [*self.base_weights_multiplier, *[1.0] * len(self.base_weights)]
+        return list(zip(self.base_weights, strengths, strict=False))
 
 
 @dataclass

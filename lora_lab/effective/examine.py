@@ -53,7 +53,9 @@ def examine(config: RunConfig, device_type: str) -> Examined:
     if config.base_model.vae:
         identities["vae"] = _vae_identity(Path(config.base_model.vae).expanduser())
     if config.network.network_weights:
-        identities["network_weights"] = _file_identity(Path(config.network.network_weights).expanduser())
+        identities["network_weights"] = _file_identity("network_weights", config.network.network_weights)
+    if config.network.base_weights:
+        identities["base_weights"] = _merged_identity(config)
     material = gather(config)
     facts = facts_of(config, material, model, device_type)
     identities["dataset"] = _data_identity(material, facts)
@@ -125,7 +127,14 @@ def _vae_identity(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _file_identity(path: Path) -> str:
+def _file_identity(name: str, text: str) -> str:
+    path = Path(text).expanduser()
     if not path.is_file():
-        raise ModelError(f"network.network_weights={path}: there is no such file")
+        raise ModelError(f"network.{name}={path}: there is no such file")
     return file_hash(path)
+
+
+def _merged_identity(config: RunConfig) -> str:
+    """What is merged into the base model, by content and strength, in its order."""
+    merged = config.network.merged()
+    return digest([(_file_identity("base_weights", file), strength) for file, strength in merged])

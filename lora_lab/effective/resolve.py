@@ -29,6 +29,8 @@ BY_CONTENT = (
     "dataset.caption_extension",
     "dataset.class_tokens",
     "network.network_weights",
+    "network.base_weights",
+    "network.base_weights_multiplier",
     "train.validation_split",
     "train.validation_seed",
 )
@@ -106,6 +108,12 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
     found.warnings += _network_warnings(v)
+    files, strengths = v["network.base_weights"], v["network.base_weights_multiplier"]
+    if files and len(strengths) > len(files):
+        found.refusals.append(
+            f"network.base_weights_multiplier has {len(strengths)} values, network.base_weights "
+            f"{len(files)} files; give at most one value for each file"
+        )
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:
         found.refusals.append(
             f"base_model.clip_skip={v['base_model.clip_skip']}: the text encoder has {facts.text_layers} "

@@ -84,7 +84,8 @@ def fingerprint(effective: Effective, identities: Mapping[str, str]) -> str:
     """The experiment's identity as 64 hex digits: equal for runs that end in the same weights.
 
     Args:
-        identities: What the run is trained on by content: 'base_model', 'dataset', 'vae', 'network_weights'.
+        identities: What the run is trained on by content: 'base_model', 'dataset', 'vae', 'network_weights',
+            'base_weights'.
     """
     return digest({"settings": effective.key, "identities": dict(identities)})
 

@@ -105,6 +105,24 @@ def of_length(v: Values, facts: Facts) -> Silent:
 
 
 def of_network(v: Values, facts: Facts) -> Silent:
+    """What belongs to another type, to files that are not given, or to layers that are not there."""
+    yield from _of_type(v["network.type"])
+    if not v["network.base_weights"]:
+        yield "network.base_weights_multiplier", "network.base_weights is empty"
+    if takes_dims_from_file(v):
+        for name in ("network_dim", "network_alpha", "conv_dim", "conv_alpha", "preset"):
+            yield f"network.{name}", "network.dim_from_weights=true: the file decides"
+        return
+    yield "network.dim_from_weights", "network.network_weights is not set: there is no file to take dims from"
+    yield from _of_layers(v)
+
+
+def takes_dims_from_file(v: Values) -> bool:
+    """Whether layers, dims and alphas are those of the file that the run goes on from."""
+    return bool(v["network.dim_from_weights"] and v["network.network_weights"])
+
+
+def _of_layers(v: Values) -> Silent:
     """Convolution settings without convolutions, and text encoder settings where the preset has none."""
     preset = PRESETS[v["network.preset"]]
     convolutions = ("network.conv_dim", "network.conv_alpha")
@@ -121,7 +139,6 @@ def of_network(v: Values, facts: Facts) -> Silent:
             yield key, "network.type=lora has no settings of its own for convolutions: use network=locon"
     elif v["network.type"] != "locon" and preset.spatial_convs == "conv_dim" and not v["network.conv_dim"]:
         yield "network.conv_alpha", "network.conv_dim is 0: 3x3 convolutions are not trained"
-    yield from _of_type(v["network.type"])
     if not preset.text_classes:
         yield (
             "network.train_text_encoder",
@@ -201,7 +218,7 @@ def _of_parts(v: Values, unet: bool, text: bool) -> Silent:
 def trained_parts(v: Values) -> tuple[bool, bool]:
     """Whether the U-Net and the text encoders learn: layers there, and a learning rate other than 0."""
     both, of_unet, of_text = (v[key] for key in registry.RATE_KEYS)
-    has_text = bool(PRESETS[v["network.preset"]].text_classes)
+    has_text = takes_dims_from_file(v) or bool(PRESETS[v["network.preset"]].text_classes)
     unet = bool(v["network.train_unet"]) and (both if of_unet is None else of_unet) != 0
     text = bool(v["network.train_text_encoder"]) and has_text and (both if of_text is None else of_text) != 0
     return unet, text

@@ -48,8 +48,8 @@ def standard_metadata(
         "v2": kind == "sd2",
         "base_model_version": _BASE_VERSIONS[kind] + ("_v" if v_prediction and kind != "sdxl" else ""),
         "network_module": "networks.lora" if _is_plain(spec) else "lycoris.kohya",
-        "network_dim": spec.network_dim,
-        "network_alpha": spec.network_alpha,
+        "network_dim": _one({spec.network_dim} if spec.modules is None else set(_dims(spec, 0))),
+        "network_alpha": _one({spec.network_alpha} if spec.modules is None else set(_dims(spec, 1))),
         "network_dropout": (spec.network_dropout if spec.form == "lora" else None) or None,
         "network_args": _network_args(spec),
     }
@@ -76,6 +76,16 @@ def _model_spec(
     if resolution is not None:
         found["resolution"] = f"{resolution[0]}x{resolution[1]}"
     return {f"modelspec.{key}": value for key, value in found.items()}
+
+
+def _dims(spec: AdapterSpec, which: int) -> list[float]:
+    """The dims (0) or alphas (1) of single modules."""
+    return [module[which] for module in (spec.modules or {}).values()]
+
+
+def _one(values: set[float]) -> float | str:
+    """One value for all modules, or kohya's word for several."""
+    return values.pop() if len(values) == 1 else "Dynamic"
 
 
 def _is_plain(spec: AdapterSpec) -> bool:

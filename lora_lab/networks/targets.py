@@ -36,9 +36,14 @@ def find_targets(
 ) -> list[Target]:
     """The modules that `spec` adapts, text encoders first, each model in the order of `named_modules()`.
 
-    Rules: sd-scripts `networks.lora` for the preset `kohya`, LyCORIS' presets for the others. Nothing is
-    remembered between calls. Works on models on the meta device.
+    Rules: sd-scripts `networks.lora` for the preset `kohya`, LyCORIS' presets for the others; `spec.modules`,
+    where given, names them. Nothing is remembered between calls. Works on models on the meta device.
     """
+    if spec.modules is not None:
+        parts = ("te" if spec.train_text_encoder else "", "unet" if spec.train_unet else "")
+        wanted = tuple(part for part in parts if part)
+        every = all_targets(unet, text_encoders, family)
+        return [t for t in every if t.name in spec.modules and t.part.startswith(wanted)]
     preset = PRESETS[spec.preset]
     found: list[Target] = []
     if spec.train_text_encoder:
@@ -52,6 +57,20 @@ def find_targets(
             kind = kind_of(module)
             if kind != "conv" or _takes_spatial(preset, spec):
                 found.append(Target(names.unet_name(path, family, sgm), path, module, "unet", kind, tier))
+    return found
+
+
+def all_targets(unet: nn.Module, text_encoders: Sequence[nn.Module], family: str) -> list[Target]:
+    """Every linear layer and convolution that a LoRA file may name, in the order of `find_targets`."""
+    found = []
+    for index, encoder in enumerate(text_encoders):
+        for path, module, tier in _inside(encoder, None, frozenset()):
+            name = names.text_encoder_name(path, index, family)
+            found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
+    sgm = names.sgm_blocks(unet) if names.is_sdxl(family) else {}
+    for path, module, tier in _inside(unet, None, frozenset()):
+        name = names.unet_name(path, family, sgm)
+        found.append(Target(name, path, module, "unet", kind_of(module), tier))
     return found
 
 
@@ -77,9 +96,9 @@ def _takes_spatial(preset: Preset, spec: AdapterSpec) -> bool:
 
 
 def _inside(
-    model: nn.Module, classes: frozenset[str], single_names: frozenset[str]
+    model: nn.Module, classes: frozenset[str] | None, single_names: frozenset[str]
 ) -> Iterator[tuple[str, AdaptedModule, int]]:
-    """Linear and Conv2d modules below a block of one of `classes` or named, with their tier."""
+    """Linear and Conv2d modules below a block of one of `classes` (None: any) or named, with their tier."""
     chains: dict[str, tuple[str, ...]] = {"": ()}
     for path, module in model.named_modules():
         ancestors = chains[path.rpartition(".")[0]]
@@ -87,7 +106,7 @@ def _inside(
             chains[path] = (*ancestors, type(module).__name__)
         if not isinstance(module, (nn.Linear, nn.Conv2d)) or getattr(module, "groups", 1) != 1:
             continue
-        if path in single_names or not classes.isdisjoint(ancestors):
+        if classes is None or path in single_names or not classes.isdisjoint(ancestors):
             yield path, module, _tier(ancestors)
 
 

@@ -79,6 +79,7 @@ def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> Ba
         device=str(device),
     )
     merge_base_weights(base, config)
+    merge_base_weights(base, config)
     models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
     return base
 

@@ -12,7 +12,7 @@ SHARED = ("base_model.family", "train.mixed_precision", "train.full_bf16", "trai
 def pack_key(config: RunConfig, effective: Effective, identities: Mapping[str, str]) -> str:
     """Equal for runs that can share a base model in memory."""
     values = [effective.values[key] for key in SHARED]
-    models = [identities["base_model"], identities.get("vae", "")]
+    models = [identities["base_model"], identities.get("vae", ""), identities.get("base_weights", "")]
     return repr([*models, *values, config.train.gradient_checkpointing, config.device])
 
 

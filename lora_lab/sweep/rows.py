@@ -27,6 +27,7 @@ PATHS = (
     ("dataset", "path"),
     ("dataset", "reg_path"),
     ("network", "network_weights"),
+    ("network", "base_weights"),
 )
 
 T = TypeVar("T")
@@ -130,7 +131,8 @@ def _anchored(config: RunConfig) -> RunConfig:
         value = getattr(config, group)
         path = getattr(parts.get(group, value), name)
         if path and path != "demo":
-            parts[group] = replace(parts.get(group, value), **{name: absolute(path)})
+            found = [absolute(one) for one in path] if isinstance(path, list) else absolute(path)
+            parts[group] = replace(parts.get(group, value), **{name: found})
     return replace(config, **parts, cache=absolute(config.cache), results=absolute(config.results))
 
 
