@@ -133,7 +133,7 @@ def _lokr(leaves: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, float]:
     if "lokr_w1_b" in leaves:
         rank = leaves["lokr_w1_b"].shape[0]
     down = torch.einsum("ai,bj...->abij...", down1, down2).flatten(0, 1).flatten(1, 2)
-    up = torch.kron(up1, up2)
+    up = torch.kron(up1.contiguous(), up2.contiguous())
     return down, up, 1.0 if rank is None else _alpha(leaves, rank) / rank
 
 

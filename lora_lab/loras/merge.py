@@ -113,6 +113,7 @@ def side_by_side(terms: Sequence[tuple[float, Factors]]) -> Factors:
 
 
 def _concatenated(terms: Sequence[tuple[float, Factors]]) -> Factors:
+    terms = [term for term in terms if term[0] != 0] or terms[:1]
     shape = max((factors.down.shape[1:] for _, factors in terms), key=len)
     scales = [ratio * factors.scale for ratio, factors in terms]
     common = max(map(abs, scales)) or 1.0
