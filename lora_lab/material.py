@@ -147,6 +147,8 @@ def subset_settings(config: RunConfig) -> SubsetSettings:
         captions,
         data.flip_aug,
         data.random_crop,
+        resize_interpolation=data.resize_interpolation,
+        alpha_mask=data.alpha_mask,
         validation_split=train.validation_split,
         validation_seed=train.validation_seed,
     )

@@ -61,8 +61,15 @@ class DatasetConfig:
     max_bucket_reso: int = setting(1024, "longest bucket side in pixels", at_least(64))
     bucket_reso_steps: int = setting(64, "bucket sides are multiples of this, in pixels", at_least(8))
     bucket_no_upscale: bool = setting(False, "never enlarge a picture to fill a bucket")
+    resize_interpolation: str | None = setting(
+        None,
+        "how pictures are resized: lanczos, area, bicubic, bilinear, box or nearest; null is area when "
+        "shrinking and lanczos when enlarging",
+        one_of(None, "lanczos", "area", "bicubic", "cubic", "bilinear", "linear", "box", "nearest"),
+    )
     caption_extension: str = setting(".txt", "file name extension of caption files")
     caption_separator: str = setting(",", "what separates tags", not_empty)
+    weighted_captions: bool = setting(False, "read (word:1.3), (word) and [word] in captions as weights")
     shuffle_caption: bool = setting(False, "shuffle the tags at every draw")
     keep_tokens: int = setting(0, "first tags that stay in front when shuffling", at_least(0))
     keep_tokens_separator: str = setting("", "marks fixed head and tail of a caption, such as |||")
@@ -79,6 +86,7 @@ class DatasetConfig:
     token_warmup_step: float = setting(0.0, "steps (or share below 1) until all tags are shown", at_least(0))
     flip_aug: bool = setting(False, "mirror half of the draws")
     random_crop: bool = setting(False, "crop at random instead of the centre; needs cache_latents=false")
+    alpha_mask: bool = setting(False, "transparent parts of a picture do not count in the loss")
     cache_latents: bool = setting(True, "encode pictures once, kept by content on disk", trains=True)
     max_image_pixels: int = setting(
         178_956_970,

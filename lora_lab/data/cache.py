@@ -45,24 +45,35 @@ class LatentKey:
     flip: bool
     vae: str
     dtype: str
+    resize_interpolation: str | None = None
 
 
 @dataclass(frozen=True)
 class TextKey:
-    """Everything that a caption's hidden states depend on; `encoder` is the identity of weights and
-    tokenizer."""
+    """Everything that a caption's hidden states depend on.
+
+    `encoder` is the identity of weights and tokenizer; `weighted`: `(word:1.3)` is read as a weight.
+    """
 
     encoder: str
     caption: str
     clip_skip: int
     max_token_length: int
     dtype: str
+    weighted: bool = False
 
 
 def latent_key(item: Item, assignment: Assignment, *, flip: bool, vae: str, dtype: str) -> LatentKey:
     """The key of one picture's latent."""
     return LatentKey(
-        item.sha256, assignment.bucket, assignment.resized, assignment.crop_left_top, flip, vae, dtype
+        item.sha256,
+        assignment.bucket,
+        assignment.resized,
+        assignment.crop_left_top,
+        flip,
+        vae,
+        dtype,
+        item.settings.resize_interpolation,
     )
 
 

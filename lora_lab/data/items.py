@@ -34,6 +34,7 @@ class Item:
         size: (width, height) in pixels after EXIF rotation.
         sha256: Hash of the file's bytes.
         caption: Text of the caption file, its lines stripped and joined by newlines, or the class tokens.
+        transparent: Whether the picture has an alpha channel.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Item:
     repeats: int
     caption: str
     settings: SubsetSettings
+    transparent: bool = False
 
     @property
     def folder(self) -> Path:

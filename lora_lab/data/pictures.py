@@ -76,6 +76,23 @@ def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray:
         raise DataError(f"damaged or cut off ({error})") from error
 
 
+def decode_alpha(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray | None:
+    """How opaque each pixel is, uint8 (H, W, 1), turned as `decode` turns; None without an alpha channel.
+
+    Raises:
+        DataError: As `decode`.
+    """
+    picture = _open(data, max_pixels)
+    try:
+        picture.seek(0)
+        picture.load()
+        if not _is_transparent(picture):
+            return None
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))[:, :, 3:]
+    except Exception as error:
+        raise DataError(f"damaged or cut off ({error})") from error
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file; raises `DataError` (a clause without the file's name) when it cannot be read or
     is empty."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from lora_lab.data.buckets import Assignment, random_crop
 from lora_lab.data.items import Item
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, read_bytes
+from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, decode_alpha, read_bytes
 from lora_lab.data.resize import resize
 from lora_lab.errors import DataError
 
@@ -39,7 +39,24 @@ def load_pixels(
         raise DataError(f"{item.path}: {error}") from error
     if crop is not None:
         assignment = random_crop(assignment, crop)
-    return to_array(cut(resize(pixels, assignment.resized), assignment), flip=flip)
+    resized = resize(pixels, assignment.resized, item.settings.resize_interpolation)
+    return to_array(cut(resized, assignment), flip=flip)
+
+
+def load_mask(item: Item, assignment: Assignment, *, flip: bool = False) -> np.ndarray | None:
+    """The picture's opacity resized and cut as its pixels are: float32 (H, W) from 0 to 1; None without any.
+
+    Raises:
+        DataError: Unreadable.
+    """
+    try:
+        alpha = decode_alpha(read_bytes(item.path))
+    except DataError as error:
+        raise DataError(f"{item.path}: {error}") from error
+    if alpha is None:
+        return None
+    part = cut(resize(alpha, assignment.resized, item.settings.resize_interpolation), assignment)[:, :, 0]
+    return np.ascontiguousarray(part[:, ::-1] if flip else part).astype(np.float32) / np.float32(255)
 
 
 def cut(pixels: np.ndarray, assignment: Assignment) -> np.ndarray:

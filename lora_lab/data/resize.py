@@ -1,19 +1,108 @@
-"""The peer's resize rule without OpenCV: exact area averages when shrinking, Lanczos when enlarging."""
+"""The peer's resize rules without OpenCV, which it uses for all but Lanczos and box.
+
+OpenCV's bilinear, bicubic and nearest look at 2, 4 and 1 pixels a side however much a picture shrinks, and
+its area rule is another one where a side grows; all of that is kept: a setting means what it means there.
+"""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image
 
 _ROWS_AT_ONCE = 32
+_FIXED_POINT = 2048  # OpenCV weighs uint8 pixels by whole numbers of this
+_BEND = -0.75  # OpenCV's parameter of the cubic kernel
+
+Taps = tuple[np.ndarray, np.ndarray]
+"""Source pixels and their weights for each target pixel of one side: (targets, taps) each."""
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W, 3) to `size` = (width, height): area averages if no side grows, else Pillow's Lanczos."""
+def resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str | None = None) -> np.ndarray:
+    """uint8 (H, W, C) to `size` = (width, height).
+
+    Args:
+        interpolation: A key of `INTERPOLATIONS`; None is area averages if no side grows, else Lanczos.
+    """
     height, width = pixels.shape[:2]
     if (width, height) == size:
         return pixels
-    if width >= size[0] and height >= size[1]:
-        return area(pixels, size)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    if interpolation is None:
+        interpolation = "area" if width >= size[0] and height >= size[1] else "lanczos"
+    return INTERPOLATIONS[interpolation](pixels, size)
+
+
+def _pillow(method: Image.Resampling) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+    def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        layers = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+        return np.asarray(Image.fromarray(layers).resize(size, method)).reshape(size[1], size[0], -1)
+
+    return resized
+
+
+def _tapped(
+    taps: Callable[[int, int], Taps],
+) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+    def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        wide = _weighed(pixels.astype(np.int64).transpose(1, 0, 2), *taps(pixels.shape[1], size[0]))
+        whole = _weighed(wide.transpose(1, 0, 2), *taps(pixels.shape[0], size[1]))
+        scaled = (whole + _FIXED_POINT**2 // 2) // _FIXED_POINT**2
+        return np.asarray(np.clip(scaled, 0, 255).astype(np.uint8))
+
+    return resized
+
+
+def _weighed(values: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(targets, ...) from (sources, ...): weighted sums along the first side, in whole numbers."""
+    whole = np.rint(weights * _FIXED_POINT).astype(np.int64)
+    total = np.zeros((len(sources), *values.shape[1:]), np.int64)
+    for tap in range(sources.shape[1]):
+        total += values[sources[:, tap]] * whole[:, tap, None, None]
+    return total
+
+
+def _positions(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """The source pixel left of each target pixel's centre, and how far behind it the centre lies, 0 to 1."""
+    centres = (np.arange(target) + 0.5) * (source / target) - 0.5
+    left = np.floor(centres)
+    return left.astype(int), centres - left
+
+
+def _linear(source: int, target: int) -> Taps:
+    left, share = _positions(source, target)
+    places = np.clip(np.stack([left, left + 1], axis=1), 0, source - 1)
+    return places, np.stack([1 - share, share], axis=1)
+
+
+def _cubic(source: int, target: int) -> Taps:
+    left, share = _positions(source, target)
+    places = np.clip(np.stack([left + step for step in (-1, 0, 1, 2)], axis=1), 0, source - 1)
+
+    def near(x: np.ndarray) -> np.ndarray:
+        return ((_BEND + 2) * x - (_BEND + 3)) * x * x + 1
+
+    far = ((_BEND * (share + 1) - 5 * _BEND) * (share + 1) + 8 * _BEND) * (share + 1) - 4 * _BEND
+    weights = [far, near(share), near(1 - share)]
+    return places, np.stack([*weights, 1 - sum(weights)], axis=1)
+
+
+def _nearest(source: int, target: int) -> Taps:
+    places = np.minimum(np.floor(np.arange(target) * (source / target)).astype(int), source - 1)
+    return places[:, None], np.ones((target, 1))
+
+
+def _area_of_growing(source: int, target: int) -> Taps:
+    """OpenCV's area rule where a side grows: one pixel, or two where a target pixel lies across both."""
+    steps = np.arange(target)
+    left = np.floor(steps * (source / target)).astype(int)
+    share = (steps + 1) - (left + 1) * (target / source)
+    share = np.where(share <= 0, 0.0, share - np.floor(share))
+    places = np.clip(np.stack([left, left + 1], axis=1), 0, source - 1)
+    return places, np.stack([1 - share, share], axis=1)
+
+
+def _any_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    shrinks = pixels.shape[1] >= size[0] and pixels.shape[0] >= size[1]
+    return area(pixels, size) if shrinks else _tapped(_area_of_growing)(pixels, size)
 
 
 def area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -49,3 +138,16 @@ def _overlaps(targets: np.ndarray, sources: np.ndarray, scale: float) -> np.ndar
     high = np.minimum((targets[:, None] + 1) * scale, sources[None, :] + 1)
     weights: np.ndarray = (np.clip(high - low, 0.0, None) / scale).astype(np.float32)
     return weights
+
+
+INTERPOLATIONS: Mapping[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] = {
+    "lanczos": _pillow(Image.Resampling.LANCZOS),
+    "box": _pillow(Image.Resampling.BOX),
+    "area": _any_area,
+    "bicubic": _tapped(_cubic),
+    "cubic": _tapped(_cubic),
+    "bilinear": _tapped(_linear),
+    "linear": _tapped(_linear),
+    "nearest": _tapped(_nearest),
+}
+"""The peer's names; cubic and linear are other names of bicubic and bilinear."""

@@ -198,7 +198,8 @@ def _item(work: _Folder, path: Path) -> Item | None:
         return None
     _note_kind(work, path, facts)
     size = (facts.header.width, facts.header.height)
-    return Item(path, size, facts.sha256, work.settings.repeats or 1, caption, work.settings)
+    repeats = work.settings.repeats or 1
+    return Item(path, size, facts.sha256, repeats, caption, work.settings, facts.header.transparent)
 
 
 def _note_kind(work: _Folder, path: Path, facts: FileFacts) -> None:
@@ -260,7 +261,10 @@ def _summarise(work: _Folder, total: int) -> None:
             "dataset.enable_wildcard draws one",
         ),
         "cp932": ("caption read as Shift-JIS", "save it as UTF-8"),
-        "transparent": ("transparency; laid on white", ""),
+        "transparent": (
+            "transparency; laid on white" + (", and masks the loss" if work.settings.alpha_mask else ""),
+            "",
+        ),
         "cmyk": (
             "CMYK colours; converted without their colour profile",
             "save it as RGB to be sure of colours",

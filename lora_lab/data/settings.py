@@ -53,6 +53,8 @@ class SubsetSettings:
         class_tokens: Caption of pictures without a caption file; None takes the rest of the folder's name.
         is_reg: Regularisation pictures, for prior preservation.
         dataset: Index of the dataset, where a run has several of different resolution or batch size.
+        resize_interpolation: One of `resize.INTERPOLATIONS`; None is the peer's default.
+        alpha_mask: Transparency masks the loss.
         validation_split: Share of the pictures that is held back, and the seed that decides which.
     """
 
@@ -63,5 +65,7 @@ class SubsetSettings:
     random_crop: bool = False
     is_reg: bool = False
     dataset: int = 0
+    resize_interpolation: str | None = None
+    alpha_mask: bool = False
     validation_split: float = 0.0
     validation_seed: int = 0

@@ -19,6 +19,7 @@ from lora_lab.data.buckets import check_settings
 from lora_lab.data.items import ImageSet, Problem
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.plan import DataPlan, DatasetSpec, plan
+from lora_lab.data.resize import INTERPOLATIONS
 from lora_lab.data.scan import scan_subset
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.errors import ConfigError
@@ -63,6 +64,10 @@ def _is_amount(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _is_interpolation(value: Any) -> bool:
+    return value in INTERPOLATIONS
 
 
 def _is_resolution(value: Any) -> bool:
@@ -111,6 +116,8 @@ _SUBSET_KEYS: dict[str, _Rule] = _CAPTION_KEYS | {
     "class_tokens": _TEXT,
     "flip_aug": _BOOL,
     "random_crop": _BOOL,
+    "alpha_mask": _BOOL,
+    "resize_interpolation": (_is_interpolation, "one of " + ", ".join(INTERPOLATIONS)),
 }
 _SUBSET_ONLY: dict[str, _Rule] = {"image_dir": _TEXT, "is_reg": _BOOL}
 # Known to kohya, without effect here: harmless at these values, refused at others.
@@ -118,9 +125,7 @@ _IDLE: dict[str, tuple[Any, ...]] = {
     "color_aug": (False,),
     "face_crop_aug_range": ("",),
     "cache_info": (False, True),
-    "alpha_mask": (False,),
     "network_multiplier": (1, 1.0),
-    "resize_interpolation": ("",),
     "custom_attributes": ({},),
     "metadata_file": ("",),
     "conditioning_data_dir": ("",),
@@ -255,6 +260,8 @@ def _subset(table: Mapping[str, Any], defaults: SubsetSettings, number: int) -> 
         captions=captions,
         flip_aug=table.get("flip_aug", defaults.flip_aug),
         random_crop=table.get("random_crop", defaults.random_crop),
+        alpha_mask=table.get("alpha_mask", defaults.alpha_mask),
+        resize_interpolation=table.get("resize_interpolation", defaults.resize_interpolation),
         is_reg=is_reg,
         dataset=number,
         validation_split=table.get("validation_split", defaults.validation_split),

@@ -78,6 +78,7 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         draws_per_epoch=material.stream.samples_per_epoch,
         batches_per_epoch=material.stream.batches_per_epoch,
         trigger_missing=_trigger_missing(config, material.items),
+        transparent=any(item.transparent for item in material.items),
         text_layers=_text_layers(model),
     )
 

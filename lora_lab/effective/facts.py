@@ -17,6 +17,7 @@ class Facts:
         draws_per_epoch: Samples of one epoch, regularisation included.
         batches_per_epoch: Batches of one epoch, before gradient accumulation.
         trigger_missing: Some caption lacks the trigger word, or it cannot be said.
+        transparent: Some training picture has an alpha channel.
         text_layers: Layers of the first text encoder, None where that is not known.
     """
 
@@ -30,4 +31,5 @@ class Facts:
     draws_per_epoch: int = 1
     batches_per_epoch: int = 1
     trigger_missing: bool = True
+    transparent: bool = True
     text_layers: int | None = None

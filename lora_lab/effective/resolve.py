@@ -202,6 +202,8 @@ def _spelled(v: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "network.conv_dim": conv_dim,
         "network.conv_alpha": float(v["network.conv_alpha"] or v["network.network_alpha"] or conv_dim),
     }
+    resize = v["dataset.resize_interpolation"]
+    spelled["dataset.resize_interpolation"] = {"cubic": "bicubic", "linear": "bilinear"}.get(resize, resize)
     for name in ("lr_warmup_steps", "lr_decay_steps"):
         spelled[f"lr_scheduler.{name}"] = _length(v[f"lr_scheduler.{name}"])
     warmup = spelled["lr_scheduler.lr_warmup_steps"]

@@ -23,8 +23,8 @@ Values = Mapping[str, Any]
 Silent = Iterator[tuple[str, str]]
 
 CAPTION_TEXT = (
-    "trigger_word", "caption_separator", "shuffle_caption", "keep_tokens", "keep_tokens_separator",
-    "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
+    "weighted_captions", "trigger_word", "caption_separator", "shuffle_caption", "keep_tokens",
+    "keep_tokens_separator", "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix",
     "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "token_warmup_min", "token_warmup_step",
 )  # fmt: skip
 """The dataset settings that decide what a caption says when it is not dropped."""
@@ -65,6 +65,8 @@ def of_dataset(v: Values, facts: Facts) -> Silent:
     elif v["dataset.bucket_no_upscale"]:
         for name in ("min_bucket_reso", "max_bucket_reso"):
             yield f"dataset.{name}", "dataset.bucket_no_upscale=true: pictures make their own buckets"
+    if not facts.transparent:
+        yield "dataset.alpha_mask", "no training picture has transparency"
     if v["dataset.caption_dropout_rate"] == 1:
         for name in CAPTION_TEXT:
             yield f"dataset.{name}", "dataset.caption_dropout_rate=1: every caption is dropped"
@@ -113,7 +115,8 @@ def of_network(v: Values, facts: Facts) -> Silent:
         for name in ("network_dim", "network_alpha", "conv_dim", "conv_alpha", "preset"):
             yield f"network.{name}", "network.dim_from_weights=true: the file decides"
         return
-    yield "network.dim_from_weights", "network.network_weights is not set: there is no file to take dims from"
+    if not v["network.network_weights"]:
+        yield "network.dim_from_weights", "network.network_weights is not set: there is no file"
     yield from _of_layers(v)
 
 
@@ -126,10 +129,8 @@ def _of_layers(v: Values) -> Silent:
     """Convolution settings without convolutions, and text encoder settings where the preset has none."""
     preset = PRESETS[v["network.preset"]]
     convolutions = ("network.conv_dim", "network.conv_alpha")
-    if (
-        preset.spatial_convs != "conv_dim"
-        and not preset.unet_classes & PRESETS["unet-convblock-only"].unet_classes
-    ):
+    has_blocks = preset.unet_classes & PRESETS["unet-convblock-only"].unet_classes
+    if preset.spatial_convs == "never" or (preset.spatial_convs == "always" and not has_blocks):
         for key in convolutions:
             yield key, f"network.preset={v['network.preset']} has no convolutions"
         if v["network.type"] in ("lora", "locon"):

@@ -114,14 +114,22 @@ def per_sample_loss(
     timesteps_B: Tensor,
     settings: LossSettings,
     schedule: NoiseSchedule,
+    mask_B1HW: Tensor | None = None,
 ) -> Tensor:
-    """The weighted loss of each sample, (B,), in fp32 or wider; `prior_loss_weight` is left to the caller."""
+    """The weighted loss of each sample, (B,), in fp32 or wider; `prior_loss_weight` is left to the caller.
+
+    A mask from 0 to 1 multiplies the elementwise loss; the mean is still over all elements, as in sd-scripts,
+    so that a picture counts by how much of it is unmasked.
+    """
     if pred_BCHW.dtype in (torch.float16, torch.bfloat16):
         pred_BCHW = pred_BCHW.float()
     target_BCHW = target_BCHW.to(pred_BCHW.dtype)
     weights_T, huber_c_T = _tables(settings, schedule)
     huber_c_B = None if huber_c_T is None else _at(huber_c_T, timesteps_B)
-    loss_B = distance(pred_BCHW, target_BCHW, settings.loss_type, huber_c_B).flatten(1).mean(dim=1)
+    loss_BCHW = distance(pred_BCHW, target_BCHW, settings.loss_type, huber_c_B)
+    if mask_B1HW is not None:
+        loss_BCHW = loss_BCHW * mask_B1HW.to(loss_BCHW)
+    loss_B = loss_BCHW.flatten(1).mean(dim=1)
     return loss_B if weights_T is None else loss_B * _at(weights_T, timesteps_B).to(loss_B)
 
 

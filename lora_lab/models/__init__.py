@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from lora_lab.models.loading import load
     from lora_lab.models.pipelines import pipeline, save_folder
     from lora_lab.models.single_file import save_single_file
-    from lora_lab.models.text import encode_text, tokenize, tokenize_weighted
+    from lora_lab.models.text import encode_captions, encode_text, tokenize, tokenize_weighted
 
 _NEED_TORCH = {
     "BaseModel": "base",
     "TextStates": "base",
     "decode": "base",
     "encode_images": "base",
+    "encode_captions": "text",
     "encode_text": "text",
     "load": "loading",
     "pipeline": "pipelines",
@@ -46,6 +47,7 @@ __all__ = [
     "ModelFile",
     "TextStates",
     "decode",
+    "encode_captions",
     "encode_images",
     "encode_text",
     "identify",

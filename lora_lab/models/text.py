@@ -91,6 +91,29 @@ def _chunked_weights(factors: list[float], length: int, chunks: int) -> list[lis
     return rows
 
 
+def encode_captions(
+    base: BaseModel,
+    captions: Sequence[str],
+    clip_skip: int | Sequence[int] = 1,
+    max_token_length: int = _CHUNK_TOKENS,
+    weighted: bool | Sequence[bool] = False,
+) -> TextStates:
+    """Text states of captions.
+
+    Args:
+        weighted: Whether `(word:1.3)` is read as a weight, or is text; one answer, or one per caption.
+    """
+    flags = [weighted] * len(captions) if isinstance(weighted, bool) else list(weighted)
+    if not any(flags):
+        return encode_text(base, tokenize(base, captions, max_token_length), clip_skip)
+    ids, weights = tokenize_weighted(base, captions, max_token_length)
+    plain = tokenize(base, captions, max_token_length)
+    read_B11 = torch.tensor(flags)[:, None, None]
+    mixed = [torch.where(read_B11, one, other) for one, other in zip(ids, plain, strict=True)]
+    factors = [torch.where(read_B11, one, torch.ones_like(one)) for one in weights]
+    return encode_text(base, mixed, clip_skip, factors)
+
+
 def encode_text(
     base: BaseModel,
     ids: Sequence[Tensor],

@@ -18,7 +18,7 @@ from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
 from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
 from lora_lab.data.captions import undropped
 from lora_lab.data.items import Item, refuse_errors
-from lora_lab.data.pixels import load_pixels
+from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
 from lora_lab.errors import ConfigError
 from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
@@ -78,7 +78,6 @@ def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> Ba
         vae_dtype=torch.float32,
         device=str(device),
     )
-    merge_base_weights(base, config)
     merge_base_weights(base, config)
     models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
     return base
@@ -146,7 +145,8 @@ def prepare(
     job = job_of(config, base, material)
     texts = None
     if not job.trains_text_encoder:
-        texts = Texts(base, caches.texts_in(config.cache), job.clip_skip, config.base_model.max_token_length)
+        length, weighted = config.base_model.max_token_length, config.dataset.weighted_captions
+        texts = Texts(base, caches.texts_in(config.cache), job.clip_skip, length, weighted)
     source = Source(
         material.stream,
         material.items,
@@ -213,6 +213,7 @@ def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
         max_grad_norm=train.max_grad_norm,
         scale_weight_norms=config.network.scale_weight_norms,
         loss_scaling=base.dtype == torch.float16,
+        weighted_captions=config.dataset.weighted_captions,
     )
 
 
@@ -257,6 +258,7 @@ class Pictures:
             (torch.from_numpy(mean.copy()) - self._base.shift_factor) * scale,
             torch.from_numpy(np.exp(0.5 * logvar.clip(-30, 20))) * scale,
             _sizes(place, mirrored),
+            _mask(item, place, mirrored, mean.shape[1:]) if item.settings.alpha_mask else None,
         )
 
     def _distribution(self, item: Item, place: Assignment, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -273,6 +275,16 @@ class Pictures:
         return found
 
 
+def _mask(item: Item, place: Assignment, mirrored: bool, size: Sequence[int]) -> torch.Tensor | None:
+    """The picture's opacity at the latent's size, (h, w): area means, as sd-scripts has it."""
+    mask_HW = load_mask(item, place, flip=mirrored) if item.transparent else None
+    if mask_HW is None:
+        return None
+    return torch.nn.functional.interpolate(torch.from_numpy(mask_HW)[None, None], tuple(size), mode="area")[
+        0, 0
+    ]
+
+
 def _sizes(place: Assignment, mirrored: bool) -> tuple[int, int, int, int, int, int]:
     top, left = crop_top_left(place, flip=mirrored)
     return place.original[1], place.original[0], top, left, place.bucket[1], place.bucket[0]
@@ -286,11 +298,14 @@ class Texts:
 
     pack: Pack | None = None
 
-    def __init__(self, base: BaseModel, cache: TextCache, clip_skip: int, max_token_length: int) -> None:
+    def __init__(
+        self, base: BaseModel, cache: TextCache, clip_skip: int, max_token_length: int, weighted: bool = False
+    ) -> None:
         self._base = base
         self._cache = cache
         self._clip_skip = clip_skip
         self._max_token_length = max_token_length
+        self._weighted = weighted
 
     def states(self, captions: Sequence[str]) -> TextStates:
         """States of captions in their order, on the base model's device."""
@@ -304,7 +319,9 @@ class Texts:
 
     def _one(self, caption: str) -> dict[str, np.ndarray]:
         dtype = str(self._base.dtype).removeprefix("torch.")
-        key = TextKey(self._base.text_identity, caption, self._clip_skip, self._max_token_length, dtype)
+        key = TextKey(
+            self._base.text_identity, caption, self._clip_skip, self._max_token_length, dtype, self._weighted
+        )
         found = self._cache.get(key)
         if found is None:
             found = self._encode(caption)
@@ -315,8 +332,8 @@ class Texts:
     def _encode(self, caption: str) -> dict[str, np.ndarray]:
         if self.pack is not None:
             self.pack.route([-1] * chunks_of(self._max_token_length), parts=("te1", "te2"))
-        ids = models.tokenize(self._base, [caption], self._max_token_length)
-        states = models.encode_text(self._base, ids, self._clip_skip)
+        length = self._max_token_length
+        states = models.encode_captions(self._base, [caption], self._clip_skip, length, self._weighted)
         made = {"hidden": states.hidden[0].float().cpu().numpy()}
         if states.pooled is not None:
             made["pooled"] = states.pooled[0].float().cpu().numpy()

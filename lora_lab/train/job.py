@@ -33,6 +33,7 @@ class Job:
     max_grad_norm: float
     scale_weight_norms: float
     loss_scaling: bool
+    weighted_captions: bool = False
 
     @property
     def trains_text_encoder(self) -> bool:

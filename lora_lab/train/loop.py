@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lora_lab.losses.loss import per_sample_loss
 from lora_lab.losses.settings import LossSettings
-from lora_lab.models import BaseModel, TextStates, encode_text, predict, tokenize
+from lora_lab.models import BaseModel, TextStates, encode_captions, predict
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
 from lora_lab.optim.build import effective_lrs
@@ -125,7 +125,12 @@ class PackTrainer:
             group, pred_BChw.split([len(b.captions) for _, b in group]), strict=True
         ):
             loss_B = per_sample_loss(
-                own_BChw, batch.target_BChw, batch.timesteps_B, runner.job.loss, runner.source.schedule
+                own_BChw,
+                batch.target_BChw,
+                batch.timesteps_B,
+                runner.job.loss,
+                runner.source.schedule,
+                batch.mask_B1hw,
             )
             loss = (loss_B * batch.weights_B).mean()
             runner.losses.append(loss.detach())
@@ -150,8 +155,8 @@ class PackTrainer:
                 for _ in range(len(batch.captions) * chunks_of(length))
             ]
             self.pack.route(rows, parts=TEXT_PARTS)
-            ids = tokenize(self.base, captions, length)
-            whole = encode_text(self.base, ids, skips)
+            read = [runner.job.weighted_captions for runner, batch in learning for _ in batch.captions]
+            whole = encode_captions(self.base, captions, skips, length, read)
             parts = iter(_split(whole, [len(batch.captions) for _, batch in learning]))
             states = [
                 next(parts) if yes else batch.text for (_, batch), yes in zip(group, trained, strict=True)

@@ -29,6 +29,7 @@ class Batch:
     """One micro-batch on the device. `text` is given where the text encoders are not trained.
 
     `sizes_B6` is SDXL's conditioning: original height and width, crop top and left, target height and width.
+    `mask_B1hw` multiplies the loss where `alpha_mask` is on.
     `weights_B` is each sample's factor in the loss: 1, or `prior_loss_weight` for regularisation pictures.
     """
 
@@ -39,15 +40,20 @@ class Batch:
     weights_B: Tensor
     captions: list[str]
     text: TextStates | None
+    mask_B1hw: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Latent:
-    """A picture as the VAE sees it, on the CPU: scaled mean and deviation, (C, h, w), and its six sizes."""
+    """A picture as the VAE sees it, on the CPU: scaled mean and deviation, (C, h, w), and its six sizes.
+
+    `mask_hw` is how much of each latent pixel counts in the loss; None for all of it.
+    """
 
     mean_Chw: Tensor
     std_Chw: Tensor
     sizes: tuple[int, int, int, int, int, int]
+    mask_hw: Tensor | None = None
 
 
 LatentOf = Callable[[int, bool, random.Random], Latent]
@@ -84,7 +90,8 @@ class Source:
 
     def batch(self, draws: Draws, update: int) -> Batch:
         """Make the tensors of one micro-batch. `update` counts the updates done (for token warmup)."""
-        latents_BChw, sizes = self._latents(draws.draws)
+        found = [self._latent(item) for item in draws.draws]
+        latents_BChw = torch.stack([self._sampled(*pair) for pair in zip(found, draws.draws, strict=True)])
         generators = [self._generator(item, "noise") for item in draws.draws]
         drawn = draw(latents_BChw, self.loss, generators)
         noisy = add_noise(latents_BChw, drawn.input_noise_BCHW, drawn.timesteps_B, self.schedule)
@@ -97,25 +104,30 @@ class Source:
             noisy.to(self.device),
             goal.to(self.device),
             drawn.timesteps_B.to(self.device),
-            torch.tensor(sizes, dtype=torch.float32, device=self.device),
+            torch.tensor([item.sizes for item in found], dtype=torch.float32, device=self.device),
             torch.tensor(weights, device=self.device),
             captions,
             self.text_of(captions) if self.text_of else None,
+            self._mask(found),
         )
+
+    def _mask(self, found: Sequence[Latent]) -> Tensor | None:
+        if all(item.mask_hw is None for item in found):
+            return None
+        whole = torch.ones(found[0].mean_Chw.shape[1:])
+        masks = [whole if item.mask_hw is None else item.mask_hw for item in found]
+        return torch.stack(masks)[:, None].to(self.device)
 
     def _generator(self, item: Draw, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(sample_seed(self.seed, item.sample_index, purpose))
 
-    def _latents(self, draws: Sequence[Draw]) -> tuple[Tensor, list[tuple[int, ...]]]:
-        latents: list[Tensor] = []
-        sizes: list[tuple[int, ...]] = []
-        for item in draws:
-            mirrored = self.items[item.image].settings.flip_aug and self._rng(item, "flip").random() < 0.5
-            found = self.latent_of(item.image, mirrored, self._rng(item, "crop"))
-            noise = torch.randn(found.mean_Chw.shape, generator=self._generator(item, "latent"))
-            latents.append(found.mean_Chw + found.std_Chw * noise)
-            sizes.append(found.sizes)
-        return torch.stack(latents), sizes
+    def _latent(self, item: Draw) -> Latent:
+        mirrored = self.items[item.image].settings.flip_aug and self._rng(item, "flip").random() < 0.5
+        return self.latent_of(item.image, mirrored, self._rng(item, "crop"))
+
+    def _sampled(self, found: Latent, item: Draw) -> Tensor:
+        noise = torch.randn(found.mean_Chw.shape, generator=self._generator(item, "latent"))
+        return found.mean_Chw + found.std_Chw * noise
 
     def _rng(self, item: Draw, purpose: str) -> random.Random:
         return sample_rng(self.seed, item.sample_index, purpose)

@@ -23,6 +23,8 @@ OTHER = {
     "caption": "a cat ",
     "clip_skip": 2,
     "max_token_length": 150,
+    "resize_interpolation": "lanczos",
+    "weighted": True,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file
 from lora_lab.data import resize as resizing
 from lora_lab.data.buckets import Assignment, assign, assign_all
 from lora_lab.data.items import Item
-from lora_lab.data.pixels import load_pixels, to_array
+from lora_lab.data.pixels import load_mask, load_pixels, to_array
 from lora_lab.data.scan import scan
 from lora_lab.data.settings import BucketSettings, SubsetSettings
 from lora_lab.data.verify import verify
@@ -50,6 +51,62 @@ def test_resized_pixels_are_the_peers(case, tmp_path):
     got = load_pixels(item, Assignment(item.size, bucket, resized, 0.0, corner))
     assert got.dtype == np.float32 and got.shape == TENSORS[f"{i}.norm"].shape
     np.testing.assert_allclose(got, TENSORS[f"{i}.norm"], atol=2.001 / 255)
+
+
+@pytest.mark.parametrize("name", ["default", "area", "bicubic", "lanczos"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: str(c["size"]))
+def test_every_interpolation_is_the_peers(case, name):
+    bucket, resized = tuple(case["bucket"]), tuple(case["resized"])
+    left, top = (resized[0] - bucket[0]) // 2, (resized[1] - bucket[1]) // 2
+    whole = resizing.resize(TENSORS[f"{case['i']}.in"], resized, None if name == "default" else name)
+    got = whole[top : top + bucket[1], left : left + bucket[0]].astype(int)
+    assert np.abs(got - TENSORS[f"{case['i']}.{name}.out"]).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(37, 53), (80, 40), (100, 120), (30, 70)])
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("bilinear", "bilinear"), ("bicubic", "bicubic"), ("nearest", "nearest")]
+)
+def test_interpolations_without_a_record_equal_torchs(name, theirs, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (61, 47, 3), dtype=np.uint8)
+    BCHW = torch.from_numpy(pixels).permute(2, 0, 1)[None].double()
+    corners = {} if name == "nearest" else {"align_corners": False}
+    other = torch.nn.functional.interpolate(BCHW, size[::-1], mode=theirs, **corners)[0].permute(1, 2, 0)
+    got = resizing.resize(pixels, size, name).astype(float)
+    assert np.abs(got - other.clamp(0, 255).numpy()).max() <= 1.01
+    aliases = {"bilinear": "linear", "bicubic": "cubic"}
+    assert np.array_equal(got, resizing.resize(pixels, size, aliases.get(name, name)))
+
+
+def test_the_setting_chooses_the_interpolation(tmp_path):
+    Image.fromarray(TENSORS["0.in"]).save(tmp_path / "a.png")
+    place = Assignment((40, 30), (32, 24), (32, 24), 0.0, (0, 0))
+    made = {}
+    for name in (None, *resizing.INTERPOLATIONS):
+        item = replace(
+            _item(tmp_path / "a.png", (40, 30)), settings=SubsetSettings(resize_interpolation=name)
+        )
+        made[name] = load_pixels(item, place)
+    assert np.array_equal(made[None], made["area"])
+    assert np.array_equal(made["cubic"], made["bicubic"]) and np.array_equal(made["linear"], made["bilinear"])
+    different = {made[name].tobytes() for name in made}
+    assert len(different) == len(made) - 3
+
+
+def test_masks_follow_the_pixels(tmp_path):
+    alpha = np.zeros((30, 40), np.uint8)
+    alpha[:, 20:] = 255
+    layers = np.dstack([np.full((30, 40, 3), 90, np.uint8), alpha])
+    Image.fromarray(layers, "RGBA").save(tmp_path / "a.png")
+    Image.fromarray(layers[:, :, :3]).save(tmp_path / "b.png")
+    place = Assignment((40, 30), (10, 10), (20, 15), 0.0, (5, 2))
+    mask = load_mask(_item(tmp_path / "a.png", (40, 30)), place)
+    assert mask.dtype == np.float32 and mask.shape == (10, 10)
+    assert np.array_equal(mask, np.repeat([[0.0] * 5 + [1.0] * 5], 10, 0))
+    assert np.array_equal(load_mask(_item(tmp_path / "a.png", (40, 30)), place, flip=True), mask[:, ::-1])
+    assert load_mask(_item(tmp_path / "b.png", (40, 30)), place) is None
+    scanned = scan(tmp_path, SubsetSettings()).items
+    assert [item.transparent for item in scanned] == [True, False]
 
 
 def _slow_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -155,6 +155,19 @@ def test_half_precision_predictions_are_compared_in_fp32(dtype):
     assert made.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
+def test_a_mask_multiplies_the_elementwise_loss_and_the_mean_stays_over_all():
+    mask = torch.rand(
+        len(TENSORS["pred"]), 1, *TENSORS["pred"].shape[2:], generator=torch.Generator().manual_seed(1)
+    )
+    inputs = (TENSORS["pred"], TENSORS["noise"], TENSORS["timesteps"], LossSettings(min_snr_gamma=5.0))
+    made = per_sample_loss(*inputs, noise_schedule(), mask)
+    plain = (TENSORS["pred"] - TENSORS["noise"]) ** 2
+    by_hand = (plain * mask).mean(dim=(1, 2, 3)) * WEIGHTS["sd.min_snr_gamma_5.eps"][TENSORS["timesteps"]]
+    torch.testing.assert_close(made, by_hand, rtol=1e-6, atol=0)
+    ones = per_sample_loss(*inputs, noise_schedule(), torch.ones_like(mask))
+    assert torch.equal(ones, per_sample_loss(*inputs, noise_schedule()))
+
+
 def test_samples_do_not_touch_each_other():
     settings = LossSettings(loss_type="huber", min_snr_gamma=5.0)
     pred, goal, times = TENSORS["pred"].clone(), TENSORS["noise"], TENSORS["timesteps"]
