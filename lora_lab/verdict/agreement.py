@@ -25,7 +25,9 @@ def agreement(evidence: Evidence) -> tuple[Agreement, ...]:
     scored = [item for item in chosen if item is not None and item.human is not None]
     found = []
     for name in evidence.metrics:
-        both = [(item.human, value) for item in scored if (value := item.metrics.get(name)) is not None]
+        both = [
+            (item.human or 0.0, value) for item in scored if (value := item.metrics.get(name)) is not None
+        ]
         if len(both) < FEWEST or len({value for _, value in both}) < 2 or len({h for h, _ in both}) < 2:
             continue
         rho = rank_correlation([one for one, _ in both], [other for _, other in both])

@@ -29,6 +29,8 @@ CAUTIOUS_SD = 8.0
 
 It is a guess on the safe side. A difference that would be called even then is said to "seem" to be there.
 """
+FEWEST_DF = 4
+"""Degrees of freedom of the noise floor that "no difference" needs: a few replicates may be alike by luck."""
 RELEVANT = 10.0
 """Points of 100 that are worth knowing of, unless the user says otherwise."""
 
@@ -70,7 +72,8 @@ def call_of(
             return DEPENDS
         return HELPS if better else HURTS
     assert tested.low is not None and tested.high is not None
-    return NO_DIFFERENCE if max(-tested.low, tested.high) <= scale.relevant else NOT_DECIDED
+    narrow = max(-tested.low, tested.high) <= scale.relevant and noise.df >= FEWEST_DF
+    return NO_DIFFERENCE if narrow else NOT_DECIDED
 
 
 def call_of_all(calls: Sequence[str]) -> str:
