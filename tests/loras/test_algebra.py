@@ -123,7 +123,8 @@ def test_effective_rank() -> None:
 @pytest.mark.parametrize(
     ("method", "param", "count"),
     [
-        ("sv_ratio", 1, 1), ("sv_ratio", 1.99, 1), ("sv_ratio", 2, 2), ("sv_ratio", 7.9, 3), ("sv_ratio", 99, 4),
+        ("sv_ratio", 1, 1), ("sv_ratio", 1.99, 1), ("sv_ratio", 2, 2),
+        ("sv_ratio", 7.9, 3), ("sv_ratio", 99, 4),
         ("sv_cumulative", 8 / 15, 1), ("sv_cumulative", 0.54, 2), ("sv_cumulative", 0.8, 2),
         ("sv_cumulative", 0.81, 3), ("sv_cumulative", 1, 4),
         ("sv_fro", 0.86, 1), ("sv_fro", 0.87, 2), ("sv_fro", 0.97, 2), ("sv_fro", 0.98, 3), ("sv_fro", 1, 4),
