@@ -10,8 +10,6 @@ from lora_lab.store import Pair, Place
 
 REACH = 2
 """How far apart in the ranking two may stand to be compared."""
-BEHIND = 1
-"""Judgements that a choice does not wait for, so that the next pair can be loaded while one is judged."""
 
 
 def pair_at(
@@ -19,8 +17,9 @@ def pair_at(
 ) -> tuple[Place, Place]:
     """The pair at a position, left and right; the same log always gives the same pair.
 
-    A pair that was judged stays as it was. Otherwise those that were compared least come first; among them
-    the pair whose order is most open by the comparisons up to two before this one.
+    A pair that was judged stays as it was. Otherwise those that were never compared come first; then the pair
+    whose order is most open. What is said of the pair just before does not count yet, so that a pair can be
+    loaded while the one before it is judged.
 
     Args:
         places: What is compared, at least two.
@@ -30,10 +29,11 @@ def pair_at(
     """
     if position in judged:
         return judged[position].left, judged[position].right
-    known = [judged[number] for number in sorted(judged) if number < position - BEHIND]
-    waiting = [judged[number] for number in sorted(judged) if number >= position - BEHIND]
+    known = [judged[number] for number in sorted(judged) if number < position - 1]
+    # The pair before this one is known, what is said of it may not be.
+    before = [frozenset(pair_at(places, judged, seed, position - 1))] if position else []
     draw = random.Random(f"{seed}:{position}")
-    one, other = _most_open(places, known, [_both(pair) for pair in waiting], draw)
+    one, other = _most_open(places, known, before, draw)
     return (one, other) if draw.random() < 0.5 else (other, one)
 
 
@@ -42,7 +42,7 @@ def _both(pair: Pair) -> frozenset[Place]:
 
 
 def _most_open(
-    places: Sequence[Place], known: Sequence[Pair], waiting: Sequence[frozenset[Place]], draw: random.Random
+    places: Sequence[Place], known: Sequence[Pair], before: Sequence[frozenset[Place]], draw: random.Random
 ) -> tuple[Place, Place]:
     # Heavy libraries wait until somebody compares.
     from lora_lab.verdict.ranking import count_wins, strengths
@@ -51,8 +51,8 @@ def _most_open(
     shuffled = draw.sample(range(len(places)), len(places))
     order = sorted(shuffled, key=lambda number: -found.means[number])
     times = Counter(place for pair in known for place in (pair.left, pair.right))
-    times.update(place for pair in waiting for place in pair)
-    met = Counter([*map(_both, known), *waiting])
+    times.update(place for pair in before for place in pair)
+    met = Counter([*map(_both, known), *before])
     best, least = None, (0, 0, 0.0)
     for rank, one in enumerate(order):
         for other in order[rank + 1 : rank + 1 + REACH]:
@@ -60,7 +60,7 @@ def _most_open(
             seen = min(times[places[one]], times[places[other]])
             settled = abs(found.stronger(one, other) - 0.5)
             # A checkpoint that was never compared comes first; a pair does not come twice in a row.
-            cost = (min(seen, 1), int(pair in waiting), settled + 0.1 * met[pair])
+            cost = (min(seen, 1), int(pair in before), settled + 0.1 * met[pair])
             if best is None or cost < least:
                 best, least = (places[one], places[other]), cost
     assert best is not None

@@ -38,7 +38,8 @@ class Posted:
         """A finite number between two limits."""
         value = self.all(key)[-1] if self.all(key) else None
         try:
-            found = float(value) if isinstance(value, (str, int, float)) else math.nan
+            known = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            found = float(value) if known else math.nan
         except ValueError:
             found = math.nan
         if not low <= found <= high:

@@ -94,7 +94,7 @@ def _scored(sweep: Sweep, sitting: Sitting) -> dict[str, object]:
         "rows": sorted(rows, key=lambda row: -row.value),
         "rater": raters[0] if raters else None,
         "points": [(item.position, item.value, f"{item.run} {item.tag}") for item in scores],
-        "skipped": [item.place for item in skips],
+        "skipped": [(item.run, item.tag) for item in skips],
         "left": sitting.total - len(sitting.judged),
         "repeats": [row for row in rows if len(row.values) > 1],
         "seconds": sorted(item.seconds for item in scores if item.seconds is not None),
