@@ -105,6 +105,27 @@ def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("key", "fitting", "refused"),
+    [
+        ("a.lora_up.weight", ["lora", "locon", "dora"], ["loha", "lokr"]),
+        ("a.dora_scale", ["dora"], ["lora", "locon", "loha", "lokr"]),
+        ("a.hada_w1_a", ["loha"], ["lora", "lokr", "dora"]),
+        ("a.lokr_w1", ["lokr"], ["lora", "loha", "dora"]),
+        ("strange", ["lora", "loha"], []),
+    ],
+)
+def test_a_file_of_another_form_is_refused(
+    look, tmp_path: Path, key: str, fitting: list[str], refused: list[str]
+) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file({key: np.ones(2, dtype=np.float32)}, file)
+    for type_ in (*fitting, *refused):
+        found = look(f"network.network_weights='{file}'", f"network.type={type_}").effective.refusals
+        assert bool(found) == (type_ in refused), type_
+        assert all(str(file) in text and "set network.type=" in text for text in found)
+
+
+@pytest.mark.parametrize(
     ("override", "error", "part"),
     [
         ("base_model.vae=/nowhere/vae.safetensors", ModelError, "base_model.vae"),

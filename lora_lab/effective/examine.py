@@ -21,7 +21,9 @@ from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
 from lora_lab.models.folder import read_json
+from lora_lab.models.headers import read_header
 from lora_lab.models.identity import file_hash
+from lora_lab.networks.keys import form_of, split
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         trigger_missing=_trigger_missing(config, material.items),
         transparent=any(item.transparent for item in material.items),
         text_layers=_text_layers(model),
+        weights_form=_form_of(config.network.network_weights),
     )
 
 
@@ -133,6 +136,19 @@ def _file_identity(name: str, text: str) -> str:
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
     return file_hash(path)
+
+
+@lru_cache(maxsize=64)
+def _form_of(text: str | None) -> str | None:
+    """What kind of network a LoRA file is, from its header; damaged files are refused when they are read."""
+    if not text:
+        return None
+    try:
+        names = read_header(Path(text).expanduser()).tensors
+    except ModelError:
+        return None
+    leaves = [found[1] for name in names if (found := split(name))]
+    return form_of(leaves) if leaves else None
 
 
 def _merged_identity(config: RunConfig) -> str:

@@ -19,6 +19,8 @@ class Facts:
         trigger_missing: Some caption lacks the trigger word, or it cannot be said.
         transparent: Some training picture has an alpha channel.
         text_layers: Layers of the first text encoder, None where that is not known.
+        weights_form: What `network.network_weights` is: lora, dora, loha or lokr; None where there is no
+            such file, or it cannot be told.
     """
 
     family: str = "sd1"
@@ -33,3 +35,4 @@ class Facts:
     trigger_missing: bool = True
     transparent: bool = True
     text_layers: int | None = None
+    weights_form: str | None = None

@@ -1,5 +1,6 @@
 """From a config to its effective settings: what acts, in one spelling, and what was found on the way."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,12 +109,7 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
     found.warnings += _network_warnings(v)
-    files, strengths = v["network.base_weights"], v["network.base_weights_multiplier"]
-    if files and len(strengths) > len(files):
-        found.refusals.append(
-            f"network.base_weights_multiplier has {len(strengths)} values, network.base_weights "
-            f"{len(files)} files; give at most one value for each file"
-        )
+    found.refusals += _network_refusals(v, facts)
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:
         found.refusals.append(
             f"base_model.clip_skip={v['base_model.clip_skip']}: the text encoder has {facts.text_layers} "
@@ -128,6 +124,22 @@ def _network_warnings(v: dict[str, Any]) -> list[str]:
             "network.wd_on_output=false is applied exactly by all three"
         ]
     return []
+
+
+def _network_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
+    files, strengths = v["network.base_weights"], v["network.base_weights_multiplier"]
+    if files and len(strengths) > len(files):
+        yield (
+            f"network.base_weights_multiplier has {len(strengths)} values, network.base_weights "
+            f"{len(files)} files; give at most one value for each file"
+        )
+    file, wanted = facts.weights_form, v["network.type"].replace("locon", "lora")
+    # DoRA can begin with a plain LoRA.
+    if file not in (None, wanted) and (file, wanted) != ("lora", "dora"):
+        yield (
+            f"network.network_weights={v['network.network_weights']} is a {file} file, but "
+            f"network.type={v['network.type']}; set network.type={file}"
+        )
 
 
 def _check_family(asked: str, facts: Facts, found: _Found) -> None:

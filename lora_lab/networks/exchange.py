@@ -109,15 +109,6 @@ def read_modules(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dic
     return dict(modules)
 
 
-def form_of(leaves: Leaves) -> str:
-    """The form of a module of a file: lora, dora, loha or lokr."""
-    if any(leaf.startswith("hada_") for leaf in leaves):
-        return "loha"
-    if any(leaf.startswith("lokr_") for leaf in leaves):
-        return "lokr"
-    return "dora" if "dora_scale" in leaves else "lora"
-
-
 def alpha_of(leaves: Leaves, rank: int) -> float:
     """A module's alpha, which is its rank where the file has none."""
     return float(leaves["alpha"]) if "alpha" in leaves else float(rank)
@@ -132,7 +123,7 @@ def rank_of(leaves: Leaves) -> int | None:
 
 
 def _refuse_unknown(name: str, leaves: Leaves) -> None:
-    form = form_of(leaves)
+    form = keys.form_of(leaves)
     known = {_leaf(form, side) for side in SIDES[form]} | {"alpha"}
     strange = sorted(leaves.keys() - known)
     if strange:
@@ -202,7 +193,7 @@ def _match_magnitudes(site: Site, spec: AdapterSpec, own: Mapping[str, Tensor]) 
 
 def _mismatches(sites: Sequence[Site], spec: AdapterSpec, modules: Mapping[str, Leaves]) -> Iterator[str]:
     fitting = {spec.form, "lora"} if spec.form == "dora" else {spec.form}
-    others = {form: name for name, leaves in modules.items() if (form := form_of(leaves)) not in fitting}
+    others = {form: name for name, leaves in modules.items() if (form := keys.form_of(leaves)) not in fitting}
     for form, name in others.items():
         titles = f"the file is a {_TITLES[form]}, the run a {_TITLES[spec.form]}"
         yield f"{name}: {titles}; set network.type={form}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _FACTOR = re.compile(
     r"^(?P<module>.+?)(?:\.lora_(?P<kohya>down|up|mid)|[._]lora\.(?P<diffusers>down|up)|"
@@ -67,6 +68,15 @@ def network_kind(leaf: str) -> str:
     if leaf in _LEAVES:
         return _LEAVES[leaf]
     return next(kind for pattern, kind in _PATTERNS.items() if re.fullmatch(pattern, leaf))
+
+
+def form_of(leaves: Iterable[str]) -> str:
+    """The form of a module with these leaves: lora, dora, loha or lokr."""
+    names = set(leaves)
+    for form, prefix in (("loha", "hada_"), ("lokr", "lokr_")):
+        if any(name.startswith(prefix) for name in names):
+            return form
+    return "dora" if "dora_scale" in names else "lora"
 
 
 def kohya_name(module: str) -> str:

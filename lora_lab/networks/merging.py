@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
-from lora_lab.networks.exchange import Leaves, alpha_of, form_of, rank_of, read_modules
+from lora_lab.networks import keys
+from lora_lab.networks.exchange import Leaves, alpha_of, rank_of, read_modules
 from lora_lab.networks.forms import base_weight, low_rank, rescaled
 from lora_lab.networks.targets import Target, all_targets
 
@@ -48,7 +49,7 @@ def difference(weight_oca: Tensor, leaves: Leaves) -> Tensor:
     Raises:
         RuntimeError: The shapes do not fit.
     """
-    form, factors = form_of(leaves), {}
+    form, factors = keys.form_of(leaves), {}
     for leaf, value in leaves.items():
         if leaf in ("alpha", "dora_scale"):
             continue
