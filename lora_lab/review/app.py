@@ -50,10 +50,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
 
 def picture(request: Request) -> Response:
     """A picture that the sweep's records name, as it was rendered; `picture` is its opaque name."""
-    found = gallery_of(request).read(request.path_params["sweep"]).pictures
-    file = found.get(request.path_params["picture"])
-    if file is None or not file.is_file():
-        raise HTTPException(404, "there is no such picture")
+    file = gallery_of(request).picture(request.path_params["sweep"], request.path_params["picture"])
     return FileResponse(
         file, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"}
     )

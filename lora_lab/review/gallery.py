@@ -100,6 +100,22 @@ class Gallery:
         except RunFolderError as error:
             raise HTTPException(404, str(error)) from error
 
+    def picture(self, name: str, picture: str) -> Path:
+        """The file of a sweep's picture by its opaque name.
+
+        A page asks for a hundred at once; what was read for the page is looked at first, without asking the
+        disk whether anything changed.
+
+        Raises:
+            HTTPException: There is no such sweep or picture (404).
+        """
+        known = self.shelf.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
+        found = known.file(picture) if known else None
+        found = found or self.read(name).file(picture)
+        if found is None:
+            raise HTTPException(404, "there is no such picture")
+        return found
+
 
 def gallery_of(request: Request) -> Gallery:
     """The gallery that a request is for."""

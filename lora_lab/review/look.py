@@ -61,11 +61,10 @@ def version(request: Request) -> Response:
 
 def thumb(request: Request) -> Response:
     """A picture made smaller; its opaque name changes with its content, so a browser may keep it."""
-    gallery = gallery_of(request)
-    file = gallery.read(request.path_params["sweep"]).file(request.path_params["picture"])
-    size = request.path_params["size"]
-    if file is None or size not in SIZES:
-        raise HTTPException(404, "there is no such picture")
+    gallery, size = gallery_of(request), request.path_params["size"]
+    file = gallery.picture(request.path_params["sweep"], request.path_params["picture"])
+    if size not in SIZES:
+        raise HTTPException(404, f"small pictures are {', '.join(map(str, SIZES))} pixels long")
     try:
         small = gallery.thumbnails.small(file, size)
     except OSError:

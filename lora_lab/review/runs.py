@@ -207,6 +207,10 @@ class Shelf:
             self._sweeps[folder.path] = Sweep(folder, made, version.hexdigest())
             return self._sweeps[folder.path]
 
+    def known(self, path: Path) -> Sweep | None:
+        """The sweep of a folder as it was read last, without a look at the disk."""
+        return self._sweeps.get(path)
+
     def _run(self, folder: SweepFolder, run: RunFolder, records: dict[str, RunRecord]) -> Run:
         own = records[run.name]
         origin = own.same_as if own.same_as in records else run.name
