@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lora_lab.review.app import create_app
 from lora_lab.store import SweepFolder
@@ -40,10 +42,48 @@ def client(sweep: SweepFolder) -> Iterator[TestClient]:
         yield made
 
 
+@dataclass
+class Answer:
+    """One answer as it went over the wire: what was asked for, the headers and the body."""
+
+    asked: str
+    headers: str = ""
+    body: bytes = b""
+
+
+@dataclass
+class Recorder:
+    """Keeps all that an application is asked for and sends."""
+
+    app: ASGIApp
+    answers: list[Answer] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and keep its answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = Answer(f"{scope['method']} {scope['path']} {scope['query_string']!r} {scope['headers']}")
+        self.answers.append(answer)
+
+        async def kept(message: Message) -> None:
+            answer.headers += str(message.get("headers", ""))
+            answer.body += message.get("body", b"")
+            await send(message)
+
+        await self.app(scope, receive, kept)
+
+
 @pytest.fixture
-def address(sweep: SweepFolder) -> Iterator[str]:
-    """The address of a gallery over `sweep` that really listens."""
-    config = uvicorn.Config(create_app(sweep.path.parent), port=0, log_level="warning", server_header=False)
+def recorder(sweep: SweepFolder) -> Recorder:
+    """A gallery over `sweep` with a record of its traffic."""
+    return Recorder(create_app(sweep.path.parent))
+
+
+@pytest.fixture
+def address(recorder: Recorder) -> Iterator[str]:
+    """The address of a gallery that really listens."""
+    config = uvicorn.Config(recorder, port=0, log_level="warning", server_header=False, date_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -72,7 +72,7 @@ def test_a_session_goes_on_after_a_restart(client: TestClient, sweep: SweepFolde
         prefer(client, session, position, "left")
     shown = client.get(f"/session/{session}/picture/3/0").content
     again = TestClient(create_app(sweep.path.parent), ADDRESS)
-    assert 'data-position="3"' in again.get(f"/compare/{session}").text
+    assert 'data-start="3"' in again.get(f"/compare/{session}").text
     assert again.get(f"/session/{session}/picture/3/0").content == shown
 
 

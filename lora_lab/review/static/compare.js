@@ -72,4 +72,4 @@ for (const button of page.querySelectorAll("[data-result]")) {
 }
 dismissible();
 if (page.dataset.pause === "1") notice(PAUSE, "warn");
-go(Number(page.dataset.position));
+go(Number(page.dataset.start));
