@@ -103,12 +103,22 @@ class Noise:
     run_sd: float
     rater_sd: float
     drift: float = 0.0
+    step: float = 1.0
 
     def __str__(self) -> str:
-        return f"run sd {self.run_sd:g}, rater sd {self.rater_sd:g}" + (", drift" if self.drift else "")
+        return f"run sd {self.run_sd:g}, rater sd {self.rater_sd:g}" + (
+            (", drift" if self.drift else "") + (f", steps of {self.step:g}" if self.step > 1 else "")
+        )
 
 
-NOISES = (Noise(0, 4), Noise(0, 4, DRIFT), Noise(5, 4), Noise(5, 4, DRIFT), Noise(10, 4))
+NOISES = (
+    Noise(0, 4),
+    Noise(0, 4, DRIFT),
+    Noise(5, 4),
+    Noise(5, 4, DRIFT),
+    Noise(10, 4),
+    Noise(5, 4, step=10),
+)
 
 
 def simulate(design: Design, noise: Noise, draw: random.Random) -> Evidence:
@@ -122,7 +132,7 @@ def simulate(design: Design, noise: Noise, draw: random.Random) -> Evidence:
         true = BASE + sum(EFFECTS.get(key, 0.0) * (value > 0) for key, value in settings.items())
         score = true + draw.gauss(0, math.hypot(noise.run_sd, noise.rater_sd))
         score -= noise.drift * place[number] / max(1, len(order) - 1)
-        value = float(min(100, max(0, round(score))))
+        value = float(min(100, max(0, noise.step * round(score / noise.step))))
         runs.append(
             RunEvidence(
                 f"{number}",
