@@ -97,7 +97,8 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
             _refuse_other_models(path, names)
-            tensors = {name: file.get_tensor(name) for name in names}
+            # Copied out of the mapping: a file that is written over later must not reach into memory here.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except SafetensorError as error:
         raise ModelError(f"{path} is {_damage(str(error))}; {_AGAIN}") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
