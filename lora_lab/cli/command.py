@@ -29,3 +29,31 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
     )
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Settings, as KEY=VALUE, and folders of choices of one's own."""
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="a setting, or a choice such as optimizer=lion"
+    )
+    add_config_dir(parser)
+
+
+def add_config_dir(parser: argparse.ArgumentParser) -> None:
+    """Folders of choices of one's own."""
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a folder of your own choices, laid out as conf/ (may be given again)",
+    )
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """What happens to runs that are there already, and how much is said."""
+    parser.add_argument("--retry", action="store_true", help="also try runs again that failed or diverged")
+    parser.add_argument(
+        "--redo", action="store_true", help="move runs of other settings out of the way, to .old/"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, only what ended")

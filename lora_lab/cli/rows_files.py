@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command
+from lora_lab.cli.command import Command, add_again, add_config_dir
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +175,56 @@ VERBS: tuple[Command, ...] = (
     ),
 )
 
+
+def _copier(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="+", metavar="A.png B.png [KEY=VALUE]", help="a picture, its edited twin, and settings"
+    )
+    add_config_dir(parser)
+    parser.add_argument("--name", metavar="NAME", help="of the folder of results (default: copier-A-B)")
+    parser.add_argument(
+        "--method",
+        choices=("difference", "merged-base"),
+        default="difference",
+        help="two LoRAs and their difference (default), or B's LoRA on a base model that A's is merged into",
+    )
+    parser.add_argument(
+        "--new-rank", type=int, default=16, metavar="N", help="rank of the result (default: 16)"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), default="fp16", help="of the result (default: fp16)"
+    )
+    parser.add_argument(
+        "--strengths",
+        type=_numbers,
+        default=[0.0, 0.5, 1.0],
+        metavar="W,W,...",
+        help="what is shown side by side (default: 0,0.5,1); write --strengths=-1,1 to begin with a minus",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the LoRA (default: in the folder of results)")
+    add_again(parser)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",") if part.strip()]
+
+
 FILES: tuple[Command, ...] = (
+    Command(
+        "copier",
+        "the difference of two pictures as a LoRA",
+        """Train one LoRA on a picture and one on its edited twin, until each copies its picture, and subtract
+them: the result does to other pictures what was done to the first. Both train in one pack, as two runs of one
+sweep; the same command goes on where it was stopped. Then the result is rendered at several strengths, with
+numbers: how far each picture moved towards the edit, and how much else changed.
+
+The settings are those of recipe=copier (on the demo base: copier_demo). Prompts and seeds are preview.prompts
+and preview.seeds. Results go to results/NAME: the LoRA, copier.png, copier.json.""",
+        """  lora-lab copier portrait.png portrait_grey.png
+  lora-lab copier a.png b.png base_model=sd15 base_model.path=v1-5.safetensors --strengths 0,0.5,1""",
+        _copier,
+        "lora_lab.cli.copier:copier",
+    ),
     Command(
         "lora",
         "look at LoRA files, add, shrink and bake them",

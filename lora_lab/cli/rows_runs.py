@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command
-
-
-def _overrides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="a setting, or a choice such as optimizer=lion"
-    )
-    parser.add_argument(
-        "--config-dir",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="a folder of your own choices, laid out as conf/ (may be given again)",
-    )
-
-
-def _again(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--retry", action="store_true", help="also try runs again that failed or diverged")
-    parser.add_argument(
-        "--redo", action="store_true", help="move runs of other settings out of the way, to .old/"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars, only what ended")
+from lora_lab.cli.command import Command, add_again, add_overrides
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    _overrides(parser)
+    add_overrides(parser)
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="values with commas are a grid: a run per combination"
     )
     parser.add_argument("--cfg", choices=["job"], help="print the whole config that would run, and stop")
     parser.add_argument("-p", "--package", metavar="GROUP", help="with --cfg: only this part of it")
-    _again(parser)
+    add_again(parser)
 
 
 def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
-    _overrides(parser)
+    add_overrides(parser)
     _only(parser)
-    _again(parser)
+    add_again(parser)
 
 
 def _only(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +32,7 @@ def _only(parser: argparse.ArgumentParser) -> None:
 
 def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
-    _overrides(parser)
+    add_overrides(parser)
     _only(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_lab import config
 from lora_lab.errors import ConfigError
@@ -18,6 +19,9 @@ from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, sel
 from lora_lab.sweep import plan as make_plan
 from lora_lab.sweep.names import joined, split
 from lora_lab.sweep.rows import OF_THE_SWEEP
+
+if TYPE_CHECKING:
+    from lora_lab.sweep.launch import Outcome
 
 WAIT_SECONDS = 120.0
 """How long workers of a command that has just been killed may take to notice it, and to save."""
@@ -113,9 +117,24 @@ def _start(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
 ) -> int:
     """Plan, start, and say how it ended."""
+    from lora_lab.cli.ending import exit_code
+
+    return exit_code(carry_out(rows, extra, folder, given)[1])
+
+
+def carry_out(
+    rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
+) -> tuple[Plan, Outcome]:
+    """Plan rows, start what is to be done, show the progress, and say how it ended.
+
+    Args:
+        extra: Overrides for every row; they win.
+        folder: Where the runs lie, if not in `results/<name>`.
+        given: The options `config_dir`, `retry`, `redo` and `quiet`.
+    """
     made = _planned(rows, extra, folder, given)
     # Engines, tables and progress bars are needed only now.
-    from lora_lab.cli.ending import exit_code, show_ending, show_start
+    from lora_lab.cli.ending import show_ending, show_start
     from lora_lab.cli.progress import watching
     from lora_lab.sweep.launch import launch
 
@@ -123,7 +142,7 @@ def _start(
     with watching(made, quiet=given.quiet) as report:
         outcome = launch(made, rows, report, extra=extra)
     show_ending(made, outcome)
-    return exit_code(outcome)
+    return made, outcome
 
 
 def _planned(
