@@ -42,6 +42,8 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "base_model.clip_skip": ([], "2"),
     "base_model.max_token_length": ([], "150"),
     "base_model.v_parameterization": ([], "true"),
+    "base_model.fp8_base": ([], "true"),
+    "base_model.nf4_base": ([], "true"),
     "dataset.trigger_word": ([], "miko"),
     "dataset.resolution": ([], "768"),
     "dataset.enable_bucket": ([], "false"),
@@ -318,6 +320,26 @@ def test_a_mask_needs_transparency() -> None:
     opaque = replace(FACTS, transparent=False)
     assert mark("dataset.alpha_mask=true", facts=opaque) == mark(facts=opaque)
     assert inert("dataset.alpha_mask=true", facts=opaque) == {"dataset.alpha_mask"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "device", "words"),
+    [
+        (["base_model.fp8_base=true", "base_model.nf4_base=true"], "cuda", "exclude each other"),
+        (["base_model.fp8_base=true"], "mps", "base_model.fp8_base=true: Apple's GPUs"),
+        (["train.attention=xformers"], "cuda", "train.attention=xformers: the package xformers is not"),
+    ],
+)
+def test_what_saves_memory_is_refused_where_it_cannot(
+    overrides: list[str], device: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "xformers" else name)
+    (text,) = of(*overrides, facts=replace(FACTS, device_type=device)).refusals
+    assert words in text
+
+
+def test_attention_is_the_same_experiment() -> None:
+    assert mark("train.attention=xformers") == mark()
 
 
 class TestLength:

@@ -34,6 +34,12 @@ class BaseModelConfig:
     )
     max_token_length: int = setting(75, "tokens per caption: 75, 150 or 225", one_of(75, 150, 225))
     v_parameterization: bool | None = setting(None, "v-prediction; null takes what the model says of itself")
+    fp8_base: bool = setting(
+        False, "keep the frozen model's matrices in 8 bits (e4m3): half of fp16's memory"
+    )
+    nf4_base: bool = setting(
+        False, "keep the frozen model's matrices in 4 bits (bitsandbytes NF4): a quarter of fp16's memory"
+    )
 
 
 @dataclass
@@ -150,7 +156,6 @@ class NetworkConfig:
     base_weights: list[str] = setting([], "LoRA files merged into the base model in memory, before training")
     base_weights_multiplier: list[float] = setting([], "strength of each of base_weights; 1 where not given")
 
-
     def merged(self) -> list[tuple[str, float]]:
         """The files of `base_weights`, each with its strength."""
         strengths = [*self.base_weights_multiplier, *[1.0] * len(self.base_weights)]
@@ -240,6 +245,11 @@ class TrainConfig:
     mixed_precision: str = setting("no", "no, fp16 or bf16", one_of("no", "fp16", "bf16"))
     full_bf16: bool = setting(False, "LoRA weights and optimizer in bf16, too")
     full_fp16: bool = setting(False, "LoRA weights and optimizer in fp16, too")
+    attention: str = setting(
+        "sdpa",
+        "how attention is computed: sdpa, or xformers where it is installed",
+        one_of("sdpa", "xformers"),
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, about 1/3 slower")
     save_every_n_epochs: int = setting(
         0, "a checkpoint every n epochs, 0 = last only", at_least(0), trains=False
@@ -311,9 +321,25 @@ class MetricConfig:
 
     names: list[str] = setting(
         ["basic"],
-        "metrics: basic, and likeness on the demo",
-        each(one_of("basic", "likeness")),
+        "metrics, such as basic, clip_i, clip_t, dino, diversity, drift and copy",
+        each(one_of("basic", "likeness", "clip_i", "clip_t", "dino", "diversity", "drift", "copy")),
         trains=False,
+    )
+    clip_model: str | None = setting(
+        None, "CLIP model of clip_i and clip_t: its folder, or a name on the hub", trains=False
+    )
+    dino_model: str | None = setting(
+        None,
+        "DINO model of dino, diversity, drift and copy: its folder, or a name on the hub",
+        trains=False,
+    )
+    references: str | None = setting(
+        None,
+        "folder of pictures that previews should be like; null takes held-back or training pictures",
+        trains=False,
+    )
+    class_word: str = setting(
+        "", "what stands for the trigger word in clip_t, which does not know it, such as woman", trains=False
     )
 
 

@@ -1,7 +1,10 @@
 """What decides how a checkpoint's previews look, beside its weights."""
 
+from typing import Any
+
 from lora_lab.config import RunConfig, flat
 from lora_lab.effective.result import digest
+from lora_lab.metrics import set_names
 
 NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no picture of a run."""
@@ -22,4 +25,13 @@ def preview_fingerprint(config: RunConfig) -> str:
         values["trigger"] = config.dataset.trigger_word
     if not preview.seeds:
         values = {}
-    return digest({**values, "metric.names": config.metric.names})
+    return digest({**values, **_measured(config)})
+
+
+def _measured(config: RunConfig) -> dict[str, Any]:
+    """What the numbers of previews depend on; models and references count where some metric uses them."""
+    metric = config.metric
+    values: dict[str, Any] = {"metric.names": metric.names}
+    if set_names(metric.names):
+        values |= {key: value for key, value in flat(config).items() if key.startswith("metric.")}
+    return values

@@ -7,6 +7,7 @@ from typing import Any
 from lora_lab.config import RunConfig, flat, parse_resolution, settings
 from lora_lab.data.steps import run_length
 from lora_lab.effective.facts import Facts
+from lora_lab.effective.memory import check_memory
 from lora_lab.effective.result import Effective
 from lora_lab.effective.silent import (
     all_silent,
@@ -18,6 +19,7 @@ from lora_lab.effective.silent import (
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, Inert
 from lora_lab.losses.settings import check as check_loss
+from lora_lab.metrics.registry import check as check_metrics
 from lora_lab.optim import registry
 from lora_lab.optim.schedules import check as check_schedule
 from lora_lab.optim.schedules import check_company, is_share, steps_of
@@ -37,7 +39,7 @@ BY_CONTENT = (
 )
 """Settings that count by what they lead to, not by how they are spelled; an identity stands for them."""
 
-SAME_RESULT = ("train.gradient_checkpointing",)
+SAME_RESULT = ("train.gradient_checkpointing", "train.attention")
 """Settings that cost time or memory and change no weight."""
 
 _OF_ARGS = ("optimizer.args", "lr_scheduler.args")
@@ -70,6 +72,7 @@ def resolve(config: RunConfig, facts: Facts) -> Effective:
         max_train_steps=now["train.max_train_steps"],
     )
     _check_family(asked["base_model.family"], facts, found)
+    found.add(check_memory(asked, facts.device_type))
     found.add(check_company(schedule_settings(asked), asked["optimizer.name"]))
     _check(now, facts, length.updates, found)
     values = _values(now, facts, silent)
@@ -108,6 +111,7 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     base_rate = rates[0] if parts[0] is None or not unet else parts[0]
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
+    found.add(check_metrics(v["metric.names"], v))
     found.warnings += _network_warnings(v)
     found.refusals += _network_refusals(v, facts)
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         scale,
         set_gradient_checkpointing,
     )
+    from lora_lab.models.compressed import compress
     from lora_lab.models.loading import load
     from lora_lab.models.pipelines import pipeline, save_folder
     from lora_lab.models.single_file import save_single_file
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _NEED_TORCH = {
     "BaseModel": "base",
     "TextStates": "base",
+    "compress": "compressed",
     "decode": "base",
     "encode_images": "base",
     "encode_captions": "text",
@@ -46,6 +48,7 @@ __all__ = [
     "BaseModel",
     "ModelFile",
     "TextStates",
+    "compress",
     "decode",
     "encode_captions",
     "encode_images",

@@ -77,8 +77,11 @@ def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> Ba
         dtype=dtype,
         vae_dtype=torch.float32,
         device=str(device),
+        attention=config.train.attention,
     )
     merge_base_weights(base, config)
+    if own.fp8_base or own.nf4_base:
+        models.compress(base, "fp8" if own.fp8_base else "nf4")
     models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
     return base
 

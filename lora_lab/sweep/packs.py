@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from lora_lab.config import RunConfig
 from lora_lab.effective import Effective
 
-SHARED = ("base_model.family", "train.mixed_precision", "train.full_bf16", "train.full_fp16")
+SHARED = (
+    "base_model.family", "base_model.fp8_base", "base_model.nf4_base", "train.mixed_precision",
+    "train.full_bf16", "train.full_fp16",
+)  # fmt: skip
 """Settings that runs of a pack have in common, beside the models themselves."""
 
 
@@ -13,7 +16,8 @@ def pack_key(config: RunConfig, effective: Effective, identities: Mapping[str, s
     """Equal for runs that can share a base model in memory."""
     values = [effective.values[key] for key in SHARED]
     models = [identities["base_model"], identities.get("vae", ""), identities.get("base_weights", "")]
-    return repr([*models, *values, config.train.gradient_checkpointing, config.device])
+    train = config.train
+    return repr([*models, *values, train.gradient_checkpointing, train.attention, config.device])
 
 
 def make_packs(

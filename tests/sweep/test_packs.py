@@ -49,6 +49,8 @@ class TestPacks:
         assert one != pack_key(config, effective(), {"base_model": "m2"})
         assert one != pack_key(config, effective(), {"base_model": "m", "vae": "v"})
         assert one != pack_key(config, effective("train.mixed_precision=bf16"), {"base_model": "m"})
+        assert one != pack_key(config, effective("base_model.fp8_base=true"), {"base_model": "m"})
+        assert one != pack_key(config, effective("base_model.nf4_base=true"), {"base_model": "m"})
         saving = compose(
             ["base_model=sd15", "base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"]
         )
