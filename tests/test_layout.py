@@ -23,7 +23,7 @@ LEVELS = {
     "loras": 1,
     "material": 2, "anchors": 2, "effective": 2, "train": 2, "preview": 2, "sheets": 2,
     "verdict": 2, "plots": 2, "report": 2, "review": 2,
-    "run": 3, "sweep": 3, "engines": 3,
+    "run": 3, "sweep": 3, "engines": 3, "copier": 3,
     "cli": 4, "__main__": 5,
 }  # fmt: skip
 """A part of the package may import its own level and lower ones."""
@@ -31,9 +31,9 @@ LEVELS = {
 HARNESS = (
     "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep", "sweep.launch", "engines",
     "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions", "optim.registry",
-    "models.families", "demo", "cli.look", "cli.start", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet",
+    "models.families", "demo", "cli.look", "cli.start", "cli.copier", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet",
     "cli.verdict", "cli.verdict_view",
-    "plots", "cli.plot", "__main__",
+    "plots", "cli.plot", "report", "cli.report", "review.app", "cli.review", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 
