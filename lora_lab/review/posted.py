@@ -38,9 +38,8 @@ class Posted:
         """A finite number between two limits."""
         value = self.all(key)[-1] if self.all(key) else None
         try:
-            known = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-            found = float(value) if known else math.nan
-        except ValueError:
+            found = math.nan if value is None or isinstance(value, bool) else float(value)
+        except (ValueError, TypeError):
             found = math.nan
         if not low <= found <= high:
             raise HTTPException(400, f"{key} must be a number from {low:g} to {high:g}, got {value!r}")

@@ -85,7 +85,7 @@ def judge(request: Request, given: Posted) -> Response:
         place = {"run": run, "tag": tag, "position": position, "repeat": repeat}
         before = sitting.judged.get(position)
         if given.values.get("value") is None:
-            new = {"value": None, "note": "", "tags": []}
+            new: dict[str, Any] = {"value": None, "note": "", "tags": []}
             kind, values = "skip", place
         else:
             new = {
