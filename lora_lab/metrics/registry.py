@@ -1,34 +1,99 @@
-"""The known metrics by name; adding one is a function and a row here."""
+"""The known metrics by name; adding one is a function and a row here. Without torch until one needs it."""
 
+from __future__ import annotations
+
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 
 from lora_lab.errors import ConfigError
+from lora_lab.findings import Findings, refused
 from lora_lab.metrics import basic
 
 Numbers = dict[str, float | None]
 
 
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric.
+
+    Attributes:
+        doc: What its number means and how it is to be read.
+        target: The function, as module:name. One of a preview takes (image, base model's image or None) and
+            gives numbers; one of a set takes a `sets.PreviewSet` and gives a `sets.SetNumbers`.
+        of_set: It needs all previews of a checkpoint at once, or models and training pictures.
+        needs: The settings that have to name a model.
+    """
+
+    doc: str
+    target: str
+    of_set: bool = False
+    needs: tuple[str, ...] = ()
+
+    def function(self) -> Callable[..., Any]:
+        """The function, imported now."""
+        module, name = self.target.split(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
+
+
+CLIP, DINO = "metric.clip_model", "metric.dino_model"
+
+METRICS: Mapping[str, MetricRow] = {
+    "basic": MetricRow(
+        "brightness, contrast, sharpness, distance from the base's picture",
+        "lora_lab.metrics.basic:numbers",
+    ),
+    "likeness": MetricRow(
+        "how much of the demo's character is there, 0 to 100", "lora_lab.metrics.demo:likeness"
+    ),
+    "clip_i": MetricRow(
+        "CLIP-I: mean cosine of CLIP embeddings of previews and references; higher is more alike",
+        "lora_lab.metrics.sets:clip_i",
+        True,
+        (CLIP,),
+    ),
+    "clip_t": MetricRow(
+        "CLIP-T: mean cosine of CLIP embeddings of previews and their prompts; higher obeys prompts more",
+        "lora_lab.metrics.sets:clip_t",
+        True,
+        (CLIP,),
+    ),
+    "dino": MetricRow(
+        "mean cosine of DINO embeddings of previews and references; higher is more alike",
+        "lora_lab.metrics.sets:dino",
+        True,
+        (DINO,),
+    ),
+    "diversity": MetricRow(
+        "mean 1 - cosine of DINO embeddings among previews of one prompt; higher is more varied",
+        "lora_lab.metrics.sets:diversity",
+        True,
+        (DINO,),
+    ),
+    "drift": MetricRow(
+        "(1 - cosine) / 2 of DINO embeddings of a preview and the base model's picture; 0 is no change",
+        "lora_lab.metrics.sets:drift",
+        True,
+        (DINO,),
+    ),
+    "copy": MetricRow(
+        "nearest training picture, by pHash (and DINO where metric.dino_model is set); 1 is the same picture",
+        "lora_lab.metrics.sets:copies",
+        True,
+    ),
+}
+
+
 @dataclass
 class Measured:
-    """What all chosen metrics say of one preview."""
+    """What all chosen metrics of single previews say of one preview."""
 
     numbers: Numbers = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
-
-
-def _likeness(image: Image.Image, _base: Image.Image | None) -> Numbers:
-    from lora_lab.demo.likeness import score
-
-    return {"likeness": score([image])}
-
-
-METRICS: Mapping[str, Callable[[Image.Image, Image.Image | None], Numbers]] = {
-    "basic": basic.numbers,
-    "likeness": _likeness,
-}
 
 
 def metric_names(names: list[str]) -> list[str]:
@@ -43,18 +108,45 @@ def metric_names(names: list[str]) -> list[str]:
     return names
 
 
+def set_names(names: list[str]) -> list[str]:
+    """Those of the names that need all previews of a checkpoint."""
+    return [name for name in metric_names(names) if METRICS[name].of_set]
+
+
+def check(names: list[str], models: Mapping[str, str | None]) -> Findings:
+    """Refuse metrics whose model is not named.
+
+    Args:
+        names: Keys of `METRICS`.
+        models: What `CLIP` and `DINO` are set to.
+    """
+    missing = {
+        key: [name for name in names if name in METRICS and key in METRICS[name].needs]
+        for key in (CLIP, DINO)
+    }
+    return refused(
+        *(
+            f"metric.names has {', '.join(needing)}: set {key} to a folder with the model, or leave "
+            f"{'it' if len(needing) == 1 else 'them'} out"
+            for key, needing in missing.items()
+            if needing and not models[key]
+        )
+    )
+
+
 def measure(image: Image.Image, base: Image.Image | None, strength: float, names: list[str]) -> Measured:
-    """Apply the named metrics to one preview; flags are always looked for.
+    """Apply the named metrics of single previews to one; flags are always looked for.
 
     Args:
         image: The preview.
         base: The bare base model's picture of the same prompt and seed, or None.
         strength: LoRA strength it was rendered with; at 0 it is meant to equal the base.
-        names: Keys of `METRICS`.
+        names: Keys of `METRICS`; those of whole sets are passed over.
     """
     found = Measured()
     for name in metric_names(names):
-        found.numbers.update(METRICS[name](image, base))
+        if not METRICS[name].of_set:
+            found.numbers.update(METRICS[name].function()(image, base))
     distance = basic.numbers(image, base)["base_distance"]
     found.flags = basic.flags(image, distance, strength)
     return found

@@ -15,6 +15,7 @@ from lora_lab.data.pixels import load_pixels
 from lora_lab.files import replacing
 from lora_lab.material import Material
 from lora_lab.metrics import measure
+from lora_lab.metrics.sets import COPY
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
@@ -23,7 +24,7 @@ from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolde
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
-SEEN_ON_PREVIEWS = ("black", "flat", "same as base")
+SEEN_ON_PREVIEWS = ("black", "flat", "same as base", COPY)
 """Flags of a checkpoint that come from its previews."""
 
 
@@ -208,9 +209,10 @@ def copy_pictures(folder: RunFolder, material: Material) -> None:
         path = target / f"{number}.png"
         if not path.is_file():
             with replacing(path) as temporary:
-                _picture(item, place).save(temporary, "PNG")
+                cut_picture(item, place).save(temporary, "PNG")
 
 
-def _picture(item: Item, place: Assignment) -> Image.Image:
+def cut_picture(item: Item, place: Assignment) -> Image.Image:
+    """A training picture as it is trained on."""
     pixels_CHW = (load_pixels(item, place) + 1) * 127.5
     return Image.fromarray(pixels_CHW.round().clip(0, 255).astype("uint8").transpose(1, 2, 0))

@@ -9,6 +9,7 @@ from lora_lab.run import gallery
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure
+from lora_lab.run.measuring import measure_checkpoint
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
 
@@ -78,6 +79,7 @@ class Previewer:
             finally:
                 for runner in resting:
                     runner.go_on()
+        self._measure(saved, tasks)
         for task, checkpoint, _ in saved:
             gallery.summarise(checkpoint, task.config.preview.strengths)
 
@@ -92,9 +94,21 @@ class Previewer:
             if self._interrupt.reason:
                 return
 
+    def _measure(self, saved: Sequence[Saved], tasks: Sequence[Task]) -> None:
+        """Measure the checkpoints whose previews are all there; what goes wrong is a note of the runs."""
+        with clock(tasks, "metric"):
+            for task, checkpoint, _ in saved:
+                if not task.prepared or gallery.wanted_of(task.folder, task.config, checkpoint, 0):
+                    continue
+                material = task.prepared.material
+                try:
+                    measure_checkpoint(task.folder, task.config, checkpoint, material, self._base.device)
+                except Exception as error:
+                    self._note([task], describe_failure(error), "metrics")
+
     @staticmethod
-    def _note(tasks: Sequence[Task], reason: str) -> None:
-        text = f"previews failed: {reason}"
+    def _note(tasks: Sequence[Task], reason: str, what: str = "previews") -> None:
+        text = f"{what} failed: {reason}"
         for task in tasks:
             # Without a fingerprint of its previews, the same command renders what is missing.
             task.record.preview_fingerprint = ""
