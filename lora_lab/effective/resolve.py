@@ -20,7 +20,6 @@ from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, Inert
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.metrics.registry import check as check_metrics
-from lora_lab.metrics.registry import check as check_metrics
 from lora_lab.optim import registry
 from lora_lab.optim.schedules import check as check_schedule
 from lora_lab.optim.schedules import check_company, is_share, steps_of
@@ -112,7 +111,6 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     base_rate = rates[0] if parts[0] is None or not unet else parts[0]
     found.add(check_schedule(schedule_settings(v), total, base_rate))
     found.add(check_loss(loss_settings(v), _prediction(v, facts)))
-    found.add(check_metrics(v["metric.names"], v))
     found.add(check_metrics(v["metric.names"], v))
     found.warnings += _network_warnings(v)
     found.refusals += _network_refusals(v, facts)
