@@ -9,7 +9,7 @@ told apart by index alone, as in `products`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,25 +30,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Groups of a block whose factors have one shape: numbers of the groups, slots, and views by side.
+    """Groups of a block whose factors have one shape, with views by side.
 
-    `scale` is alpha / dim of each, `(g, 1, 1)`; `values` and `grads` are views `(K, ...)` of all slots.
+    `samples` are the numbers of their samples, `(g, n)`, and `neighbours` their range where they are one.
+    `strengths` are those of the samples, `(g, n)` or one for all; `scale` is alpha / dim of each group,
+    `(g, 1, 1)`; `values` and `grads` are views `(K, ...)` of all slots.
     """
 
-    groups: list[int]
+    slot_list: list[int]
     slots: Tensor
+    samples: Tensor
+    neighbours: slice | None
+    strengths: Tensor | float
     scale: Tensor
     values: dict[str, Tensor]
     grads: dict[str, Tensor]
     on_output: bool
-
-
-@dataclass(frozen=True)
-class DenseBound:
-    """A block of samples with its chunks."""
-
-    block: Block
-    chunks: list[Chunk]
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,12 @@ class DenseLayer:
         """1: alpha / dim is part of the weight difference."""
         return 1.0
 
-    def bind(self, block: Block) -> DenseBound:
-        """The block with the factors of its adapters."""
+    def bind(self, block: Block) -> list[Chunk]:
+        """The block with the factors of its adapters, in chunks of one shape."""
         alike: dict[tuple, list[int]] = {}
         for group, slot in enumerate(block.slot_list):
             alike.setdefault(self._shapes(self._spec_of(slot)), []).append(group)
-        return DenseBound(block, [self._chunk(block, groups) for groups in alike.values()])
+        return [self._chunk(block, groups) for groups in alike.values()]
 
     def _shapes(self, spec: AdapterSpec) -> tuple:
         """What adapters have to have in common for one product; padded ranks need not agree."""
@@ -110,9 +107,13 @@ class DenseLayer:
             for numbers in (self.arena.masters, self.arena.grads)
         ]
         scales = [scale_of(self.site.target, spec) for spec in specs]
+        whole = isinstance(block.samples, slice) and len(groups) == block.groups
         return Chunk(
-            groups,
+            slots,
             torch.tensor(slots, device=device),
+            _samples(block, device)[groups],
+            block.samples if whole and isinstance(block.samples, slice) else None,
+            block.scale.view(block.groups, -1)[groups] if isinstance(block.scale, Tensor) else block.scale,
             torch.tensor(scales, device=device, dtype=self.wide).view(-1, 1, 1),
             *views,
             specs[0].wd_on_output,
@@ -126,7 +127,8 @@ class DenseLayer:
             return y
         with torch.autocast(x.device.type, enabled=False):
             inner = x.to(self.arena.compute.dtype)
-            term = DenseTerm.apply(inner, self.routes.anchor, self, bounds, y.shape)
+            chunks = [chunk for bound in bounds for chunk in bound]
+            term = DenseTerm.apply(inner, self.routes.anchor, self, chunks, y.shape)
         return y + term.to(y.dtype)
 
     def difference(self, chunk: Chunk, factors: dict[str, Tensor], drops: Drops) -> Tensor:
@@ -146,9 +148,11 @@ class DenseLayer:
     def draw(self, chunk: Chunk) -> Drops:
         """The micro-step's dropout."""
         draws, name, outputs = self.routes.draws, self.site.target.name, fans(self.site.target)[0]
+        if not draws:
+            return Drops(None, [])
         rows, dropped = [], []
         rows_there = False
-        for index, slot in enumerate(chunk.slots.tolist()):
+        for index, slot in enumerate(chunk.slot_list):
             kept = None
             if slot in draws:
                 kept = draws[slot].kept_rows(name, outputs, chunk.scale)
@@ -163,75 +167,93 @@ class DenseTerm(torch.autograd.Function):
     """The adapters' terms: x `(N, ..., i)` or `(N, C, H, W)` to a term of the output's shape."""
 
     @staticmethod
-    def forward(ctx, x, anchor, layer, bounds, shape):
-        term = x.new_zeros(shape)
-        drops = []
-        for bound in bounds:
-            for chunk, samples in _chunks(bound):
-                drop = layer.draw(chunk)
-                difference = layer.difference(chunk, layer.factors(chunk), drop).to(x.dtype)
-                product = _apply(layer.module, _grouped(x, samples), difference)
-                product[drop.modules] = 0
-                _scaled(product, bound.block, chunk)
-                term.index_add_(0, samples.flatten(), product.flatten(0, 1))
-                drops.append(drop)
-        ctx.layer, ctx.bounds, ctx.drops = layer, bounds, drops
+    def forward(ctx, x, anchor, layer, chunks, shape):
+        total = _Total(x, shape)
+        drops = [layer.draw(chunk) for chunk in chunks]
+        for chunk, drop in zip(chunks, drops, strict=True):
+            difference = layer.difference(chunk, layer.factors(chunk), drop).to(x.dtype)
+            product = _apply(layer.module, _grouped(x, chunk), difference)
+            total.add(chunk, _weighed(product, chunk, drop))
+        ctx.layer, ctx.chunks, ctx.drops = layer, chunks, drops
         ctx.save_for_backward(x)
-        return term
+        return total.value()
 
     @staticmethod
     def backward(ctx, grad):
         if torch.is_grad_enabled():
             raise RuntimeError("packed layers have no second derivative")
-        layer, drops = ctx.layer, iter(ctx.drops)
-        (x,) = ctx.saved_tensors
-        grad_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        for bound in ctx.bounds:
-            for chunk, samples in _chunks(bound):
-                drop = next(drops)
-                own_grad = _scaled(_grouped(grad, samples).clone(), bound.block, chunk)
-                own_grad[drop.modules] = 0
-                leaves = {side: t.requires_grad_() for side, t in layer.factors(chunk).items()}
-                with torch.enable_grad():
-                    difference = layer.difference(chunk, leaves, drop)
-                grad_in, grad_difference = _gradients(
-                    layer.module,
-                    _grouped(x, samples),
-                    difference.detach().to(x.dtype),
-                    own_grad,
-                    grad_x is not None,
-                )
-                grads = torch.autograd.grad(difference, list(leaves.values()), grad_difference.to(layer.wide))
-                for side, one in zip(leaves, grads, strict=True):
-                    one[drop.modules] = 0
-                    chunk.grads[side].index_add_(0, chunk.slots, one.to(chunk.grads[side].dtype))
-                if grad_x is not None:
-                    grad_in[drop.modules] = 0
-                    grad_x.index_add_(0, samples.flatten(), grad_in.flatten(0, 1))
-        return grad_x, None, None, None, None
+        layer, (x,) = ctx.layer, ctx.saved_tensors
+        total = _Total(x, x.shape) if ctx.needs_input_grad[0] else None
+        for chunk, drop in zip(ctx.chunks, ctx.drops, strict=True):
+            own_grad = _weighed(_grouped(grad, chunk), chunk, drop)
+            leaves = {side: t.requires_grad_() for side, t in layer.factors(chunk).items()}
+            with torch.enable_grad():
+                difference = layer.difference(chunk, leaves, drop)
+            inner = difference.detach().to(x.dtype)
+            grad_x, grad_inner = _gradients(
+                layer.module, _grouped(x, chunk), inner, own_grad, total is not None
+            )
+            grads = torch.autograd.grad(difference, list(leaves.values()), grad_inner.to(layer.wide))
+            for side, one in zip(leaves, grads, strict=True):
+                one[drop.modules] = 0
+                chunk.grads[side].index_add_(0, chunk.slots, one.to(chunk.grads[side].dtype))
+            if total is not None:
+                grad_x[drop.modules] = 0
+                total.add(chunk, grad_x)
+        return total and total.value(), None, None, None, None
 
 
-def _chunks(bound: DenseBound) -> Iterator[tuple[Chunk, Tensor]]:
-    """The chunks of a block, each with the numbers of its samples, `(g, n)`."""
-    block = bound.block
-    for chunk in bound.chunks:
-        samples = block.samples
-        if isinstance(samples, slice):
-            samples = torch.arange(samples.start, samples.stop, device=chunk.slots.device)
-        yield chunk, samples.view(block.groups, block.size)[chunk.groups]
+class _Total:
+    """A batch that is the sum of chunks; one chunk that is all of it is not copied."""
+
+    def __init__(self, like: Tensor, shape: torch.Size) -> None:
+        self._like, self._shape = like, shape
+        self._sum: Tensor | None = None
+
+    def add(self, chunk: Chunk, values: Tensor) -> None:
+        """Add `(g, n, ...)` to the chunk's samples; `values` may be kept."""
+        flat = values.flatten(0, 1)
+        if self._sum is None and chunk.neighbours is not None and flat.shape[0] == self._shape[0]:
+            self._sum = flat
+            return
+        if self._sum is None:
+            self._sum = self._like.new_zeros(self._shape)
+        if chunk.neighbours is not None:
+            self._sum[chunk.neighbours] += flat
+        else:
+            self._sum.index_add_(0, chunk.samples.flatten(), flat)
+
+    def value(self) -> Tensor:
+        """The sum."""
+        return self._like.new_zeros(self._shape) if self._sum is None else self._sum
 
 
-def _grouped(batch: Tensor, samples: Tensor) -> Tensor:
-    """`(g, n, ...)` copies of some samples."""
-    return batch.index_select(0, samples.flatten()).unflatten(0, tuple(samples.shape))
+def _samples(block: Block, device: torch.device) -> Tensor:
+    """Numbers of a block's samples, `(G, n)`."""
+    samples = block.samples
+    if isinstance(samples, slice):
+        samples = torch.arange(samples.start, samples.stop, device=device)
+    return samples.view(block.groups, block.size)
 
 
-def _scaled(values: Tensor, block: Block, chunk: Chunk) -> Tensor:
-    """Multiply `(g, n, ...)` in place by the strengths of the samples."""
-    if isinstance(block.scale, Tensor):
-        own = block.scale.view(block.groups, block.size)[chunk.groups]
-        return values.mul_(own.view(*own.shape, *(1,) * (values.dim() - 2)))
-    return values if block.scale == 1.0 else values.mul_(block.scale)
+def _grouped(batch: Tensor, chunk: Chunk) -> Tensor:
+    """`(g, n, ...)` of a chunk's samples; a view where they are neighbours."""
+    shape = tuple(chunk.samples.shape)
+    if chunk.neighbours is not None:
+        return batch[chunk.neighbours].unflatten(0, shape)
+    return batch.index_select(0, chunk.samples.flatten()).unflatten(0, shape)
+
+
+def _weighed(values: Tensor, chunk: Chunk, drop: Drops) -> Tensor:
+    """`(g, n, ...)` times the strengths of the samples, and zero where a module is left out."""
+    if isinstance(chunk.strengths, Tensor):
+        values = values * chunk.strengths.view(*chunk.strengths.shape, *(1,) * (values.dim() - 2))
+    elif chunk.strengths != 1.0:
+        values = values * chunk.strengths
+    if drop.modules:
+        values = values.clone()
+        values[drop.modules] = 0
+    return values
 
 
 def _apply(module: nn.Module, x: Tensor, difference: Tensor) -> Tensor:
