@@ -1,7 +1,7 @@
 """How a setting is shown: label, unit, kind of axis, and the text of a value."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_lab.config import settings
@@ -29,6 +29,40 @@ LABELS = {
 }
 """Where the name of a setting, with spaces for underscores, is not what people call it."""
 
+LABELS_JA = {
+    "base_model.path": "ベースモデル",
+    "base_model.vae": "VAE",
+    "base_model.clip_skip": "CLIPスキップ",
+    "dataset.path": "教師画像",
+    "dataset.repeats": "繰り返し数",
+    "dataset.resolution": "解像度",
+    "dataset.flip_aug": "左右反転",
+    "dataset.shuffle_caption": "キャプションのシャッフル",
+    "network.type": "ネットワークの種類",
+    "network.preset": "学習する層",
+    "network.network_dim": "dim（ランク）",
+    "network.network_alpha": "alpha",
+    "network.network_dropout": "ドロップアウト",
+    "optimizer.name": "オプティマイザー",
+    "optimizer.learning_rate": "学習率",
+    "optimizer.unet_lr": "U-Netの学習率",
+    "optimizer.text_encoder_lr": "テキストエンコーダーの学習率",
+    "lr_scheduler.name": "学習率スケジューラー",
+    "lr_scheduler.lr_warmup_steps": "学習率ウォームアップ",
+    "loss.min_snr_gamma": "min-SNRガンマ",
+    "loss.noise_offset": "ノイズオフセット",
+    "train.seed": "シード",
+    "train.max_train_epochs": "エポック数",
+    "train.max_train_steps": "ステップ数",
+    "train.train_batch_size": "バッチサイズ",
+    "train.gradient_accumulation_steps": "勾配の累積",
+    "train.mixed_precision": "計算の精度",
+    "train.max_grad_norm": "勾配クリッピング",
+}
+"""The same in Japanese; a setting without a row goes by its name, as it does in the tools."""
+
+UNITS_JA = {"epochs": "エポック", "steps": "ステップ", "min": "分"}
+
 DERIVED = {
     "alpha_over_dim": ("alpha / dim", "", "log"),
     "total_steps": ("updates", "steps", "log"),
@@ -51,12 +85,19 @@ class Axis:
 
     @property
     def title(self) -> str:
-        """The label with its unit, unless the label is the unit."""
-        return f"{self.label} ({self.unit})" if self.unit and self.unit != self.label else self.label
+        """The label with its unit, unless the label names the unit."""
+        return f"{self.label} ({self.unit})" if self.unit and self.unit not in self.label else self.label
 
 
-def axis(key: str) -> Axis:
+def axis(key: str, language: str = "en") -> Axis:
     """The axis of a setting, of an argument such as `optimizer.args.weight_decay`, or of a derived number."""
+    found = _english(key)
+    if language != "ja":
+        return found
+    return replace(found, label=LABELS_JA.get(key, found.label), unit=UNITS_JA.get(found.unit, found.unit))
+
+
+def _english(key: str) -> Axis:
     if key in DERIVED:
         return Axis(key, *DERIVED[key])
     setting = settings().get(key)

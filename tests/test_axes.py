@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.axes import DERIVED, LABELS, axis, scale, show
+from lora_lab.axes import DERIVED, LABELS, LABELS_JA, axis, scale, show
 from lora_lab.config import settings
 
 
@@ -14,7 +14,7 @@ def test_every_setting_has_an_axis(key: str) -> None:
 
 
 def test_labels_name_settings_that_exist() -> None:
-    assert set(LABELS) <= set(settings())
+    assert set(LABELS) <= set(settings()) and set(LABELS_JA) <= set(settings())
     assert not set(DERIVED) & set(settings())
 
 
@@ -30,6 +30,12 @@ def test_labels_name_settings_that_exist() -> None:
 )
 def test_titles(key: str, title: str, scale: str) -> None:
     assert (axis(key).title, axis(key).scale) == (title, scale)
+
+
+def test_labels_in_japanese() -> None:
+    assert axis("train.max_train_epochs", "ja").title == "エポック数"
+    assert axis("train.max_train_steps", "ja").title == "ステップ数"
+    assert axis("optimizer.args.weight_decay", "ja") == axis("optimizer.args.weight_decay")
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,17 @@ def _verdict(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
+    parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="an automatic metric in place of people's scores, such as likeness"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where it goes (default: report/ in the sweep)"
+    )
+
+
 RESULTS = (
     Command(
         "table",
@@ -139,5 +150,18 @@ Without scores the automatic metric stands in for them, and the plots say so."""
   lora-lab plot demo interaction --setting network_alpha --setting optimizer.name""",
         _plot,
         "lora_lab.cli.plot:plot",
+    ),
+    Command(
+        "report",
+        "write a page to read: pictures side by side, effects, settings to copy",
+        """Write a sweep as one HTML page with its pictures beside it: the question, the settings, all runs in
+a table, pictures side by side setting by setting, the scores and what they support, failures, cost, and
+the recommended settings to copy. It needs no server and no network, and it can be printed.
+
+The folder is replaced as a whole when it is written again.""",
+        """  lora-lab report results/demo
+  lora-lab report demo --language ja -o /tmp/demo-report""",
+        _report,
+        "lora_lab.cli.report:report",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lora_lab.axes import Axis, Scale
+from lora_lab.axes import Scale, axis
 from lora_lab.plots import style
 from lora_lab.plots.style import Look
 from lora_lab.verdict.evidence import SCORE
@@ -19,7 +19,7 @@ def criterion_label(criterion: str, look: Look) -> str:
     return look.say("score_axis") if criterion == SCORE else look.say("metric_axis", name=criterion)
 
 
-def place_axis(axes: Axes, where: Axis, lies: Scale) -> None:
+def place_axis(axes: Axes, key: str, lies: Scale, look: Look) -> None:
     """Set up the x axis: its scale, and a tick at every value that occurs unless there are too many."""
     if lies.kind == "log":
         axes.set_xscale("log")
@@ -40,13 +40,15 @@ def place_axis(axes: Axes, where: Axis, lies: Scale) -> None:
         axes.set_xlim(-0.5, max(len(lies.ticks) - 0.5, 0.5))
     else:
         axes.margins(x=0.12)
-    axes.set_xlabel(where.title)
+    axes.set_xlabel(axis(key, look.language).title)
 
 
 def limits(axes: Axes, values: Sequence[float], criterion: str) -> None:
     """Scores and other numbers from 0 to 100 get the whole range, so that small differences look small."""
-    if not values or (min(values) >= 0 and max(values) <= 100 and criterion in (SCORE, "likeness")):
-        axes.set_ylim(0, 103)
+    if not values or criterion in (SCORE, "likeness"):
+        # Raters made equal may reach a little beyond the scale.
+        low = min(values, default=0.0)
+        axes.set_ylim(low - 2 if low < 0 else 0, max(103, *values, 103))
         axes.set_yticks(range(0, 101, 20))
         return
     room = 0.12 * ((max(values) - min(values)) or abs(max(values)) or 1)

@@ -160,7 +160,7 @@ def draw_setting(plot: SettingPlot, look: Look) -> Figure:
         made = style.figure(height=4.3)
         axes = made.subplots()
         scored = [point for point in plot.points if point.score is not None]
-        place_axis(axes, plot.axis, plot.scale)
+        place_axis(axes, plot.axis.key, plot.scale, look)
         limits(axes, [point.score for point in scored if point.score is not None], plot.criterion)
         if plot.noise:
             _band(axes, plot.noise, look)
@@ -196,7 +196,7 @@ def _title(plot: SettingPlot, look: Look) -> str:
     text = look.say(
         "setting_title",
         criterion=look.criterion(plot.criterion),
-        setting=plot.axis.label,
+        setting=axis(plot.axis.key, look.language).label,
         sweep=plot.sweep,
         n=sum(point.score is not None for point in plot.points),
     )

@@ -12,12 +12,15 @@ from lora_lab.plots.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
 TOGETHER = 6
 """More lines than this in one picture cannot be told apart."""
 POINTS = 600
 """Points of a faint line; more would only make the file larger."""
+BEHIND = 120
+"""Points of a line behind the one that is looked at."""
 FAR_APART = 8.0
 """Ratio of the largest to the smallest value from which an axis of positive numbers is logarithmic."""
 
@@ -117,6 +120,14 @@ def _marks(axes: Axes, curve: Curve, look: Look, colour: str) -> None:
         )
 
 
+def _behind(curves: Sequence[Curve]) -> LineCollection:
+    """All lines in a grey that stands back on light and on dark paper, as one small picture."""
+    from matplotlib.collections import LineCollection
+
+    lines = [list(zip(*thinned(item.x, item.y, BEHIND), strict=True)) for item in curves]
+    return LineCollection(lines, colors="#888888", alpha=0.32, linewidths=0.7, zorder=1, rasterized=True)
+
+
 def _apart(curves: Sequence[Curve], look: Look, labels: tuple[str, str]) -> Figure:
     """A small picture per run, with all the others in grey behind."""
     columns = 4 if len(curves) > 9 else 3
@@ -127,8 +138,7 @@ def _apart(curves: Sequence[Curve], look: Look, labels: tuple[str, str]) -> Figu
         if number >= len(curves):
             axes.remove()
             continue
-        for other in curves:
-            axes.plot(*thinned(other.x, other.y), color=look.faint, linewidth=0.7, zorder=1, rasterized=True)
+        axes.add_collection(_behind(curves))
         curve, colour = curves[number], look.colour(0)
         if curve.faint:
             axes.plot(

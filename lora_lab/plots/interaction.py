@@ -128,16 +128,17 @@ def _crossed(cells: Sequence[tuple[str, str]]) -> bool:
 
 def draw_interaction(plot: InteractionPlot, look: Look) -> Figure:
     """A line per value of the second setting through the means; every run is a dot."""
+    by = axis(plot.by.key, look.language)
     with style.drawing(look):
         made = style.figure(height=4.2)
         axes = made.subplots()
-        place_axis(axes, plot.axis, plot.scale)
+        place_axis(axes, plot.axis.key, plot.scale, look)
         limits(axes, [score for cell in plot.cells for score in cell.scores], plot.criterion)
         for number, (value, cells) in enumerate(plot.lines.items()):
             colour, mark = look.colour(number), style.MARKS[number % len(style.MARKS)]
             axes.plot(
                 [cell.x for cell in cells], [cell.score for cell in cells], color=colour, marker=mark,
-                linestyle=style.LINES[number % len(style.LINES)], label=f"{plot.by.label}: {value}", zorder=3,
+                linestyle=style.LINES[number % len(style.LINES)], label=f"{by.label}: {value}", zorder=3,
                 clip_on=False,
             )  # fmt: skip
             for cell in (cell for cell in cells if len(cell.runs) > 1):
@@ -148,8 +149,8 @@ def draw_interaction(plot: InteractionPlot, look: Look) -> Figure:
         style.grid(axes)
         count = sum(len(cell.runs) for cell in plot.cells)
         words = look.say(
-            "interaction_title", criterion=look.criterion(plot.criterion), one=plot.axis.label,
-            other=plot.by.label, sweep=plot.sweep, n=count,
+            "interaction_title", criterion=look.criterion(plot.criterion), other=by.label, sweep=plot.sweep,
+            one=axis(plot.axis.key, look.language).label, n=count,
         )  # fmt: skip
         style.title(made, look, words)
         made.legend(loc="outside lower center", ncols=3)

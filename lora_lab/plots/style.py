@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,6 +161,15 @@ def save(made: Figure, path: Path) -> None:
     )
     with replacing(path) as temporary:
         made.savefig(temporary, format=kind, metadata=metadata)
+
+
+def darkened(svg: str) -> str:
+    """An SVG picture drawn for light paper, for dark paper: each colour of the look by its counterpart."""
+    light, dark = Look(), Look(dark=True)
+    names = ("ink", "muted", "faint", "paper", "bad")
+    pairs = {getattr(light, name): getattr(dark, name) for name in names}
+    pairs |= dict(zip((item.lower() for item in COLOURS), DARK_COLOURS, strict=True))
+    return re.sub("|".join(pairs), lambda found: pairs[found[0]], svg)
 
 
 def grid(axes: Axes, which: Literal["x", "y", "both"] = "y") -> None:

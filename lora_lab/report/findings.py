@@ -1,0 +1,153 @@
+"""What the verdict found, in the words of the report's language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from lora_lab.axes import show
+from lora_lab.report.runs import Told
+from lora_lab.verdict.result import (
+    ASSUMED,
+    DEPENDS,
+    MEASURED,
+    NO_DIFFERENCE,
+    NOT_DECIDED,
+    UNMEASURED,
+    Contrast,
+    Interaction,
+    SettingEffect,
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value of a setting against the reference value."""
+
+    change: str
+    difference: str
+    range: str
+    compared: str
+    finding: str
+    call: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one setting: the call, why, and the changes it rests on."""
+
+    key: str
+    title: str
+    call: str
+    said: str
+    support: str
+    changes: tuple[Change, ...]
+
+
+def findings(told: Told) -> list[Finding]:
+    """One per setting, in the verdict's order."""
+    return [_finding(told, effect) for effect in told.verdict.settings]
+
+
+def _finding(told: Told, effect: SettingEffect) -> Finding:
+    words = told.words
+    title = words.label(effect.key)
+    if effect.under:
+        title = words.say("under", label=title, value=show(effect.under[1]))
+    return Finding(
+        effect.key,
+        title,
+        effect.call,
+        words.say(f"call_{effect.call}"),
+        words.listed(_support(told, effect)),
+        tuple(_change(told, item) for item in effect.contrasts),
+    )
+
+
+def _support(told: Told, effect: SettingEffect) -> list[str]:
+    """The decided changes with their size, else what it would take; and how far it can be relied on."""
+    words = told.words
+    decided = [item for item in effect.contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
+    found = [f"{_said(told, item)}{_colon(told)}{_by_pair(told, item)}" for item in decided]
+    if effect.call == NO_DIFFERENCE and effect.no_larger_than is not None:
+        found.append(words.say("no_larger", value=words.number(effect.no_larger_than)))
+    if effect.call == NOT_DECIDED:
+        found += [f"{_said(told, item)}{_colon(told)}{_by_pair(told, item)}" for item in effect.contrasts[:3]]
+        if effect.more_runs:
+            found.append(words.say("more_runs", n=effect.more_runs))
+    if told.verdict.noise.source == UNMEASURED and decided:
+        limit = min(item.holds_up_to for item in decided)
+        found.append(words.say("holds", value=words.number(limit)))
+    return found
+
+
+def _colon(told: Told) -> str:
+    return "：" if told.words.language == "ja" else ": "
+
+
+def _said(told: Told, item: Contrast) -> str:
+    return told.words.say("change", reference=show(item.reference), level=show(item.level))
+
+
+def _by_pair(told: Told, item: Contrast) -> str:
+    """The difference; where it depends on other settings, each pair's."""
+    words = told.words
+    if item.call != DEPENDS:
+        return words.number(item.difference, signed=True)
+    each = []
+    for pair in item.pairs:
+        run = told.evidence.run(pair.reference)
+        others = {key: value for key, value in told.changes(run).items() if pair.where}
+        where = words.say("with", settings=words.changed(others)) if others else words.say("as_reference")
+        each.append(f"{words.number(pair.difference, signed=True)} {where}")
+    return words.listed(each)
+
+
+def _change(told: Told, item: Contrast) -> Change:
+    words = told.words
+    low, high = (words.number(end, signed=True) for end in (item.low, item.high))
+    count = len(item.pairs)
+    return Change(
+        _said(told, item),
+        words.number(item.difference, signed=True),
+        words.say("unmeasured") if item.low is None else words.say("interval", low=low, high=high),
+        words.say("pair") if count == 1 else words.say("pairs", n=count),
+        words.say(f"call_{item.call}"),
+        item.call,
+    )
+
+
+def interaction(told: Told, item: Interaction) -> str:
+    """One combination of two settings in a sentence."""
+    words = told.words
+    start, one, other, both = item.scores
+    return words.say(
+        "interaction",
+        one=words.label(item.one[0]),
+        a=show(item.one[1]),
+        b=show(item.one[2]),
+        without=words.number(one - start, signed=True),
+        other=words.label(item.other[0]),
+        c=show(item.other[1]),
+        with_=words.number(both - other, signed=True),
+        d=show(item.other[2]),
+    )
+
+
+def noise(told: Told) -> str:
+    """How far chance moves a score, and how it is known."""
+    found, words = told.verdict.noise, told.words
+    if found.source == UNMEASURED or found.sd is None:
+        return words.say("noise_unmeasured")
+    smallest = found.smallest
+    values = {"sd": words.number(found.sd, signed=True).lstrip("+"), "n": _repeats(found.groups)}
+    if smallest is None or smallest == inf or (told.evidence.criterion == "score" and smallest > 100):
+        return words.say("noise_measured_far", **values)
+    key = {MEASURED: "noise_measured", ASSUMED: "noise_assumed"}[found.source]
+    return words.say(key, smallest=words.number(smallest), **values)
+
+
+def _repeats(groups: Sequence[Sequence[str]]) -> int:
+    """How many runs only repeat another one."""
+    return sum(len(group) - 1 for group in groups)

@@ -1,0 +1,250 @@
+"""The page: what its template is given, and writing it with its pictures and plots as one folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lora_lab import __version__
+from lora_lab.axes import show
+from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.plots import Look, Plot, Subject, plots, write
+from lora_lab.plots.by_setting import SettingPlot
+from lora_lab.plots.interaction import InteractionPlot
+from lora_lab.plots.style import darkened
+from lora_lab.report import findings as found_of
+from lora_lab.report import sections
+from lora_lab.report.findings import Finding
+from lora_lab.report.pictures import Album
+from lora_lab.report.recommended import copied
+from lora_lab.report.runs import Told, tell
+from lora_lab.report.sheets import Sheet, material, sheets
+from lora_lab.report.words import LANGUAGES
+from lora_lab.verdict import result
+from lora_lab.verdict.evidence import SCORE
+
+PAGE = "index.html"
+MARKS = {
+    result.HELPS: "helps", result.SEEMS_TO_HELP: "helps",
+    result.HURTS: "hurts", result.SEEMS_TO_HURT: "hurts",
+    result.MIXED: "depends", result.SEEMS_MIXED: "depends", result.DEPENDS: "depends",
+    result.NO_DIFFERENCE: "same", result.NOT_DECIDED: "open",
+}  # fmt: skip
+"""The sign that stands before a call, so that it is seen without colour."""
+CONTENTS = (
+    "answer", "material", "fixed", "patterns", "settings", "interactions", "length", "failures", "cost",
+    "recommended", "judged", "versions",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """One setting: its findings, its pictures, its plot."""
+
+    key: str
+    label: str
+    findings: tuple[Finding, ...]
+    sheets: tuple[Sheet, ...]
+    plot: str
+    plot_text: str
+
+
+def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
+    """Write the report of a sweep into a folder, which is replaced as a whole; returns the page.
+
+    Args:
+        subject: The sweep.
+        folder: Where it goes. A folder that is there already has to be an earlier report.
+        language: One of `words.LANGUAGES`.
+
+    Raises:
+        ConfigError: The language is unknown.
+        RunFolderError: The folder holds something else, or cannot be written to.
+    """
+    if language not in LANGUAGES:
+        raise ConfigError(f"--language {language}: reports are written in {' or '.join(LANGUAGES)}")
+    told = tell(subject, language)
+    with _replacing_folder(folder) as temporary:
+        made = plots(subject)
+        _draw(made, temporary / "plots", language)
+        html = _render(told, made, Album(temporary))
+        (temporary / PAGE).write_text(html, encoding="utf-8")
+    return folder / PAGE
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place when all is written."""
+    if folder.exists() and not (folder / PAGE).is_file() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} holds something else than a report: give another folder with -o")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _draw(made: Sequence[Plot], folder: Path, language: str) -> None:
+    """Every plot for light and for dark paper, without the title that its caption stands for."""
+    for file in write(made, folder, ["svg"], Look(language, titled=False, outlines=False)):
+        dark = darkened(file.read_text(encoding="utf-8"))
+        file.with_name(f"{file.stem}-dark.svg").write_text(dark, encoding="utf-8")
+
+
+def _render(told: Told, made: Sequence[Plot], album: Album) -> str:
+    environment = Environment(
+        loader=PackageLoader("lora_lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    assert environment.loader is not None
+    style = environment.loader.get_source(environment, "style.css")[0]
+    values = {**_head(told), **_body(told, made, album), **_tail(told)}
+    shown = {"material": values["tiles"] or values["bare"], "interactions": values["interactions"],
+             "length": "epochs" in values["drawn"]}  # fmt: skip
+    contents = [key for key in CONTENTS if shown.get(key, True)]
+    page = environment.get_template("report.html")
+    return page.render(w=told.words, style=Markup(style), contents=contents, marks=MARKS, **values)
+
+
+def _head(told: Told) -> dict[str, Any]:
+    words, own = told.words, told.evidence.own
+    start, end = sections.period(told)
+    byline = [
+        words.say(
+            "byline",
+            runs=len(own),
+            checkpoints=sum(len(run.checkpoints) for run in own),
+            pictures=max((record.images for record in told.records.values()), default=0),
+        )
+    ]
+    if start:
+        byline.append(words.say("one_day" if start == end else "period", start=start, end=end))
+    raters = told.evidence.raters
+    if raters and told.evidence.criterion == SCORE:
+        names, count = words.listed(item.name for item in raters), sum(item.judgements for item in raters)
+        byline.append(words.say("by_people", judgements=count, raters=names))
+    return {
+        "name": told.folder.name,
+        "question": told.evidence.question,
+        "byline": byline,
+        "warning": _warning(told),
+        "criterion": words.judged_by(),
+        "reference": told.reference.name,
+        "answer": _answer(told),
+    }
+
+
+def _warning(told: Told) -> str:
+    if not told.subject.judged:
+        return told.words.say("by_nobody")
+    if told.evidence.criterion != SCORE:
+        return told.words.say("by_metric", metric=told.evidence.criterion)
+    return ""
+
+
+def _answer(told: Told) -> list[str]:
+    advice, words = told.verdict.recommendation, told.words
+    if advice is None:
+        return [words.say("answer_none")]
+    record = told.records[told.origin(told.evidence.run(advice.run)).name]
+    at = told.at(record.checkpoint(advice.tag))
+    lines = [words.say("answer_best", run=advice.run, score=words.number(advice.score), checkpoint=at)]
+    if advice.rivals:
+        lines.append(words.say("answer_rivals", rivals=words.listed(advice.rivals)))
+    return lines
+
+
+def _body(told: Told, made: Sequence[Plot], album: Album) -> dict[str, Any]:
+    tiles, bare = material(told, album)
+    chosen, everything = sections.fixed(told)
+    blocks = _blocks(told, made, album)
+    crossed = [plot for plot in made if isinstance(plot.data, InteractionPlot)]
+    alone = {block.key for block in blocks}
+    never = [told.words.label(key) for key in told.subject.settings if key not in alone]
+    return {
+        "tiles": tiles,
+        "bare": bare,
+        "fixed": chosen,
+        "all_fixed": everything,
+        "patterns": sections.patterns(told, album),
+        "blocks": blocks,
+        "findings": [item for block in blocks for item in block.findings],
+        "alone_never": told.words.listed(never),
+        "together": [told.words.listed(map(told.words.label, group)) for group in told.verdict.together],
+        "interactions": [(plot.name, _crossed_text(told, plot)) for plot in crossed],
+        "interaction_texts": [found_of.interaction(told, item) for item in told.verdict.interactions],
+        "drawn": [plot.name for plot in made],
+        "courses": sections.courses(told),
+        "failures": sections.failures(told),
+        "total_minutes": show(round(sections.total_minutes(told.evidence.own), 1)),
+    }
+
+
+def _blocks(told: Told, made: Sequence[Plot], album: Album) -> list[Block]:
+    """One block per setting that some runs differ in alone, those with findings first."""
+    words = told.words
+    by_key: dict[str, list[Finding]] = {}
+    for item in found_of.findings(told):
+        by_key.setdefault(item.key, []).append(item)
+    drawn = {plot.data.axis.key: plot.name for plot in made if isinstance(plot.data, SettingPlot)}
+    blocks = []
+    for key in dict.fromkeys([*by_key, *told.subject.settings]):
+        pictures = sheets(told, key, album)
+        if not pictures and key not in by_key:
+            continue
+        text = words.say("fig_setting", criterion=words.judged_by(), setting=words.label(key))
+        blocks.append(
+            Block(
+                key, words.label(key), tuple(by_key.get(key, ())), tuple(pictures), drawn.get(key, ""), text
+            )
+        )
+    return blocks
+
+
+def _crossed_text(told: Told, plot: Plot) -> str:
+    assert isinstance(plot.data, InteractionPlot)
+    one, other = told.words.label(plot.data.axis.key), told.words.label(plot.data.by.key)
+    return told.words.say("fig_interaction", criterion=told.words.judged_by(), one=one, other=other)
+
+
+def _tail(told: Told) -> dict[str, Any]:
+    devices, packages = sections.versions(told)
+    alpha = told.verdict.rater_alpha
+    judged = sections.judged(told)
+    if told.subject.judged:
+        judged.append(found_of.noise(told))
+    return {
+        "copied": copied(told),
+        "judged": judged,
+        "raters": sections.raters(told) if told.evidence.criterion == SCORE else [],
+        "alpha": told.words.say("alpha", value=f"{alpha:.2f}") if alpha is not None else "",
+        "agreement": sections.agreement(told),
+        "notes": list(told.verdict.notes),
+        "devices": devices,
+        "packages": packages,
+        "version": __version__,
+        "folder": str(told.folder.path),
+    }

@@ -1,0 +1,92 @@
+"""The settings to copy, as a command, as a sweep file and whole."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+import yaml
+
+from lora_lab import config
+from lora_lab.errors import LoraLabError
+from lora_lab.report.findings import findings
+from lora_lab.report.runs import Told
+from lora_lab.store.table import PLACE
+from lora_lab.verdict.evidence import RunEvidence
+from lora_lab.verdict.result import HELPS, HURTS, SEEMS_TO_HELP, SEEMS_TO_HURT
+
+OF_MACHINES = (*PLACE, "device")
+"""Settings that say where a run was done, not what was done."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A run's settings in the forms in which they can be used again, and why these."""
+
+    run: str
+    lines: tuple[str, ...]
+    reasons: tuple[str, ...]
+    file: str
+    export: str
+    command: str
+    sweep_file: str
+    whole: str
+
+
+def copied(told: Told) -> Copied | None:
+    """The recommended run; None without a recommendation."""
+    advice = told.verdict.recommendation
+    if advice is None:
+        return None
+    run = told.evidence.run(advice.run)
+    checkpoint = run.checkpoint(advice.tag)
+    return Copied(
+        run.name,
+        tuple(_lines(told, run)),
+        tuple(_reasons(told, run)),
+        checkpoint.file if checkpoint else "",
+        f"lora-lab export {told.folder.name} {run.name}:{advice.tag}",
+        shlex.join(["lora-lab", "train", *run.overrides]),
+        yaml.safe_dump({"base": list(run.overrides)}, allow_unicode=True, sort_keys=False, width=100),
+        _whole(told, run),
+    )
+
+
+def _lines(told: Told, run: RunEvidence) -> list[str]:
+    advice, words = told.verdict.recommendation, told.words
+    assert advice is not None
+    record = told.records[told.origin(run).name]
+    at = told.at(record.checkpoint(advice.tag))
+    lines = [words.say("recommended_text", run=run.name, checkpoint=at, score=words.number(advice.score))]
+    changes = told.changes(run)
+    differs = words.say(
+        "recommended_differs", reference=told.reference.name, overrides=words.changed(changes)
+    )
+    lines.append(differs if changes else words.say("recommended_reference"))
+    if advice.best != run.name:
+        lines.append(words.say("recommended_cheaper", best=advice.best, run=run.name))
+    if advice.rivals:
+        lines.append(words.say("recommended_rivals", rivals=words.listed(advice.rivals)))
+    return lines
+
+
+def _reasons(told: Told, run: RunEvidence) -> list[str]:
+    """The decided findings that speak for a setting of the run."""
+    found = []
+    for effect, finding in zip(told.verdict.settings, findings(told), strict=True):
+        value = run.settings.get(effect.key)
+        for item, change in zip(effect.contrasts, finding.changes, strict=True):
+            better = item.level if item.call in (HELPS, SEEMS_TO_HELP) else item.reference
+            decided = item.call in (HELPS, HURTS, SEEMS_TO_HELP, SEEMS_TO_HURT)
+            if decided and value == better:
+                found.append(f"{finding.title}: {change.change}, {change.difference} ({change.finding})")
+    return found
+
+
+def _whole(told: Told, run: RunEvidence) -> str:
+    try:
+        values = config.as_dict(config.load_plain(told.folder.run(run.name).config_file))
+    except LoraLabError as error:
+        return str(error)
+    kept = {key: value for key, value in values.items() if key not in OF_MACHINES}
+    return yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, width=100)

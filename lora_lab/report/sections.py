@@ -1,0 +1,265 @@
+"""The report section by section: what stands in its tables and lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lora_lab import config
+from lora_lab.axes import show
+from lora_lab.plots.subject import varied
+from lora_lab.report.pictures import Album, Tile
+from lora_lab.report.runs import Told
+from lora_lab.report.sheets import thumbnail
+from lora_lab.store import read_scores
+from lora_lab.verdict.evidence import SCORE, RunEvidence
+
+ALWAYS_SHOWN = (
+    "base_model.path",
+    "dataset.path",
+    "dataset.repeats",
+    "dataset.resolution",
+    "network.type",
+    "network.network_dim",
+    "network.network_alpha",
+    "optimizer.name",
+    "optimizer.learning_rate",
+    "lr_scheduler.name",
+    "train.max_train_epochs",
+    "train.train_batch_size",
+    "train.mixed_precision",
+)
+"""Settings that everybody asks for first."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting with its value, for a list."""
+
+    label: str
+    key: str
+    value: str
+
+
+def fixed(told: Told) -> tuple[list[Setting], list[Setting]]:
+    """The settings that all runs share: those that say something, and all."""
+    own = [run for run in told.evidence.own if run.settings]
+    if not own:
+        return [], []
+    differ, defaults = set(varied(own)), config.settings()
+    same = [key for key in own[0].settings if key not in differ and all(key in run.settings for run in own)]
+    everything = [
+        Setting(told.words.label(key), key, show(own[0].settings[key])) for key in sorted(same, key=_order)
+    ]
+    chosen = [
+        item
+        for item in everything
+        if item.key in ALWAYS_SHOWN
+        or (item.key in defaults and own[0].settings[item.key] not in (None, "", defaults[item.key].default))
+    ]
+    return chosen, everything
+
+
+def _order(key: str) -> tuple[int, str]:
+    usual = ALWAYS_SHOWN.index(key) if key in ALWAYS_SHOWN else len(ALWAYS_SHOWN)
+    return usual, key
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One row of the table of all runs."""
+
+    run: str
+    changes: str
+    score: str
+    raters: str
+    status: str
+    bad: bool
+    epochs: str
+    minutes: str
+    note: str
+    tile: Tile | None
+
+
+def patterns(told: Told, album: Album) -> list[Pattern]:
+    """All runs, those that are another one's experiment included."""
+    return [_pattern(told, run, album) for run in told.evidence.runs]
+
+
+def _pattern(told: Told, run: RunEvidence, album: Album) -> Pattern:
+    words, checkpoint = told.words, run.checkpoint(run.chosen)
+    raters = len(checkpoint.raters) if checkpoint else 0
+    return Pattern(
+        run.name,
+        _changes(told, run),
+        words.number(run.score),
+        words.say("raters_of", n=raters) if raters else "",
+        words.say(f"status_{run.status}"),
+        run.status in ("failed", "diverged"),
+        str(checkpoint.epoch) if checkpoint and checkpoint.epoch is not None else "",
+        f"{run.train_minutes:.1f}" if run.train_minutes and not run.same_as else "",
+        _note(told, run),
+        None if run.same_as else thumbnail(told, run, album),
+    )
+
+
+def _changes(told: Told, run: RunEvidence) -> str:
+    if run.name == told.reference.name:
+        return told.words.say("changes_none")
+    changes = told.changes(run)
+    if changes or run.same_as:
+        return told.words.changed(changes)
+    return told.words.say("seed_only")
+
+
+def _note(told: Told, run: RunEvidence) -> str:
+    words = told.words
+    if run.same_as:
+        reasons = "; ".join(dict.fromkeys(item.reason for item in run.inert))
+        key = "same_as" if reasons else "same_as_plain"
+        return words.say(key, run=run.same_as, reason=reasons)
+    flags = {flag for item in run.checkpoints[-1:] for flag in item.flags}
+    return words.listed(filter(None, [told.trouble(run), *sorted(flags)]))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not end with usable pictures."""
+
+    run: str
+    status: str
+    reason: str
+    changes: str
+
+
+def failures(told: Told) -> list[Failure]:
+    """Runs that failed, diverged, were stopped, or show nothing."""
+    return [
+        Failure(run.name, told.words.say(f"status_{run.status}"), _note(told, run), _changes(told, run))
+        for run in told.evidence.own
+        if run.usable is False or run.status == "cancelled"
+    ]
+
+
+@dataclass(frozen=True)
+class CourseRow:
+    """How one run went on along its checkpoints."""
+
+    run: str
+    best: str
+    score: str
+    said: str
+
+
+def courses(told: Told) -> list[CourseRow]:
+    """One row per run with several scored checkpoints."""
+    found = []
+    for item in told.verdict.courses:
+        record = told.records[told.origin(told.evidence.run(item.run)).name]
+        top = next((score for tag, _, score in item.points if tag == item.best), None)
+        found.append(
+            CourseRow(
+                item.run,
+                told.at(record.checkpoint(item.best)),
+                told.words.number(top),
+                told.words.say(f"course_{item.call}"),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class RaterRow:
+    """One rater in numbers."""
+
+    name: str
+    judgements: int
+    level: str
+    spread: str
+    repeats: int
+    repeat_sd: str
+    drift: str
+
+
+def raters(told: Told) -> list[RaterRow]:
+    """Everybody who scored."""
+    words = told.words
+    return [
+        RaterRow(
+            item.name,
+            item.judgements,
+            words.number(item.level, signed=True),
+            words.number(item.spread),
+            item.repeats,
+            words.number(item.repeat_sd) if item.repeats else words.number(None),
+            words.number(item.drift, signed=True),
+        )
+        for item in told.evidence.raters
+    ]
+
+
+def judged(told: Told) -> list[str]:
+    """How scores came about and what counts as a difference, in sentences."""
+    words, found = told.words, []
+    if told.evidence.criterion == SCORE:
+        log = read_scores(told.folder)
+        sessions = {item.session for item in log.scores if item.session in log.sessions}
+        entered = sum(item.session not in log.sessions for item in log.scores)
+        found += [words.say("judged_blind", n=len(sessions))] if sessions else []
+        found += [words.say("judged_entered", n=entered)] if entered else []
+    rule = told.evidence.rule
+    key = f"rule_{rule}" if rule in ("last", "best") else "rule_tag"
+    found.append(words.say(key, tag=rule))
+    if told.verdict.comparisons:
+        relevant = words.number(told.verdict.relevant)
+        found.append(words.say("relevant", value=relevant, n=told.verdict.comparisons))
+    return found
+
+
+@dataclass(frozen=True)
+class AgreementRow:
+    """How well one automatic metric orders the runs as people do."""
+
+    metric: str
+    correlation: str
+    range: str
+    runs: int
+
+
+def agreement(told: Told) -> list[AgreementRow]:
+    """The metrics, the best first."""
+    minus = "−"
+    return [
+        AgreementRow(
+            item.metric,
+            f"{item.rho:.2f}".replace("-", minus),
+            told.words.say("interval", low=f"{item.low:.2f}", high=f"{item.high:.2f}").replace("-", minus),
+            item.runs,
+        )
+        for item in told.verdict.agreement
+    ]
+
+
+def versions(told: Told) -> tuple[list[str], list[str]]:
+    """Devices, and packages with their versions as the runs recorded them."""
+    devices: Counter[str] = Counter()
+    packages: dict[str, set[str]] = {}
+    for record in told.records.values():
+        devices.update([record.device] if record.device else [])
+        for name, version in record.versions.items():
+            packages.setdefault(name, set()).add(version)
+    shown = [f"{name} {' / '.join(sorted(found))}" for name, found in sorted(packages.items())]
+    return [name for name, _ in devices.most_common()], shown
+
+
+def period(told: Told) -> tuple[str, str]:
+    """The first and the last day of training, or two empty texts."""
+    starts = sorted(record.started_at for record in told.records.values() if record.started_at)
+    ends = sorted(record.finished_at for record in told.records.values() if record.finished_at)
+    return (starts[0][:10] if starts else ""), (ends[-1][:10] if ends else "")
+
+
+def total_minutes(runs: Sequence[RunEvidence]) -> float:
+    """The training time of all experiments."""
+    return sum(run.train_minutes or 0.0 for run in runs)

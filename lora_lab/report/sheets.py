@@ -1,0 +1,144 @@
+"""Pictures side by side: runs that differ in one setting alone, one prompt and seed per row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lora_lab.anchors import anchor_folder, anchor_name
+from lora_lab.axes import axis, scale, show
+from lora_lab.config import load_plain
+from lora_lab.effective import compare, differing
+from lora_lab.errors import LoraLabError
+from lora_lab.report.pictures import Album, Tile, by_shot, chosen_shots, shot
+from lora_lab.report.runs import Told
+from lora_lab.store import Preview
+from lora_lab.verdict.evidence import RunEvidence
+
+MOST_COLUMNS = 6
+MOST_PICTURES = 6
+"""Training pictures that are shown."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One run of a sheet; `trouble` says what went wrong with it."""
+
+    head: str
+    run: str
+    score: str
+    at: str
+    trouble: str
+    tiles: tuple[Tile | None, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows of one prompt and seed each, columns of one run each."""
+
+    caption: str
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+def sheets(told: Told, key: str, album: Album) -> list[Sheet]:
+    """The sheets of one setting: one per set of runs that are alike in everything else."""
+    found = []
+    for runs in matched_sets(told.evidence.own, key):
+        places = scale(axis(key), [run.settings[key] for run in runs]).places
+        ordered = [run for _, run in sorted(zip(places, runs, strict=True), key=lambda pair: pair[0])]
+        for start in range(0, len(ordered), MOST_COLUMNS):
+            found.append(_sheet(told, key, ordered[start : start + MOST_COLUMNS], album))
+    return found
+
+
+def matched_sets(runs: Sequence[RunEvidence], key: str) -> list[list[RunEvidence]]:
+    """Runs that differ in `key` alone, one per value, the set with the first run of the plan first."""
+    known = [run for run in runs if run.settings]
+    pairs = next(
+        (
+            item.pairs
+            for item in compare([(run.name, run.settings) for run in known]).settings
+            if item.key == key
+        ),
+        (),
+    )
+    partner: dict[str, set[str]] = {}
+    for one, other in pairs:
+        partner.setdefault(one, set()).add(other)
+        partner.setdefault(other, set()).add(one)
+    found, taken = [], set[str]()
+    for run in known:
+        if run.name in taken or run.name not in partner:
+            continue
+        by_value: dict[str, RunEvidence] = {repr(run.settings[key]): run}
+        alike = [item for item in known if item.name in partner[run.name] and item.name not in taken]
+        for item in sorted(alike, key=lambda item: item.seed != run.seed):
+            by_value.setdefault(repr(item.settings[key]), item)
+        groups = {run.group, *(item.group for item in alike)}
+        taken |= {item.name for item in known if item.group in groups}
+        if len(by_value) > 1:
+            found.append(list(by_value.values()))
+    return found
+
+
+def _sheet(told: Told, key: str, runs: Sequence[RunEvidence], album: Album) -> Sheet:
+    words = told.words
+    rows = _rows(told, runs)
+    others = differing(told.reference.settings, runs[0].settings)
+    changed = {name: values[1] for name, values in others.items() if name != key}
+    caption = (
+        words.say("with", settings=words.changed(changed))
+        if changed
+        else words.say("with_reference", reference=told.reference.name)
+    )
+    texts = tuple(
+        words.say("prompt_row", text=item.text, seed=item.seed, strength=show(float(item.strength)))
+        for item in rows
+    )
+    heads = {run.name: f"{words.label(key)} {show(run.settings[key])}" for run in runs}
+    return Sheet(caption, texts, tuple(_column(told, run, heads[run.name], rows, album) for run in runs))
+
+
+def _rows(told: Told, runs: Sequence[RunEvidence]) -> list[Preview]:
+    """The previews of the first run that has any; the other runs show the same prompts and seeds."""
+    shown = (told.shown(run) for run in runs)
+    return next((chosen_shots(item.previews) for item in shown if item and item.previews), [])
+
+
+def _column(told: Told, run: RunEvidence, head: str, rows: Sequence[Preview], album: Album) -> Column:
+    checkpoint, folder = told.shown(run), told.origin(run)
+    have = by_shot(checkpoint.previews) if checkpoint else {}
+    files = [have.get(shot(row)) for row in rows]
+    score = told.words.number(run.score) if run.score is not None else ""
+    tiles = tuple(album.add(folder.path / item.file) if item else None for item in files)
+    return Column(head, run.name, score, told.at(checkpoint), told.trouble(run), tiles)
+
+
+def thumbnail(told: Told, run: RunEvidence, album: Album) -> Tile | None:
+    """The first picture of a run, for the table of all runs."""
+    checkpoint = told.shown(run)
+    first = chosen_shots(checkpoint.previews, 1) if checkpoint else []
+    return album.add(told.origin(run).path / first[0].file) if first else None
+
+
+def material(told: Told, album: Album) -> tuple[list[Tile], list[tuple[str, Tile]]]:
+    """Training pictures, and the bare base model's pictures of the reference's prompts with their text."""
+    files = sorted(told.folder.anchors.glob("pictures-*/*.png"))
+    first = [file for file in files if file.parent == files[0].parent][:MOST_PICTURES]
+    pictures = [tile for tile in map(album.add, first) if tile]
+    return pictures, _bare(told, album)
+
+
+def _bare(told: Told, album: Album) -> list[tuple[str, Tile]]:
+    folder = told.origin(told.reference)
+    try:
+        place = anchor_folder(folder, load_plain(folder.config_file))
+    except LoraLabError:
+        return []
+    found = []
+    for item in _rows(told, [told.reference, *told.evidence.own]):
+        tile = album.add(place / anchor_name(item.prompt, item.seed))
+        if tile:
+            found.append((item.text, tile))
+    return found

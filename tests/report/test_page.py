@@ -1,0 +1,157 @@
+"""The report as a page on the disk."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.plots import subject
+from lora_lab.report import LANGUAGES, PAGE, write_report
+from lora_lab.store import SweepFolder
+from tests import scored
+
+
+class Page(HTMLParser):
+    """What of a page the tests look at: text, links to files, headings."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.files: list[str] = []
+        self.text: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.tags: list[str] = []
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.files += [value for key in ("src", "srcset") if (value := found.get(key))]
+        self.ids += [found["id"]] if found.get("id") else []
+        target = found.get("href")
+        self.targets += [target] if target else []
+        if tag == "img":
+            assert found.get("alt"), "every picture says what it shows"
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
+    return scored.sweep(tmp_path_factory.mktemp("report"), pictures=True)
+
+
+@pytest.fixture
+def unplotted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots have tests of their own and take most of the time."""
+    monkeypatch.setattr("lora_lab.report.page.plots", lambda subject: [])
+
+
+@pytest.fixture(scope="module")
+def english(sweep: SweepFolder) -> Page:
+    return Page(write_report(subject(sweep), sweep.report))
+
+
+def test_the_page_names_files_that_lie_beside_it_and_nothing_else(english: Page, sweep: SweepFolder) -> None:
+    assert english.files
+    for name in english.files:
+        assert not name.startswith(("/", "http", "..")) and (sweep.report / name).is_file(), name
+    there = {str(file.relative_to(sweep.report)) for file in sweep.report.rglob("*") if file.is_file()}
+    assert there == {PAGE, *english.files}
+    assert all(target.startswith("#") and target[1:] in english.ids for target in english.targets)
+    assert not {"script", "link", "iframe"} & set(english.tags)
+
+
+def test_every_plot_has_a_dark_twin(sweep: SweepFolder, english: Page) -> None:
+    for file in sweep.report.glob("plots/*-dark.svg"):
+        light = file.with_name(file.name.replace("-dark", "")).read_text()
+        dark = file.read_text()
+        assert "#1b1b1f" in light and "#1b1b1f" not in dark and "#e8e8ea" in dark
+    assert len(list(sweep.report.glob("plots/*.svg"))) >= 12
+
+
+def test_it_tells_the_question_the_scores_and_what_they_support(english: Page) -> None:
+    for text in (
+        "Does alpha matter?",
+        "7 training runs",
+        "12 scores from 0 to 100 by anna",
+        "Best so far: base",
+        "all else as base",
+        "with optimizer lion",
+        "What went wrong",
+        "the loss is not a number from update 3 on",
+        "torch 2.13.0",
+        "optimizer adamw",
+        "12 scores were entered without a session",
+    ):
+        assert text in english.words, text
+
+
+def test_settings_to_copy_are_the_recommended_run_s(english: Page) -> None:
+    assert re.search(r"lora-lab train( |$)", english.words)
+    assert "lora-lab export made base" in english.words
+
+
+@pytest.mark.usefixtures("unplotted")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_is_written(sweep: SweepFolder, tmp_path: Path, language: str) -> None:
+    page = Page(write_report(subject(sweep), tmp_path / language, language))
+    assert ("結論" in page.words) == (language == "ja")
+
+
+@pytest.mark.usefixtures("unplotted")
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    folder = scored.sweep(tmp_path)
+    folder.sweep_file.write_text("question: <script>alert(1)</script> & co\n", encoding="utf-8")
+    page = write_report(subject(folder), tmp_path / "report").read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in page and "<script" not in page
+
+
+@pytest.mark.usefixtures("unplotted")
+def test_without_scores_it_says_so(tmp_path: Path) -> None:
+    folder = scored.sweep(tmp_path, scored=False)
+    page = Page(write_report(subject(folder), tmp_path / "metric"))
+    assert "Nobody has scored these runs yet" in page.words and "“likeness”" in page.words
+    page = Page(write_report(subject(folder, "score"), tmp_path / "nothing"))
+    assert "no recommendation yet" in page.words
+
+
+@pytest.mark.usefixtures("unplotted")
+def test_a_report_is_replaced_as_a_whole_and_nothing_else_is(sweep: SweepFolder, tmp_path: Path) -> None:
+    old = tmp_path / "report"
+    write_report(subject(sweep), old)
+    (old / "left-over.txt").write_text("x")
+    write_report(subject(sweep), old)
+    assert not (old / "left-over.txt").exists()
+    assert [item.name for item in tmp_path.iterdir()] == ["report"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.jpg").write_text("x")
+    with pytest.raises(RunFolderError, match="holds something else than a report"):
+        write_report(subject(sweep), tmp_path / "photos")
+    assert (tmp_path / "photos" / "mine.jpg").exists()
+
+
+@pytest.mark.usefixtures("unplotted")
+def test_a_failure_leaves_the_earlier_report(
+    sweep: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_report(subject(sweep), tmp_path / "report")
+    before = page.read_bytes()
+    monkeypatch.setattr("lora_lab.report.page._render", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_report(subject(sweep), tmp_path / "report")
+    assert page.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["report"]
+
+
+def test_another_language_is_refused(sweep: SweepFolder, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="en or ja"):
+        write_report(subject(sweep), tmp_path, "de")
