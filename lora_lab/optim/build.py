@@ -236,5 +236,11 @@ def eval_mode(optimizer: Optimizer) -> None:
         _push(optimizer)
 
 
+def given_parameters(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters as they were handed to `build`, in the optimizer's order: not the copies it works on."""
+    originals = {id(copy): original for original, copy in _pairs.get(optimizer, ())}
+    return [originals.get(id(parameter), parameter) for parameter in _parameters(optimizer)]
+
+
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

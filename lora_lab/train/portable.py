@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from lora_lab.networks.groups import ParamGroup
 from lora_lab.networks.pack import Pack
+from lora_lab.optim.build import given_parameters
 
 
 @dataclass(frozen=True)
@@ -102,4 +103,4 @@ def leaves_of(optimizer: Optimizer, groups: list[ParamGroup]) -> list[Leaf]:
         for group in groups
         for param, names in zip(group.params, group.names, strict=True)
     }
-    return [known[id(param)] for group in optimizer.param_groups for param in group["params"]]
+    return [known[id(param)] for param in given_parameters(optimizer)]
