@@ -14,8 +14,8 @@ form?.addEventListener("change", () => {
 });
 
 const narrow = matchMedia("(max-width: 900px)");
-const choose = document.querySelector(".choose");
-if (choose && narrow.matches) choose.open = false;
+const viewing = document.querySelector(".viewing");
+if (viewing && narrow.matches) viewing.open = false;
 document.addEventListener("click", (event) => {
   const open = document.querySelector(".only[open]");
   if (open && !open.contains(event.target)) open.open = false;

@@ -1,5 +1,6 @@
 // Several pictures under one zoom: side by side, one wiped over the other, or their difference.
-import { Zoom, fetchPart, typing } from "/static/zoom.js";
+import { dismissible, listen, showKeys } from "/static/keys.js";
+import { Zoom, fetchPart } from "/static/zoom.js";
 
 const root = document.getElementById("swap");
 const stage = root.querySelector(".stage");
@@ -54,7 +55,7 @@ function overlay() {
     name.className = "slid";
     name.textContent = panes()[other()].querySelector("figcaption a").textContent;
     frame.append(over, divider, name);
-    listen(divider, frame);
+    drag(divider, frame);
   } else if (frame && second && mode === "difference") {
     const canvas = document.createElement("canvas");
     canvas.className = "over";
@@ -64,7 +65,7 @@ function overlay() {
   zoom.bind();
 }
 
-function listen(divider, frame) {
+function drag(divider, frame) {
   const move = (event) => {
     const box = frame.getBoundingClientRect();
     divided = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
@@ -148,24 +149,27 @@ const acts = {
   align: () => zoom.align(),
   sync: () => { zoom.together = !zoom.together; press("sync", zoom.together); },
   pixels: () => { pixels = !pixels; stage.classList.toggle("pixels", pixels); press("pixels", pixels); },
-  slider: () => setMode("slider"),
-  difference: () => setMode("difference"),
+  keys: () => showKeys(table),
 };
-const keys = { z: "one", f: "fit", p: "pixels", s: "sync", l: "slider", d: "difference" };
 
-document.addEventListener("keydown", (event) => {
-  if (typing(event)) return;
-  const link = root.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
-  if (event.key === "Escape") {
-    location.href = sessionStorage.getItem("looked-from") ?? root.dataset.back;
-  } else if (link) {
-    event.preventDefault();
-    go(link.href);
-  } else if (stage && keys[event.key.toLowerCase()]) {
-    event.preventDefault();
-    acts[keys[event.key.toLowerCase()]]();
-  }
-});
+function follow(key) {
+  const link = root.querySelector(`a[data-key="${CSS.escape(key)}"]`);
+  if (link) go(link.href);
+}
+
+const table = [
+  { keys: ["ArrowLeft", "ArrowRight"], show: "← →", says: "the prompt before or after, in all panes", does: follow, repeats: true },
+  { keys: ["s"], show: "S", says: "move the panes together or each by itself; offsets stay", does: acts.sync },
+  { keys: ["l"], show: "L", says: "slider: one picture over the other", does: () => setMode("slider") },
+  { keys: ["d"], show: "D", says: "difference, made stronger", does: () => setMode("difference") },
+  { keys: ["z"], show: "Z", says: "one pixel of the picture on one pixel of the screen", does: acts.one },
+  { keys: ["f"], show: "F", says: "the whole picture", does: acts.fit },
+  { keys: ["p"], show: "P", says: "sharp or smoothed pixels", does: acts.pixels },
+  { keys: ["Escape"], show: "Esc", says: "back", does: () => { location.href = sessionStorage.getItem("looked-from") ?? root.dataset.back; } },
+  { keys: ["?"], show: "?", says: "these keys", does: () => showKeys(table) },
+];
+listen(table, (row) => stage || row.keys[0] === "Escape");
+dismissible();
 
 root.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do], button[data-mode]");

@@ -1,5 +1,6 @@
 // The full view: keys and links swap the picture and what is said of it, without leaving the page.
-import { Zoom, fetchPart, typing } from "/static/zoom.js";
+import { dismissible, listen, showKeys } from "/static/keys.js";
+import { Zoom, fetchPart } from "/static/zoom.js";
 
 const swap = document.getElementById("swap");
 let zoom = new Zoom(swap.querySelector(".stage"));
@@ -66,27 +67,33 @@ const acts = {
   fit: () => zoom.fit(),
   pixels: () => { pixels = !pixels; apply(); },
   base: () => { base = !base; apply(); },
+  keys: () => showKeys(table),
 };
-const keys = { z: "one", f: "fit", p: "pixels", b: "base" };
-
 function back() {
   const from = sessionStorage.getItem("looked-from");
   location.href = from && new URL(from).pathname === new URL(swap.dataset.back, location).pathname ? from : swap.dataset.back;
 }
 
-document.addEventListener("keydown", (event) => {
-  if (typing(event)) return;
-  if (event.key === "Escape") return back();
-  const link = swap.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
-  const leads = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "[", "]"];
-  if (leads.includes(event.key)) {
-    event.preventDefault();
-    if (link) go(link.href);
-  } else if (keys[event.key.toLowerCase()]) {
-    event.preventDefault();
-    acts[keys[event.key.toLowerCase()]]();
-  }
-});
+function follow(key) {
+  const link = swap.querySelector(`a[data-key="${CSS.escape(key)}"]`);
+  if (link) go(link.href);
+}
+
+// Delete and Backspace do nothing here, on purpose.
+const table = [
+  { keys: ["ArrowLeft", "ArrowRight"], show: "← →", says: "the prompt before or after, then the next seed", does: follow, repeats: true },
+  { keys: ["ArrowUp", "ArrowDown"], show: "↑ ↓", says: "a later or earlier epoch", does: follow, repeats: true },
+  { keys: ["PageUp", "PageDown"], show: "PgUp PgDn", says: "the run before or after", does: follow, repeats: true },
+  { keys: ["[", "]"], show: "[ ]", says: "a lower or higher strength", does: follow, repeats: true },
+  { keys: ["b"], show: "B", says: "the bare base model's picture, and back", does: acts.base },
+  { keys: ["z"], show: "Z", says: "one pixel of the picture on one pixel of the screen", does: acts.one },
+  { keys: ["f"], show: "F", says: "the whole picture", does: acts.fit },
+  { keys: ["p"], show: "P", says: "sharp or smoothed pixels", does: acts.pixels },
+  { keys: ["Escape"], show: "Esc", says: "back to the matrix", does: back },
+  { keys: ["?"], show: "?", says: "these keys", does: () => showKeys(table) },
+];
+listen(table, () => true);
+dismissible();
 
 swap.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");

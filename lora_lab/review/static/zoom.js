@@ -144,10 +144,6 @@ export class Zoom {
   }
 }
 
-export function typing(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea");
-}
-
 // Fetch another page of the same kind and give its part that is to be shown.
 export async function fetchPart(address) {
   const answer = await fetch(address, { credentials: "same-origin" });
