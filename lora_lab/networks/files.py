@@ -44,34 +44,31 @@ def save_lora(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping
     bytes.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    whole = {**metadata, **content_hashes(plain, metadata)}
+    data = save(plain, {key: value for key, value in metadata.items() if key.startswith("ss_")})
+    body = 8 + struct.unpack("<Q", data[:8])[0]
+    whole = {**metadata, **_content_hashes(data, body)}
     whole[_SEAL] = _seal(plain, whole)
-    data = _in_order(save(plain, whole))
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(data)
+    with replacing(Path(path)) as temporary, open(temporary, "wb") as file:
+        file.write(_header(data[8:body], whole))
+        file.write(memoryview(data)[body:])
     return whole
 
 
-def _in_order(data: bytes) -> bytes:
-    """The same file with its metadata sorted by key; the library writes them in a random order."""
-    length = struct.unpack("<Q", data[:8])[0]
-    entries = json.loads(data[8 : 8 + length])
-    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
-    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+def _header(entries: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A file's start up to its tensors, with other metadata, sorted (the library writes any order)."""
+    found = {**json.loads(entries), "__metadata__": dict(sorted(metadata.items()))}
+    header = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + data[8 + length :]
+    return struct.pack("<Q", len(header)) + header
 
 
-def content_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+def _content_hashes(data: bytes, body: int) -> dict[str, str]:
     """`sshs_model_hash` and `sshs_legacy_hash`, by which A1111-family programs know a LoRA again.
 
-    Both are taken of the file as it would be with the `ss_*` metadata only: SHA-256 of all bytes behind the
-    header, and the first 8 digits of SHA-256 of 64 KiB at 1 MiB (of nothing, for smaller files). Source:
-    sd-scripts `precalculate_safetensors_hashes`.
+    Both are taken of the file with the `ss_*` metadata only, whose tensors start at `body`: SHA-256 of all
+    bytes behind the header, and the first 8 digits of SHA-256 of 64 KiB at 1 MiB (of nothing, for smaller
+    files). Source: sd-scripts `precalculate_safetensors_hashes`.
     """
-    training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
-    data = save(dict(tensors), training)
-    body = 8 + struct.unpack("<Q", data[:8])[0]
     legacy = hashlib.sha256(memoryview(data)[_MIB : _MIB + 0x10000]).hexdigest()[:8]
     model = hashlib.sha256(memoryview(data)[body:]).hexdigest()
     return {"sshs_model_hash": model, "sshs_legacy_hash": legacy}
