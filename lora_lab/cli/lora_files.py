@@ -170,7 +170,8 @@ def extract(given: argparse.Namespace) -> int:
     if found.outside >= 0.0005:
         print(f"{100 * found.outside:.3g} % of the difference is in weights that this LoRA does not touch")
     for part in found.left_out:
-        print(f"left out: {part}, none of its weights differs by more than --min-diff {given.min_diff:g}")
+        name = part.replace("te", "text encoder ")
+        print(f"left out: {name}, none of its weights differs by more than --min-diff {given.min_diff:g}")
     return 0
 
 
@@ -196,13 +197,13 @@ def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float
 def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:
     path = Path(given.output)
     loras.save(path, result.modules, making, given.precision)
-    shares = [item.share for item in result.kept.values()]
     ranks = sorted({item.rank for item in result.modules.values()})
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     print(f"wrote {path}: {len(result.modules)} modules of rank {shown}, {path.stat().st_size / 1e6:.1f} MB")
-    if making.command != "merge":
+    if result.kept:
         worst = min(result.kept, key=lambda name: result.kept[name].share)
-        print(f"retained energy: {100 * result.share:.4g} % in all, {100 * min(shares):.4g} % in {worst}")
+        lowest = result.kept[worst].share
+        print(f"retained energy: {100 * result.share:.4g} % in all, {100 * lowest:.4g} % in {worst}")
         if given.report:
             _report(result)
     return 0

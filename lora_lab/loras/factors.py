@@ -28,19 +28,30 @@ def products(file: LoraFile) -> dict[str, Factors]:
         ModelError: Modules are incomplete or misshapen, or of a kind that is no low-rank product (DoRA, full
             weight differences, norms, OFT, ...); all of them are named.
     """
-    _refuse_others(file)
-    found = {}
-    for name, module in file.modules.items():
-        try:
-            found[name] = product(module, file.family)
-        except (KeyError, ValueError, RuntimeError, IndexError) as error:
-            lacks = isinstance(error, KeyError)
-            why = f"lacks {error.args[0]}" if lacks else f"has tensors that do not fit each other ({error})"
-            raise ModelError(f"{file.path}: {name} {why}; the file is damaged or incomplete") from None
-    return found
+    check_products(file)
+    return {name: product_of(file, name) for name in file.modules}
 
 
-def _refuse_others(file: LoraFile) -> None:
+def product_of(file: LoraFile, name: str) -> Factors:
+    """The product of one module of a file, float32.
+
+    Raises:
+        ModelError: The module is incomplete or misshapen.
+    """
+    try:
+        return product(file.modules[name], file.family)
+    except (KeyError, ValueError, RuntimeError, IndexError) as error:
+        lacks = isinstance(error, KeyError)
+        why = f"lacks {error.args[0]}" if lacks else f"has tensors that do not fit each other ({error})"
+        raise ModelError(f"{file.path}: {name} {why}; the file is damaged or incomplete") from None
+
+
+def check_products(file: LoraFile) -> None:
+    """Refuse a file that holds anything but low-rank products.
+
+    Raises:
+        ModelError: All such modules are named.
+    """
     if file.strange:
         raise ModelError(
             f"{file.path} holds {len(file.strange)} tensors that are no LoRA's and would be lost: "

@@ -11,7 +11,7 @@ from torch import Tensor
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
-from lora_lab.loras.factors import outputs_and_inputs, products
+from lora_lab.loras.factors import check_products, outputs_and_inputs, product_of
 from lora_lab.loras.ranks import Ranks
 from lora_lab.loras.reading import LoraFile
 from lora_lab.networks.exchange import Factors
@@ -19,7 +19,7 @@ from lora_lab.networks.exchange import Factors
 
 @dataclass(frozen=True)
 class Result:
-    """Modules of a new file, and per module what was kept of the exact weight difference."""
+    """Modules of a new file, and of those that were approximated, what was kept of the exact difference."""
 
     modules: Mapping[str, Factors]
     kept: Mapping[str, Kept]
@@ -37,12 +37,10 @@ def merge(files: Sequence[LoraFile], ratios: Sequence[float]) -> Result:
     A module's rank is the sum of the inputs' ranks, but never more than a matrix of its size can have.
     Ratios act once, on the weight difference; alpha carries what they have in common.
     """
-    modules, kept = {}, {}
+    modules = {}
     for name, terms in _terms(files, ratios):
         modules[name] = side_by_side(terms)
-        energy = algebra.norm(modules[name]) ** 2
-        kept[name] = Kept(modules[name].rank, energy, 0.0)
-    return Result(modules, kept)
+    return Result(modules, {})
 
 
 def svd_merge(
@@ -72,10 +70,11 @@ def _terms(
 ) -> Iterator[tuple[str, list[tuple[float, Factors]]]]:
     """Per module of any file: (ratio, product) of each file that has it, in the order of the files."""
     _check(files, ratios)
-    found = [(ratio, products(file)) for file, ratio in zip(files, ratios, strict=True)]
-    names = list(dict.fromkeys(name for _, modules in found for name in modules))
-    for name in names:
-        terms = [(ratio, modules[name]) for ratio, modules in found if name in modules]
+    for file in files:
+        check_products(file)
+    for name in dict.fromkeys(name for file in files for name in file.modules):
+        having = [pair for pair in zip(ratios, files, strict=True) if name in pair[1].modules]
+        terms = [(ratio, product_of(file, name)) for ratio, file in having]
         sides = {outputs_and_inputs(factors) for _, factors in terms}
         if len(sides) > 1:
             listed = ", ".join(f"{outputs} x {inputs}" for outputs, inputs in sorted(sides))

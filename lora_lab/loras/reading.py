@@ -17,6 +17,8 @@ from lora_lab.loras import spelling
 from lora_lab.networks import keys
 from lora_lab.networks.files import read_lora
 
+_LARGEST = 1e6
+"""Beyond this no weight of a LoRA makes sense, and products of four could leave float32."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -104,17 +106,24 @@ def _by_module(path: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str, dic
 def _check_numbers(path: Path, name: str, leaves: Mapping[str, Tensor]) -> None:
     for leaf, tensor in leaves.items():
         if leaf in ("alpha", "scalar"):
-            if tensor.numel() != 1 or not bool(torch.isfinite(tensor.float()).all()):
+            if tensor.numel() != 1 or not abs(float(tensor)) < _LARGEST:
                 raise ModelError(f"{path}: {leaf} of {name} is not one finite number; the file is damaged")
         elif tensor.dtype not in _FLOATS:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ModelError(f"{path}: {name}.{leaf} is of type {kind}, not fp16, bf16 or fp32")
         elif not tensor.numel():
             raise ModelError(f"{path}: {name}.{leaf} is empty {tuple(tensor.shape)}; the file is damaged")
-        elif not bool(torch.isfinite(tensor.sum(dtype=torch.float64))):
+        elif not _largest(tensor) < _LARGEST:
             raise ModelError(
-                f"{path}: {name}.{leaf} holds NaN or infinity; the run diverged, or the file is damaged"
+                f"{path}: {name}.{leaf} holds NaN, infinity or numbers beyond {_LARGEST:g}; "
+                "the run diverged, or the file is damaged"
             )
+
+
+def _largest(tensor: Tensor) -> float:
+    """Largest magnitude; NaN if there is one."""
+    low, high = torch.aminmax(tensor)
+    return float(torch.maximum(low.abs(), high.abs()))
 
 
 def _widths(leaves: Mapping[str, Mapping[str, Tensor]]) -> dict[str, int]:

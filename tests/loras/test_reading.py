@@ -127,7 +127,7 @@ NAME = "lora_unet_up_blocks_1_resnets_0_conv1"
         (lambda t: t.update({f"{NAME}.lora_up.weight": numbers(14, 3, 1, 1)}), "ranks 4 and 3"),
         (lambda t: t.update({f"{NAME}.alpha": torch.tensor(float("nan"))}), "alpha of .* not one"),
         (lambda t: t.update({f"{NAME}.alpha": torch.ones(2)}), "alpha of .* not one finite number"),
-        (lambda t: t[f"{NAME}.lora_up.weight"].fill_(float("inf")), "holds NaN or infinity"),
+        (lambda t: t[f"{NAME}.lora_up.weight"].fill_(float("inf")), "holds NaN, infinity or"),
         (lambda t: t.update({f"{NAME}.lora_up.weight": torch.ones(14, 4, dtype=torch.int8)}), "type int8"),
         (lambda t: t.update({f"{NAME}.lora_up.weight": torch.ones(0, 4, 1, 1)}), "is empty"),
         (lambda t: t.update({f"{NAME}.lora_A.weight": numbers(4, 10, 3, 3)}), "a tensor that it has already"),
