@@ -167,7 +167,8 @@ def _numbers(key: str, values: set[Any]) -> Choice:
 
 
 def _setting(key: str, runs: Sequence[Run]) -> Choice:
-    known = [run.settings.get(key) for run in runs if run.settings]
+    # A run whose config cannot be read has a place, too: that of a setting which is not set.
+    known = [run.settings.get(key) for run in runs]
     # One value may be written in two ways (none and empty); what reads the same stands together.
     texts = dict.fromkeys(text for _, text in sorted(scale(axis(key), known).ticks))
     return Choice(key, axis(key).label, tuple(Value(text, text) for text in texts))
@@ -226,7 +227,9 @@ class Matrix:
         if key == RUN:
             return [Value(run.name, run.name) for run in self.runs]
         if key in WITHIN_RUN:
-            return list(self.known[key].values)
+            return list(self.known[key].values) or [
+                Value(LAST if key == CHECKPOINT else "", "no pictures yet")
+            ]
         there = {_value_of(run, key) for run in self.runs}
         return [value for value in self.known[key].values if value.key in there]
 

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from lora_lab.review.app import create_app
+from tests.review import made_up
 from tests.review.made_up import write_run
 from tests.review.troubled import REASON, make_troubled
 
@@ -147,6 +148,23 @@ def test_the_view_says_what_is_known(pages: TestClient) -> None:
     ):
         assert words in text, words
     assert '<span class="badge bad">black</span>' in html
+
+
+def test_keys_go_through_seeds_and_strengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_up, "SEEDS", (7, 8))
+    monkeypatch.setattr(made_up, "STRENGTHS", (0.5, 1.0))
+    folder = tmp_path / "results" / "more"
+    make_troubled(folder)
+    with TestClient(create_app(folder.parent), ADDRESS) as client:
+        look = "/sweep/more/look"
+        html = page(client, f"{look}/view?run=good&checkpoint=000005&prompt=0&seed=8&strength=1")
+        steps = steps_of(html)
+        assert "prompt=1&seed=7" in steps["ArrowRight"] and "prompt=0&seed=7" in steps["ArrowLeft"]
+        assert "strength=0.5" in steps["["] and "]" not in steps
+        assert 'aria-current="true">1<' in html
+        matrix = page(client, look)
+        assert "strength=1" in unescape(matrix) and "thumb/192" in matrix
+        assert "thumb/192" in page(client, f"{look}?rows=strength&columns=seed&run=good")
 
 
 def test_a_failed_run_has_a_view_too(pages: TestClient) -> None:

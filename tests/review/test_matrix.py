@@ -8,6 +8,7 @@ from lora_lab.review.matrix import Matrix, View, choices, view_of
 from lora_lab.review.runs import Shelf, Sweep
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import try_lock
+from tests.review.made_up import write_run
 from tests.review.troubled import REASON, make_troubled
 
 
@@ -154,6 +155,8 @@ def test_a_damaged_record_and_a_damaged_config_are_rows(tmp_path: Path) -> None:
     folder.run("black").config_file.write_text("- no\n- config")
     matrix = drawn(Shelf().read(folder))
     found = {row.value.key: row.cells[0].tiles[0] for row in matrix.rows(0, 99)}
+    by_setting = drawn(Shelf().read(folder), rows="optimizer.name", columns="train.seed").rows(0, 99)
+    assert sum(len(cell.tiles) for row in by_setting for cell in row.cells) == len(found)
     assert found["good"].kind == "ended" and "is damaged" in found["good"].words[1]
     assert found["black"].kind == "picture"
 
@@ -193,3 +196,13 @@ def test_training_pictures_stand_there_once(tmp_path: Path) -> None:
     other.mkdir()
     (other / "0.png").write_bytes((folder.anchors / "pictures-00aa11bb" / "0.png").read_bytes())
     assert len(Shelf().read(SweepFolder(folder.path)).training) == 3
+
+
+def test_a_sweep_that_has_not_begun_shows_what_every_run_waits_for(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "new")
+    for name in ("one", "two"):
+        write_run(folder, name, status="planned")
+    for query in ({}, {"columns": "prompt"}, {"rows": "strength", "columns": "seed"}):
+        matrix = drawn(Shelf().read(folder), **query)
+        tiles = [tile for row in matrix.rows(0, 9) for cell in row.cells for tile in cell.tiles]
+        assert {(tile.run.name, tile.kind) for tile in tiles} == {("one", "waiting"), ("two", "waiting")}
