@@ -33,7 +33,7 @@ HARNESS = (
     "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions", "optim.registry",
     "models.families", "demo", "cli.look", "cli.start", "cli.copier", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet",
     "cli.verdict", "cli.verdict_view",
-    "plots", "cli.plot", "report", "cli.report", "review.app", "cli.review", "__main__",
+    "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.app", "cli.review", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

@@ -104,6 +104,23 @@ def _report(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
+    parser.add_argument(
+        "run",
+        nargs="?",
+        default="",
+        metavar="RUN[:TAG]",
+        help="which checkpoint (default: the recommended one)",
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="choose by an automatic metric in place of people's scores"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where it goes (default: exports/ in the sweep)"
+    )
+
+
 RESULTS = (
     Command(
         "table",
@@ -163,5 +180,17 @@ The folder is replaced as a whole when it is written again.""",
   lora-lab report demo --language ja -o /tmp/demo-report""",
         _report,
         "lora_lab.cli.report:report",
+    ),
+    Command(
+        "export",
+        "write the chosen LoRA with its score inside and a model card beside it",
+        """Write a LoRA to pass on: its score, number of raters, fingerprint and preview seeds go into its
+metadata; a model card with previews, trigger word, settings and instructions stands beside it. Without
+RUN the recommended run is taken. The weights are those of the checkpoint, bit for bit; folders of this
+machine are left out of the metadata.""",
+        """  lora-lab export results/demo
+  lora-lab export demo lion-alpha-1:12 -o ~/stable-diffusion/models/Lora""",
+        _export,
+        "lora_lab.cli.export:export",
     ),
 )

@@ -138,6 +138,11 @@ class SweepFolder:
         """Folder of the report, where the user names no other."""
         return self.path / "report"
 
+    @property
+    def exports(self) -> Path:
+        """Folder of LoRAs to pass on, where the user names no other."""
+        return self.path / "exports"
+
     def run(self, name: str) -> RunFolder:
         """The folder of one run."""
         return RunFolder(self.path / name)

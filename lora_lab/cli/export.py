@@ -1,0 +1,23 @@
+"""The command `export`: the chosen LoRA with its score inside and a model card beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lora_lab.cli.look import sweep_folder
+from lora_lab.plots import subject
+from lora_lab.report.export import export as write_export
+
+
+def export(given: argparse.Namespace) -> int:
+    """Write the LoRA and its card."""
+    folder = sweep_folder(Path(given.sweep), given.results)
+    about = subject(folder, given.metric)
+    where = Path(given.output) if given.output else folder.exports
+    files = write_export(about, where, given.run)
+    if not given.run and about.evidence.criterion != "score":
+        print(f"chosen by the automatic metric {about.evidence.criterion!r}, not by people's scores")
+    for file in files:
+        print(file)
+    return 0

@@ -1,0 +1,141 @@
+"""The model card of an exported LoRA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lora_lab.axes import axis, show
+from lora_lab.report.findings import findings
+from lora_lab.report.recommended import copied
+from lora_lab.report.runs import Told
+from lora_lab.report.sections import ALWAYS_SHOWN
+from lora_lab.store import Preview
+from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
+
+FAMILIES = {"sd1": "Stable Diffusion 1.x", "sd2": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL"}
+PIPELINES = {"sdxl": "StableDiffusionXLPipeline"}
+USUAL_STRENGTH = 0.8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One preview on the card."""
+
+    file: str
+    prompt: str
+    seed: int
+    strength: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A LoRA that is passed on.
+
+    Attributes:
+        judged: The checkpoint with what it was given.
+        advised: Whether the scores chose it, and not the user.
+        config: All settings by dotted key.
+        metadata: That of the LoRA file.
+    """
+
+    name: str
+    run: RunEvidence
+    judged: CheckpointEvidence
+    advised: bool
+    config: Mapping[str, Any]
+    metadata: Mapping[str, str]
+
+
+def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> str:
+    """The card as Markdown; `pictures` lie in a folder beside it that is named as the LoRA."""
+    name, run, judged, config, metadata = of.name, of.run, of.judged, of.config, of.metadata
+    environment = Environment(
+        loader=PackageLoader("lora_lab.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    family = _family(metadata)
+    shown = [
+        Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
+        for item, file in pictures
+    ]
+    return environment.get_template("card.md").render(
+        name=name,
+        family=FAMILIES.get(family, family),
+        pipeline=PIPELINES.get(family, "StableDiffusionPipeline"),
+        base=_base(metadata, config),
+        trigger=_inline(str(config.get("dataset.trigger_word") or "")),
+        prompt=shown[0].prompt if shown else _inline(str(config.get("dataset.trigger_word") or "a picture")),
+        pictures=shown,
+        strength=show(USUAL_STRENGTH),
+        settings=_settings(run, config),
+        epoch=judged.epoch,
+        images=told.records[told.origin(run).name].images,
+        exposures=show(float(f"{judged.exposures:.3g}")) if judged.exposures else "",
+        rendered=[config.get(f"preview.{key}") for key in ("sampler", "steps", "guidance_scale")],
+        support=support(told, run, judged, of.advised),
+        fingerprint=metadata.get("lora_lab.fingerprint", "unknown")[:12],
+    )  # fmt: skip
+
+
+def support(told: Told, run: RunEvidence, judged: CheckpointEvidence, advised: bool) -> list[str]:
+    """What the scores say of this checkpoint, in sentences."""
+    lines = [_scored(told, judged)]
+    advice = copied(told)
+    if advised and advice:
+        lines += [f"Chosen by these scores out of {len(told.evidence.own)} runs.", *advice.lines[2:]]
+        lines += advice.reasons
+    elif told.verdict.recommendation:
+        best = told.verdict.recommendation
+        lines.append(f"Chosen by hand; the scores recommend {best.run} at checkpoint {best.tag}.")
+    open_settings = [item.title for item in findings(told) if item.call == "not decided"]
+    if open_settings:
+        lines.append(f"Not decided by these scores: {', '.join(open_settings)}.")
+    if run.same_as:
+        lines.append(f"{run.name} is the same experiment as {run.same_as}.")
+    return lines
+
+
+def _scored(told: Told, judged: CheckpointEvidence) -> str:
+    if judged.human is not None:
+        people = ", ".join(judged.raters)
+        count = f"{judged.judgements} judgement" + ("s" if judged.judgements != 1 else "")
+        return f"Score {judged.human:.0f} of 100: {count} by {people}."
+    if judged.score is not None and told.evidence.criterion != SCORE:
+        return f"Nobody has scored it; the automatic metric {told.evidence.criterion} is {judged.score:.4g}."
+    return "Nobody has scored it."
+
+
+def _settings(run: RunEvidence, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that people ask for: as they acted, where that is known."""
+    acting = {**{key: config.get(key) for key in ALWAYS_SHOWN}, **run.settings}
+    keys = [key for key in ALWAYS_SHOWN if acting.get(key) not in (None, "") and not key.endswith(".path")]
+    if run.settings:
+        keys = [key for key in keys if key in run.settings]
+    found = [(axis(key).label, show(acting[key])) for key in keys]
+    return found + ([("seed", str(run.seed))] if run.seed is not None else [])
+
+
+def _family(metadata: Mapping[str, str]) -> str:
+    version = metadata.get("ss_base_model_version", "")
+    if version.startswith("sdxl"):
+        return "sdxl"
+    return "sd2" if metadata.get("ss_v2") == "True" else "sd1"
+
+
+def _base(metadata: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    name = metadata.get("ss_sd_model_name", "")
+    name = name if name not in ("", "None") else str(config.get("base_model.path") or "")
+    digest = metadata.get("ss_new_sd_model_hash", "")
+    return f"{_inline(name)} (SHA-256 {digest[:10]})" if digest not in ("", "None") else _inline(name)
+
+
+def _inline(text: str) -> str:
+    """Text that can stand between backticks or in a table's cell."""
+    return " ".join(text.replace("`", "'").replace("|", "/").split())

@@ -1,0 +1,168 @@
+"""A chosen LoRA as a file to pass on: how it was judged stands in it and on a card beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from lora_lab.config import RunConfig, load_plain
+from lora_lab.config import flat as flat_config
+from lora_lab.errors import LoraLabError, RunFolderError
+from lora_lab.files import replacing, write_text
+from lora_lab.plots import Subject
+from lora_lab.report.card import Exported, card
+from lora_lab.report.pictures import chosen_shots
+from lora_lab.report.recommended import OF_MACHINES
+from lora_lab.report.runs import Told, tell
+from lora_lab.store import Checkpoint, Preview
+from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The checkpoint to export; `advised` tells whether the scores chose it, and not the user."""
+
+    run: RunEvidence
+    checkpoint: Checkpoint
+    judged: CheckpointEvidence
+    source: Path
+    advised: bool
+
+
+def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
+    """Write a checkpoint with its score into a folder, with a model card and its previews; returns the files.
+
+    Args:
+        subject: The sweep.
+        folder: Where the files go.
+        chosen: RUN or RUN:TAG; '' is the recommended run.
+
+    Raises:
+        RunFolderError: There is no such run or checkpoint, or no recommendation.
+        ModelError: The LoRA file is missing or damaged.
+    """
+    # Reading and writing LoRA files needs torch, which the rest of the report does without.
+    from lora_lab.networks.files import read_lora, save_lora
+
+    told = tell(subject, "en")
+    choice = _choice(told, chosen)
+    tensors, metadata = read_lora(choice.source)
+    name = file_name(metadata.get("ss_output_name") or f"{told.folder.name}-{choice.source.stem}")
+    shots = chosen_shots(choice.checkpoint.previews)
+    target = folder / f"{name}.safetensors"
+    whole = save_lora(target, tensors, {**metadata, **_metadata(told, choice, metadata)})
+    config = _config(told, choice.run)
+    pictures = _pictures(told, choice, shots, folder / name)
+    shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
+    about = Exported(name, choice.run, choice.judged, choice.advised, config, whole)
+    text = card(told, about, shown)
+    write_text(folder / f"{name}.md", text)
+    return [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+
+
+def _choice(told: Told, chosen: str) -> Choice:
+    name, _, tag = chosen.partition(":")
+    advice = told.verdict.recommendation
+    if not name and advice is None:
+        raise RunFolderError(
+            f"{told.folder.name} has no recommended run, as nobody has scored it: name one, as in "
+            f"`lora-lab export {told.folder.name} {told.evidence.own[0].name}`"
+        )
+    if not name and advice:
+        name, tag = advice.run, advice.tag
+    run = next((item for item in told.evidence.runs if item.name == name), None)
+    if run is None:
+        known = ", ".join(item.name for item in told.evidence.runs)
+        raise RunFolderError(f"{told.folder.name} has no run {name!r}; there are: {known}")
+    judged = _judged(run, tag)
+    origin = told.origin(run)
+    record = told.records[origin.name].checkpoint(judged.tag)
+    assert record is not None
+    return Choice(run, record, judged, origin.path / record.file, not chosen)
+
+
+def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
+    """The checkpoint of a tag; without one, the one that stands for the run, else its last."""
+    if not run.checkpoints:
+        raise RunFolderError(f"run {run.name} has no checkpoint to export ({run.reason or run.status})")
+    wanted = tag or run.chosen or run.checkpoints[-1].tag
+    found = next((item for item in run.checkpoints if wanted in (item.tag, item.tag.lstrip("0"))), None)
+    if found is None:
+        known = ", ".join(item.tag for item in run.checkpoints)
+        raise RunFolderError(f"run {run.name} has no checkpoint {tag!r}; there are: {known}")
+    return found
+
+
+def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[str, str]:
+    """What is known of the checkpoint beyond its training, as `lora_lab.*`."""
+    judged, record = choice.judged, told.records[told.origin(choice.run).name]
+    found = {
+        "lora_lab.sweep": told.folder.name,
+        "lora_lab.run": choice.run.name,
+        "lora_lab.checkpoint": judged.tag,
+        "lora_lab.fingerprint": metadata.get("lora_lab.fingerprint") or record.fingerprint,
+        "lora_lab.preview_seeds": json.dumps(sorted({item.seed for item in choice.checkpoint.previews})),
+        "lora_lab.raters": str(len(judged.raters)),
+        "lora_lab.score_count": str(judged.judgements),
+    }
+    if judged.human is not None:
+        found["lora_lab.score"] = f"{judged.human:.1f}"
+    elif judged.score is not None and told.evidence.criterion != SCORE:
+        found[f"lora_lab.metric.{told.evidence.criterion}"] = f"{judged.score:.4g}"
+    if "lora_lab.config" in metadata:
+        found["lora_lab.config"] = _without_places(metadata["lora_lab.config"])
+    return found
+
+
+def _without_places(text: str) -> str:
+    """The config without the folders of the machine it was trained on: of a path its last part stays."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(values, dict):
+        return text
+    return json.dumps({key: _last_part(value) for key, value in values.items() if key not in OF_MACHINES})
+
+
+def _last_part(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(value).is_absolute():
+            return kind(value).name
+    return value
+
+
+def file_name(name: str) -> str:
+    """A name that files may have everywhere and that `<lora:name:1>` can hold."""
+    return re.sub(r"[^\w.\-=+]+", "_", name).strip("._") or "lora"
+
+
+def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
+    """All settings of a run by key; none where its config cannot be read."""
+    try:
+        loaded: RunConfig = load_plain(told.origin(run).config_file)
+    except LoraLabError:
+        return {}
+    return {key: _last_part(value) for key, value in flat_config(loaded).items()}
+
+
+def _pictures(told: Told, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
+    """The previews as they were rendered, with the settings that are written in them."""
+    found: list[Path | None] = []
+    for shot in shots:
+        source = told.origin(choice.run).path / shot.file
+        target = folder / source.name
+        if not source.is_file():
+            found.append(None)
+            continue
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+        found.append(target)
+    return found

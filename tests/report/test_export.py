@@ -1,0 +1,164 @@
+"""The exported LoRA: its weights, its metadata, its card."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+
+from lora_lab.errors import ModelError, RunFolderError
+from lora_lab.networks.files import read_lora, save_lora
+from lora_lab.plots import Subject, subject
+from lora_lab.report.export import export, file_name
+from lora_lab.store import SweepFolder
+from tests import scored
+
+CONFIG = {
+    "name": "base", "sweep": "made", "results": "/home/me/results", "cache": "/home/me/cache",
+    "device": "cuda", "base_model.path": "/home/me/models/mine.safetensors",
+    "dataset.path": "C:\\Users\\me\\photos", "train.seed": 7,
+}  # fmt: skip
+METADATA = {
+    "ss_output_name": "made-base-000020", "ss_network_dim": "4", "ss_base_model_version": "sdxl_base_v1-0",
+    "ss_sd_model_name": "mine", "ss_new_sd_model_hash": "abcdef" * 10, "modelspec.title": "made-base-000020",
+    "lora_lab.config": json.dumps(CONFIG), "lora_lab.fingerprint": "f" * 64,
+    "modelspec.implementation_version": "lora_lab/0.1.0",
+}  # fmt: skip
+
+
+def weights() -> dict[str, torch.Tensor]:
+    made = torch.Generator().manual_seed(1)
+    key = "lora_unet_mid_block_attentions_0_proj_in"
+    return {
+        f"{key}.lora_down.weight": torch.randn(4, 8, generator=made).half(),
+        f"{key}.lora_up.weight": torch.randn(8, 4, generator=made).bfloat16(),
+        f"{key}.alpha": torch.tensor(1.0),
+    }
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Subject:
+    folder = scored.sweep(tmp_path, pictures=True)
+    for run in ("base", "alpha-16"):
+        for tag in ("000010", "000020"):
+            name = f"made-{run}-{tag}"
+            save_lora(folder.run(run).checkpoint(tag), weights(), {**METADATA, "ss_output_name": name})
+    return subject(folder)
+
+
+def test_the_weights_are_the_checkpoint_s_bit_for_bit(made: Subject, tmp_path: Path) -> None:
+    file = export(made, tmp_path / "out")[0]
+    assert file.name == "made-base-000020.safetensors", "the best run's last checkpoint"
+    before, after = weights(), load_file(file)
+    assert set(before) == set(after)
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype
+        assert torch.equal(after[name].flatten().view(torch.uint8), tensor.flatten().view(torch.uint8)), name
+
+
+def test_score_raters_fingerprint_and_seeds_stand_in_it_beside_what_was_there(
+    made: Subject, tmp_path: Path
+) -> None:
+    scored.give(made.folder, "base", "000020", "ben", 90)
+    _, metadata = read_lora(export(subject(made.folder), tmp_path / "out")[0])
+    own = {
+        key: value
+        for key, value in metadata.items()
+        if key.startswith("lora_lab.") and key not in ("lora_lab.config", "lora_lab.seal")
+    }
+    assert own == {
+        "lora_lab.sweep": "made", "lora_lab.run": "base", "lora_lab.checkpoint": "000020",
+        "lora_lab.fingerprint": "f" * 64, "lora_lab.preview_seeds": "[7]", "lora_lab.raters": "2",
+        "lora_lab.score_count": "2", "lora_lab.score": "90.0",
+    }  # fmt: skip
+    assert {key: metadata[key] for key in METADATA if key.startswith(("ss_", "modelspec."))} == {
+        key: value for key, value in METADATA.items() if key.startswith(("ss_", "modelspec."))
+    }
+
+
+def test_the_hashes_are_right_for_programs_that_compute_them(made: Subject, tmp_path: Path) -> None:
+    file = export(made, tmp_path / "out")[0]
+    _, metadata = read_lora(file)
+    plain = save(weights(), {key: value for key, value in metadata.items() if key.startswith("ss_")})
+    body = 8 + struct.unpack("<Q", plain[:8])[0]
+    assert metadata["sshs_model_hash"] == hashlib.sha256(plain[body:]).hexdigest()
+    data = file.read_bytes()
+    assert data[8 + struct.unpack("<Q", data[:8])[0] :] == plain[body:]
+
+
+def test_no_folder_of_this_machine_is_passed_on(made: Subject, tmp_path: Path) -> None:
+    files = export(made, tmp_path / "out")
+    config = json.loads(read_lora(files[0])[1]["lora_lab.config"])
+    assert config == {"base_model.path": "mine.safetensors", "dataset.path": "photos", "train.seed": 7}
+    for file in files[:2]:
+        assert b"/home/me" not in file.read_bytes() and str(tmp_path).encode() not in file.read_bytes()
+
+
+def test_the_card_tells_how_to_use_it_and_why_it(made: Subject, tmp_path: Path) -> None:
+    files = export(made, tmp_path / "out")
+    assert files[1].name == "made-base-000020.md" and len(files) == 4
+    text = files[1].read_text()
+    for part in (
+        "Stable Diffusion XL",
+        "StableDiffusionXLPipeline",
+        "<lora:made-base-000020:0.8>",
+        "models/loras",
+        "mine (SHA-256 abcdefabcd)",
+        "Score 90 of 100: 1 judgement by anna",
+        "| alpha | 1 |",
+        "| optimizer | adamw |",
+        "![prompt number 0](made-base-000020/p0-s7-w1.png)",
+        "Fingerprint: `ffffffffffff`",
+        "Chosen by these scores",
+    ):
+        assert part in text, part
+    for name in ("p0-s7-w1.png", "p1-s7-w1.png"):
+        source = made.folder.run("base").previews("000020") / name
+        assert (tmp_path / "out" / "made-base-000020" / name).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("asked", ["alpha-16:10", "alpha-16:000010"])
+def test_a_checkpoint_can_be_named(made: Subject, tmp_path: Path, asked: str) -> None:
+    target, card, *_ = export(made, tmp_path / "out", asked)
+    assert target.name == "made-alpha-16-000010.safetensors"
+    assert "Chosen by hand; the scores recommend base" in card.read_text()
+    assert read_lora(target)[1]["lora_lab.score"] == "50.0"
+
+
+def test_what_is_not_there_is_said(made: Subject, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RunFolderError, match="no run 'bse'; there are: base, base-r2"):
+        export(made, out, "bse")
+    with pytest.raises(RunFolderError, match="no checkpoint '15'; there are: 000010, 000020"):
+        export(made, out, "base:15")
+    with pytest.raises(RunFolderError, match="broken has no checkpoint to export .*not a number"):
+        export(made, out, "broken")
+    with pytest.raises(ModelError, match="does not exist"):
+        export(made, out, "lion")
+    assert not out.exists()
+
+
+def test_without_scores_a_run_has_to_be_named(made: Subject, tmp_path: Path) -> None:
+    made.folder.scores_file.unlink()
+    without = subject(SweepFolder(made.folder.path), "score")
+    with pytest.raises(RunFolderError, match="lora-lab export made base"):
+        export(without, tmp_path / "out")
+    target, card, *_ = export(without, tmp_path / "out", "base")
+    assert "Nobody has scored it." in card.read_text()
+    assert "lora_lab.score" not in read_lora(target)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a b:c/d", "a_b_c_d"),
+        ("optimizer=lion,alpha=1", "optimizer=lion_alpha=1"),
+        ("みこ-1", "みこ-1"),
+        ("..", "lora"),
+    ],
+)
+def test_names_fit_files_and_prompts(name: str, text: str) -> None:
+    assert file_name(name) == text
