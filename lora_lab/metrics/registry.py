@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -114,7 +115,7 @@ def set_names(names: list[str]) -> list[str]:
 
 
 def check(names: list[str], models: Mapping[str, str | None]) -> Findings:
-    """Refuse metrics whose model is not named.
+    """Refuse metrics whose model is not named, or is not there.
 
     Args:
         names: Keys of `METRICS`.
@@ -124,14 +125,23 @@ def check(names: list[str], models: Mapping[str, str | None]) -> Findings:
         key: [name for name in names if name in METRICS and key in METRICS[name].needs]
         for key in (CLIP, DINO)
     }
-    return refused(
-        *(
-            f"metric.names has {', '.join(needing)}: set {key} to a folder with the model, or leave "
-            f"{'it' if len(needing) == 1 else 'them'} out"
-            for key, needing in missing.items()
-            if needing and not models[key]
-        )
-    )
+    texts = [
+        f"metric.names has {', '.join(needing)}: set {key} to a folder with the model, or leave "
+        f"{'it' if len(needing) == 1 else 'them'} out"
+        for key, needing in missing.items()
+        if needing and not models[key]
+    ]
+    texts += [
+        f"{key}={where}: there is no such folder, and it is no name on the hub (owner/model)"
+        for key in (CLIP, DINO)
+        if (where := models[key]) and set_names(names) and not _may_be_a_model(where)
+    ]
+    return refused(*texts)
+
+
+def _may_be_a_model(where: str) -> bool:
+    named = where.count("/") == 1 and where[0] not in "./~"
+    return named or Path(where).expanduser().is_dir()
 
 
 def measure(image: Image.Image, base: Image.Image | None, strength: float, names: list[str]) -> Measured:

@@ -167,9 +167,11 @@ def test_wrong_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_metric_without_its_model_is_refused_in_the_plan() -> None:
-    models = {"metric.clip_model": None, "metric.dino_model": "/m"}
+    models = {"metric.clip_model": None, "metric.dino_model": "facebook/dinov2-base"}
     found = check(["basic", "clip_i", "clip_t", "dino"], models)
     (text,) = found.refusals
+    missing = check(["dino"], {"metric.clip_model": None, "metric.dino_model": "/no/such/folder"})
+    assert missing.refusals and "there is no such folder" in missing.refusals[0]
     assert text.startswith("metric.names has clip_i, clip_t: set metric.clip_model to a folder")
     config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", "metric.names=[basic,drift]"])
     assert any("set metric.dino_model" in text for text in resolve(config, Facts()).refusals)
