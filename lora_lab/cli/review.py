@@ -38,6 +38,7 @@ def review(given: argparse.Namespace) -> int:
     print(f"the gallery is at {address} (Ctrl-C ends it)", flush=True)
     if token:
         print("anybody who has this address can see the results and score them", flush=True)
+    threading.Thread(target=app.state.gallery.read_ahead, daemon=True).start()
     if not given.no_browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     quiet = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False, ws="none")

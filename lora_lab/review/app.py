@@ -17,7 +17,6 @@ from lora_lab.review import comparing, home, look, revealing, scoring, showing, 
 from lora_lab.review.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.security import Gate
 from lora_lab.review.sessions import Ledger, guarded
-from lora_lab.review.showing import Recent
 
 
 def create_app(results: Path, options: Options | None = None) -> Starlette:
@@ -44,7 +43,6 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
     )
     app.state.gallery = gallery = Gallery(results, options)
     app.state.ledger = Ledger(gallery)
-    app.state.recent = Recent()
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ UNUSABLE = ("black", "flat")
 """Flags of checkpoints that are left out unless they are asked for: what to think of them is known."""
 TRAINING_PICTURES = 4
 MATTE = (128, 128, 128)
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Step = tuple[str, str, bool]
 """One item of a scoring session: run, tag, and whether it is a hidden repeat."""
@@ -93,11 +95,41 @@ def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
 
 
 def anonymous(file: Path, size: tuple[int, int] | None) -> bytes:
-    """A picture as PNG without any text or profile, fit into `size` (width, height) on grey; None is its own.
+    """A picture as PNG that holds nothing but its pixels, fit into `size` (width, height) on grey.
 
-    It is decoded and encoded again, so that nothing of how it was written remains, either.
+    Args:
+        file: A picture in any format.
+        size: None is the picture's own.
+
+    Raises:
+        OSError: The file cannot be read, or is no picture.
     """
-    with Image.open(file) as opened:
+    data = file.read_bytes()
+    found = _pixels_only(data, size)
+    return found if found is not None else _encoded_again(data, size)
+
+
+def _pixels_only(png: bytes, size: tuple[int, int] | None) -> bytes | None:
+    """The PNG without all chunks that are not pixels; None where it is not plain RGB of the size asked for.
+
+    Chunks as in the PNG specification, section 5.3: length, type, data, checksum.
+    """
+    if png[:8] != SIGNATURE or png[12:16] != b"IHDR":
+        return None
+    width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", png[16:29])
+    if (depth, colours, interlaced) != (8, 2, 0) or size not in (None, (width, height)):
+        return None
+    kept, at = [SIGNATURE], 8
+    while at + 12 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] in (b"IHDR", b"IDAT", b"IEND"):
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _encoded_again(data: bytes, size: tuple[int, int] | None) -> bytes:
+    with Image.open(io.BytesIO(data)) as opened:
         image = opened.convert("RGB")
     if size and image.size != size:
         factor = min(size[0] / image.width, size[1] / image.height)

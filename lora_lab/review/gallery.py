@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,12 @@ class Gallery:
         if found is None:
             raise HTTPException(404, "there is no such picture")
         return found
+
+    def read_ahead(self) -> None:
+        """Read all sweeps, so that the first page does not wait for them."""
+        for name in self.names():
+            with suppress(HTTPException):
+                self.read(name)
 
 
 def gallery_of(request: Request) -> Gallery:

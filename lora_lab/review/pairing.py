@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from lora_lab.store import Pair, Place
 
@@ -33,7 +34,7 @@ def pair_at(
     # The pair before this one is known, what is said of it may not be.
     before = [frozenset(pair_at(places, judged, seed, position - 1))] if position else []
     draw = random.Random(f"{seed}:{position}")
-    one, other = _most_open(places, known, before, draw)
+    one, other = _most_open(tuple(places), tuple(known), tuple(before), draw.random())
     return (one, other) if draw.random() < 0.5 else (other, one)
 
 
@@ -41,14 +42,16 @@ def _both(pair: Pair) -> frozenset[Place]:
     return frozenset((pair.left, pair.right))
 
 
+@lru_cache(maxsize=64)
 def _most_open(
-    places: Sequence[Place], known: Sequence[Pair], before: Sequence[frozenset[Place]], draw: random.Random
+    places: tuple[Place, ...], known: tuple[Pair, ...], before: tuple[frozenset[Place], ...], seed: float
 ) -> tuple[Place, Place]:
+    """Kept, since every picture of a pair asks for it."""
     # Heavy libraries wait until somebody compares.
     from lora_lab.verdict.ranking import count_wins, strengths
 
     found = strengths(count_wins(places, known))
-    shuffled = draw.sample(range(len(places)), len(places))
+    shuffled = random.Random(seed).sample(range(len(places)), len(places))
     order = sorted(shuffled, key=lambda number: -found.means[number])
     times = Counter(place for pair in known for place in (pair.left, pair.right))
     times.update(place for pair in before for place in pair)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,9 +14,6 @@ from lora_lab.review.pairing import pair_at
 from lora_lab.review.sessions import Sitting, ledger_of
 from lora_lab.store import Pair, Place
 
-MOST_BYTES = 64 * 1024**2
-"""Memory for pictures that were made anonymous; going back to one is then instant."""
-
 
 def routes() -> list[Route]:
     """The routes of this module."""
@@ -29,30 +22,6 @@ def routes() -> list[Route]:
         Route("/session/{session}/training/{number:int}", training),
         Route("/session/{session}/bare/{number:int}", bare),
     ]
-
-
-@dataclass
-class Recent:
-    """The anonymous pictures made last, up to `MOST_BYTES`. Kept in `app.state.recent`."""
-
-    _kept: OrderedDict[tuple[object, ...], bytes] = field(default_factory=OrderedDict)
-    _bytes: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def get(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
-        """The picture of a key, made where it is not kept."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += len(made)
-            while self._bytes > MOST_BYTES and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
-        return made
 
 
 def shown(sitting: Sitting, position: int) -> tuple[Place, ...]:
@@ -84,7 +53,7 @@ def picture(request: Request) -> Response:
     if file is None:
         ledger.forget_stage(sitting)
         raise HTTPException(404, "this picture is gone")
-    return _answer(request, file, stage.size)
+    return _answer(file, stage.size)
 
 
 def training(request: Request) -> Response:
@@ -106,12 +75,12 @@ def _numbered(request: Request, files: tuple[Path | None, ...], size: tuple[int,
     file = files[number] if number < len(files) else None
     if file is None or not file.is_file():
         raise HTTPException(404, "there is no such picture")
-    return _answer(request, file, size)
+    return _answer(file, size)
 
 
-def _answer(request: Request, file: Path, size: tuple[int, int] | None) -> Response:
+def _answer(file: Path, size: tuple[int, int] | None) -> Response:
     """The picture without anything that names it, not even when it was made."""
-    recent: Recent = request.app.state.recent
-    stat = file.stat()
-    data = recent.get((file, stat.st_mtime_ns, stat.st_size, size), lambda: anonymous(file, size))
-    return Response(data, media_type="image/png")
+    try:
+        return Response(anonymous(file, size), media_type="image/png")
+    except OSError as error:
+        raise HTTPException(404, "this picture cannot be read") from error

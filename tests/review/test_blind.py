@@ -132,3 +132,25 @@ def test_all_items_share_one_set_of_base_pictures(sweep: SweepFolder) -> None:
     assert None not in found.bare and not set(found.bare) & own
     assert len(found.training) == 3
     assert found.size == (32, 48)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_other_kinds_of_pictures_become_plain_rgb(tmp_path: Path, mode: str) -> None:
+    made_up.picture(tmp_path / "rgb.png", 3)
+    with Image.open(tmp_path / "rgb.png") as image:
+        other = image.convert(mode)
+    info = PngInfo()
+    info.add_text("parameters", "secret-run")
+    other.save(tmp_path / "p.png", pnginfo=info)
+    (tmp_path / "out.png").write_bytes(anonymous(tmp_path / "p.png", (32, 48)))
+    assert b"secret" not in (tmp_path / "out.png").read_bytes()
+    with Image.open(tmp_path / "out.png") as image:
+        assert (image.mode, image.info) == ("RGB", {})
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(other.convert("RGB")))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"no picture at all"])
+def test_a_broken_file_is_an_error_that_is_expected(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "p.png").write_bytes(data)
+    with pytest.raises(OSError):
+        anonymous(tmp_path / "p.png", None)

@@ -60,6 +60,8 @@ export class Shower {
     this.number = 0;
     for (const [key, other] of this.items) {
       if (key !== position && !ahead.includes(key)) {
+        // Pictures that are only removed stay in memory until the browser tidies up.
+        for (const image of other.node.querySelectorAll("img")) image.removeAttribute("src");
         other.node.remove();
         this.items.delete(key);
       }
