@@ -53,7 +53,7 @@ function overlay() {
     divider.setAttribute("aria-label", "divider");
     const name = document.createElement("span");
     name.className = "slid";
-    name.textContent = panes()[other()].querySelector("figcaption a").textContent;
+    name.textContent = [...panes()[other()].querySelectorAll("figcaption > a:not(.drop), figcaption > .quiet")].map((item) => item.textContent.trim()).join(", ");
     frame.append(over, divider, name);
     drag(divider, frame);
   } else if (frame && second && mode === "difference") {
