@@ -24,8 +24,8 @@ STEPS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
 """Steps of scores that are looked for.
 
 Replicates that were given the same number by rounding have no spread, and would make everything else look
-significant; so the variance of rounding, step^2 / 12, is added to theirs. Simulated with two replicates, scores
-in tens and a true spread of 8, that brings false calls from 20 % to under 1 %.
+significant; so the variance of rounding, step^2 / 12, is added to theirs. Simulated with two replicates,
+scores in tens and a true spread of 8, that brings false calls from 20 % to under 1 %.
 """
 
 OWNERS = {

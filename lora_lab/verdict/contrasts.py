@@ -7,6 +7,7 @@ share runs: s^2 sum_c v_c w_c / n_c, with s^2 the pooled variance of replicates.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,7 +111,7 @@ def critical(correlation: Array, df: float) -> float:
     """What the largest of several |t| exceeds in 5 % of cases."""
     if _effectively_one(correlation):
         return t_quantile(1 - LEVEL / 2, df)
-    return float(np.quantile(_largest(*_key(correlation, df)), 1 - LEVEL))
+    return float(_largest(*_key(correlation, df))[round((1 - LEVEL) * DRAWS)])
 
 
 def chance(t: float, correlation: Array, df: float) -> float:
@@ -163,12 +164,14 @@ def more_runs(differences: Sequence[Difference], noise: Noise, sd: float, wanted
         sd: The run-to-run standard deviation to reckon with.
     """
     size = len({cell.name for item in differences for cell, _ in item.weights})
-    for extra in range(1, MOST_PER_CELL + 1):
+
+    def enough(extra: int) -> bool:
         error = sd * math.sqrt(float(np.diag(covariance(differences, extra)).max()))
-        df = noise.df + extra * size
-        if not error or power(wanted / error, df, len(differences)) >= POWER:
-            return extra * size
-    return None
+        return not error or power(wanted / error, noise.df + extra * size, len(differences)) >= POWER
+
+    # More runs never find less.
+    extra = bisect_left(range(1, MOST_PER_CELL + 1), True, key=enough) + 1
+    return extra * size if extra <= MOST_PER_CELL else None
 
 
 def planning_sd(noise: Noise) -> float:
