@@ -91,7 +91,9 @@ def test_vae_counts_by_content(look, tmp_path: Path) -> None:
 
 def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> None:
     for name, number in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
-        save_file({"x": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors")
+        save_file(
+            {"x.lora_up.weight": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors"
+        )
     files = [f"{tmp_path}/{name}.safetensors" for name in "abc"]
     prints = [look(f"network.base_weights=['{file}']").fingerprint for file in files]
     assert prints[0] == prints[1] != prints[2] and look().fingerprint not in prints
@@ -111,7 +113,6 @@ def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> Non
         ("a.dora_scale", ["dora"], ["lora", "locon", "loha", "lokr"]),
         ("a.hada_w1_a", ["loha"], ["lora", "lokr", "dora"]),
         ("a.lokr_w1", ["lokr"], ["lora", "loha", "dora"]),
-        ("strange", ["lora", "loha"], []),
     ],
 )
 def test_a_file_of_another_form_is_refused(
@@ -123,6 +124,31 @@ def test_a_file_of_another_form_is_refused(
         found = look(f"network.network_weights='{file}'", f"network.type={type_}").effective.refusals
         assert bool(found) == (type_ in refused), type_
         assert all(str(file) in text and "set network.type=" in text for text in found)
+
+
+@pytest.mark.parametrize("key", ["network.network_weights", "network.base_weights"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\0" * 100, ""),
+        (b"", ""),
+        (b"<html>not found</html>", ""),
+        (None, "is no LoRA, its tensors are strange"),
+    ],
+    ids=["zeros", "empty", "html", "another model"],
+)
+def test_a_file_that_is_no_lora_is_refused_before_anything_runs(
+    look, tmp_path: Path, key: str, content: bytes | None, says: str
+) -> None:
+    file = tmp_path / "junk.safetensors"
+    save_file({"strange": np.ones(2, dtype=np.float32)}, file)
+    if content is not None:
+        file.write_bytes(content)
+    value = f"['{file}']" if key.endswith("base_weights") else f"'{file}'"
+    with pytest.raises(ModelError) as caught:
+        look(f"{key}={value}")
+    text = str(caught.value)
+    assert key in text and str(file) in text and says in text
 
 
 @pytest.mark.parametrize(

@@ -135,20 +135,23 @@ def _file_identity(name: str, text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
+    try:
+        names = read_header(path).tensors
+    except ModelError as error:
+        raise ModelError(f"network.{name}: {error}") from error
+    if not any(split(key) for key in names):
+        some = ", ".join(list(names)[:3]) or "none"
+        raise ModelError(f"network.{name}={path}: is no LoRA, its tensors are {some}; give a LoRA file")
     return file_hash(path)
 
 
 @lru_cache(maxsize=64)
 def _form_of(text: str | None) -> str | None:
-    """What kind of network a LoRA file is, from its header; damaged files are refused when they are read."""
+    """What kind of network a LoRA file is, from its header."""
     if not text:
         return None
-    try:
-        names = read_header(Path(text).expanduser()).tensors
-    except ModelError:
-        return None
-    leaves = [found[1] for name in names if (found := split(name))]
-    return form_of(leaves) if leaves else None
+    names = read_header(Path(text).expanduser()).tensors
+    return form_of([found[1] for name in names if (found := split(name))])
 
 
 def _merged_identity(config: RunConfig) -> str:

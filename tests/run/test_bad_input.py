@@ -125,15 +125,18 @@ def test_a_sweep_goes_on_around_a_failing_row(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_lab.sweep.launch.make_engine", lambda _: InThisProcess(bench))
-    (tmp_path / "junk.safetensors").write_bytes(b"\0" * 100)
+    broken = write_pictures(tmp_path / "broken", 1) / "1_zz girl" / "0.png"
+    data = bytearray(broken.read_bytes())
+    data[len(data) // 2] ^= 0xFF  # the header is whole: only decoding it shows
+    broken.write_bytes(data)
     lines = ["base:", *(f'  - "{text}"' for text in bench.common), "patterns:", "  good: []",
-             f'  bad: ["network.network_weights={tmp_path}/junk.safetensors"]',
+             f'  bad: ["dataset.path={tmp_path}/broken"]',
              '  same: ["train.max_train_steps=10"]']  # fmt: skip
     (tmp_path / "sweep.yaml").write_text("\n".join(lines))
     command = ["sweep", str(tmp_path / "sweep.yaml"), "--quiet"]
     assert main(command) == 1
     text = capsys.readouterr().err
-    assert "bad failed: " in text and "junk.safetensors" in text and "Traceback" not in text
+    assert "bad failed: " in text and "0.png" in text and "Traceback" not in text
     table = rows(bench.sweep)
     assert [(row["run"], row["status"], row["tag"]) for row in table] == [
         ("good", "done", "000001"), ("good", "done", "000002"), ("bad", "failed", None),
