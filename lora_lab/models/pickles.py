@@ -12,6 +12,11 @@ from lora_lab.models.headers import refuse_non_weights
 
 _DATA_ROOTS = {"torch", "collections", "numpy", "_codecs"}
 """Modules whose names a plain state dict mentions; torch's weights-only reader has the last word."""
+_LEFTOVER_ROOTS = {
+    "pytorch_lightning", "lightning", "lightning_fabric", "lightning_lite", "lightning_utilities",
+    "omegaconf", "argparse",
+}  # fmt: skip
+"""Modules whose objects training tools leave in checkpoints; stand-ins that do nothing take their places."""
 _LEGACY_PICKLES = 4
 _MOST_OPCODES = 20_000_000
 
@@ -23,6 +28,8 @@ class PickleScan:
     strings: frozenset[str]
     code: tuple[str, ...]
     """Names such as `posix.system` that are not plain tensor data."""
+    leftovers: tuple[str, ...] = ()
+    """Names of training tools' classes, such as `pytorch_lightning.callbacks.ModelCheckpoint`."""
 
 
 def scan_pickle(path: str | Path) -> PickleScan:
@@ -63,8 +70,24 @@ def _scan(stream: IO[bytes], pickles: int) -> PickleScan:
     names: set[str] = set()
     for _ in range(pickles):
         _scan_one(stream, strings, names)
-    code = sorted(name for name in names if name.split(".")[0] not in _DATA_ROOTS)
-    return PickleScan(frozenset(strings), tuple(code))
+    foreign = sorted(name for name in names if name.split(".")[0] not in _DATA_ROOTS)
+    leftovers = tuple(name for name in foreign if name.split(".")[0] in _LEFTOVER_ROOTS)
+    code = tuple(name for name in foreign if name not in leftovers)
+    return PickleScan(frozenset(strings), code, leftovers)
+
+
+class Leftover:
+    """Stands for an object of a training tool: takes whatever the pickle gives it, and keeps none of it."""
+
+    def __new__(cls, *_: object, **__: object) -> "Leftover":
+        """Make one of any arguments."""
+        return object.__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Ignore the arguments."""
+
+    def __setstate__(self, _: object) -> None:
+        """Ignore the state."""
 
 
 def _scan_one(stream: IO[bytes], strings: set[str], names: set[str]) -> None:

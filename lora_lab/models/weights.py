@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
 from lora_lab.models.headers import TensorInfo, read_header
-from lora_lab.models.pickles import scan_pickle
+from lora_lab.models.pickles import Leftover, scan_pickle
 
 Change = Callable[[Tensor], Tensor]
 
@@ -104,10 +104,10 @@ def _read_tensor(stream: IO[bytes], name: str, info: TensorInfo) -> Tensor:
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
-    code = scan_pickle(file).code
-    if code:
+    scan = scan_pickle(file)
+    if scan.code:
         raise ModelError(
-            f"{file} holds code ({', '.join(code[:3])}), which is never executed here; "
+            f"{file} holds code ({', '.join(scan.code[:3])}), which is never executed here; "
             "use a .safetensors file of the same model, or save its tensors alone"
         )
     with open(file, "rb") as start:
@@ -115,7 +115,9 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mappable)
+            # The reader itself calls nothing that it does not know; these names become stand-ins for it.
+            with torch.serialization.safe_globals([(Leftover, name) for name in scan.leftovers]):
+                content = torch.load(file, map_location="cpu", weights_only=True, mmap=mappable)
     except Exception as error:  # torch raises many kinds for damaged and for refused pickles
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -1,5 +1,6 @@
 """Whatever is put in place of a base model gives one clear ModelError, and code in a pickle is never run."""
 
+import argparse
 import json
 import os
 import pickle
@@ -7,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from safetensors.torch import save_file
 from lora_lab.errors import ModelError
 from lora_lab.models import identify, identity, load, save_single_file
 from lora_lab.models.pickles import scan_pickle
+from lora_lab.models.weights import open_tensors
 from tests import tiny
 
 ONE = torch.ones(2, 2)
@@ -179,6 +182,54 @@ def test_code_in_a_pickle_is_never_executed(protocol: int, form: str, tmp_path: 
         torch.save(content, file, pickle_protocol=protocol, _use_new_zipfile_serialization=form == "zip")
     message = refused(file)
     assert f"holds code ({os.mkdir.__module__}.mkdir), which is never executed here" in message
+    assert not witness.exists()
+
+
+def leftovers(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What Lightning leaves in the checkpoints of its runs, of classes that are gone afterwards."""
+    modules = {}
+    for name in (
+        "pytorch_lightning",
+        "pytorch_lightning.callbacks",
+        "pytorch_lightning.callbacks.model_checkpoint",
+    ):
+        modules[name] = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, modules[name])
+    kind = type("ModelCheckpoint", (), {"__module__": "pytorch_lightning.callbacks.model_checkpoint"})
+    modules["pytorch_lightning.callbacks.model_checkpoint"].ModelCheckpoint = kind
+    one = kind()
+    one.best_score = torch.ones(1)
+    return {
+        "callbacks": {kind: {"best": one}},
+        "hyper_parameters": argparse.Namespace(rate=1e-4, names=["a"]),
+    }
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_training_tools_leave_in_checkpoints_is_passed_over(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.ckpt"
+    content = {"state_dict": {"a.weight": ONE}, **leftovers(monkeypatch)}
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    for name in [name for name in sys.modules if name.startswith("pytorch_lightning")]:
+        monkeypatch.delitem(sys.modules, name)
+    scan = scan_pickle(file)
+    assert scan.code == ()
+    assert "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint" in scan.leftovers
+    with open_tensors([file], file) as tensors:
+        assert tensors.names == {"a.weight"} and torch.equal(tensors.read("a.weight"), ONE)
+
+
+def test_code_beside_such_leftovers_is_never_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    witness, file = tmp_path / "executed", tmp_path / "model.ckpt"
+    torch.save({"state_dict": {"a": ONE}, **leftovers(monkeypatch), "x": Evil(witness)}, file)
+    message = refused(file)
+    assert f"holds code ({os.mkdir.__module__}.mkdir), which is never executed here" in message
+    with pytest.raises(ModelError, match="never executed"), open_tensors([file], file):
+        pass
     assert not witness.exists()
 
 
