@@ -29,6 +29,8 @@ def preview_key(config: RunConfig) -> str:
         config.loss.zero_terminal_snr,
         *config.network.merged(),
     ]  # fmt: skip
+    compressed = [name for name in ("fp8_base", "nf4_base") if getattr(model, name)]
+    parts += compressed
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 

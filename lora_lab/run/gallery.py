@@ -12,7 +12,7 @@ from lora_lab.config import RunConfig, parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
 from lora_lab.data.pixels import load_pixels
-from lora_lab.files import replacing
+from lora_lab.files import replacing, write_text
 from lora_lab.material import Material
 from lora_lab.metrics import measure
 from lora_lab.metrics.sets import COPY
@@ -182,6 +182,7 @@ def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConf
     if not config.preview.anchors:
         return
     target = anchor_folder(folder, config)
+    _forget_other_base(target, f"{base.identity} {base.vae_identity}")
     missing = [
         (prompt, seed)
         for prompt in range(len(config.preview.prompts))
@@ -198,6 +199,16 @@ def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConf
         path = target / anchor_name(prompt, seed)
         save_png(image, path, _parameters(shot, config, base, "", image.size))
         yield path
+
+
+def _forget_other_base(folder: Path, identity: str) -> None:
+    """Drop the pictures of a base model that has been replaced under its own name."""
+    mark = folder / "base.txt"
+    known = mark.read_text(encoding="utf-8") if mark.is_file() else identity
+    if known != identity:
+        for picture in folder.glob("*.png"):
+            picture.unlink()
+    write_text(mark, identity)
 
 
 def copy_pictures(folder: RunFolder, material: Material) -> None:
