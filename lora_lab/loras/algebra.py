@@ -124,6 +124,7 @@ def _quantile(values: Tensor, quantile: float) -> Tensor:
 
 def difference_energy(first: Factors, second: Factors) -> float:
     """Squared Frobenius norm of the difference of two weight differences of one shape."""
-    up = torch.cat([first.up.flatten(1) * first.scale, second.up.flatten(1) * -second.scale], dim=1)
-    down = torch.cat([first.down.flatten(1), second.down.flatten(1)])
+    ups = [item.up.flatten(1).float() * item.scale for item in (first, second)]
+    up = torch.cat([ups[0], -ups[1]], dim=1)
+    down = torch.cat([item.down.flatten(1).float() for item in (first, second)])
     return norm(Factors(down, up)) ** 2

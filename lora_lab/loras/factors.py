@@ -22,7 +22,7 @@ _KINDS = ("LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoH
 
 
 def products(file: LoraFile) -> dict[str, Factors]:
-    """The product of every module of a file, float32.
+    """The product of every module of a file.
 
     Raises:
         ModelError: Modules are incomplete or misshapen, or of a kind that is no low-rank product (DoRA, full
@@ -33,7 +33,7 @@ def products(file: LoraFile) -> dict[str, Factors]:
 
 
 def product_of(file: LoraFile, name: str) -> Factors:
-    """The product of one module of a file, float32.
+    """The product of one module of a file.
 
     Raises:
         ModelError: The module is incomplete or misshapen.
@@ -75,13 +75,17 @@ def check_products(file: LoraFile) -> None:
 
 
 def product(module: Module, family: str) -> Factors:
-    """One module's product: down (R, i) or (R, i, kh, kw), up (o, R), both float32; alpha always set.
+    """One module's product: down (R, i) or (R, i, kh, kw), up (o, R); alpha always set.
+
+    float32, but plain LoRA stays in the file's type, so that no copy is made.
 
     Raises:
         KeyError: A tensor is missing.
         ValueError: The shapes do not fit each other.
     """
-    leaves = {leaf: tensor.float() for leaf, tensor in module.leaves.items()}
+    leaves = dict(module.leaves)
+    if not leaves.keys() <= {"down", "up", "alpha"}:
+        leaves = {leaf: tensor.float() for leaf, tensor in leaves.items()}
     if module.kind == "LoHa":
         down, up, scale = _loha(leaves)
     elif module.kind == "LoKr":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +38,8 @@ def merge(files: Sequence[LoraFile], ratios: Sequence[float]) -> Result:
     A module's rank is the sum of the inputs' ranks, but never more than a matrix of its size can have.
     Ratios act once, on the weight difference; alpha carries what they have in common.
     """
-    modules = {}
-    for name, terms in _terms(files, ratios):
-        modules[name] = side_by_side(terms)
-    return Result(modules, {})
+    names = _names(files, ratios)
+    return Result({name: side_by_side(_terms(files, ratios, name)) for name in names}, {})
 
 
 def svd_merge(
@@ -53,36 +52,49 @@ def svd_merge(
     """
     if clamp_quantile is not None and not 0 < clamp_quantile <= 1:
         raise ConfigError(f"--clamp-quantile must lie in (0, 1], got {clamp_quantile:g}")
-    modules, kept = {}, {}
-    for name, terms in _terms(files, ratios):
-        whole = _concatenated(terms)
+
+    def approximated(name: str) -> tuple[Factors, Kept]:
+        whole = _concatenated(_terms(files, ratios, name))
         kernel = tuple(whole.down.shape[2:])
-        found, energy = algebra.approximated(whole, lambda values, k=kernel: ranks.choose(values, k), 1.0)
-        if clamp_quantile is not None:
-            found = algebra.clamped(found, clamp_quantile)
-            energy = Kept(energy.rank, energy.energy, algebra.difference_energy(whole, found))
-        modules[name], kept[name] = found, energy
-    return Result(modules, kept)
+        found, kept = algebra.approximated(whole, lambda values: ranks.choose(values, kernel), 1.0)
+        if clamp_quantile is None:
+            return found, kept
+        clamped = algebra.clamped(found, clamp_quantile)
+        return clamped, Kept(kept.rank, kept.energy, algebra.difference_energy(whole, clamped))
+
+    return each_module(_names(files, ratios), approximated)
 
 
-def _terms(
-    files: Sequence[LoraFile], ratios: Sequence[float]
-) -> Iterator[tuple[str, list[tuple[float, Factors]]]]:
-    """Per module of any file: (ratio, product) of each file that has it, in the order of the files."""
+def each_module(names: Sequence[str], approximate: Callable[[str], tuple[Factors, Kept]]) -> Result:
+    """Work on modules side by side: they are small, and one thread each is faster than all for one."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = dict(zip(names, pool.map(approximate, names), strict=True))
+    torch.set_num_threads(threads)
+    modules = {name: factors for name, (factors, _) in found.items()}
+    return Result(modules, {name: kept for name, (_, kept) in found.items()})
+
+
+def _names(files: Sequence[LoraFile], ratios: Sequence[float]) -> list[str]:
+    """The modules of any file, after the checks that concern all of them."""
     _check(files, ratios)
     for file in files:
         check_products(file)
-    for name in dict.fromkeys(name for file in files for name in file.modules):
-        having = [pair for pair in zip(ratios, files, strict=True) if name in pair[1].modules]
-        terms = [(ratio, product_of(file, name)) for ratio, file in having]
-        sides = {outputs_and_inputs(factors) for _, factors in terms}
-        if len(sides) > 1:
-            listed = ", ".join(f"{outputs} x {inputs}" for outputs, inputs in sorted(sides))
-            raise ModelError(
-                f"{name} has different sizes in the files ({listed}), so they are for different base models "
-                "and cannot be merged"
-            )
-        yield name, terms
+    return list(dict.fromkeys(name for file in files for name in file.modules))
+
+
+def _terms(files: Sequence[LoraFile], ratios: Sequence[float], name: str) -> list[tuple[float, Factors]]:
+    """(ratio, product) of one module in each file that has it, in the order of the files."""
+    having = [pair for pair in zip(ratios, files, strict=True) if name in pair[1].modules]
+    terms = [(ratio, product_of(file, name)) for ratio, file in having]
+    sides = {outputs_and_inputs(factors) for _, factors in terms}
+    if len(sides) > 1:
+        listed = ", ".join(f"{outputs} x {inputs}" for outputs, inputs in sorted(sides))
+        raise ModelError(
+            f"{name} has different sizes in the files ({listed}), so they are for different base models "
+            "and cannot be merged"
+        )
+    return terms
 
 
 def _check(files: Sequence[LoraFile], ratios: Sequence[float]) -> None:
@@ -123,4 +135,6 @@ def _concatenated(terms: Sequence[tuple[float, Factors]]) -> Factors:
 
 
 def _scaled(tensor: Tensor, factor: float) -> Tensor:
-    return tensor if factor == 1.0 else tensor * factor
+    if factor in (1.0, -1.0):
+        return tensor if factor == 1.0 else -tensor
+    return tensor.float() * factor

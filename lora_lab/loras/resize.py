@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from lora_lab.loras import algebra
+from lora_lab.loras.algebra import Kept
 from lora_lab.loras.factors import check_products, product_of
-from lora_lab.loras.merge import Result
+from lora_lab.loras.merge import Result, each_module
 from lora_lab.loras.ranks import Ranks
 from lora_lab.loras.reading import LoraFile
+from lora_lab.networks.exchange import Factors
 
 
 def resize(file: LoraFile, ranks: Ranks) -> Result:
     """Every module with as many ranks as asked for, and alpha so that its alpha / rank stays what it was."""
-    modules, kept = {}, {}
     check_products(file)
-    for name in file.modules:
+
+    def approximated(name: str) -> tuple[Factors, Kept]:
         factors = product_of(file, name)
         kernel = tuple(factors.down.shape[2:])
-        found = algebra.approximated(
-            factors, lambda values, k=kernel: ranks.choose(values, k), factors.scale or 1.0
+        return algebra.approximated(
+            factors, lambda values: ranks.choose(values, kernel), factors.scale or 1.0
         )
-        modules[name], kept[name] = found
-    return Result(modules, kept)
+
+    return each_module(list(file.modules), approximated)

@@ -114,7 +114,7 @@ def _alpha(factors: Factors) -> float:
 
 def _with_alpha(factors: Factors, alpha: float) -> Factors:
     ratio = _alpha(factors) / alpha
-    return Factors(factors.down, factors.up if ratio == 1 else factors.up * ratio, alpha)
+    return Factors(factors.down, factors.up if ratio == 1 else factors.up.float() * ratio, alpha)
 
 
 def to_tensors(modules: Mapping[str, Factors], dtype: torch.dtype) -> dict[str, Tensor]:
