@@ -226,3 +226,12 @@ def test_a_running_sweep_stays_up_to_date_without_being_loaded_again(tab: Any, s
     write_run(sweep, "waiting", overrides, checkpoints=made)
     until(tab, "document.querySelector('tr[data-row=waiting] img')")
     assert tab.locator("tr[data-row=good] img").first.evaluate("image => image.mine") == "kept"
+
+
+def test_frames_are_equally_large_whatever_their_captions_say(tab: Any) -> None:
+    tab.set_viewport_size({"width": 700, "height": 800})
+    tab.goto("look/compare?pane=good:000005:0:7:1&pane=twin:000010:0:7:1")
+    captions = [item.bounding_box()["height"] for item in tab.locator(".pane figcaption > .chips").all()]
+    frames = [item.bounding_box() for item in tab.locator(".frame").all()]
+    assert captions[1] >= captions[0]
+    assert frames[0]["height"] == frames[1]["height"] > 100 and frames[0]["width"] == frames[1]["width"]
