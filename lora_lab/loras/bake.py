@@ -152,8 +152,9 @@ def _changes(
         for leaf, change in _module_changes(module, model.family, ratio):
             tensor, wrapped = _wrapped(place.part, f"{place.path}.{leaf}", change)
             changes[holders[place.part.name][tensor]].setdefault(tensor, []).append(wrapped)
-    chained = {path: {name: partial(_chain, all_of) for name, all_of in own.items()}
-               for path, own in changes.items()}  # fmt: skip
+    chained: dict[Path, dict[str, Change]] = {
+        path: {name: partial(_chain, all_of) for name, all_of in own.items()} for path, own in changes.items()
+    }
     return chained, count
 
 

@@ -158,7 +158,7 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dic
 
 def record(making: Making) -> dict[str, Any]:
     """How a file is made, for its metadata: command, inputs with hashes and ratios, options."""
-    ratios = list(making.ratios) or [None] * len(making.inputs)
+    ratios: Sequence[float | None] = making.ratios or [None] * len(making.inputs)
     inputs = []
     for file, ratio in zip(making.inputs, ratios, strict=True):
         entry: dict[str, Any] = {"file": file.path.name, "sha256": file.sha256}
