@@ -40,6 +40,8 @@ KNOWN = ("score", "rater", "tag", "status", "note", "minutes", "memory_gb", "siz
 """Columns that are no settings, beside the run's name."""
 ONE_RATER = "the table"
 """Who gave the scores of a table without a column `rater`."""
+ANY_LENGTH = 10
+"""Epochs where a table does not say how long runs were; what acts must be decided all the same."""
 ONLY = "final"
 """The tag of a run's checkpoint in a table without a column `tag`."""
 
@@ -244,6 +246,8 @@ def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], t
         if key in config.settings():
             group, _, field = key.rpartition(".")
             setattr(getattr(made, group) if group else made, field, value)
+    if made.train.max_train_epochs is None and made.train.max_train_steps is None:
+        made.train.max_train_epochs = ANY_LENGTH
     found = None
     with suppress(Exception):
         # A table of another tool may hold values that mean nothing here; then all of them are taken to act.

@@ -1,0 +1,170 @@
+"""What settings are called."""
+
+import random
+
+import pytest
+
+from lora_lab.errors import ConfigError
+from lora_lab.verdict.judge import judge
+from lora_lab.verdict.result import (
+    DEPENDS,
+    HELPS,
+    HURTS,
+    INTERACTS,
+    MIXED,
+    NO_DIFFERENCE,
+    NOT_DECIDED,
+    SEEMS_TO_HURT,
+    SettingEffect,
+    Verdict,
+)
+from tests.verdict.made import Row, evidence, of, run
+
+BASE = {"network.network_alpha": 8.0, "optimizer.name": "adamw", "optimizer.learning_rate": 1e-3}
+
+
+def changed(**values: object) -> dict[str, object]:
+    return {**BASE, **{key.replace("__", "."): value for key, value in values.items()}}
+
+
+def replicates(scores: list[float], settings: dict[str, object] = BASE) -> list[Row]:
+    return [(f"base-{seed}", settings, seed, score) for seed, score in enumerate(scores)]
+
+
+STEADY = replicates([60.0, 61.0, 60.5, 59.5, 60.2])
+
+
+def effect(verdict: Verdict, key: str) -> SettingEffect:
+    return next(item for item in verdict.settings if item.key == key)
+
+
+def test_calls() -> None:
+    verdict = judge(
+        evidence(
+            [
+                *STEADY,
+                ("alpha-1", changed(network__network_alpha=1.0), 0, 80.0),
+                ("alpha-64", changed(network__network_alpha=64.0), 0, 20.0),
+                ("lion", changed(optimizer__name="lion"), 0, 30.0),
+                ("lr", changed(optimizer__learning_rate=3e-3), 0, 61.0),
+            ]
+        )
+    )
+    alpha = effect(verdict, "network.network_alpha")
+    assert alpha.call == MIXED and [item.call for item in alpha.contrasts] == [HELPS, HURTS]
+    assert alpha.shape == "falling" and alpha.survives_all
+    assert effect(verdict, "optimizer.name").call == HURTS
+    rate = effect(verdict, "optimizer.learning_rate")
+    assert rate.call == NO_DIFFERENCE and rate.no_larger_than is not None and rate.no_larger_than < 5
+    assert rate.under == ("optimizer.name", "adamw") and rate.title == "learning rate (adamw)"
+    assert verdict.reference == "base-0"
+    assert verdict.recommendation is not None and verdict.recommendation.run == "alpha-1"
+    assert verdict.recommendation.overrides == ("network.network_alpha=1",)
+
+
+def test_what_is_not_decided_says_how_many_runs_would() -> None:
+    verdict = judge(
+        evidence([*replicates([60.0, 64.0, 56.0]), ("lion", changed(optimizer__name="lion"), 0, 55.0)])
+    )
+    found = effect(verdict, "optimizer.name")
+    assert found.call == NOT_DECIDED and found.more_runs is not None and found.more_runs > 10
+    assert f"about {found.more_runs} more runs would find 10 points" in found.sentence
+
+
+def test_without_replicates_nothing_is_tested() -> None:
+    rows = [("base", BASE, 0, 90.0), ("lion", changed(optimizer__name="lion"), 0, 50.0)]
+    rows.append(("alpha", changed(network__network_alpha=1.0), 0, 80.0))
+    verdict = judge(evidence(rows))
+    lion, alpha = effect(verdict, "optimizer.name"), effect(verdict, "network.network_alpha")
+    assert lion.call == SEEMS_TO_HURT and lion.contrasts[0].low is None and lion.contrasts[0].p is None
+    # 40 points are twice the normal quantile times sd times the square root of 2.
+    assert lion.contrasts[0].holds_up_to == pytest.approx(40 / 1.95996 / 2**0.5, rel=1e-4)
+    assert alpha.call == NOT_DECIDED and "run-to-run variation not measured" in alpha.sentence
+    assumed = judge(evidence(rows), noise_floor=2.0)
+    assert effect(assumed, "network.network_alpha").call == HURTS
+    assert judge(evidence(rows), noise_floor=2.0).noise.source == "assumed"
+    with pytest.raises(ConfigError, match="--noise-floor must be above 0, got -1"):
+        judge(evidence(rows), noise_floor=-1.0)
+
+
+def test_a_setting_that_helps_here_and_hurts_there_depends() -> None:
+    lion = changed(optimizer__name="lion")
+    verdict = judge(
+        evidence(
+            [
+                *STEADY,
+                ("alpha", changed(network__network_alpha=1.0), 0, 40.0),
+                ("lion", lion, 0, 0.0),
+                ("lion-alpha", {**lion, "network.network_alpha": 1.0}, 0, 75.0),
+            ]
+        )
+    )
+    alpha = effect(verdict, "network.network_alpha")
+    assert alpha.call == DEPENDS
+    assert "-20.2" in alpha.sentence or "-20" in alpha.sentence
+    assert "+75 with optimizer lion" in alpha.sentence
+    (square,) = verdict.interactions
+    assert square.call == INTERACTS
+    assert square.difference == pytest.approx(75.0 - (40.0 - 60.24))
+    assert square.squares == (("base-0", "alpha", "lion", "lion-alpha"),)
+
+
+def test_a_choice_is_compared_at_the_reference_of_its_own_settings() -> None:
+    adafactor = {key: value for key, value in BASE.items() if key != "optimizer.learning_rate"}
+    verdict = judge(
+        evidence(
+            [
+                *STEADY,
+                ("too-low", changed(optimizer__learning_rate=1e-6), 0, 5.0),
+                ("adafactor", {**adafactor, "optimizer.name": "adafactor"}, 0, 40.0),
+            ]
+        )
+    )
+    (contrast,) = effect(verdict, "optimizer.name").contrasts
+    assert [(pair.reference, pair.other) for pair in contrast.pairs] == [("base-0", "adafactor")]
+    assert contrast.difference == pytest.approx(40 - 60.24)
+
+
+def test_settings_that_always_change_together_are_named() -> None:
+    both = changed(network__network_alpha=1.0, optimizer__learning_rate=1e-4)
+    verdict = judge(evidence([*STEADY, ("both", both, 0, 80.0)]))
+    assert verdict.settings == ()
+    assert verdict.together == (("network.network_alpha", "optimizer.learning_rate"),)
+
+
+def test_failures_are_missing_and_counted() -> None:
+    runs = [run(*row) for row in STEADY]
+    lion = changed(optimizer__name="lion")
+    runs.append(run("lion", lion, status="diverged", reason="loss is nan at step 8", usable=False))
+    verdict = judge(of(runs))
+    assert verdict.missing == {"lion": "diverged: loss is nan at step 8"}
+    assert verdict.settings == ()
+    lion_share = next(item for item in verdict.usable if item.value == "lion")
+    assert (lion_share.usable, lion_share.of) == (0, 1)
+
+
+def test_rows_of_one_experiment_are_no_replicates() -> None:
+    runs = [run("a", BASE, 1, 80.0), run("b", BASE, 1, 80.0, same_as="a")]
+    runs.append(run("lion", changed(optimizer__name="lion"), 1, 20.0))
+    verdict = judge(of(runs))
+    assert verdict.noise.source == "unmeasured"
+    assert any("b and a are one experiment" in text for text in verdict.notes)
+
+
+def test_the_best_of_several_checkpoints_is_said_to_flatter() -> None:
+    from lora_lab.verdict.evidence import CheckpointEvidence
+
+    two = (CheckpointEvidence("1", 1, human=50.0), CheckpointEvidence("2", 2, human=40.0))
+    runs = [run("a", BASE, 1, checkpoints=two), run("b", changed(optimizer__name="lion"), 1, 45.0)]
+    found = of(runs, rule="best")
+    assert found.runs[0].score == 50 and of(runs).runs[0].score == 40
+    assert any("had more chances" in text for text in judge(found).notes)
+
+
+def test_false_calls_are_as_rare_as_they_should_be() -> None:
+    draw, called = random.Random(7), 0
+    for _ in range(300):
+        rows = replicates([round(60 + draw.gauss(0, 6)) for _ in range(3)])
+        rows.append(("lion", changed(optimizer__name="lion"), 0, round(60 + draw.gauss(0, 6))))
+        called += effect(judge(evidence(rows)), "optimizer.name").call not in (NOT_DECIDED, NO_DIFFERENCE)
+    assert called <= 300 * 0.08

@@ -1,0 +1,82 @@
+"""Scores from a table."""
+
+from pathlib import Path
+
+import pytest
+
+from lora_lab.errors import DataError, RunFolderError
+from lora_lab.verdict.judge import judge
+from lora_lab.verdict.sheet import read_sheet, with_sheet
+from tests.verdict.made import evidence
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "scores.csv"
+    path.write_text(text)
+    return path
+
+
+def test_columns_may_be_keys_tails_or_labels(tmp_path: Path) -> None:
+    head = "run,alpha,train_batch_size,optimizer.name,tool,score\n"
+    found = read_sheet(table(tmp_path, head + "a,16,2,lion,other,50\nb,1,,lion,,60\n"))
+    a, b = found.runs
+    assert a.settings == {
+        "network.network_alpha": 16,
+        "train.train_batch_size": 2,
+        "optimizer.name": "lion",
+        "tool": "other",
+    }
+    assert b.unknown == {"train.train_batch_size", "tool"}
+    assert any("settings of their own: tool" in text for text in found.notes)
+
+
+def test_settings_that_cannot_act_do_not_count(tmp_path: Path) -> None:
+    rows = "a,adafactor,1e-4,1,70\nb,adafactor,1e-2,1,72\nc,lion,1e-4,1,60\n"
+    a, b, c = read_sheet(table(tmp_path, "run,optimizer,learning_rate,seed,score\n" + rows)).runs
+    assert "optimizer.learning_rate" not in a.settings and a.inert[0].key == "optimizer.learning_rate"
+    assert b.same_as == "a" and c.settings["optimizer.learning_rate"] == 1e-4
+
+
+def test_other_seeds_are_replicates(tmp_path: Path) -> None:
+    verdict = judge(read_sheet(table(tmp_path, "run,alpha,seed,score\na,1,1,70.5\nb,1,2,72\nc,4,1,40\n")))
+    assert verdict.noise.groups == (("a", "b"),) and verdict.noise.df == 1
+
+
+def test_raters_and_checkpoints_have_rows_of_their_own(tmp_path: Path) -> None:
+    rows = "a,1,10,anna,80\na,1,20,anna,60\na,1,20,ben,50\nb,4,20,anna,70\nb,4,20,ben,60\n"
+    path = table(tmp_path, "run,alpha,tag,rater,score\n" + rows)
+    last = read_sheet(path)
+    assert last.run("a").chosen == "20" and read_sheet(path, score="best").run("a").chosen == "10"
+    assert {rater.name: rater.judgements for rater in last.raters} == {"anna": 3, "ben": 2}
+    assert last.run("b").score == pytest.approx(65)
+    assert read_sheet(path, raters=["ben"]).run("a").score == 50
+    with pytest.raises(RunFolderError, match="no run of scores has a checkpoint '30'; there are: 10, 20"):
+        read_sheet(path, score="30")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "it needs a column run .* and a column score, and has a, b"),
+        ("", "has no rows"),
+        ("run,score\n,5\n", "line 2: the column run is empty"),
+        ("run,score\na,good\n", "run a: score must be a number from 0 to 100, got 'good'"),
+        ("run,score\na,101\n", "score must be from 0 to 100, got 101"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_sheet(table(tmp_path, text))
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read as a table of scores"):
+        read_sheet(tmp_path / "none.csv")
+
+
+def test_a_table_may_score_a_sweeps_runs(tmp_path: Path) -> None:
+    own = evidence([("a", {"x": 1}, 1, 10.0), ("b", {"x": 2}, 1, 20.0), ("c", {"x": 3}, 1, None)])
+    found = with_sheet(own, table(tmp_path, "run,score\na,55\nc,65\n"))
+    assert [run.score for run in found.runs] == [55, None, 65]
+    with pytest.raises(DataError, match="made has no run 'd'"):
+        with_sheet(own, table(tmp_path, "run,score\nd,55\n"))
