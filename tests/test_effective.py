@@ -79,6 +79,10 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "network.factor": (["network=lokr"], "4"),
     "network.decompose_both": (["network=lokr"], "true"),
     "network.wd_on_output": (["network=dora"], "true"),
+    "network.down_lr_weight": ([], "cosine"),
+    "network.mid_lr_weight": ([], "'0.5'"),
+    "network.up_lr_weight": ([], "sine+0.25"),
+    "network.block_lr_zero_threshold": (["network.up_lr_weight=linear"], "0.2"),
     "network.dim_from_weights": (["network.network_weights=x.safetensors"], "true"),
     "network.train_unet": ([], "false"),
     "network.train_text_encoder": ([], "false"),
@@ -169,6 +173,8 @@ INERT: list[tuple[list[str], str, str]] = [
     (["network=lokr"], "network.conv_alpha", "8"),
     (["network=loha", "network.preset=attn-mlp"], "network.conv_dim", "8"),
     ([], "network.dim_from_weights", "true"),
+    ([], "network.block_lr_zero_threshold", "0.1"),
+    (["network.train_unet=false"], "network.up_lr_weight", "sine"),
     (["network=locon", "network.preset=full-lin"], "network.conv_dim", "8"),
     (["network.preset=full-lin"], "network.type", "locon"),
     (["network=loha", "network.preset=attn-only"], "network.conv_alpha", "8"),
@@ -486,3 +492,31 @@ def test_fingerprint_is_a_plain_hash() -> None:
     )
     found = fingerprint(Effective(values, values), {"dataset": "d"})
     assert found == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["network.down_lr_weight='1,2'"], "network.down_lr_weight='1,2' must be 12 numbers"),
+        (["network.mid_lr_weight=sine"], "network.mid_lr_weight='sine' must be 1 numbers"),
+        (["network.up_lr_weight=slope"], "or one of cosine, sine, linear"),
+        (["optimizer=prodigy", "network.up_lr_weight=sine"], "give every block 1 or 0"),
+        (["optimizer=adafactor", "network.mid_lr_weight='0.5'"], "give every block 1 or 0"),
+    ],
+)
+def test_block_weights_that_cannot_be(overrides: list[str], part: str) -> None:
+    (text,) = of(*overrides).refusals
+    assert part in text
+
+
+def test_blocks_can_be_left_out_under_any_optimizer() -> None:
+    assert not of("optimizer=prodigy", "network.mid_lr_weight='0'").refusals
+
+
+def test_block_weights_follow_the_family() -> None:
+    facts = replace(FACTS, family="sdxl")
+    nine = ",".join(["0.5"] * 9)
+    model = "base_model.family=auto"
+    mid = "network.mid_lr_weight='1,0,1'"
+    assert not of(model, f"network.down_lr_weight='{nine}'", mid, facts=facts).refusals
+    assert of(f"network.down_lr_weight='{nine}'").refusals

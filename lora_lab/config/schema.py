@@ -151,6 +151,14 @@ class NetworkConfig:
     scale_weight_norms: float = setting(
         0.0, "cap of each layer's weight norm after every step, 0 = off", at_least(0), scale="linear"
     )
+    down_lr_weight: str = setting(
+        "", "learning rates of the U-Net's down blocks as shares: 12 numbers (SDXL 9), or sine, cosine, ..."
+    )
+    mid_lr_weight: str = setting("", "the same for the mid block: 1 number (SDXL 3)")
+    up_lr_weight: str = setting("", "the same for the up blocks: 12 numbers (SDXL 9), or sine, cosine, ...")
+    block_lr_zero_threshold: float = setting(
+        0.0, "blocks with a share up to this have no LoRA", at_least(0), scale="linear"
+    )
     network_weights: str | None = setting(None, "LoRA file to continue from")
     dim_from_weights: bool = setting(False, "take layers, dims and alphas from network_weights")
     base_weights: list[str] = setting([], "LoRA files merged into the base model in memory, before training")

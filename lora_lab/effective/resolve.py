@@ -10,8 +10,10 @@ from lora_lab.effective.facts import Facts
 from lora_lab.effective.memory import check_memory
 from lora_lab.effective.result import Effective
 from lora_lab.effective.silent import (
+    BLOCK_WEIGHTS,
     all_silent,
     loss_settings,
+    one_rate_only,
     schedule_settings,
     sets_own_rate,
     trained_parts,
@@ -20,6 +22,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, Inert
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.metrics.registry import check as check_metrics
+from lora_lab.networks.blocks import block_weights
 from lora_lab.optim import registry
 from lora_lab.optim.schedules import check as check_schedule
 from lora_lab.optim.schedules import check_company, is_share, steps_of
@@ -137,12 +140,28 @@ def _network_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
             f"network.base_weights_multiplier has {len(strengths)} values, network.base_weights "
             f"{len(files)} files; give at most one value for each file"
         )
+    yield from _block_refusals(v, facts)
     file, wanted = facts.weights_form, v["network.type"].replace("locon", "lora")
     # DoRA can begin with a plain LoRA.
     if file not in (None, wanted) and (file, wanted) != ("lora", "dora"):
         yield (
             f"network.network_weights={v['network.network_weights']} is a {file} file, but "
             f"network.type={v['network.type']}; set network.type={file}"
+        )
+
+
+def _block_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
+    try:
+        weights = block_weights(
+            facts.family, *(v[key] for key in BLOCK_WEIGHTS), v["network.block_lr_zero_threshold"]
+        )
+    except ConfigError as error:
+        yield str(error)
+        return
+    if {*(weights or ())} - {0.0, 1.0} and v["network.train_unet"] and one_rate_only(v):
+        yield (
+            f"network.down_lr_weight, mid_lr_weight, up_lr_weight: {v['optimizer.name']} has no learning "
+            "rates by part; give every block 1 or 0, or choose another optimizer"
         )
 
 

@@ -29,6 +29,8 @@ CAPTION_TEXT = (
 )  # fmt: skip
 """The dataset settings that decide what a caption says when it is not dropped."""
 
+BLOCK_WEIGHTS = ("network.down_lr_weight", "network.mid_lr_weight", "network.up_lr_weight")
+
 _OTHER_LOSS: dict[str, Any] = {
     "huber_c": 0.3,
     "huber_schedule": "constant",
@@ -109,6 +111,11 @@ def of_length(v: Values, facts: Facts) -> Silent:
 def of_network(v: Values, facts: Facts) -> Silent:
     """What belongs to another type, to files that are not given, or to layers that are not there."""
     yield from _of_type(v["network.type"])
+    if not any(v[key] for key in BLOCK_WEIGHTS):
+        yield "network.block_lr_zero_threshold", "no block has a learning rate of its own"
+    if not v["network.train_unet"]:
+        for key in (*BLOCK_WEIGHTS, "network.block_lr_zero_threshold"):
+            yield key, "the U-Net is not trained"
     if not v["network.base_weights"]:
         yield "network.base_weights_multiplier", "network.base_weights is empty"
     if takes_dims_from_file(v):
@@ -233,6 +240,12 @@ def schedule_settings(v: Values) -> ScheduleSettings:
 def loss_settings(v: Values) -> LossSettings:
     """The loss of a config."""
     return LossSettings(**_group(v, "loss", LossSettings))
+
+
+def one_rate_only(v: Values) -> bool:
+    """Whether the optimizer cannot give parts rates of their own, or takes none."""
+    row, values = _optimizer(v)
+    return row is not None and (row.one_lr_only or row.ignores_learning_rate(values))
 
 
 def sets_own_rate(v: Values) -> bool:

@@ -23,6 +23,7 @@ from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, rescaled
 from lora_lab.networks.layers import Patch
 from lora_lab.networks.routing import Block
 from lora_lab.networks.spec import AdapterSpec
+from lora_lab.networks.targets import AdaptedModule
 
 if TYPE_CHECKING:
     from lora_lab.networks.routes import Routes
@@ -43,9 +44,9 @@ class Chunk:
     neighbours: slice | None
     strengths: Tensor | float
     scale: Tensor
+    on_output: bool
     values: dict[str, Tensor]
     grads: dict[str, Tensor]
-    on_output: bool
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,6 @@ class DenseLayer:
                 piece = self.site.pieces[side]
                 shapes[side] = (piece.rank, piece.width) if piece.rank > 1 else shape
         device = self.arena.masters.device
-        views = [
-            {
-                side: self.arena.factor(numbers, self.site.pieces[side], shape)
-                for side, shape in shapes.items()
-            }
-            for numbers in (self.arena.masters, self.arena.grads)
-        ]
         scales = [scale_of(self.site.target, spec) for spec in specs]
         whole = isinstance(block.samples, slice) and len(groups) == block.groups
         return Chunk(
@@ -115,9 +109,14 @@ class DenseLayer:
             block.samples if whole and isinstance(block.samples, slice) else None,
             block.scale.view(block.groups, -1)[groups] if isinstance(block.scale, Tensor) else block.scale,
             torch.tensor(scales, device=device, dtype=self.wide).view(-1, 1, 1),
-            *views,
             specs[0].wd_on_output,
+            *(self._views(numbers, shapes) for numbers in (self.arena.masters, self.arena.grads)),
         )
+
+    def _views(self, numbers: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        return {
+            side: self.arena.factor(numbers, self.site.pieces[side], shape) for side, shape in shapes.items()
+        }
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         """The output of base and other adapters, plus the terms of the routed adapters of this form."""
@@ -256,7 +255,7 @@ def _weighed(values: Tensor, chunk: Chunk, drop: Drops) -> Tensor:
     return values
 
 
-def _apply(module: nn.Module, x: Tensor, difference: Tensor) -> Tensor:
+def _apply(module: AdaptedModule, x: Tensor, difference: Tensor) -> Tensor:
     """`(g, n, ...)` outputs of inputs `(g, n, ...)`, each group with its own weight and no bias."""
     if isinstance(module, nn.Linear):
         tokens = x.flatten(1, -2)
@@ -267,7 +266,7 @@ def _apply(module: nn.Module, x: Tensor, difference: Tensor) -> Tensor:
 
 
 def _gradients(
-    module: nn.Module, x: Tensor, difference: Tensor, grad: Tensor, of_input: bool
+    module: AdaptedModule, x: Tensor, difference: Tensor, grad: Tensor, of_input: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `_apply` for inputs (where `of_input`) and differences `(g, o, i)`."""
     if isinstance(module, nn.Linear):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError
 from lora_lab.networks.arena import PARTS, Arena, Layout, Piece, Site, parameter
+from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.forms import SIDES
 from lora_lab.networks.spec import AdapterSpec
 
@@ -19,12 +20,16 @@ LAYOUTS = ("flat", "stacked", "tensors")
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Leaves of one (part, side) of a run. `names[i]` are the modules in `params[i]`, in its order."""
+    """Leaves of one (part, side) of a run. `names[i]` are the modules in `params[i]`, in its order.
+
+    `rate` is their learning rate as a share of the part's: block weights make several groups of one side.
+    """
 
     part: str
     side: str
     params: list[nn.Parameter]
     names: list[list[str]]
+    rate: float = 1.0
 
 
 def make_groups(
@@ -38,24 +43,40 @@ def make_groups(
       o, 1, 1)`.
     - "tensors": one leaf per module, `(r, width)`, convolutions 4-D.
     Ups are transposed against files: `(r, out)`. Groups without modules are left out. `plan` is the layout of
-    the adapter's form.
+    the adapter's form. With block weights there is a group for every rate, and "flat" is not possible: see
+    `usable_layout`.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f"layout={layout!r} is unknown; known: {', '.join(LAYOUTS)}")
+    if layout != usable_layout(layout, spec):
+        raise ValueError("adapters with block weights have no flat leaves")
     found = []
     for part in PARTS:
         members = [site for site in sites if site.target.part == part]
         for side in SIDES[spec.form]:
             having = [site for site in members if site.used(side, spec)]
-            if not having:
-                continue
-            params, names = [], []
-            for shape, strides, offset, held in _views(plan, having, side, spec, layout):
-                data = arena.masters[slot].as_strided(shape, strides, _start(arena.masters, slot) + offset)
-                grad = arena.grads[slot].as_strided(shape, strides, _start(arena.grads, slot) + offset)
-                params.append(parameter(data, grad))
-                names.append(held)
-            found.append(ParamGroup(part, side, params, names))
+            for rate, alike in _by_rate(having, spec).items():
+                params, names = [], []
+                for shape, strides, offset, held in _views(plan, alike, side, spec, layout):
+                    data = arena.masters[slot].as_strided(
+                        shape, strides, _start(arena.masters, slot) + offset
+                    )
+                    grad = arena.grads[slot].as_strided(shape, strides, _start(arena.grads, slot) + offset)
+                    params.append(parameter(data, grad))
+                    names.append(held)
+                found.append(ParamGroup(part, side, params, names, rate))
+    return found
+
+
+def usable_layout(layout: str, spec: AdapterSpec) -> str:
+    """The layout in place of `layout`: "flat" leaves cannot be divided by blocks."""
+    return "tensors" if layout == "flat" and spec.blocks is not None else layout
+
+
+def _by_rate(sites: Sequence[Site], spec: AdapterSpec) -> dict[float, list[Site]]:
+    found: dict[float, list[Site]] = {}
+    for site in sites:
+        found.setdefault(weight_of(site.target.name, spec.blocks), []).append(site)
     return found
 
 

@@ -236,7 +236,14 @@ class Pack:
     def _union(self, specs: Sequence[AdapterSpec]) -> list[Target]:
         union: dict[str, Target] = {}
         for choice in {
-            (s.preset, s.conv_dim > 0, s.train_unet, s.train_text_encoder, frozenset(s.modules or ())): s
+            (
+                s.preset,
+                s.conv_dim > 0,
+                s.train_unet,
+                s.train_text_encoder,
+                frozenset(s.modules or ()),
+                s.blocks,
+            ): s
             for s in specs
         }.values():
             union.update({target.name: target for target in self._targets(choice)})

@@ -62,7 +62,8 @@ class AdapterSpec:
     and `network_dropout` does nothing. `factor` and `decompose_both` belong to lokr, `wd_on_output` to dora
     (whether its magnitudes belong to outputs or inputs). `modules`, where given, replaces dims and alphas:
     the adapter has exactly the modules named there, each with (dim, alpha); `network_dim` and `conv_dim` then
-    are the largest dims.
+    are the largest dims. `blocks` are learning rates of U-Net blocks as shares of the run's (see `blocks`); a
+    block of 0 has no modules.
     """
 
     network_dim: int
@@ -81,6 +82,7 @@ class AdapterSpec:
     decompose_both: bool = False
     wd_on_output: bool = True
     modules: Mapping[str, tuple[int, float]] | None = None
+    blocks: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))

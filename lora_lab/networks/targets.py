@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lora_lab.networks import names
+from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
 
 AdaptedModule = nn.Linear | nn.Conv2d
@@ -37,8 +38,17 @@ def find_targets(
     """The modules that `spec` adapts, text encoders first, each model in the order of `named_modules()`.
 
     Rules: sd-scripts `networks.lora` for the preset `kohya`, LyCORIS' presets for the others; `spec.modules`,
-    where given, names them. Nothing is remembered between calls. Works on models on the meta device.
+    where given, names them; blocks of weight 0 are left out. Nothing is remembered between calls. Works on
+    models on the meta device.
     """
+    found = _chosen(unet, text_encoders, family, spec)
+    return [target for target in found if weight_of(target.name, spec.blocks) > 0]
+
+
+def _chosen(
+    unet: nn.Module, text_encoders: Sequence[nn.Module], family: str, spec: AdapterSpec
+) -> list[Target]:
+    """The modules before blocks are left out."""
     if spec.modules is not None:
         parts = ("te" if spec.train_text_encoder else "", "unet" if spec.train_unet else "")
         wanted = tuple(part for part in parts if part)

@@ -2,12 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from lora_lab.config import RunConfig
 from lora_lab.errors import ModelError
 from lora_lab.models import BaseModel
+from lora_lab.networks.blocks import block_weights
 from lora_lab.networks.exchange import alpha_of, rank_of, read_modules
 from lora_lab.networks.files import read_lora
 from lora_lab.networks.merging import merge
@@ -26,7 +28,7 @@ def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
     """
     own = config.network
     conv_dim = {"lora": 0, "locon": own.conv_dim or own.network_dim}.get(own.type, own.conv_dim)
-    dims = {
+    dims: dict[str, Any] = {
         "network_dim": own.network_dim,
         "network_alpha": own.network_alpha,
         "conv_dim": conv_dim,
@@ -47,6 +49,9 @@ def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
         factor=own.factor,
         decompose_both=own.decompose_both,
         wd_on_output=own.wd_on_output,
+        blocks=block_weights(
+            base.family, own.down_lr_weight, own.mid_lr_weight, own.up_lr_weight, own.block_lr_zero_threshold
+        ),
     )
 
 
@@ -85,7 +90,7 @@ def _content(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _dims_of(path: Path, base: BaseModel) -> dict[str, object]:
+def _dims_of(path: Path, base: BaseModel) -> dict[str, Any]:
     """Layers, dims and alphas of a LoRA file, as fields of `AdapterSpec`."""
     targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
     try:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lora_lab.data.order import Batch as Draws
 from lora_lab.data.order import sample_seed
-from lora_lab.networks.groups import ParamGroup
+from lora_lab.networks.groups import ParamGroup, usable_layout
 from lora_lab.networks.pack import Pack
 from lora_lab.optim import build as optimizers
 from lora_lab.optim.schedules import factor_function
@@ -44,7 +44,7 @@ class Runner:
         self.dropout_seed = 0
         self._pack = pack
         pack.occupy(slot, job.adapter)
-        layout = optimizers.layout(job.optimizer, job.optimizer_args)
+        layout = usable_layout(optimizers.layout(job.optimizer, job.optimizer_args), job.adapter)
         groups = pack.param_groups(slot, layout)
         self.optimizer = optimizers.build(job.optimizer, self._rows(groups), job.optimizer_args)
         self._portable = Portable(pack, slot, layout, leaves_of(self.optimizer, groups))
@@ -59,8 +59,8 @@ class Runner:
         for group in groups:
             part = "unet" if group.part == "unet" else "text_encoder"
             rate = self.job.unet_lr if part == "unet" else self.job.text_encoder_lr
-            if rate is not None and group.side == "up":
-                rate *= self.job.loraplus_lr_ratio
+            if rate is not None:
+                rate *= group.rate * (self.job.loraplus_lr_ratio if group.side == "up" else 1.0)
             row = found.setdefault((part, rate), {"part": part, "lr": rate, "params": []})
             row["params"].extend(group.params)
         return list(found.values())
