@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from lora_lab.files import read_lines
+from lora_lab.plots import curves as plotted
 from lora_lab.review.runs import Run
 
-Row = dict[str, Any]
 Point = tuple[float, float]
 
 POINTS = 400
-"""Points of a drawn line at most; a bin of a longer one is drawn by its lowest and highest value."""
+"""Points of a drawn line."""
+RATE = "rate "
+FAR = 50
+"""Learning rates that differ by more than this factor are drawn on a logarithmic height."""
+KEPT = 12
+"""Step logs that are kept in memory: more than are drawn at once."""
 SMOOTHED_OVER = 0.04
 """Share of a run's length over which its loss is averaged."""
 
@@ -43,42 +51,78 @@ class Chart:
     """Several lines over one progress; `log` is a logarithmic height."""
 
     title: str
-    unit: str
     curves: tuple[Curve, ...]
     log: bool = False
 
 
+@dataclass(frozen=True)
+class StepLog:
+    """What a run logged after each update, one column per number; what was not logged is not a number.
+
+    The learning rates are columns named `rate unet`, `rate text_encoder` and so on.
+    """
+
+    columns: Mapping[str, array[float]]
+
+    @property
+    def rates(self) -> list[str]:
+        """The columns that are learning rates."""
+        return [name for name in self.columns if name.startswith(RATE)]
+
+    def points(self, progress: str, name: str) -> list[Point]:
+        """A column against a progress, where it is a number."""
+        if name not in self.columns:
+            return []
+        pairs = zip(self.columns[progress], self.columns[name], strict=True)
+        return [(x, y) for x, y in pairs if math.isfinite(y)]
+
+
 @dataclass
 class StepLogs:
-    """Step logs that were read, by run; read again when the file has changed."""
+    """Step logs that were read, by file; read again when the file has changed. The oldest are forgotten."""
 
-    _known: dict[str, tuple[tuple[int, int], list[Row]]] = field(default_factory=dict)
+    _known: dict[Path, tuple[tuple[int, int], StepLog]] = field(default_factory=dict)
 
-    def rows(self, run: Run) -> list[Row]:
-        """The rows of a run's step log, of the run that did the work."""
+    def of(self, run: Run) -> StepLog:
+        """The step log of the run that did the work; an empty one where nothing was logged."""
         file = run.origin.steps_file
         try:
             stat = file.stat()
         except OSError:
-            return []
+            return StepLog({})
         signature = stat.st_mtime_ns, stat.st_size
-        known = self._known.get(str(file))
+        known = self._known.pop(file, None)
         if known is None or known[0] != signature:
-            known = self._known[str(file)] = (signature, _with_minutes(read_lines(file)))
+            known = signature, _read(file)
+        self._known[file] = known
+        for old in list(self._known)[:-KEPT]:
+            self._known.pop(old, None)
         return known[1]
 
 
-def _with_minutes(logged: Sequence[Row]) -> list[Row]:
-    """The rows with the minutes and the share of epochs that had passed."""
-    rows = [row for row in logged if isinstance(row.get("step"), int)]
-    per_epoch = max((row["step"] for row in rows if row.get("epoch") == 1), default=0)
-    seconds = 0.0
-    for row in rows:
-        seconds += row.get("seconds") or 0.0
-        row["minutes"] = seconds / 60
+def _read(file: Path) -> StepLog:
+    # After a crash an update may stand there twice; the later one counts.
+    rows = {row["step"]: row for row in read_lines(file) if isinstance(row.get("step"), int)}
+    steps = sorted(rows)
+    per_epoch = max((step for step in steps if rows[step].get("epoch") == 1), default=0)
+    rates = dict.fromkeys(name for row in rows.values() for name in row.get("learning_rates") or ())
+    columns: dict[str, array[float]] = {
+        "step": array("d", steps),
         # The log counts whole epochs; a curve goes on within one.
-        row["epoch"] = row["step"] / per_epoch if per_epoch else row.get("epoch", 0)
-    return rows
+        "epoch": array("d", (step / per_epoch if per_epoch else 0.0 for step in steps)),
+        "samples": array("d", (_number(rows[step].get("samples", step)) for step in steps)),
+        "minutes": array("d", accumulate((rows[step].get("seconds") or 0.0) / 60 for step in steps)),
+    }
+    for name in ("loss", "validation_loss", "grad_norm"):
+        columns[name] = array("d", (_number(rows[step].get(name)) for step in steps))
+    for name in rates:
+        values = ((rows[step].get("learning_rates") or {}).get(name) for step in steps)
+        columns[RATE + name] = array("d", map(_number, values))
+    return StepLog(columns)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def charts(runs: Sequence[Run], logs: StepLogs, progress: str) -> list[Chart]:
@@ -89,75 +133,48 @@ def charts(runs: Sequence[Run], logs: StepLogs, progress: str) -> list[Chart]:
         logs: Where step logs are read.
         progress: A key of `PROGRESS`.
     """
-    rows = [logs.rows(run) for run in runs]
+    read = [logs.of(run) for run in runs]
+    lines: dict[str, list[Curve]] = {"loss": [], "validation_loss": [], "grad_norm": []}
+    for name, found in lines.items():
+        for number, (run, log) in enumerate(zip(runs, read, strict=True)):
+            if points := log.points(progress, name):
+                found.append(_curve(run, number, name, points))
+    rates = [
+        curve for number, run in enumerate(runs) for curve in _rates(run, number, read[number], progress)
+    ]
     made = [
-        Chart("Loss", "", _lines(runs, rows, progress, lambda row: row.get("loss"), smooth=True)),
-        Chart("Validation loss", "", _lines(runs, rows, progress, lambda row: row.get("validation_loss"))),
-        Chart("Learning rate", "", _rates(runs, rows, progress), log=_far_apart(rows)),
-        Chart(
-            "Gradient norm",
-            "",
-            _lines(runs, rows, progress, lambda row: row.get("grad_norm") or None, smooth=True, log=True),
-            log=True,
-        ),
+        Chart("Loss", tuple(lines["loss"])),
+        Chart("Validation loss", tuple(lines["validation_loss"])),
+        Chart("Learning rate", tuple(rates), log=_far_apart(rates)),
+        Chart("Gradient norm", tuple(lines["grad_norm"]), log=True),
     ]
     return [chart for chart in made if chart.curves]
 
 
-def _lines(
-    runs: Sequence[Run],
-    rows: Sequence[list[Row]],
-    progress: str,
-    value: Callable[[Row], Any],
-    *,
-    smooth: bool = False,
-    log: bool = False,
-) -> tuple[Curve, ...]:
-    found = []
-    for number, (run, own) in enumerate(zip(runs, rows, strict=True)):
-        points = _points(own, progress, value)
-        if not points:
-            continue
-        line = averaged(points, log=log) if smooth else points
-        ended = run.status if run.status in ("failed", "diverged", "cancelled") else ""
-        found.append(Curve(run.name, number, thinned(line), thinned(points) if smooth else (), ended))
-    return tuple(found)
+def _curve(run: Run, number: int, name: str, points: list[Point]) -> Curve:
+    ended = run.status if run.status in ("failed", "diverged", "cancelled") else ""
+    if name == "validation_loss":
+        return Curve(run.name, number, thinned(points), broken=ended)
+    log = name == "grad_norm"
+    if log:
+        points = [point for point in points if point[1] > 0] or points[:1]
+    line = averaged(points, log=log and points[0][1] > 0)
+    return Curve(run.name, number, thinned(line), thinned(points), ended)
 
 
-def _points(rows: Sequence[Row], progress: str, value: Callable[[Row], Any]) -> list[Point]:
-    found = []
-    for row in rows:
-        height = value(row)
-        if isinstance(height, (int, float)) and math.isfinite(height):
-            found.append((float(row[progress]), float(height)))
-    return found
+def _rates(run: Run, number: int, log: StepLog, progress: str) -> Iterator[Curve]:
+    """One line per learning rate; those that are the same all along are one."""
+    lines: dict[tuple[Point, ...], list[str]] = {}
+    for name in log.rates:
+        if points := log.points(progress, name):
+            lines.setdefault(thinned(points), []).append(name.removeprefix(RATE).replace("_", " "))
+    for drawn, names in lines.items():
+        yield Curve(run.name if len(lines) == 1 else f"{run.name}: {', '.join(names)}", number, drawn)
 
 
-def _rates(runs: Sequence[Run], rows: Sequence[list[Row]], progress: str) -> tuple[Curve, ...]:
-    """One line per learning rate; those of a run that are the same all along are one."""
-    found = []
-    for number, (run, own) in enumerate(zip(runs, rows, strict=True)):
-        names = list(dict.fromkeys(name for row in own for name in row.get("learning_rates", ())))
-        lines: dict[tuple[Point, ...], list[str]] = {}
-        for name in names:
-            points = _points(own, progress, _rate(name))
-            lines.setdefault(thinned(points), []).append(name)
-        for points_drawn, own_names in lines.items():
-            if points_drawn:
-                text = ", ".join(name.replace("_", " ") for name in own_names)
-                label = run.name if len(lines) == 1 else f"{run.name}: {text}"
-                found.append(Curve(label, number, points_drawn))
-    return tuple(found)
-
-
-def _rate(name: str) -> Callable[[Row], Any]:
-    return lambda row: row.get("learning_rates", {}).get(name)
-
-
-def _far_apart(rows: Sequence[list[Row]]) -> bool:
-    values = {value for own in rows for row in own for value in row.get("learning_rates", {}).values()}
-    values.discard(0.0)
-    return bool(values) and max(values) / min(values) > 50
+def _far_apart(curves: Sequence[Curve]) -> bool:
+    values = [y for curve in curves for _, y in curve.points if y > 0]
+    return bool(values) and max(values) / min(values) > FAR
 
 
 def averaged(points: Sequence[Point], *, log: bool = False) -> list[Point]:
@@ -178,13 +195,6 @@ def averaged(points: Sequence[Point], *, log: bool = False) -> list[Point]:
 
 
 def thinned(points: Sequence[Point]) -> tuple[Point, ...]:
-    """At most `POINTS` points that show every rise and fall: each bin's lowest and highest, in order."""
-    if len(points) <= POINTS:
-        return tuple(points)
-    found: list[Point] = []
-    bins = POINTS // 2
-    for number in range(bins):
-        part = points[number * len(points) // bins : (number + 1) * len(points) // bins]
-        low, high = min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])
-        found += sorted({low, high})
-    return tuple(found)
+    """At most about `POINTS` points that show every rise and fall."""
+    x, y = plotted.thinned([place for place, _ in points], [height for _, height in points], POINTS)
+    return tuple(zip(x, y, strict=True))

@@ -31,7 +31,7 @@ def curves_page(request: Request) -> Response:
     logs: StepLogs = gallery.step_logs
     runs = _chosen(request, sweep, MOST_SERIES)
     if not runs:
-        logged = (run for run in sweep.runs.values() if not run.same_as and logs.rows(run))
+        logged = (run for run in sweep.runs.values() if not run.same_as and logs.of(run).columns)
         runs = [run for run, _ in zip(logged, range(CHOSEN_AT_FIRST), strict=False)]
     progress = request.query_params.get("against", "step")
     progress = progress if progress in PROGRESS else "step"

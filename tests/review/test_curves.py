@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.files import append_line
+from lora_lab.review import curves
 from lora_lab.review.chart import HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
 from lora_lab.review.curves import POINTS, Chart, Curve, StepLogs, averaged, charts, thinned
 from lora_lab.review.runs import Run, Shelf
@@ -59,21 +60,41 @@ def test_curves_stand_against_what_is_asked_for(folder: SweepFolder, progress: s
 
 def test_a_log_that_grew_is_read_again_and_only_then(folder: SweepFolder) -> None:
     logs, (run,) = StepLogs(), runs_of(folder, "diverged")
-    before = logs.rows(run)
-    assert logs.rows(run) is before and len(before) == 57
+    before = logs.of(run)
+    assert logs.of(run) is before and len(before.columns["step"]) == 57
     append_line(run.folder.steps_file, {"step": 58, "loss": 0.5}, durable=True)
-    assert len(logs.rows(run)) == 58
+    append_line(run.folder.steps_file, {"step": 3, "loss": 9.0})
+    assert logs.of(run).points("step", "loss")[-1] == (58.0, 0.5)
+    assert logs.of(run).points("step", "loss")[2] == (3.0, 9.0), "the later line of an update counts"
+
+
+def test_few_logs_are_kept(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "KEPT", 1)
+    logs, (good, bad) = StepLogs(), runs_of(folder, "good", "diverged")
+    first = logs.of(good)
+    logs.of(bad)
+    assert logs.of(good) is not first
+    assert logs.of(good).points("step", "loss") == first.points("step", "loss")
+
+
+def test_a_validation_loss_has_a_chart_of_its_own(folder: SweepFolder) -> None:
+    file = folder.run("good").steps_file
+    append_line(file, {"step": STEPS + 1, "loss": 0.3, "validation_loss": 0.25}, durable=True)
+    found = charts(runs_of(folder, "good"), StepLogs(), "step")
+    assert [chart.title for chart in found][1] == "Validation loss"
+    assert found[1].curves[0].points == ((STEPS + 1.0, 0.25),)
 
 
 def test_a_twin_shows_the_curve_of_the_run_that_did_the_work(folder: SweepFolder) -> None:
     logs = StepLogs()
-    assert logs.rows(runs_of(folder, "twin")[0]) == logs.rows(runs_of(folder, "good")[0]) != []
+    twin, good = (logs.of(run) for run in runs_of(folder, "twin", "good"))
+    assert twin is good and twin.points("step", "loss")
 
 
 def test_thinning_keeps_every_extreme() -> None:
     points = [(float(x), math.sin(x / 50) + (7.0 if x == 3333 else 0.0)) for x in range(10_000)]
     few = thinned(points)
-    assert len(few) <= POINTS and (3333.0, points[3333][1]) in few
+    assert len(few) <= POINTS + 2 and (3333.0, points[3333][1]) in few
     assert list(few) == sorted(few), "in the order of progress"
 
 
@@ -96,11 +117,11 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 
 
 def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
-    curves = tuple(
+    lines = tuple(
         Curve(f"run {number}", number, tuple((float(x), 0.5 + number / 1000) for x in range(1, 50)))
         for number in range(8)
     )
-    drawn = drawing(Chart("Loss", "", curves), "updates (steps)")
+    drawn = drawing(Chart("Loss", lines), "updates (steps)")
     for line in drawn.lines:
         for pair in line.points.split():
             x, y = map(float, pair.split(","))
@@ -113,10 +134,10 @@ def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 def test_a_single_point_can_be_drawn(log: bool) -> None:
-    drawn = drawing(Chart("Loss", "", (Curve("one", 0, ((1.0, 0.25),)),), log), "updates")
+    drawn = drawing(Chart("Loss", (Curve("one", 0, ((1.0, 0.25),)),), log), "updates")
     assert "nan" not in drawn.lines[0].points and drawn.y_marks
 
 
 def test_zero_heights_can_be_drawn() -> None:
     points = tuple((float(x), 0.0) for x in range(5))
-    assert drawing(Chart("Loss", "", (Curve("flat", 0, points),)), "updates").lines[0].points
+    assert drawing(Chart("Loss", (Curve("flat", 0, points),)), "updates").lines[0].points
