@@ -121,7 +121,8 @@ class Gallery:
         """Read all sweeps, so that the first page does not wait for them."""
         for name in self.names():
             with suppress(HTTPException):
-                self.read(name)
+                # What pictures there are is worked out with it.
+                _ = self.read(name).pictures
 
 
 def gallery_of(request: Request) -> Gallery:

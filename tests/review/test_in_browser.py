@@ -242,7 +242,7 @@ def test_nothing_is_cut_off(chromium: Any, address: str, width: int, scheme: str
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.scrollHeight") <= 844
     for item in page.query_selector_all(
-        ".controls button, .bar button, .item:not([hidden]) img, .anchors img"
+        ".controls button, .bar button, .item:not([hidden]) canvas, .anchors img"
     ):
         box = item.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= width

@@ -215,6 +215,7 @@ function openList() {
   });
   box.querySelector(".scores").replaceChildren(...buttons);
   box.showModal();
+  box.querySelector("[data-dismiss]").focus();
 }
 
 note.addEventListener("keydown", (event) => {
