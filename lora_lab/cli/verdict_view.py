@@ -12,8 +12,9 @@ from rich.text import Text
 from lora_lab.axes import axis, show
 from lora_lab.cli.show import console, grid
 from lora_lab.verdict.advice import minutes
-from lora_lab.verdict.calls import CAUTIOUS_SD, Scale, place, points
+from lora_lab.verdict.calls import CAUTIOUS_SD, FEWEST_DF, Scale, place, points
 from lora_lab.verdict.cells import LEVEL
+from lora_lab.verdict.distributions import t_quantile
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.ground import POINTS
 from lora_lab.verdict.outcomes import FLAT, number
@@ -45,6 +46,10 @@ STYLES = {
     SEEMS_TO_INTERACT: "yellow",
     NOT_DECIDED: "dim",
 }
+FEW = 3
+"""Further repeats of the reference run that are proposed where there are few."""
+NAMED = 3
+"""Combinations that are shown though nothing was decided on them."""
 WIDEST = 120
 """Columns that lines are wrapped at, however wide the terminal is."""
 
@@ -119,11 +124,12 @@ def noise_text(noise: Noise, scale: Scale) -> str:
     if noise.source == MEASURED and noise.sd is not None and noise.smallest is not None:
         low, high = (points(value or 0.0, scale, signed=False) for value in (noise.low, noise.high))
         groups = "; ".join(", ".join(group) for group in noise.groups)
-        return (
+        text = (
             f"noise floor: repeating a run moves its score by {points(noise.sd, scale, signed=False)} (sd; "
             f"{low} to {high}), measured on {groups}; two single runs differ for sure from "
             f"{points(noise.smallest, scale, signed=False)} on"
         )
+        return text + _few_repeats(noise, scale)
     if noise.source == ASSUMED and noise.sd is not None and noise.smallest is not None:
         return (
             f"noise floor: ASSUMED, not measured: repeating a run moves its score by {noise.sd:g} (sd); two "
@@ -134,6 +140,17 @@ def noise_text(noise: Noise, scale: Scale) -> str:
         "noise floor: run-to-run variation not measured (no run was repeated with another seed), so nothing "
         f"is tested; 'seems' only describes{guess if scale.of_100 else ''}. `replicates: 3` in the sweep "
         "file measures it; --noise-floor N assumes it"
+    )
+
+
+def _few_repeats(noise: Noise, scale: Scale) -> str:
+    """What a few more repeats would change, where there are few: the intervals of all settings."""
+    if noise.df >= FEWEST_DF or noise.sd is None:
+        return ""
+    after = t_quantile(1 - LEVEL / 2, noise.df + FEW) * noise.sd * 2**0.5
+    return (
+        f". That rests on few repeats: with {FEW} more of {noise.groups[0][0]} it would be from about "
+        f"{points(after, scale, signed=False)} on, for every setting below"
     )
 
 
@@ -201,17 +218,19 @@ def _counted(out: Console, verdict: Verdict) -> None:
 
 
 def _interactions(out: Console, verdict: Verdict, scale: Scale) -> None:
-    decided = [item for item in verdict.interactions if item.call != NOT_DECIDED]
     if not verdict.interactions:
         return
+    decided = [item for item in verdict.interactions if item.call != NOT_DECIDED]
     _title(out, "settings that depend on each other:")
     for item in decided:
         _line(out, f"{item.call}: {item.sentence}", STYLES.get(item.call, ""))
         if item.assumed:
             _line(out, f"  assuming that what is not known is equal ({len(item.assumed)} settings)", "dim")
-    rest = len(verdict.interactions) - len(decided)
-    if rest:
-        _line(out, f"{rest} of {len(verdict.interactions)} combinations not decided", "dim")
+    left = [item for item in verdict.interactions if item.call == NOT_DECIDED]
+    for item in left[:NAMED]:
+        _line(out, item.sentence, "dim")
+    if left[NAMED:]:
+        _line(out, f"and {len(left) - NAMED} more, not decided", "dim")
 
 
 def _courses(out: Console, verdict: Verdict) -> None:
@@ -226,7 +245,7 @@ def _courses(out: Console, verdict: Verdict) -> None:
         _line(out, f"{', '.join(runs)}: {text}")
     flat = [item.run for item in verdict.courses if item.call == FLAT]
     if flat:
-        _line(out, f"much the same at every checkpoint: {', '.join(flat)}", "dim")
+        _line(out, f"no clear change along the checkpoints: {', '.join(flat)}", "dim")
 
 
 def _costs(out: Console, verdict: Verdict, scale: Scale) -> None:

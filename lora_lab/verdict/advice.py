@@ -45,10 +45,11 @@ def recommend(
     rivals = _rivals(best, usable, ground.noise)
     # Of replicates, the run with the best score is the file to use.
     run = max(chosen.runs, key=lambda run: run.score or 0.0)
-    reasons = [_of_score(best, scale), *_of_rivals(rivals, ground.noise)]
+    reasons = [_of_score(best, scale), *_of_rivals(rivals, ground.noise, scale)]
     if chosen is not best:
         reasons.append(_of_cost(chosen, best, by_run, scale))
-    reasons += _of_cheap_rivals(chosen, rivals, by_run)
+    near = [cell for cell in rivals if best.mean - cell.mean <= scale.relevant]
+    reasons += _of_cheap_rivals(chosen, near, by_run)
     reasons += [text for text in (_of_luck(best, usable, ground.noise, scale),) if text]
     reasons += _of_settings(chosen, settings, scale)
     return Recommendation(
@@ -110,13 +111,14 @@ def _of_score(best: Cell, scale: Scale) -> str:
     return f"{best.name} has the best score: {number(best.mean, scale)}{at}{mean}"
 
 
-def _of_rivals(rivals: Sequence[Cell], noise: Noise) -> list[str]:
+def _of_rivals(rivals: Sequence[Cell], noise: Noise, scale: Scale) -> list[str]:
     if noise.source == UNMEASURED:
         return ["nothing was repeated: how far chance moves a score is not known, so others may be as good"]
     assumed = "" if noise.source == MEASURED else " (with the assumed run-to-run variation)"
     if not rivals:
         return [f"no other run comes close enough to be taken for as good{assumed}"]
-    names = ", ".join(cell.name for cell in rivals[:NAMED])
+    ordered = sorted(rivals, key=lambda cell: -cell.mean)
+    names = ", ".join(f"{cell.name} ({number(cell.mean, scale)})" for cell in ordered[:NAMED])
     more = f" and {len(rivals) - NAMED} more" if len(rivals) > NAMED else ""
     return [f"not told apart from it by these scores{assumed}: {names}{more}"]
 
@@ -137,7 +139,7 @@ def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, C
     if not longest or not timed or min(timed)[0] > CHEAPER * longest:
         return []
     value, name = min(timed)
-    return [f"of those, {name} takes the least: {minutes(value)} instead of {minutes(longest)}"]
+    return [f"of those, {name} is cheap: it takes {minutes(value)} instead of {minutes(longest)}"]
 
 
 def minutes(value: float) -> str:
@@ -155,10 +157,10 @@ def _of_luck(best: Cell, usable: Sequence[Cell], noise: Noise, scale: Scale) -> 
         return ""
     share = max(0.0, 1 - noise.sd**2 / best.n / spread)
     middle = sum(means) / len(means)
-    expected = middle + share * (best.mean - middle)
-    return f"the best of {len(usable)} owes something to luck: trained again, expect about " + number(
-        expected, scale
-    )
+    expected = number(middle + share * (best.mean - middle), scale)
+    if expected == number(best.mean, scale):
+        return ""
+    return f"the best of {len(usable)} owes something to luck: trained again, expect about {expected}"
 
 
 def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) -> list[str]:

@@ -103,7 +103,7 @@ def sentence(call: str, contrasts: Sequence[Contrast], noise: Noise, scale: Scal
     if call == NO_DIFFERENCE:
         return f"no difference larger than {points(bound(contrasts), scale, signed=False)}{scale.unit}"
     if call == NOT_DECIDED:
-        return _not_decided(noise, scale, more)
+        return _not_decided(contrasts, noise, scale, more)
     told = [item for item in contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
     text = "; ".join(_told(item, scale) for item in told)
     if noise.source != UNMEASURED:
@@ -132,13 +132,18 @@ def place(pair: MatchedPair) -> str:
     return f"with {pair.where}" if pair.where else "with the reference settings"
 
 
-def _not_decided(noise: Noise, scale: Scale, more: int | None) -> str:
-    wanted = points(scale.relevant, scale, signed=False)
+def wanted(differences: Sequence[float], scale: Scale) -> float:
+    """The difference that more runs should show: the one that was seen, or at least what is relevant."""
+    return max(scale.relevant, *map(abs, differences))
+
+
+def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: int | None) -> str:
+    largest = max((item.difference for item in contrasts), key=abs)
+    if abs(largest) > scale.relevant:
+        what = f"if it really is {points(largest, scale)}, about {more} more runs would show it"
+    else:
+        what = f"about {more} more runs would find {points(scale.relevant, scale, signed=False)}{scale.unit}"
     if noise.source != UNMEASURED:
-        if more is None:
-            return f"not decided: runs differ too much by themselves to find {wanted}{scale.unit}"
-        return f"not decided: about {more} more runs would find {wanted}{scale.unit}"
+        return f"not decided: {what if more else 'runs differ too much by themselves'}"
     text = "not decided: run-to-run variation not measured"
-    if more is None or scale.cautious_sd is None:
-        return text
-    return f"{text}; about {more} repeats would find {wanted}{scale.unit} if it is {scale.cautious_sd:g}"
+    return f"{text}; {what}" if more else text

@@ -9,7 +9,7 @@ from statistics import mean
 from typing import Any
 
 from lora_lab.axes import axis, show
-from lora_lab.verdict.calls import Scale, bound, call_of, call_of_all, sentence
+from lora_lab.verdict.calls import Scale, bound, call_of, call_of_all, sentence, wanted
 from lora_lab.verdict.cells import LEVEL, Cell, Edge, distance, owner, where
 from lora_lab.verdict.contrasts import (
     Difference,
@@ -141,10 +141,11 @@ def _effect(setting: Setting, ground: Ground) -> SettingEffect:
 
 
 def _more(call: str, differences: Sequence[Difference], noise: Noise, scale: Scale) -> int | None:
+    """How many more runs would show the largest of the differences, if it really is so large."""
     sd = planning_sd(noise) if noise.sd is not None else scale.cautious_sd
     if call in DECIDED or not sd:
         return None
-    return more_runs(differences, noise, sd, scale.relevant)
+    return more_runs(differences, noise, sd, wanted([item.value for item in differences], scale))
 
 
 def _contrast(edges: Sequence[Edge], tested: Tested, ground: Ground) -> Contrast:

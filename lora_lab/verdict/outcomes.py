@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.distributions import normal_quantile
-from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence
+from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, Evidence, RunEvidence
 from lora_lab.verdict.result import Cost, Course, UsableShare
 
 OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
@@ -33,9 +33,12 @@ def course_limit(evidence: Evidence, scale: Scale) -> float:
 
     Half of what is relevant; more where raters who scored a checkpoint twice differed by more.
     """
-    sds = [rater.repeat_sd for rater in evidence.raters if rater.repeat_sd]
-    error = SURE * 2**0.5 * max(sds) if sds and evidence.criterion == "score" else 0.0
-    return max(scale.relevant / 2, error)
+    raters = evidence.raters if evidence.criterion == SCORE else ()
+    sds = [rater.repeat_sd for rater in raters if rater.repeat_sd is not None]
+    if not sds:
+        return scale.relevant / 2
+    of_mean = sum(sd * sd for sd in sds) ** 0.5 / len(sds) if len(sds) == len(raters) else max(sds)
+    return max(scale.relevant / 2, SURE * 2**0.5 * of_mean)
 
 
 def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float, scale: Scale) -> Course:
@@ -49,9 +52,9 @@ def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float
         gain = points(last - before, scale)
         call, text = RISING, f"still rising at the end ({gain} since {stage(scored[-2])}): try longer"
     elif max(values) - min(values) <= limit:
-        call, text = FLAT, f"much the same from {stage(scored[0])} on ({at})"
+        call, text = FLAT, f"no clear change from {stage(scored[0])} on ({at})"
     else:
-        call, text = SETTLED, f"{at}, and no more than {number(limit, scale)} less at the end"
+        call, text = SETTLED, f"{at}; what came after or just before is not clearly different"
     drawn = tuple((item.tag, item.epoch, value) for item, value in zip(scored, values, strict=True))
     return Course(run.name, drawn, best.tag, call, text)
 
