@@ -8,13 +8,14 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((
 TESTS ?= tests
 PYTEST ?=
 
-.PHONY: help demo install test lint types format clean
+.PHONY: help demo install test lint types format docs clean
 
 help:
 	@echo "make demo     train, preview and compare a small sweep on the embedded base model"
 	@echo "make test     run the tests                 make test TESTS=tests/store PYTEST='-k table'"
 	@echo "make lint     ruff, check only              make format rewrites"
 	@echo "make types    mypy"
+	@echo "make docs     write docs/parameters.md anew"
 	@echo "make clean    remove $(VENV) and caches; results stay"
 
 demo: install
@@ -55,6 +56,9 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_parameters.py
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

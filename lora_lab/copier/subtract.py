@@ -38,5 +38,5 @@ def subtract(folder: SweepFolder, output: Path, new_rank: int, precision: str, m
         ratios.append(-1.0)
     found = svd_merge(files, ratios, Ranks(new_rank))
     making = Making("copier", files, {"method": method, "new_rank": new_rank}, ratios)
-    save(output, found.modules, making, files[0].family, precision)
+    save(output, found.modules, making, precision)
     return found

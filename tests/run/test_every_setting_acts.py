@@ -116,7 +116,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def difference(one: Weights, other: Weights) -> float:
-    """Largest difference of two files, relative to the largest weight; infinite where they hold other keys."""
+    """Largest difference of two files, as a share of the largest weight; infinite for other keys."""
     if one.keys() != other.keys() or any(one[key].shape != other[key].shape for key in one):
         return float("inf")
     largest = max(float(tensor.abs().max()) for tensor in one.values())

@@ -1,0 +1,110 @@
+"""Every recipe plans with what its guide states, and trains a few steps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_lab.config import compose, dump, flat, groups
+from lora_lab.run.events import Events
+from lora_lab.run.task import Task
+from lora_lab.run.work import PackWork
+from lora_lab.store import SweepFolder, read_record
+from lora_lab.sweep import Plan, plan, rows_from_overrides
+from tests import tiny
+from tests.material import write_model, write_pictures
+from tests.run.bench import Stop
+from tests.run.bench import write_pictures as write_tiny
+
+RECIPES = [name for name in groups()["recipe"] if name != "none"]
+FAMILY = {"style": "sdxl", "copier": "sd1", "parameters": "sd1"}
+BASE_MODEL = {"style": "sdxl", "copier": "sd15", "parameters": "sd15"}
+
+STATED = {
+    # Pictures, steps, looks at each picture; and what the guide says of the rest.
+    "style_locon": (30, 3600, 120, {"network.network_dim": 64, "network.preset": "full",
+                                    "lr_scheduler.name": "cosine", "dataset.keep_tokens": 1}),
+    "style_locon_1x30": (120, 3600, 30, {"network.type": "locon", "dataset.repeats": 1}),
+    "style_locon_2x150": (30, 9000, 300, {"network.network_alpha": 32, "dataset.repeats": 2}),
+    "copier": (1, 4000, 4000, {"network.network_dim": 8, "network.network_alpha": 1,
+                               "optimizer.name": "adamw8bit", "optimizer.learning_rate": 1e-4,
+                               "lr_scheduler.name": "constant", "dataset.trigger_word": None}),
+    "copier_1x800": (1, 800, 800, {"network.network_dim": 16, "network.network_alpha": 1}),
+    "copier_demo": (1, 450, 750, {"network.network_dim": 8, "network.train_text_encoder": False}),
+    "parameters": (30, 2000, 66.667, {"train.save_every_n_steps": 200, "train.save_last_n_steps_state": 300,
+                                      "network.scale_weight_norms": 1, "train.full_bf16": True,
+                                      "loss.v_pred_like_loss": 0.5}),
+    "parameters_v": (30, 2000, 66.667, {"loss.scale_v_pred_loss_like_noise_pred": True,
+                                        "loss.v_pred_like_loss": 0}),
+}  # fmt: skip
+
+
+def kind(name: str) -> str:
+    """style, copier or parameters."""
+    return name.split("_")[0]
+
+
+def planned(name: str, root: Path, pictures: int) -> Plan:
+    """The plan of one run of a recipe on so many pictures."""
+    prediction = "v_prediction" if name.endswith("_v") else "epsilon"
+    write_pictures(root / "pictures", pictures, "10_miko girl")
+    write_model(root / "model", FAMILY[kind(name)], prediction_type=prediction)
+    words = [f"base_model={BASE_MODEL[kind(name)]}", f"recipe={name}", f"base_model.path='{root}/model'"]
+    words += [f"dataset.path='{root}/pictures'", f"results='{root}/results'", f"cache='{root}/cache'"]
+    return plan(rows_from_overrides([["train.seed=1"]]), [*words, "device=cuda", "engine.workers=1"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_plans(name: str, tmp_path: Path) -> None:
+    images, steps, looks, settings = STATED[name]
+    (row,) = planned(name, tmp_path, images).rows
+    # The parameters' guide has no repeats of its own: the folder's 10 count, and the cap on steps.
+    assert (row.images, row.total_steps) == (images, steps)
+    assert row.exposures_per_image == pytest.approx(looks, abs=1e-3)
+    assert {key: flat(row.config)[key] for key in settings} == settings
+    # A cap on the steps ends the run before its epochs do: that is what it is for.
+    assert {item.key for item in row.inert} <= {"train.max_train_epochs"}, "it sets nothing that cannot act"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains(name: str, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    prediction = "v_prediction" if name.endswith("_v") else "epsilon"
+    model = tiny.folder(FAMILY[kind(name)], prediction_type=prediction)
+    pictures = write_tiny(tmp_path / "pictures", 1 if kind(name) == "copier" else 3)
+    folder = SweepFolder(tmp_path / "results" / "recipes").run(name)
+    config = compose(
+        [
+            f"base_model={BASE_MODEL[kind(name)]}", f"recipe={name}", f"base_model.path='{model}'",
+            f"dataset.path='{pictures}'", f"cache='{tmp_path}/cache'", "device=cpu",
+            "train.max_train_steps=2", "dataset.resolution='32'",
+            "dataset.enable_bucket=false", "network.network_dim=4", "preview=off",
+        ]
+    )  # fmt: skip
+    config.name = name
+    folder.path.mkdir(parents=True)
+    dump(config, folder.config_file)
+    task = Task.open(folder)
+    assert task
+    PackWork([task], 1, Events(False), Stop()).run()
+    task.lock.release()
+    record = read_record(folder)
+    assert (record.status, record.reason, record.step) == ("done", "", 2)
+    assert record.checkpoints[-1].loss and record.checkpoints[-1].loss > 0
+
+
+def test_a_recipe_is_laid_over_the_other_choices() -> None:
+    own = ["base_model.path=x", "dataset.path=y"]
+    found = compose(["recipe=style_locon", "optimizer=lion", *own])
+    assert (found.optimizer.name, found.optimizer.learning_rate) == ("lion", 1e-4)
+    assert (
+        compose(["recipe=style_locon", "optimizer.learning_rate=3e-5", *own]).optimizer.learning_rate == 3e-5
+    )
+    assert compose(["recipe=none", "optimizer=lion"]) == compose(["optimizer=lion"])
+
+
+def test_the_sweep_of_the_style_is_the_recipe(tmp_path: Path) -> None:
+    from lora_lab.sweep import read_sweep
+
+    base = read_sweep(Path(__file__).parents[2] / "sweeps/style_locon.yaml").base
+    assert base == ("recipe=style_locon",)
