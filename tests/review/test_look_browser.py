@@ -1,6 +1,7 @@
 """The pages for looking in a real browser: keys, zoom, slider, difference, later rows, live rows."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from lora_lab.store import SweepFolder
-from tests.review.made_up import checkpoint, write_run
+from tests.review.made_up import anchors, checkpoint, write_run
 from tests.review.troubled import make_troubled
 
 pytestmark = pytest.mark.browser
@@ -226,6 +227,20 @@ def test_a_running_sweep_stays_up_to_date_without_being_loaded_again(tab: Any, s
     write_run(sweep, "waiting", overrides, checkpoints=made)
     until(tab, "document.querySelector('tr[data-row=waiting] img')")
     assert tab.locator("tr[data-row=good] img").first.evaluate("image => image.mine") == "kept"
+
+
+def test_a_page_of_a_sweep_that_has_just_begun_fills_up(tab: Any, sweep: SweepFolder) -> None:
+    shutil.rmtree(sweep.path)
+    run = write_run(sweep, "first", status="planned")
+    tab.goto("look")
+    assert tab.locator(".beside img").count() == 0 and "planned" in tab.locator("td").inner_text()
+    made = [checkpoint(run, "000005", 3)]
+    anchors(sweep, run)
+    write_run(sweep, "first", checkpoints=made)
+    until(tab, "document.querySelector('td img') && document.querySelector('.beside img')")
+    assert tab.locator("thead th").nth(1).inner_text() == "epoch 5"
+    assert tab.locator("#view .group").first.inner_text().split() == ["Prompt", "1", "2"]
+    assert "miko, smile" in tab.locator(".bar .prompt").inner_text()
 
 
 def test_frames_are_equally_large_whatever_their_captions_say(tab: Any) -> None:

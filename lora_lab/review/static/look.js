@@ -3,14 +3,15 @@
 import { fetchPart } from "/static/zoom.js";
 
 const POLL_SECONDS = 4;
-const form = document.getElementById("view");
 const table = document.querySelector("table.matrix");
 const scroll = document.querySelector(".scroll");
 
 // Choosing is asking: no button has to be pressed.
-form?.addEventListener("change", () => {
+document.addEventListener("change", (event) => {
+  const form = event.target.form;
+  if (form?.id !== "view") return;
   for (const field of form.elements) if (field.name && field.type !== "checkbox" && field.value === "") field.disabled = true;
-  form.requestSubmit ? form.requestSubmit() : form.submit();
+  form.requestSubmit();
 });
 
 const narrow = matchMedia("(max-width: 900px)");
@@ -72,10 +73,20 @@ async function refresh() {
   const address = new URL(location.href);
   if (table) address.searchParams.set("count", table.tBodies[0].rows.length);
   const page = await fetchPart(address);
-  if (table) patchRows(page);
+  if (table) {
+    patchRows(page);
+    // The first pictures bring prompts to choose from, and the base model's picture.
+    for (const name of [".beside", "#view", ".bar > .prompt"]) patch(name, page);
+  }
   else document.querySelector(".charts")?.replaceWith(page.querySelector(".charts"));
   known = told.version;
   if (!told.live) clearInterval(timer);
+}
+
+function patch(name, page) {
+  const now = document.querySelector(name), next = page.querySelector(name);
+  if (!now && next) document.querySelector(".bar").append(next);
+  if (now && next && now.innerHTML !== next.innerHTML && !now.contains(document.activeElement)) now.replaceChildren(...next.childNodes);
 }
 
 function patchRows(page) {
