@@ -152,9 +152,8 @@ def _network_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
 
 def _block_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
     try:
-        weights = block_weights(
-            facts.family, *(v[key] for key in BLOCK_WEIGHTS), v["network.block_lr_zero_threshold"]
-        )
+        down, mid, up = (v[key] for key in BLOCK_WEIGHTS)
+        weights = block_weights(facts.family, down, mid, up, v["network.block_lr_zero_threshold"])
     except ConfigError as error:
         yield str(error)
         return

@@ -103,6 +103,9 @@ def read_modules(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dic
         modules.setdefault(aliases.get(found[0], found[0]), {})[found[1]] = value
     for name, leaves in modules.items():
         _refuse_unknown(name, leaves)
+        if "alpha" in leaves and leaves["alpha"].numel() != 1:
+            shape = tuple(leaves["alpha"].shape)
+            raise ModelError(f"{name}: the file is damaged, alpha has shape {shape}")
     incomplete = sorted(name for name, leaves in modules.items() if len({"down", "up"} & leaves.keys()) == 1)
     if incomplete:
         raise ModelError(f"the LoRA file lacks lora_down or lora_up of: {', '.join(incomplete[:5])}")
@@ -118,7 +121,7 @@ def rank_of(leaves: Leaves) -> int | None:
     """The rank of a module of a file; None for a LoKr of whole factors."""
     for leaf in ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
         if leaf in leaves:
-            return leaves[leaf].shape[0]
+            return leaves[leaf].shape[0] if leaves[leaf].dim() else 0
     return None
 
 
@@ -130,7 +133,7 @@ def _refuse_unknown(name: str, leaves: Leaves) -> None:
         kind = keys.network_kind(strange[0])
         raise ModelError(
             f"{name}.{strange[0]}: this is a {kind} network; only LoRA, LoCon, DoRA, LoHa and LoKr, without "
-            "Tucker decomposition, can be read"
+            "Tucker decomposition, can be used"
         )
 
 
@@ -175,12 +178,24 @@ def _fill(arena: Arena, site: Site, slot: int, spec: AdapterSpec, leaves: Leaves
             place.zero_()
         lines = place.flatten(1)
         lines[: value.shape[0]].copy_(value.reshape(-1, lines.shape[1]))
-    file_rank = rank_of(leaves) or rank
-    factor = alpha_of(leaves, file_rank) / file_rank / scale_of(site.target, spec)
+    factor = _factor(site, spec, leaves, rank)
     if not {"w1", "w2"} <= own.keys() and factor != 1.0:
         own[next(side for side in ("up", "w1_a", "w2", "w2_b", "w1") if side in own)].mul_(factor)
     if spec.form == "dora" and "dora_scale" not in leaves:
         _match_magnitudes(site, spec, own)
+
+
+def _factor(site: Site, spec: AdapterSpec, leaves: Leaves, rank: int) -> float:
+    """What makes up for another alpha or rank; exactly 1 where only the file's type has rounded the alpha."""
+    file_rank = rank_of(leaves) or rank
+    alpha, own = alpha_of(leaves, file_rank), spec.alpha(site.target.kind, site.target.name)
+    if (
+        file_rank == rank
+        and "alpha" in leaves
+        and alpha == float(torch.tensor(own).to(leaves["alpha"].dtype))
+    ):
+        return 1.0
+    return alpha / file_rank / scale_of(site.target, spec)
 
 
 def _match_magnitudes(site: Site, spec: AdapterSpec, own: Mapping[str, Tensor]) -> None:
@@ -237,6 +252,9 @@ def _wrong_rank(site: Site, spec: AdapterSpec, leaves: Leaves) -> Iterator[str]:
         return
     assert rank is not None
     key, largest = "conv_dim" if kind == "conv" else "network_dim", spec.rank(kind, name)
+    if rank < 1:
+        yield f"{name}: rank 0 in the file; it is damaged"
+        return
     if rank > largest:
         yield f"{name}: rank {rank} in the file, network.{key}={largest}; set network.{key}={rank}"
         return
@@ -247,7 +265,7 @@ def _wrong_rank(site: Site, spec: AdapterSpec, leaves: Leaves) -> Iterator[str]:
         if side == "magnitude":
             if value is not None and tuple(value.shape) != site.shape(side, spec):
                 yield from _wrong_magnitudes(site, spec, value)
-        elif value is None or value.numel() != rank * width[side]:
+        elif value is None or _lines(value, spec.form, side) != (rank, width[side]):
             shapes = ", ".join(
                 str(tuple(value.shape))
                 for leaf, value in leaves.items()
@@ -256,6 +274,14 @@ def _wrong_rank(site: Site, spec: AdapterSpec, leaves: Leaves) -> Iterator[str]:
             inner = site.pieces["down" if "down" in width else "w1_b"].width
             yield f"{name}: shapes {shapes}; the base model needs {inner} in, {out} out"
             return
+
+
+def _lines(value: Tensor, form: str, side: str) -> tuple[int, ...]:
+    """(rank, width) of a factor as it lies in a row."""
+    if value.dim() < 2:
+        return tuple(value.shape)
+    shape = tuple(value.flatten(1).shape)
+    return shape[::-1] if (form, side) in _TRANSPOSED else shape
 
 
 def _wrong_magnitudes(site: Site, spec: AdapterSpec, value: Tensor) -> Iterator[str]:

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from lora_lab.errors import ModelError
+from lora_lab.networks.keys import split
+from lora_lab.networks.merging import difference
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 
@@ -179,3 +181,89 @@ def test_a_text_encoder_that_is_not_trained_is_named(unet, text_encoder):
     pack = make(unet, [text_encoder], AdapterSpec(4, 2.0, conv_dim=2, train_text_encoder=False))
     with pytest.raises(ModelError, match="the run trains the U-Net only"):
         pack.load(0, file)
+
+
+@pytest.mark.parametrize("form", ["dora", "loha", "lokr"])
+def test_other_forms_round_trip_on_sdxl(sdxl_models, form):
+    unet, encoders = sdxl_models
+    spec = AdapterSpec(3, 2.0, conv_dim=2, conv_alpha=1.0, form=form, factor=4, wd_on_output=False)
+    file = random_file(make(unet, encoders, spec, "sdxl"))
+    pack = make(unet, encoders, spec, "sdxl", mates=[AdapterSpec(5, 1.0, preset="full", form=form)])
+    pack.load(0, file)
+    again = pack.export(0)
+    assert again.keys() == file.keys() and all(torch.equal(again[key], file[key]) for key in file)
+    assert any("input_blocks" in key for key in file) and any("lora_te2" in key for key in file)
+
+
+@pytest.mark.parametrize("form", ["dora", "loha"])
+def test_a_smaller_rank_keeps_the_weight_difference_and_can_learn(unet, text_encoder, form):
+    small, large = AdapterSpec(2, 3.0, form=form), AdapterSpec(5, 2.0, form=form, seed=3)
+    file = random_file(make(unet, [text_encoder], small))
+    pack = make(unet, [text_encoder], large)
+    pack.load(0, file)
+    mine = pack.export(0)
+    weight = unet.down_blocks[0].attentions[0].proj_in.weight.detach()
+    name = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    weight = weight.double().reshape(*weight.shape[:2], -1)
+    found = [
+        difference(
+            weight,
+            {key.split(".", 1)[1]: value for key, value in leaves.items() if key.startswith(name + ".")},
+        )
+        for leaves in (rename(mine), rename(file))
+    ]
+    assert found[0].abs().max() > 0.01
+    assert torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+    inner = "lora_down.weight" if form == "dora" else "hada_w2_b"
+    assert (mine[f"{name}.{inner}"][2:] != 0).all()
+
+
+def rename(tensors):
+    """Keys with the leaves of `keys.split`."""
+    return {f"{found[0]}.{found[1]}": value for key, value in tensors.items() if (found := split(key))}
+
+
+def test_dora_can_begin_with_a_plain_lora(unet, text_encoder):
+    """Its magnitudes are the norms with that LoRA, so that the weights are the LoRA's."""
+    file = random_file(make(unet, [text_encoder], AdapterSpec(4, 2.0)))
+    for on_output in (True, False):
+        pack = make(unet, [text_encoder], AdapterSpec(4, 2.0, form="dora", wd_on_output=on_output))
+        pack.load(0, file)
+        mine, plain = rename(pack.export(0)), rename(file)
+        name = "lora_unet_down_blocks_0_attentions_0_proj_in"
+        weight = unet.down_blocks[0].attentions[0].proj_in.weight.detach()
+        weight = weight.double().reshape(*weight.shape[:2], -1)
+        found = [
+            difference(weight, {k.split(".", 1)[1]: v for k, v in t.items() if k.startswith(name + ".")})
+            for t in (mine, plain)
+        ]
+        assert torch.allclose(found[0], found[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["dora", "loha", "lokr"])
+@pytest.mark.parametrize("shape", [(), (0,), (0, 0), (1,), (7, 5), (2, 2, 2, 2, 2)])
+def test_damaged_shapes_are_named(unet, text_encoder, form, shape):
+    """Every factor of one module in turn, in a shape that it cannot have: one clear error, nothing loaded."""
+    spec = AdapterSpec(3, 2.0, form=form, factor=4)
+    pack = make(unet, [text_encoder], spec)
+    file, before = random_file(pack), pack.arena.masters.clone()
+    name = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    for key in [key for key in file if key.startswith(name)]:
+        with pytest.raises(ModelError, match=f"{name}|alpha has shape"):
+            if key.endswith("alpha") and shape in ((), (1,)):
+                raise ModelError(name)  # one number is what an alpha is
+            pack.load(0, {**file, key: torch.ones(shape)})
+        assert torch.equal(pack.arena.masters, before)
+    with pytest.raises(ModelError, match=name):
+        pack.load(0, {key: value for key, value in file.items() if not key.startswith(name)})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_rounded_alpha_changes_nothing(unet, text_encoder, dtype):
+    spec = AdapterSpec(4, 0.1)
+    pack = make(unet, [text_encoder], spec)
+    file = {key: value.to(dtype) for key, value in random_file(pack).items()}
+    pack.load(0, file)
+    again = pack.export(0, dtype)
+    assert all(torch.equal(again[key], file[key]) for key in file)
+    assert all(torch.equal(pack.export(0)[key], file[key].float()) for key in file if "alpha" not in key)
