@@ -124,6 +124,9 @@ def noise_text(noise: Noise, scale: Scale) -> str:
     if noise.source == MEASURED and noise.sd is not None and noise.smallest is not None:
         low, high = (points(value or 0.0, scale, signed=False) for value in (noise.low, noise.high))
         groups = "; ".join(", ".join(group) for group in noise.groups)
+        if len(noise.groups) > NAMED:
+            runs = sum(map(len, noise.groups))
+            groups = f"{len(noise.groups)} settings that were run more than once ({runs} runs)"
         text = (
             f"noise floor: repeating a run moves its score by {points(noise.sd, scale, signed=False)} (sd; "
             f"{low} to {high}), measured on {groups}; two single runs differ for sure from "

@@ -26,6 +26,8 @@ from lora_lab.verdict.result import (
     SettingEffect,
 )
 
+ELSEWHERE = (f"{SEED}=", "name=", "sweep=", "results=", "cache=", "engine.", "device=")
+"""Overrides that say where a run lies or which repeat it is, not what is trained."""
 CHEAPER = 0.75
 """A run is worth naming as the cheaper one from this share of the best run's minutes down."""
 NAMED = 6
@@ -66,9 +68,8 @@ def recommend(
 def overrides(run: RunEvidence, base: RunEvidence) -> tuple[str, ...]:
     """What has to be set for a run beside what its reference run is composed from, as overrides."""
     if run.overrides or base.overrides:
-        return tuple(
-            text for text in run.overrides if text not in base.overrides and not text.startswith(f"{SEED}=")
-        )
+        own = [text for text in run.overrides if text not in base.overrides]
+        return tuple(text for text in own if not text.startswith(ELSEWHERE))
     changed = {key: value for key, value in run.settings.items() if base.settings.get(key) != value}
     return tuple(f"{key}={_plain(value)}" for key, value in changed.items())
 

@@ -21,6 +21,10 @@ from lora_lab.verdict.raters import Combined, RaterEvidence, combine
 SCORE = "score"
 """The criterion that stands for what people gave; every other one is the name of an automatic metric."""
 
+STEADY = ("constant", "constant_with_warmup")
+"""Schedules that do not look at the length of the run."""
+SAVING = ("train.save_every_n_epochs", "train.save_every_n_steps")
+
 UNSHOWABLE = ("black", "flat")
 """Flags of a checkpoint whose pictures show nothing."""
 
@@ -295,7 +299,23 @@ def judged(evidence: Evidence) -> Evidence:
             f"no run of {evidence.name} has a checkpoint {evidence.rule!r}; "
             f"there are: {', '.join(tags) or 'none'}; or say last or best"
         )
-    return replace(evidence, runs=runs)
+    if evidence.rule in ("last", "best"):
+        return replace(evidence, runs=runs)
+    return replace(evidence, runs=grouped(tuple(map(_as_long_as_chosen, runs))))
+
+
+def _as_long_as_chosen(run: RunEvidence) -> RunEvidence:
+    """The run as if it had ended at its chosen checkpoint, where nothing in it depended on its length.
+
+    Epoch 12 of a run of 36 epochs is a run of 12 epochs, if its learning rate does not follow a schedule.
+    """
+    item = run.checkpoint(run.chosen)
+    if item is None or item.epoch is None or run.settings.get("lr_scheduler.name", STEADY[0]) not in STEADY:
+        return run
+    lengths = {"train.max_train_epochs": item.epoch, "train.max_train_steps": None}
+    settings = {key: lengths.get(key, value) for key, value in run.settings.items()}
+    changes = run.changes and tuple(key for key in run.changes if key not in (*lengths, *SAVING))
+    return replace(run, settings=settings, changes=changes)
 
 
 def _scored(run: RunEvidence, by: str) -> RunEvidence:

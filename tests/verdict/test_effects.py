@@ -5,6 +5,7 @@ import random
 import pytest
 
 from lora_lab.errors import ConfigError
+from lora_lab.verdict.evidence import CheckpointEvidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import (
     DEPENDS,
@@ -152,7 +153,6 @@ def test_rows_of_one_experiment_are_no_replicates() -> None:
 
 
 def test_the_best_of_several_checkpoints_is_said_to_flatter() -> None:
-    from lora_lab.verdict.evidence import CheckpointEvidence
 
     two = (CheckpointEvidence("1", 1, human=50.0), CheckpointEvidence("2", 2, human=40.0))
     runs = [run("a", BASE, 1, checkpoints=two), run("b", changed(optimizer__name="lion"), 1, 45.0)]
@@ -168,3 +168,16 @@ def test_false_calls_are_as_rare_as_they_should_be() -> None:
         rows.append(("lion", changed(optimizer__name="lion"), 0, round(60 + draw.gauss(0, 6))))
         called += effect(judge(evidence(rows)), "optimizer.name").call not in (NOT_DECIDED, NO_DIFFERENCE)
     assert called <= 300 * 0.08
+
+
+def test_an_early_checkpoint_is_a_shorter_run_where_no_schedule_looks_ahead() -> None:
+    two = tuple(CheckpointEvidence(f"{epoch:06d}", epoch, human=50.0 + epoch) for epoch in (10, 20))
+    lengths = {"train.max_train_epochs": 20, "train.max_train_steps": None}
+    long = run("long", {**BASE, **lengths, "lr_scheduler.name": "constant"}, checkpoints=two)
+    short = run("short", {**long.settings, "train.max_train_epochs": 10}, seed=2, checkpoints=two[:1])
+    at_10 = of([long, short], rule="10")
+    assert {item.group for item in at_10.runs} == {"long"}, "both are runs of 10 epochs"
+    assert len({item.group for item in of([long, short]).runs}) == 2
+    cosine = [run(one.name, {**one.settings, "lr_scheduler.name": "cosine"}, one.seed or 0,
+                  checkpoints=one.checkpoints) for one in (long, short)]  # fmt: skip
+    assert len({item.group for item in of(cosine, rule="10").runs}) == 2
