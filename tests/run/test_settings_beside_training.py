@@ -1,4 +1,4 @@
-"""Settings that change no weight: what each does to previews, to what is saved, and to where things run."""
+"""Settings that change no weight: what each does to previews and metrics, and to where things run."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lora_lab.config import EngineConfig
+from lora_lab.config import EngineConfig, compose
 from lora_lab.engines import make_engine
 from lora_lab.engines.local import LocalEngine
 from lora_lab.errors import ConfigError
-from lora_lab.networks.files import read_lora
+from lora_lab.run import measuring
 from lora_lab.run.prepare import pick_device
 from lora_lab.store import RunFolder, SweepFolder, read_record
 from tests.run.bench import Bench
@@ -76,40 +76,6 @@ def test_metrics_are_those_named(bench: Bench) -> None:
     assert none.checkpoints[-1].metrics == {}
 
 
-SAVING = {
-    "train.save_every_n_epochs": ("train.save_every_n_epochs=1", ["000001", "000002"]),
-    "train.save_every_n_steps": ("train.save_every_n_steps=4", ["step00000004", "step00000008", "000002"]),
-    "train.save_precision": ("train.save_precision=bf16", ["000002"]),
-    "train.training_comment": ("train.training_comment='for the shelf'", ["000002"]),
-}
-
-
-@pytest.fixture(scope="module")
-def saved(pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
-    """Runs of ten updates, alike but for what is saved."""
-    bench = Bench(pictures, cache, tmp_path_factory.mktemp("saved") / "results" / "sweep")
-    usual = ("train.save_every_n_epochs=0", "train.save_precision=fp32", "preview.seeds=[]")
-    folders = [bench.write("plain", *usual)]
-    folders += [bench.write(key, *usual, words) for key, (words, _) in SAVING.items()]
-    bench.work(folders)
-    return bench.sweep
-
-
-@pytest.mark.parametrize("key", SAVING)
-def test_a_setting_of_saving_does_what_it_says(saved: SweepFolder, key: str) -> None:
-    tags = [item.tag for item in read_record(saved.run(key)).checkpoints]
-    assert tags == SAVING[key][1]
-    tensors, metadata = read_lora(saved.run(key).checkpoint(tags[-1]))
-    plain, usual = read_lora(saved.run("plain").checkpoint("000002"))
-    dtypes = {tensor.dtype for name, tensor in tensors.items() if not name.endswith("alpha")}
-    assert dtypes == {torch.bfloat16 if key == "train.save_precision" else torch.float32}
-    tolerance = {"atol": 1e-2} if key == "train.save_precision" else {"atol": 1e-6}
-    assert all(torch.allclose(tensor.float(), plain[name], **tolerance) for name, tensor in tensors.items())
-    commented = key == "train.training_comment"
-    assert (metadata["ss_training_comment"] == "for the shelf") is commented
-    assert usual["ss_training_comment"] == "None"
-
-
 def test_devices() -> None:
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
@@ -119,3 +85,9 @@ def test_devices() -> None:
 
 def test_an_engine_is_made_by_its_name() -> None:
     assert isinstance(make_engine(EngineConfig()), LocalEngine)
+
+
+def test_the_class_word_stands_for_the_trigger_where_clip_reads() -> None:
+    words = ["base_model.path=x", "dataset.path=y", "dataset.trigger_word=mikocat"]
+    words += ["preview.prompts=['{trigger}, hat']", "metric.class_word=girl"]
+    assert measuring.words(compose(words), 0) == "girl, hat"

@@ -42,6 +42,7 @@ DATA = {
         "Salimans and Ho, arXiv 2202.00512",
         ACTS,
         "losses/test_losses.py::test_noisy_latents_and_velocity",
+        "run/test_families.py::test_the_config_overrules_what_a_model_says_of_itself",
     ),
     "base_model.fp8_base": row(
         "--fp8_base --fp8_base_unet",

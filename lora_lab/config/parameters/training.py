@@ -10,7 +10,8 @@ _HUBER = "losses/test_losses.py::test_huber_losses"
 _GUIDE = "guide to kohya_ss 21.8.8"
 _VALIDATION = "run/test_validation_loss.py::test_split_pack_table_and_resume"
 _STATES = "run/test_going_on.py::test_states_are_kept_as_long_as_asked"
-_SAVING = "run/test_settings_beside_training.py::test_a_setting_of_saving_does_what_it_says"
+_POINTS = "run/test_saving.py::test_save_points_by_epochs_and_steps"
+_FILES = "run/test_saving.py::test_files_have_the_precision_and_the_comment_asked_for"
 
 TRAINING = {
     "optimizer.name": row(
@@ -19,11 +20,31 @@ TRAINING = {
         ACTS,
         "optim/test_registry.py::test_every_name_asked_for_is_known",
         "optim/test_build.py::test_trains_and_resumes_exactly",
+        "train/test_optimizers.py::test_all_train_together_and_resume_bit_for_bit",
     ),
-    "optimizer.learning_rate": row("--learning_rate", "sd-scripts", ACTS, _EFFECTIVE),
-    "optimizer.unet_lr": row("--unet_lr", "sd-scripts", ACTS, _EFFECTIVE),
-    "optimizer.text_encoder_lr": row("--text_encoder_lr", "sd-scripts", ACTS, _EFFECTIVE),
-    "optimizer.loraplus_lr_ratio": row("loraplus_lr_ratio", "LoRA+, arXiv 2402.12354", ACTS),
+    "optimizer.learning_rate": row(
+        "--learning_rate",
+        "sd-scripts",
+        ACTS,
+        _EFFECTIVE,
+        "train/test_updates.py::test_the_log_has_the_schedules_rate_of_each_step",
+    ),
+    "optimizer.unet_lr": row(
+        "--unet_lr", "sd-scripts", ACTS, _EFFECTIVE, "train/test_updates.py::test_each_part_has_its_rate"
+    ),
+    "optimizer.text_encoder_lr": row(
+        "--text_encoder_lr",
+        "sd-scripts",
+        ACTS,
+        _EFFECTIVE,
+        "train/test_updates.py::test_each_part_has_its_rate",
+    ),
+    "optimizer.loraplus_lr_ratio": row(
+        "loraplus_lr_ratio",
+        "LoRA+, arXiv 2402.12354",
+        ACTS,
+        "train/test_updates.py::test_loraplus_multiplies_the_rate_of_ups",
+    ),
     "optimizer.args": row(
         "--optimizer_args",
         "sd-scripts",
@@ -76,7 +97,12 @@ TRAINING = {
         ACTS,
         "losses/test_noise.py::test_offset_noise_equals_the_reference",
     ),
-    "loss.noise_offset_random_strength": row("--noise_offset_random_strength", "sd-scripts", ACTS),
+    "loss.noise_offset_random_strength": row(
+        "--noise_offset_random_strength",
+        "sd-scripts",
+        ACTS,
+        "losses/test_noise.py::test_offset_moves_whole_channels_by_its_strength",
+    ),
     "loss.adaptive_noise_scale": row(
         "--adaptive_noise_scale",
         "sd-scripts",
@@ -101,7 +127,12 @@ TRAINING = {
         ACTS,
         "losses/test_noise.py::test_input_perturbation_is_in_the_input_only",
     ),
-    "loss.ip_noise_gamma_random_strength": row("--ip_noise_gamma_random_strength", "sd-scripts", ACTS),
+    "loss.ip_noise_gamma_random_strength": row(
+        "--ip_noise_gamma_random_strength",
+        "sd-scripts",
+        ACTS,
+        "losses/test_noise.py::test_input_perturbation_is_in_the_input_only",
+    ),
     "loss.zero_terminal_snr": row(
         "--zero_terminal_snr",
         "arXiv 2305.08891",
@@ -110,7 +141,11 @@ TRAINING = {
         "losses/test_losses.py::test_weights_under_zero_terminal_snr_are_those_of_the_rescaled_schedule_and_finite",
     ),
     "loss.min_timestep": row(
-        "--min_timestep", _GUIDE, ACTS, "losses/test_noise.py::test_timesteps_fill_the_range_without_its_end"
+        "--min_timestep",
+        _GUIDE,
+        ACTS,
+        "losses/test_noise.py::test_timesteps_fill_the_range_without_its_end",
+        "train/test_updates.py::test_timesteps_stay_in_their_range",
     ),
     "loss.max_timestep": row(
         "--max_timestep", _GUIDE, ACTS, "losses/test_noise.py::test_timesteps_fill_the_range_without_its_end"
@@ -120,6 +155,7 @@ TRAINING = {
         "DreamBooth, arXiv 2208.12242",
         ACTS,
         "run/test_regularisation.py::test_weight_zero_is_training_without_their_loss",
+        "train/test_updates.py::test_the_prior_weight_multiplies_the_loss_of_regularisation",
     ),
     "train.seed": row(
         "--seed", "sd-scripts", ACTS, "train/test_loop.py::test_two_different_seeds_give_different_weights"
@@ -133,6 +169,7 @@ TRAINING = {
         ACTS,
         "networks/test_packed_training.py::test_gradients_add_up_over_micro_steps",
         "data/test_steps.py::test_batches_and_updates_are_the_peers",
+        "train/test_updates.py::test_accumulated_batches_are_their_mean",
     ),
     "train.max_train_epochs": row(
         "--max_train_epochs epoch", "sd-scripts", ACTS, "data/test_steps.py::test_worked_examples"
@@ -148,8 +185,14 @@ TRAINING = {
         "sd-scripts",
         ACTS,
         "train/test_recorded_run.py::test_every_gradient_norm_is_the_recorded_one",
+        "train/test_updates.py::test_clipping_scales_the_whole_step_to_the_norm",
     ),
-    "train.mixed_precision": row("--mixed_precision", "sd-scripts", ACTS_ON_PACK),
+    "train.mixed_precision": row(
+        "--mixed_precision",
+        "sd-scripts",
+        ACTS_ON_PACK,
+        "train/test_scaling.py::test_the_scale_follows_torchs_scaler",
+    ),
     "train.full_bf16": row(
         "--full_bf16",
         _GUIDE,
@@ -173,20 +216,35 @@ TRAINING = {
     "train.save_every_n_epochs": row(
         "--save_every_n_epochs",
         "sd-scripts",
-        _SAVING,
+        _POINTS,
         "run/test_work.py::test_checkpoints_have_kohyas_names_and_load",
     ),
-    "train.save_every_n_steps": row("--save_every_n_steps", _GUIDE, _SAVING),
-    "train.save_precision": row("--save_precision", "sd-scripts", _SAVING),
+    "train.save_every_n_steps": row(
+        "--save_every_n_steps", _GUIDE, _POINTS, "run/test_saving.py::test_save_points_by_epochs_and_steps"
+    ),
+    "train.save_precision": row("--save_precision", "sd-scripts", _FILES),
     "train.save_state": row("--save_state --save_state_on_train_end --resume", _GUIDE, _STATES),
     "train.save_state_every_n_steps": row(
         "", "guide to kohya_ss 21.8.8, apart from checkpoints here", _STATES
     ),
-    "train.save_last_n_steps_state": row("--save_last_n_steps_state --save_last_n_steps", _GUIDE, _STATES),
-    "train.save_last_n_epochs_state": row(
-        "--save_last_n_epochs_state --save_last_n_epochs", "sd-scripts", _STATES
+    "train.save_last_n_steps_state": row(
+        "--save_last_n_steps_state --save_last_n_steps",
+        _GUIDE,
+        _STATES,
+        "run/test_saving.py::test_the_documents_example_of_keeping_states",
     ),
-    "train.keep_state": row("", "ours: a finished run needs no state", _STATES),
+    "train.save_last_n_epochs_state": row(
+        "--save_last_n_epochs_state --save_last_n_epochs",
+        "sd-scripts",
+        _STATES,
+        "run/test_saving.py::test_the_documents_example_of_keeping_states",
+    ),
+    "train.keep_state": row(
+        "",
+        "ours: a finished run needs no state",
+        _STATES,
+        "run/test_saving.py::test_the_last_state_stays_if_asked",
+    ),
     "train.validation_split": row(
         "--validation_split",
         "sd-scripts",
@@ -206,6 +264,6 @@ TRAINING = {
         "sd-scripts (fixed at 200, 400, 600, 800)",
         "train/test_validation.py::test_it_is_the_mean_over_samples_and_unlike_the_training_loss",
     ),
-    "train.training_comment": row("--training_comment", "sd-scripts", _SAVING),
+    "train.training_comment": row("--training_comment", "sd-scripts", _FILES),
 }
 """Rows of the groups optimizer, lr_scheduler, loss and train."""

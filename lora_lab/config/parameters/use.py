@@ -48,7 +48,9 @@ USE = {
         "", "ours", "metrics/test_sets.py::test_likeness_to_references_is_the_mean_cosine"
     ),
     "metric.class_word": row(
-        "", "DreamBooth's prior, arXiv 2208.12242", "metrics/test_sets.py::test_drift_and_diversity"
+        "",
+        "DreamBooth's prior, arXiv 2208.12242",
+        "run/test_settings_beside_training.py::test_the_class_word_stands_for_the_trigger_where_clip_reads",
     ),
     "engine.name": row(
         "", "ours", "run/test_settings_beside_training.py::test_an_engine_is_made_by_its_name"
