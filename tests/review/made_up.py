@@ -54,7 +54,9 @@ def write_run(sweep: SweepFolder, name: str, overrides: Sequence[str] = (), **re
         setattr(getattr(made, group), field, yaml.safe_load(value))
     made.preview.prompts = list(PROMPTS)
     made.preview.seeds, made.preview.strengths = list(SEEDS), list(STRENGTHS)
-    config.dump(made, run.config_file)
+    # What `config.dump` writes, in a tenth of the time; there are hundreds of runs.
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.config_file.write_text(yaml.safe_dump(config.as_dict(made), sort_keys=False))
     write_record(run, RunRecord(**{"status": "done", "overrides": list(overrides), **record}))
     return run
 
