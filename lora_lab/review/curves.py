@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.files import read_lines
-from lora_lab.plots import curves as plotted
 from lora_lab.review.runs import Run
 
 Point = tuple[float, float]
@@ -196,5 +195,8 @@ def averaged(points: Sequence[Point], *, log: bool = False) -> list[Point]:
 
 def thinned(points: Sequence[Point]) -> tuple[Point, ...]:
     """At most about `POINTS` points that show every rise and fall."""
+    # All of the plots are loaded with it, which a gallery should not wait for before its first page.
+    from lora_lab.plots import curves as plotted
+
     x, y = plotted.thinned([place for place, _ in points], [height for _, height in points], POINTS)
     return tuple(zip(x, y, strict=True))
