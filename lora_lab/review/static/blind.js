@@ -15,10 +15,11 @@ export async function post(address, values) {
   return found;
 }
 
-// A picture with its words, drawn on a canvas: an <img> that is removed keeps its memory (Chromium, ten pictures an
-// item: 17 MB each time), a bitmap is given back at once.
+// A picture with its words. It is decoded and made as small as it is shown away from the page's own thread, so that
+// showing it costs nothing; a canvas gives its memory back at once, while an <img> that is removed keeps it (Chromium,
+// ten pictures an item: 17 MB each time).
 class Picture {
-  constructor(address, words) {
+  constructor(address, words, natural) {
     this.figure = document.createElement("figure");
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
@@ -26,45 +27,55 @@ class Picture {
     const caption = document.createElement("figcaption");
     caption.textContent = words;
     this.figure.append(this.canvas, caption);
-    this.bitmap = null;
-    this.dropped = false;
+    this.natural = natural;
+    this.wanted = 0;
+    this.blob = null;
     this.loaded = this.load(address).catch(() => this.figure.classList.add("gone"));
   }
 
   async load(address) {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
-    const bitmap = await createImageBitmap(await answer.blob());
-    if (this.dropped) bitmap.close();
-    else this.bitmap = bitmap;
+    this.blob = await answer.blob();
+    await this.paint();
   }
 
-  draw(width, height) {
-    const [wide, high] = [width, height].map((side) => Math.max(Math.round(side * devicePixelRatio), 1));
+  size(width, height) {
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height}px`;
-    if (!this.bitmap || (this.canvas.width === wide && this.canvas.height === high && this.drawn)) return;
-    Object.assign(this.canvas, { width: wide, height: high });
-    const context = this.canvas.getContext("2d", { alpha: false });
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.bitmap, 0, 0, wide, high);
-    this.drawn = true;
+    // Larger than it is, the browser stretches it as smoothly as we could.
+    const wide = Math.min(Math.round(width * devicePixelRatio), this.natural);
+    if (wide === this.wanted) return;
+    this.wanted = wide;
+    if (this.blob) this.paint().catch(() => this.figure.classList.add("gone"));
+  }
+
+  async paint() {
+    const wide = this.wanted;
+    const small = wide < this.natural ? { resizeWidth: wide, resizeQuality: "high" } : {};
+    const bitmap = await createImageBitmap(this.blob, small);
+    // Meanwhile it may have been dropped, or be wanted in another size.
+    if (wide !== this.wanted) { bitmap.close(); return; }
+    Object.assign(this.canvas, { width: bitmap.width, height: bitmap.height });
+    this.canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
   }
 
   drop() {
-    this.dropped = true;
-    this.bitmap?.close();
-    this.canvas.width = 0;
+    this.wanted = -1;
+    this.blob = null;
+    this.canvas.getContext("bitmaprenderer").transferFromImageBitmap(null);
   }
 }
 
 // Shows one item at a time; the next ones are loaded and decoded before they are asked for.
 export class Shower {
   constructor(area, { session, shots, texts, width, height, sides, layout }) {
-    Object.assign(this, { area, session, shots, texts, sides, layout, ratio: width / height });
+    Object.assign(this, { area, session, shots, texts, sides, layout, natural: width, ratio: width / height });
     this.items = new Map();
     this.current = null;
     this.number = 0;
+    this.size = 1;
+    this.fit();
     new ResizeObserver(() => this.fit()).observe(area);
   }
 
@@ -78,12 +89,13 @@ export class Shower {
       group.className = "group";
       for (let shot = 0; shot < this.shots; shot += 1) {
         const number = side * this.shots + shot;
-        const picture = new Picture(`/session/${this.session}/picture/${position}/${number}`, this.texts[shot]);
+        const picture = new Picture(`/session/${this.session}/picture/${position}/${number}`, this.texts[shot], this.natural);
         item.pictures.push(picture);
         group.append(picture.figure);
       }
       node.append(group);
     }
+    this.lay(item);
     this.area.append(node);
     item.loaded = Promise.all(item.pictures.map((picture) => picture.loaded)).then(() => { item.ready = true; });
     this.items.set(position, item);
@@ -105,18 +117,21 @@ export class Shower {
     await item.loaded;
     if (this.current !== position) return;
     for (const [key, other] of this.items) other.node.hidden = key !== position;
-    this.fit();
-    for (const key of ahead) if (!this.items.has(key)) this.make(key);
+    // Back to the first picture, where one is shown at a time.
+    if (this.layout === "one") this.fit();
+    // First what is shown is painted, then the next ones are asked for.
+    requestAnimationFrame(() => setTimeout(() => {
+      if (this.current !== position) return;
+      for (const key of ahead) if (!this.items.has(key)) this.make(key);
+    }));
   }
 
   get ready() {
     return this.items.get(this.current)?.ready ?? false;
   }
 
-  // Chooses the number of columns with which the pictures are largest.
+  // Chooses the number of columns with which the pictures are largest, and lays all items out with it.
   fit() {
-    const item = this.items.get(this.current);
-    if (!item) return;
     const caption = 26;
     const gap = 8;
     const shown = this.layout === "one" ? 1 : this.shots;
@@ -130,16 +145,21 @@ export class Shower {
       const size = Math.min(width, height * this.ratio);
       if (size > best.size) best = { size, columns };
     }
-    const size = Math.max(Math.floor(best.size), 72);
+    this.size = Math.max(Math.floor(best.size), 72);
+    this.columns = best.columns;
+    for (const item of this.items.values()) this.lay(item);
+    for (const base of document.querySelectorAll("[data-shot]")) {
+      base.classList.toggle("same", this.layout === "one" && Number(base.dataset.shot) === this.number);
+    }
+  }
+
+  lay(item) {
+    for (const picture of item.pictures) picture.size(this.size, this.size / this.ratio);
     for (const group of item.node.children) {
-      group.style.gridTemplateColumns = `repeat(${best.columns}, ${size}px)`;
+      group.style.gridTemplateColumns = `repeat(${this.columns}, ${this.size}px)`;
       [...group.children].forEach((figure, number) => {
         figure.hidden = this.layout === "one" && number !== this.number;
       });
-    }
-    for (const picture of item.pictures) picture.draw(size, size / this.ratio);
-    for (const base of document.querySelectorAll("[data-shot]")) {
-      base.classList.toggle("same", this.layout === "one" && Number(base.dataset.shot) === this.number);
     }
   }
 
