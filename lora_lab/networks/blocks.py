@@ -59,6 +59,12 @@ def _read(name: str, text: str, count: int) -> list[float]:
     return numbers
 
 
+def by_part(weights: tuple[float, ...]) -> list[tuple[str, tuple[float, ...]]]:
+    """What `block_weights` gave, as ("down" | "mid" | "up", weights)."""
+    down, mid, up = next(counts for counts in _COUNTS.values() if sum(counts) == len(weights))
+    return [("down", weights[:down]), ("mid", weights[down:-up]), ("up", weights[-up:])]
+
+
 def weight_of(name: str, weights: tuple[float, ...] | None) -> float:
     """The weight of a module by its name in files; 1 outside of the U-Net's blocks."""
     if weights is None:

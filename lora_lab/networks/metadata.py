@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab import __version__
+from lora_lab.networks.blocks import by_part
 from lora_lab.networks.spec import AdapterSpec
 
 IMPLEMENTATION = f"lora_lab/{__version__}"
@@ -109,6 +110,8 @@ def _network_args(spec: AdapterSpec) -> dict[str, str]:
     for name in ("rank_dropout", "module_dropout"):
         if getattr(spec, name):
             args[name] = getattr(spec, name)
+    if spec.blocks is not None:
+        args.update({f"{part}_lr_weight": ",".join(map(str, own)) for part, own in by_part(spec.blocks)})
     return {key: str(value) for key, value in args.items()}
 
 

@@ -88,6 +88,12 @@ def test_metadata_say_what_would_make_the_same_network(overrides: list[str], mod
     assert (texts["ss_network_module"], texts["ss_network_args"]) == (module, args)
 
 
+def test_metadata_name_the_rates_of_blocks() -> None:
+    args = standard_metadata(spec_of("network.mid_lr_weight='0.5'"), "sd1", "name")["ss_network_args"]
+    ones = ",".join(["1.0"] * 12)
+    assert args == f'{{"down_lr_weight": "{ones}", "mid_lr_weight": "0.5", "up_lr_weight": "{ones}"}}'
+
+
 def test_metadata_leave_out_dropout_that_does_not_act() -> None:
     acting, silent = (spec_of(f"network={name}", "network.network_dropout=0.1") for name in ("lora", "loha"))
     assert standard_metadata(acting, "sd1", "name")["ss_network_dropout"] == "0.1"
