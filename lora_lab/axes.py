@@ -8,9 +8,14 @@ from lora_lab.config import settings
 
 LABELS = {
     "base_model.path": "base model",
+    "base_model.family": "family of the base model",
+    "base_model.v_parameterization": "v-prediction",
     "base_model.vae": "VAE",
     "dataset.path": "pictures",
     "dataset.repeats": "repeats",
+    "dataset.min_bucket_reso": "smallest bucket",
+    "dataset.max_bucket_reso": "largest bucket",
+    "dataset.bucket_reso_steps": "bucket step",
     "dataset.flip_aug": "mirrored copies",
     "network.type": "network",
     "network.network_dim": "dim",
@@ -32,17 +37,37 @@ LABELS = {
 LABELS_JA = {
     "base_model.path": "ベースモデル",
     "base_model.vae": "VAE",
+    "base_model.family": "ベースモデルの系統",
     "base_model.clip_skip": "CLIPスキップ",
+    "base_model.v_parameterization": "v予測",
+    "base_model.max_token_length": "最大トークン数",
     "dataset.path": "教師画像",
     "dataset.repeats": "繰り返し数",
     "dataset.resolution": "解像度",
+    "dataset.trigger_word": "トリガーワード",
+    "dataset.enable_bucket": "バケット",
+    "dataset.min_bucket_reso": "バケットの最小解像度",
+    "dataset.max_bucket_reso": "バケットの最大解像度",
+    "dataset.bucket_reso_steps": "バケットの刻み",
+    "dataset.bucket_no_upscale": "拡大しない",
+    "dataset.keep_tokens": "先頭に固定するタグ数",
+    "dataset.caption_dropout_rate": "キャプションを外す割合",
+    "dataset.caption_tag_dropout_rate": "タグを外す割合",
+    "dataset.random_crop": "ランダムな切り抜き",
     "dataset.flip_aug": "左右反転",
     "dataset.shuffle_caption": "キャプションのシャッフル",
     "network.type": "ネットワークの種類",
     "network.preset": "学習する層",
     "network.network_dim": "dim（ランク）",
     "network.network_alpha": "alpha",
+    "network.conv_dim": "畳み込み層のdim",
+    "network.conv_alpha": "畳み込み層のalpha",
+    "network.train_unet": "U-Netの学習",
+    "network.train_text_encoder": "テキストエンコーダーの学習",
     "network.network_dropout": "ドロップアウト",
+    "network.rank_dropout": "ランクのドロップアウト",
+    "network.module_dropout": "層のドロップアウト",
+    "network.scale_weight_norms": "重みノルムの上限",
     "optimizer.name": "オプティマイザー",
     "optimizer.learning_rate": "学習率",
     "optimizer.unet_lr": "U-Netの学習率",
@@ -60,6 +85,8 @@ LABELS_JA = {
     "train.max_grad_norm": "勾配クリッピング",
 }
 """The same in Japanese; a setting without a row goes by its name, as it does in the tools."""
+
+PATHS = ("base_model.path", "base_model.vae", "dataset.path", "dataset.reg_path", "network.network_weights")
 
 UNITS_JA = {"epochs": "エポック", "steps": "ステップ", "min": "分"}
 
@@ -121,6 +148,13 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def show_setting(key: str, value: Any) -> str:
+    """The value of a setting as people write it; of a path its last part, where the whole says no more."""
+    if key in PATHS and isinstance(value, str) and value:
+        return value.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return show(value)
+
+
 def _number(value: float) -> str:
     if value and (abs(value) < 1e-2 or abs(value) >= 1e5):
         mantissa, _, exponent = f"{value:.6e}".partition("e")
@@ -153,7 +187,7 @@ def scale(of: Axis, values: Sequence[Any]) -> Scale:
     if of.scale == "category" or not fits:
         order = _in_order(values)
         place = {repr(item): float(number) for number, item in enumerate(order)}
-        ticks = tuple((place[repr(item)], show(item)) for item in order)
+        ticks = tuple((place[repr(item)], show_setting(of.key, item)) for item in order)
         return Scale("category", tuple(place[repr(item)] for item in values), ticks)
     marks = tuple((float(item), show(item)) for item in sorted(set(values)))
     return Scale(of.scale, tuple(map(float, values)), marks)

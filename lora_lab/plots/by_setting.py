@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,12 +123,16 @@ def _pairs(runs: Sequence[RunEvidence], key: str) -> list[tuple[str, str]]:
         (item.pairs for item in compare([(r.name, r.settings) for r in runs]).settings if item.key == key), ()
     )
     by_name = {run.name: run for run in runs}
-    groups = {(by_name[a].group, by_name[b].group) for a, b in found if by_name[a].seed == by_name[b].seed}
+    groups = {_groups(by_name, pair) for pair in found if by_name[pair[0]].seed == by_name[pair[1]].seed}
     return [
         (a, b)
         for a, b in found
-        if by_name[a].seed == by_name[b].seed or (by_name[a].group, by_name[b].group) not in groups
+        if by_name[a].seed == by_name[b].seed or _groups(by_name, (a, b)) not in groups
     ]
+
+
+def _groups(by_name: Mapping[str, RunEvidence], pair: tuple[str, str]) -> frozenset[str]:
+    return frozenset(by_name[name].group for name in pair)
 
 
 def _neighbours(pairs: Sequence[tuple[str, str]], place: dict[str, float]) -> tuple[tuple[str, str], ...]:

@@ -83,5 +83,5 @@ def draw_epochs(plot: EpochPlot, look: Look) -> Figure:
         for axes in made.axes:
             limits(axes, [score for item in plot.curves for score in item.scores], plot.criterion)
             axes.set_xlim(left=0)
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     return made

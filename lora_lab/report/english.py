@@ -22,6 +22,7 @@ TEXTS = {
     "answer": "In short",
     "answer_best": "Best so far: {run} with {score} ({checkpoint}).",
     "answer_rivals": "These scores do not tell it apart from {rivals}.",
+    "answer_many_rivals": "These scores do not tell it apart from {n} other runs.",
     "answer_none": "There is no recommendation yet: no run has a score.",
     "effects_title": "What each setting did",
     "setting": "setting",

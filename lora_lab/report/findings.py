@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from lora_lab.axes import show
+from lora_lab.axes import show, show_setting
 from lora_lab.report.runs import Told
 from lora_lab.verdict.result import (
     ASSUMED,
@@ -61,7 +61,7 @@ def _finding(told: Told, effect: SettingEffect) -> Finding:
         effect.call,
         words.say(f"call_{effect.call}"),
         words.listed(_support(told, effect)),
-        tuple(_change(told, item) for item in effect.contrasts),
+        tuple(_change(told, effect.key, item) for item in effect.contrasts),
     )
 
 
@@ -69,11 +69,14 @@ def _support(told: Told, effect: SettingEffect) -> list[str]:
     """The decided changes with their size, else what it would take; and how far it can be relied on."""
     words = told.words
     decided = [item for item in effect.contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
-    found = [f"{_said(told, item)}{_colon(told)}{_by_pair(told, item)}" for item in decided]
+    found = [f"{_said(told, effect.key, item)}{_colon(told)}{_by_pair(told, item)}" for item in decided]
     if effect.call == NO_DIFFERENCE and effect.no_larger_than is not None:
         found.append(words.say("no_larger", value=words.number(effect.no_larger_than)))
     if effect.call == NOT_DECIDED:
-        found += [f"{_said(told, item)}{_colon(told)}{_by_pair(told, item)}" for item in effect.contrasts[:3]]
+        found += [
+            f"{_said(told, effect.key, item)}{_colon(told)}{_by_pair(told, item)}"
+            for item in effect.contrasts[:3]
+        ]
         if effect.more_runs:
             found.append(words.say("more_runs", n=effect.more_runs))
     if told.verdict.noise.source == UNMEASURED and decided:
@@ -86,8 +89,9 @@ def _colon(told: Told) -> str:
     return "：" if told.words.language == "ja" else ": "
 
 
-def _said(told: Told, item: Contrast) -> str:
-    return told.words.say("change", reference=show(item.reference), level=show(item.level))
+def _said(told: Told, key: str, item: Contrast) -> str:
+    first, second = show_setting(key, item.reference), show_setting(key, item.level)
+    return told.words.say("change", reference=first, level=second)
 
 
 def _by_pair(told: Told, item: Contrast) -> str:
@@ -104,12 +108,12 @@ def _by_pair(told: Told, item: Contrast) -> str:
     return words.listed(each)
 
 
-def _change(told: Told, item: Contrast) -> Change:
+def _change(told: Told, key: str, item: Contrast) -> Change:
     words = told.words
     low, high = (words.number(end, signed=True) for end in (item.low, item.high))
     count = len(item.pairs)
     return Change(
-        _said(told, item),
+        _said(told, key, item),
         words.number(item.difference, signed=True),
         words.say("unmeasured") if item.low is None else words.say("interval", low=low, high=high),
         words.say("pair") if count == 1 else words.say("pairs", n=count),
@@ -125,13 +129,13 @@ def interaction(told: Told, item: Interaction) -> str:
     return words.say(
         "interaction",
         one=words.label(item.one[0]),
-        a=show(item.one[1]),
-        b=show(item.one[2]),
+        a=show_setting(*item.one[:2]),
+        b=show_setting(item.one[0], item.one[2]),
         without=words.number(one - start, signed=True),
         other=words.label(item.other[0]),
-        c=show(item.other[1]),
+        c=show_setting(*item.other[:2]),
         with_=words.number(both - other, signed=True),
-        d=show(item.other[2]),
+        d=show_setting(item.other[0], item.other[2]),
     )
 
 

@@ -22,6 +22,7 @@ TEXTS = {
     "answer": "結論",
     "answer_best": "いまのところ最良は{run}で、{score}点（{checkpoint}）。",
     "answer_rivals": "ただし、この採点では{rivals}との差は判別できません。",
+    "answer_many_rivals": "ただし、この採点ではほかの{n}件との差は判別できません。",
     "answer_none": "採点された学習がないため、おすすめはまだ出せません。",
     "effects_title": "各設定の効果",
     "setting": "設定",

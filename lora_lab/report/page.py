@@ -32,6 +32,8 @@ from lora_lab.verdict import result
 from lora_lab.verdict.evidence import SCORE
 
 PAGE = "index.html"
+FEW_RIVALS = 5
+"""More names than these in a sentence say less than their number."""
 MARKS = {
     result.HELPS: "helps", result.SEEMS_TO_HELP: "helps",
     result.HURTS: "hurts", result.SEEMS_TO_HURT: "hurts",
@@ -172,7 +174,9 @@ def _answer(told: Told) -> list[str]:
     record = told.records[told.origin(told.evidence.run(advice.run)).name]
     at = told.at(record.checkpoint(advice.tag))
     lines = [words.say("answer_best", run=advice.run, score=words.number(advice.score), checkpoint=at)]
-    if advice.rivals:
+    if len(advice.rivals) > FEW_RIVALS:
+        lines.append(words.say("answer_many_rivals", n=len(advice.rivals)))
+    elif advice.rivals:
         lines.append(words.say("answer_rivals", rivals=words.listed(advice.rivals)))
     return lines
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lora_lab import config
-from lora_lab.axes import show
+from lora_lab.axes import show_setting
 from lora_lab.plots.subject import varied
 from lora_lab.report.pictures import Album, Tile
 from lora_lab.report.runs import Told
@@ -49,16 +50,23 @@ def fixed(told: Told) -> tuple[list[Setting], list[Setting]]:
         return [], []
     differ, defaults = set(varied(own)), config.settings()
     same = [key for key in own[0].settings if key not in differ and all(key in run.settings for run in own)]
+    values = own[0].settings
     everything = [
-        Setting(told.words.label(key), key, show(own[0].settings[key])) for key in sorted(same, key=_order)
+        Setting(told.words.label(key), key, show_setting(key, values[key]))
+        for key in sorted(same, key=_order)
     ]
     chosen = [
         item
         for item in everything
         if item.key in ALWAYS_SHOWN
-        or (item.key in defaults and own[0].settings[item.key] not in (None, "", defaults[item.key].default))
+        or (item.key in defaults and _telling(values[item.key], defaults[item.key].default))
     ]
     return chosen, everything
+
+
+def _telling(value: Any, default: Any) -> bool:
+    """Whether a value was chosen, and is not what everybody has."""
+    return value not in (None, "", default) and not (value is False and default is None)
 
 
 def _order(key: str) -> tuple[int, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lora_lab.anchors import anchor_folder, anchor_name
-from lora_lab.axes import axis, scale, show
+from lora_lab.axes import axis, scale, show, show_setting
 from lora_lab.config import load_plain
-from lora_lab.effective import compare, differing
+from lora_lab.effective import compare
 from lora_lab.errors import LoraLabError
 from lora_lab.report.pictures import Album, Tile, by_shot, chosen_shots, shot
 from lora_lab.report.runs import Told
@@ -42,14 +43,22 @@ class Sheet:
 
 
 def sheets(told: Told, key: str, album: Album) -> list[Sheet]:
-    """The sheets of one setting: one per set of runs that are alike in everything else."""
+    """The sheets of one setting: one per set of runs alike in the rest, those nearest the reference first."""
     found = []
-    for runs in matched_sets(told.evidence.own, key):
-        places = scale(axis(key), [run.settings[key] for run in runs]).places
-        ordered = [run for _, run in sorted(zip(places, runs, strict=True), key=lambda pair: pair[0])]
+    sets = matched_sets(told.evidence.own, key)
+    for runs in sorted(sets, key=lambda runs: len(_others(told, key, runs[0]))):
+        ordered = _ordered(told, key, runs)
         for start in range(0, len(ordered), MOST_COLUMNS):
             found.append(_sheet(told, key, ordered[start : start + MOST_COLUMNS], album))
     return found
+
+
+def _ordered(told: Told, key: str, runs: Sequence[RunEvidence]) -> list[RunEvidence]:
+    """The runs along the setting's axis; of names the reference's comes first."""
+    lies = scale(axis(key), [run.settings[key] for run in runs])
+    usual = told.reference.settings.get(key)
+    first = [lies.kind != "category" or run.settings[key] != usual for run in runs]
+    return [runs[at] for at in sorted(range(len(runs)), key=lambda at: (first[at], lies.places[at]))]
 
 
 def matched_sets(runs: Sequence[RunEvidence], key: str) -> list[list[RunEvidence]]:
@@ -85,8 +94,7 @@ def matched_sets(runs: Sequence[RunEvidence], key: str) -> list[list[RunEvidence
 def _sheet(told: Told, key: str, runs: Sequence[RunEvidence], album: Album) -> Sheet:
     words = told.words
     rows = _rows(told, runs)
-    others = differing(told.reference.settings, runs[0].settings)
-    changed = {name: values[1] for name, values in others.items() if name != key}
+    changed = _others(told, key, runs[0])
     caption = (
         words.say("with", settings=words.changed(changed))
         if changed
@@ -96,8 +104,13 @@ def _sheet(told: Told, key: str, runs: Sequence[RunEvidence], album: Album) -> S
         words.say("prompt_row", text=item.text, seed=item.seed, strength=show(float(item.strength)))
         for item in rows
     )
-    heads = {run.name: f"{words.label(key)} {show(run.settings[key])}" for run in runs}
+    heads = {run.name: f"{words.label(key)} {show_setting(key, run.settings[key])}" for run in runs}
     return Sheet(caption, texts, tuple(_column(told, run, heads[run.name], rows, album) for run in runs))
+
+
+def _others(told: Told, key: str, run: RunEvidence) -> dict[str, Any]:
+    """In what a run differs from the reference beside the setting."""
+    return {name: value for name, value in told.changes(run).items() if name != key}
 
 
 def _rows(told: Told, runs: Sequence[RunEvidence]) -> list[Preview]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show_setting
 from lora_lab.report import english, japanese
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.evidence import SCORE
@@ -42,7 +42,7 @@ class Words:
 
     def changed(self, changes: Mapping[str, Any]) -> str:
         """Settings with their values."""
-        return self.listed(f"{self.label(key)} {show(value)}" for key, value in changes.items())
+        return self.listed(f"{self.label(key)} {show_setting(key, value)}" for key, value in changes.items())
 
     def judged_by(self) -> str:
         """The name of what runs are judged by."""
