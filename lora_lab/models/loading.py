@@ -17,6 +17,8 @@ from lora_lab.models.headers import read_header
 from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
 from lora_lab.models.identity import identity
 from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule, use_attention
+from lora_lab.models.parts import CONFIGS as _CONFIGS
+from lora_lab.models.parts import component_sources, encoder_sources
 from lora_lab.models.tokenizers import (
     carried_tokenizer,
     folder_tokenizer,
@@ -25,8 +27,6 @@ from lora_lab.models.tokenizers import (
 )
 from lora_lab.models.vaes import load_vae
 from lora_lab.models.weights import Target, Tensors, fill, open_tensors, tensors_identity
-
-_CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass
@@ -129,12 +129,9 @@ def _from_folder(found: ModelFile, spec: Family, wish: _Wish) -> _Parts:
 
 
 def _fill_plain(network: Any, part: folders.Component, what: str, dtype: torch.dtype, device: str) -> None:
-    """Fill from a component's own folder, where names differ at most by the `text_model` level."""
+    """Fill from a component's own folder."""
     with open_tensors(part.weights, part.config_file.parent) as tensors:
-        keys = network.state_dict()
-        sources: names.Sources = {key: (key, None) for key in keys}
-        if not set(keys) <= tensors.names:
-            sources = names.clip_sources(keys, tensors.names, "")
+        sources = component_sources(list(network.state_dict()), tensors.names)
         fill(network, tensors, Target(what, sources), dtype, device)
 
 
@@ -184,14 +181,7 @@ def _refuse_left_over(tensors: Tensors, target: Target) -> None:
 
 def _encoder_from_file(tensors: Tensors, spec: EncoderSpec, config: dict[str, Any], wish: _Wish) -> Any:
     encoder = make_clip(config, spec.pooled)
-    prefix = next(
-        (p for p in spec.prefixes if any(name.startswith(p) for name in tensors.names)), spec.prefixes[0]
-    )
-    keys = list(encoder.state_dict())
-    if spec.layout == "hf":
-        sources = names.clip_sources(keys, tensors.names, prefix)
-    else:
-        sources = names.open_clip_sources(keys, prefix)
+    sources = encoder_sources(list(encoder.state_dict()), tensors.names, spec)
     fill(encoder, tensors, Target(f"text encoder ({spec.component})", sources), wish.dtype, wish.device)
     return encoder
 

@@ -65,7 +65,7 @@ def parts(found: ModelFile) -> list[Part]:
     made = [Part("unet", unet, (found.path,), names.unet_sources(unet.state_dict(), unet.config))]
     for number, spec in enumerate(encoders, 1):
         encoder = make_clip(config(spec.component), spec.pooled)
-        sources = _encoder_sources(list(encoder.state_dict()), held, spec)
+        sources = encoder_sources(list(encoder.state_dict()), held, spec)
         made.append(Part(f"te{number}", encoder, (found.path,), sources))
     return made
 
@@ -73,15 +73,20 @@ def parts(found: ModelFile) -> list[Part]:
 def _folder_part(folder: Path, name: str, component: str, spec: EncoderSpec | None) -> Part:
     part = folders.component(folder, component)
     network = make_unet(part.config) if spec is None else make_clip(part.config, spec.pooled)
-    keys = list(network.state_dict())
     with open_tensors(part.weights, part.config_file.parent) as tensors:
-        held = tensors.names
-    plain: names.Sources = {key: (key, None) for key in keys}
-    sources = plain if set(keys) <= held else names.clip_sources(keys, held, "")
+        sources = component_sources(list(network.state_dict()), tensors.names)
     return Part(name, network, part.weights, sources)
 
 
-def _encoder_sources(keys: list[str], held: frozenset[str], spec: EncoderSpec) -> names.Sources:
+def component_sources(keys: list[str], held: frozenset[str]) -> names.Sources:
+    """Where parameters stand in a component's own folder: names differ at most by the `text_model` level."""
+    if set(keys) <= held:
+        return {key: (key, None) for key in keys}
+    return names.clip_sources(keys, held, "")
+
+
+def encoder_sources(keys: list[str], held: frozenset[str], spec: EncoderSpec) -> names.Sources:
+    """Where a text encoder's parameters stand in a single file that holds these tensors."""
     prefix = next((p for p in spec.prefixes if any(name.startswith(p) for name in held)), spec.prefixes[0])
     if spec.layout == "hf":
         return names.clip_sources(keys, held, prefix)
