@@ -34,20 +34,20 @@ def dense_approximation(weight: Tensor, rank: int, seed: int) -> tuple[Factors, 
     if min(flat.shape) > max(_SMALL, 3 * wide):
         found = _iterated(flat, rank, wide, seed)
     up, values, down = found or _exact(flat, rank)
-    energy = float(flat.double().square().sum()) if flat.numel() < 1 << 22 else _energy(flat)
+    whole = energy(flat)
     root = values.clamp(min=0).sqrt()
     factors = Factors(
         (root[:, None] * down).reshape(rank, *weight.shape[1:]).contiguous(),
         (up * root).contiguous(),
         float(rank),
     )
-    lost = max(0.0, energy - float(values.double().square().sum()))
-    return factors, Kept(rank, energy, lost)
+    lost = max(0.0, whole - float(values.double().square().sum()))
+    return factors, Kept(rank, whole, lost)
 
 
-def _energy(flat: Tensor) -> float:
+def energy(weight: Tensor) -> float:
     """Sum of squares in float64, without a float64 copy of the whole."""
-    return sum(float(rows.double().square().sum()) for rows in flat.split(64))
+    return sum(float(part.double().square().sum()) for part in weight.flatten().split(1 << 20))
 
 
 def _exact(flat: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,13 +67,13 @@ def _exact(flat: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
 def _iterated(flat: Tensor, rank: int, wide: int, seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
     generator = torch.Generator().manual_seed(seed)
     columns = flat @ torch.randn(flat.shape[1], wide, generator=generator)
-    energy, before = _energy(flat), -1.0
+    whole, before = energy(flat), -1.0
     for _ in range(_ROUNDS):
         basis = torch.linalg.qr(columns).Q
         caught = basis.T @ flat
         squares = torch.linalg.eigvalsh((caught @ caught.T).double())
         now = float(squares[-rank:].sum())
-        if now - before <= _SETTLED * energy:
+        if now - before <= _SETTLED * whole:
             top, values, down = torch.linalg.svd(caught, full_matrices=False)
             return basis @ top[:, :rank], values[:rank], down[:rank]
         before = now

@@ -15,7 +15,7 @@ from torch import Tensor
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
-from lora_lab.loras.dense import dense_approximation
+from lora_lab.loras.dense import dense_approximation, energy
 from lora_lab.loras.merge import Result
 from lora_lab.loras.writing import Making
 from lora_lab.models import identify
@@ -127,9 +127,9 @@ def _extract_part(first: Part, second: Part, names: dict[str, str], wish: Wish, 
         if first.name == "unet":
             found.dtype = dtype
         if key not in names:
-            outside += float(difference.double().square().sum())
+            outside += energy(difference.flatten())
             continue
-        largest = max(largest, float(difference.abs().max()))
+        largest = max(largest, *(abs(float(end)) for end in torch.aminmax(difference)))
         if bool(difference.any()):
             modules[names[key]], kept[names[key]] = approximated(names[key], difference, wish)
     if first.name != "unet" and largest <= wish.min_diff:
@@ -155,7 +155,7 @@ def _differences(first: Part, second: Part) -> Iterator[tuple[str, Tensor, torch
                 raise ModelError(f"{key} is {sizes}: the models are of different sizes")
             if not start.dtype.is_floating_point:
                 continue
-            difference = end.float().reshape(start.shape) - start.float()
+            difference = end.float().reshape(start.shape).sub_(start)  # in place: weights may be large
             if not bool(torch.isfinite(difference.sum(dtype=torch.float64))):
                 raise ModelError(f"{key} holds NaN or infinity in {before.where} or {after.where}")
             shape = first.network.get_parameter(key).shape
