@@ -61,7 +61,7 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
         raise DataError(f"{path} {kind}")
     try:
         pixels: npt.NDArray[np.uint8] = decode(read_bytes(path))
-    except (ValueError, OSError) as error:
+    except (DataError, ValueError, OSError) as error:
         raise DataError(f"{path} cannot be used: {error}") from error
     return pixels
 

@@ -1,0 +1,67 @@
+"""The two pictures: what is refused, and what the runs are called and trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lora_lab.config import compose
+from lora_lab.copier.pair import check_strengths, default_name, place_pictures, read_pair, recipe_for, rows
+from lora_lab.errors import ConfigError, DataError
+from lora_lab.store import SweepFolder
+
+
+def picture(path: Path, size: tuple[int, int] = (32, 48), value: int = 100) -> Path:
+    Image.new("RGB", size, (value, 50, 50)).save(path)
+    return path
+
+
+def test_two_pictures(tmp_path: Path) -> None:
+    pair = read_pair(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", value=200))
+    assert pair.before.shape == pair.after.shape == (48, 32, 3)
+    assert float(np.abs(pair.after.astype(float) - pair.before).mean()) == pytest.approx(100 / 3)
+
+
+def test_pictures_that_cannot_be_a_pair(tmp_path: Path) -> None:
+    a, broken = picture(tmp_path / "a.png"), tmp_path / "broken.png"
+    broken.write_bytes(a.read_bytes()[:60])
+    wide = picture(tmp_path / "wide.png", (48, 32))
+    for other, words in (
+        (tmp_path / "none.png", "none.png does not exist"),
+        (tmp_path, "is a folder; give the picture itself"),
+        (broken, "broken.png cannot be used"),
+        (wide, r"differ in size: .*a.png is 32 x 48, .*wide.png is 48 x 32 pixels; .*bring both to one size"),
+        (picture(tmp_path / "same.png"), "are the same picture: there is no difference to learn"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read_pair(a, other)
+
+
+def test_names_and_recipes() -> None:
+    assert default_name(Path("my pic.png"), Path("/x/grey.jpg")) == "copier-my-pic-grey"
+    assert recipe_for(compose([])) == "copier_demo"
+    assert (
+        recipe_for(compose(["base_model=sd15", "base_model.path=x.safetensors"], checked=False)) == "copier"
+    )
+
+
+def test_strengths() -> None:
+    assert check_strengths([0.5, -1, 0.5]) == [0, 0.5, -1]
+    for wrong in ([], [0.0], [float("nan")]):
+        with pytest.raises(ConfigError, match="--strengths needs finite numbers, at least one other than 0"):
+            check_strengths(wrong)
+
+
+def test_each_picture_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    pair = read_pair(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", value=200))
+    folder = SweepFolder(tmp_path / "results" / "copier-a-b")
+    places = place_pictures(folder, pair)
+    assert [[file.name for file in place.iterdir()] for place in places] == [["A.png"], ["B.png"]]
+    (places[0] / "old.png").write_bytes(b"left over from other pictures")
+    assert [file.name for file in place_pictures(folder, pair)[0].iterdir()] == ["A.png"]
+    assert not list(folder.runs())
+    found = rows("copier-a-b", ["recipe=copier"], places, merged=tmp_path / "a.safetensors")
+    assert [row.name for row in found.rows] == ["A", "B"]
+    assert f"dataset.path='{places[1]}'" in found.rows[1].overrides
+    assert [any("base_weights" in word for word in row.overrides) for row in found.rows] == [False, True]
