@@ -67,7 +67,8 @@ def show_table(folder: SweepFolder, rows: Sequence[results.Row], *, all_settings
     heads = [key.removeprefix("metric.") for key in shown]
     timed = "train_seconds" in rows[0]
     scored = ["score"] if any(row["score"] is not None for row in rows) else []
-    numbers = ["epoch", "step", "samples", *scored, "loss"]
+    held_back = ["validation_loss"] if "validation_loss" in rows[0] else []
+    numbers = ["epoch", "step", "samples", *scored, "loss", *held_back]
     columns = ["run", "settings", "status", *numbers, *heads]
     columns += ["train s"] if timed else []
     table = grid(*columns, "notes", right=[*numbers, "train s", *heads])
