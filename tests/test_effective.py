@@ -66,7 +66,6 @@ ACTING: dict[str, tuple[list[str], str]] = {
     "dataset.token_warmup_step": ([], "0.5"),
     "dataset.flip_aug": ([], "true"),
     "dataset.random_crop": (["dataset.cache_latents=false"], "true"),
-    "dataset.cache_latents": ([], "false"),
     "dataset.alpha_mask": ([], "true"),
     "dataset.resize_interpolation": ([], "lanczos"),
     "dataset.weighted_captions": ([], "true"),
@@ -344,8 +343,10 @@ def test_what_saves_memory_is_refused_where_it_cannot(
     assert words in text
 
 
-def test_attention_is_the_same_experiment() -> None:
-    assert mark("train.attention=xformers") == mark()
+@pytest.mark.parametrize("words", ["train.attention=xformers", "dataset.cache_latents=false"])
+def test_what_changes_time_alone_is_the_same_experiment(words: str) -> None:
+    assert mark(words) == mark()
+    assert inert(words) == set()
 
 
 class TestLength:

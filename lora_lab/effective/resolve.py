@@ -42,7 +42,7 @@ BY_CONTENT = (
 )
 """Settings that count by what they lead to, not by how they are spelled; an identity stands for them."""
 
-SAME_RESULT = ("train.gradient_checkpointing", "train.attention")
+SAME_RESULT = ("train.gradient_checkpointing", "train.attention", "dataset.cache_latents")
 """Settings that cost time or memory and change no weight."""
 
 _OF_ARGS = ("optimizer.args", "lr_scheduler.args")
