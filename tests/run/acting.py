@@ -142,6 +142,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
 OWN_PACK: dict[str, tuple[tuple[str, ...], str]] = {
     "base_model.path": ((), "{base_2}"),
     "base_model.vae": ((), "{base_2}"),
+    "base_model.fp8_base": ((), "true"),
+    "base_model.nf4_base": ((), "true"),
     "network.base_weights": ((), "['{lora}']"),
     "network.base_weights_multiplier": (("network.base_weights=['{lora}']",), "[0.3]"),
     "train.mixed_precision": ((), "bf16"),
@@ -157,8 +159,6 @@ SAME_WEIGHTS: dict[str, str] = {
 
 ELSEWHERE: dict[str, str] = {
     "base_model.family": "refuses another family; loads the same model",
-    "base_model.fp8_base": "needs a GPU",
-    "base_model.nf4_base": "needs a GPU",
     "train.full_fp16": "fp16 is for GPUs; a CPU falls back to fp32 and says so",
     "train.attention": "xformers is for GPUs",
 }
