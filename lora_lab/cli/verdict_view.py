@@ -50,6 +50,8 @@ FEW = 3
 """Further repeats of the reference run that are proposed where there are few."""
 NAMED = 3
 """Combinations that are shown though nothing was decided on them."""
+WIDE = 100
+"""Columns from which on the number of matched pairs has room."""
 WIDEST = 120
 """Columns that lines are wrapped at, however wide the terminal is."""
 
@@ -163,11 +165,13 @@ def _settings(out: Console, verdict: Verdict, scale: Scale) -> None:
         _line(out, "no two runs with a score differ in one setting alone")
     else:
         tested = verdict.noise.source != "unmeasured"
-        heads = ["setting", "change", "pairs", "effect", *(["95 %"] if tested else []), "verdict"]
+        count = ["pairs"] if out.width >= WIDE else []
+        heads = ["setting", "change", *count, "effect", *(["95 %"] if tested else []), "verdict"]
         table = grid(*heads, right=["pairs", "effect"])
         for effect in verdict.settings:
             for place_, contrast in enumerate(effect.contrasts):
                 cells = _cells("" if place_ else effect.title, contrast, tested, scale)
+                cells[2:2] = [str(len(contrast.pairs))] if count else []
                 table.add_row(*map(escape, cells), _verdict(effect, contrast, scale))
         out.print(table)
         _counted(out, verdict)
@@ -178,7 +182,7 @@ def _settings(out: Console, verdict: Verdict, scale: Scale) -> None:
 
 def _cells(name: str, contrast: Contrast, tested: bool, scale: Scale) -> list[str]:
     change = f"{show(contrast.reference)} -> {show(contrast.level)}"
-    cells = [name, change, str(len(contrast.pairs)), points(contrast.difference, scale)]
+    cells = [name, change, points(contrast.difference, scale)]
     if tested and contrast.low is not None and contrast.high is not None:
         cells.append(f"{points(contrast.low, scale)} to {points(contrast.high, scale)}")
     return cells
