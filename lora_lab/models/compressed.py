@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 from lora_lab.models.base import BaseModel
 
@@ -33,10 +34,10 @@ def compress(base: BaseModel, kind: str) -> None:
         for module in network.modules():
             if type(module) is nn.Linear:
                 store(module)
-                module.forward = _forward(_Linear, module)
+                vars(module)["forward"] = _forward(_Linear, module)
             elif type(module) is nn.Conv2d and not isinstance(module.padding, str):
                 store(module)
-                module.forward = _forward(_Convolution, module)
+                vars(module)["forward"] = _forward(_Convolution, module)
     base.text_identity = hashlib.sha256(f"{base.text_identity} {kind}".encode()).hexdigest()
 
 
@@ -111,7 +112,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad_BOHW,) = grads
         weight = ctx.module.widen(grad_BOHW.dtype)
-        return torch.nn.grad.conv2d_input(ctx.shape, weight, grad_BOHW, *_geometry(ctx.module)), None
+        return conv2d_input(ctx.shape, weight, grad_BOHW, *_geometry(ctx.module)), None
 
 
 def _geometry(module: nn.Conv2d) -> tuple[Any, Any, Any, int]:
