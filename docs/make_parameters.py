@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lora_lab.config import CONF_DIR, Setting, compose, groups, settings
 from lora_lab.config.parameters import PARAMETERS
+from lora_lab.config.parameters.beyond import BEYOND
 from lora_lab.config.parameters.peers import NOT_SETTINGS
 from lora_lab.networks.spec import PRESETS
 from lora_lab.optim.rows import ROWS
@@ -157,6 +158,12 @@ def recipes() -> str:
     return head + table(("choice", "meaning"), rows)
 
 
+def beyond() -> str:
+    """What is no single setting."""
+    rows = [(title, how, about.source, tests(about.tests)) for title, (how, about) in BEYOND.items()]
+    return "## Beyond single settings\n\n" + table(("what", "how", "source", "held by"), rows)
+
+
 def left_out() -> str:
     """What sd-scripts has as arguments and we do not."""
     rows = [(f"`{name}`", reason) for name, reason in NOT_SETTINGS.items()]
@@ -165,14 +172,16 @@ def left_out() -> str:
 
 def text() -> str:
     """The whole page."""
-    parts = [settings_tables(), optimizers(), schedules(), presets(), samplers(), recipes(), left_out()]
+    parts = [settings_tables(), optimizers(), schedules(), presets(), samplers(), recipes()]
+    parts += [beyond(), left_out()]
     return "\n".join([HEAD, *parts])
 
 
 def named_tests() -> set[str]:
     """Every test that the page names."""
     fixed = (*OPTIMIZER_TESTS, *SCHEDULE_TESTS, *PRESET_TESTS, *SAMPLER_TESTS, *RECIPE_TESTS)
-    return {*fixed, *(name for item in PARAMETERS.values() for name in item.tests)}
+    rows = [*PARAMETERS.values(), *(about for _, about in BEYOND.values())]
+    return {*fixed, *(name for item in rows for name in item.tests)}
 
 
 if __name__ == "__main__":

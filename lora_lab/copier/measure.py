@@ -59,7 +59,7 @@ class Moved:
 def edit_of(before: Pixels, after: Pixels) -> Edit:
     """Fit the rule of colours by least squares."""
     colours, wanted = _with_one(before).reshape(-1, 4), after.reshape(-1, 3)
-    rule: Pixels = np.linalg.lstsq(colours, wanted, rcond=None)[0]
+    rule = np.asarray(np.linalg.lstsq(colours, wanted, rcond=None)[0], dtype=np.float64)
     left = float(np.square(wanted - colours @ rule).sum())
     whole = float(np.square(after - before).sum())
     return Edit(before, after, rule, max(0.0, 1.0 - left / whole) if whole else 0.0)
