@@ -18,6 +18,7 @@ from lora_lab.loras.factors import delta
 from lora_lab.loras.reading import Module
 from lora_lab.models import load, save_single_file
 from lora_lab.networks.files import save_lora
+from lora_lab.networks.merging import merge as merge_into
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
@@ -173,6 +174,26 @@ def test_dora(side: str, ratio: float) -> None:
     expected = end / end.norm(dim=dim, keepdim=True) * magnitude.reshape((6, 1) if dim else (1, 5))
     found = baked(Module("lora_unet_x", leaves), "sd1", ratio, weight)
     assert torch.allclose(found, weight + ratio * (expected - weight), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["lora", "dora", "loha", "lokr"])
+def test_every_form_that_is_trained_here_is_baked(tmp_path: Path, form: str) -> None:
+    """A trained file baked into a folder is the model that training's own merge gives."""
+    base, spec = tiny.base("sd1"), AdapterSpec(4, 2.0, conv_dim=2, form=form)
+    pack = Pack(base.unet, base.text_encoders, "sd1", [spec])
+    pack.occupy(0, spec)
+    tensors = {
+        key: value if key.endswith(("alpha", "dora_scale")) else 0.2 * numbers(*value.shape, seed=seed)
+        for seed, (key, value) in enumerate(pack.export(0).items())
+    }
+    save_lora(tmp_path / "x.safetensors", tensors, standard_metadata(spec, "sd1", "x"))
+    bake(tiny.folder("sd1"), read(tmp_path / "x.safetensors"), tmp_path / "out", (0.5, 0.5), force=False)
+    expected, found = tiny.base("sd1"), load(tmp_path / "out")
+    merge_into(expected.unet, expected.text_encoders, "sd1", tensors, 0.5)
+    pairs = zip([expected.unet, *expected.text_encoders], [found.unet, *found.text_encoders], strict=True)
+    for one, other in pairs:
+        for key, value in one.state_dict().items():
+            assert torch.allclose(other.state_dict()[key], value, atol=1e-5), key
 
 
 def test_whole_differences() -> None:
