@@ -127,7 +127,8 @@ def _of_rivals(rivals: Sequence[Cell], noise: Noise, scale: Scale) -> list[str]:
 def _of_cost(chosen: Cell, best: Cell, costs: Mapping[str, Cost], scale: Scale) -> str:
     less = points(best.mean - chosen.mean, scale, signed=False)
     mine, its = costs[chosen.name].minutes or 0.0, costs[best.name].minutes or 0.0
-    return f"{chosen.name} scores {less} less and takes {minutes(mine)} instead of {minutes(its)}"
+    score = "as much" if float(less) == 0 else f"{less} less"
+    return f"{chosen.name} scores {score} and takes {minutes(mine)} instead of {minutes(its)}"
 
 
 def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, Cost]) -> list[str]:
