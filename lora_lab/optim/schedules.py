@@ -300,10 +300,7 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 
 
 def check_company(settings: ScheduleSettings, optimizer: str) -> Findings:
-    """What can be said of a schedule together with an optimizer.
-
-    `adafactor` is the peer's name for leaving the rate to Adafactor; with a rate of its own that is constant.
-    """
+    """Refuse `adafactor`, the peer's name for leaving the rate to that optimizer, beside another one."""
     if settings.name != "adafactor" or optimizer.lower() == "adafactor":
         return Findings()
     return refused(
