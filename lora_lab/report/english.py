@@ -21,8 +21,8 @@ TEXTS = {
     # The answer.
     "answer": "In short",
     "answer_best": "Best so far: {run} with {score} ({checkpoint}).",
-    "answer_rivals": "These scores do not tell it apart from {rivals}.",
-    "answer_many_rivals": "These scores do not tell it apart from {n} other runs.",
+    "answer_rivals": "These numbers do not tell it apart from {rivals}.",
+    "answer_many_rivals": "These numbers do not tell it apart from {n} other runs.",
     "answer_none": "There is no recommendation yet: no run has a score.",
     "effects_title": "What each setting did",
     "setting": "setting",
@@ -127,10 +127,11 @@ TEXTS = {
     "recommended_differs": "It differs from {reference} in: {overrides}.",
     "recommended_reference": "It is the reference itself.",
     "recommended_cheaper": (
-        "{best} scored highest; {run} costs less and these scores do not tell the two apart."
+        "{best} scored highest; {run} costs less and these numbers do not tell the two apart."
     ),
     "recommended_for": "What speaks for its settings:",
-    "recommended_rivals": "Not told apart from it by these scores: {rivals}.",
+    "reason_for": "{title}: {change}, {difference} ({finding})",
+    "recommended_rivals": "Not told apart from it by these numbers: {rivals}.",
     "recommended_command": "As a command:",
     "recommended_yaml": "As a sweep file:",
     "recommended_file": "The LoRA itself: {file}. {command} writes it with a model card.",

@@ -21,8 +21,8 @@ TEXTS = {
     # 結論
     "answer": "結論",
     "answer_best": "いまのところ最良は{run}で、{score}点（{checkpoint}）。",
-    "answer_rivals": "ただし、この採点では{rivals}との差は判別できません。",
-    "answer_many_rivals": "ただし、この採点ではほかの{n}件との差は判別できません。",
+    "answer_rivals": "ただし、この点数では{rivals}との差は判別できません。",
+    "answer_many_rivals": "ただし、この点数ではほかの{n}件との差は判別できません。",
     "answer_none": "採点された学習がないため、おすすめはまだ出せません。",
     "effects_title": "各設定の効果",
     "setting": "設定",
@@ -122,10 +122,11 @@ TEXTS = {
     "recommended_differs": "{reference}との違い：{overrides}。",
     "recommended_reference": "基準の設定そのものです。",
     "recommended_cheaper": (
-        "最高点は{best}ですが、{run}のほうがコストが低く、この採点では両者の差は判別できません。"
+        "最高点は{best}ですが、{run}のほうがコストが低く、この点数では両者の差は判別できません。"
     ),
     "recommended_for": "この設定を支持する結果：",
-    "recommended_rivals": "この採点では差を判別できないもの：{rivals}。",
+    "reason_for": "{title}：{change}（{difference}、{finding}）",
+    "recommended_rivals": "この点数では差を判別できないもの：{rivals}。",
     "recommended_command": "コマンドで使う：",
     "recommended_yaml": "スイープファイルで使う：",
     "recommended_file": "LoRAのファイル：{file}。{command} でモデルカードを付けて書き出せます。",

@@ -79,7 +79,15 @@ def _reasons(told: Told, run: RunEvidence) -> list[str]:
             better = item.level if item.call in (HELPS, SEEMS_TO_HELP) else item.reference
             decided = item.call in (HELPS, HURTS, SEEMS_TO_HELP, SEEMS_TO_HURT)
             if decided and value == better:
-                found.append(f"{finding.title}: {change.change}, {change.difference} ({change.finding})")
+                found.append(
+                    told.words.say(
+                        "reason_for",
+                        title=finding.title,
+                        change=change.change,
+                        difference=change.difference,
+                        finding=change.finding,
+                    )
+                )
     return found
 
 
