@@ -177,8 +177,9 @@ VERBS: tuple[Command, ...] = (
 
 
 def _copier(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "lora-lab copier A.png B.png [KEY=VALUE ...] [options]"
     parser.add_argument(
-        "words", nargs="+", metavar="A.png B.png [KEY=VALUE]", help="a picture, its edited twin, and settings"
+        "words", nargs="+", metavar="WORD", help="a picture, its edited twin, and settings (KEY=VALUE)"
     )
     add_config_dir(parser)
     parser.add_argument("--name", metavar="NAME", help="of the folder of results (default: copier-A-B)")
@@ -196,7 +197,7 @@ def _copier(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strengths",
-        type=_numbers,
+        type=strengths,
         default=[0.0, 0.5, 1.0],
         metavar="W,W,...",
         help="what is shown side by side (default: 0,0.5,1); write --strengths=-1,1 to begin with a minus",
@@ -205,7 +206,8 @@ def _copier(parser: argparse.ArgumentParser) -> None:
     add_again(parser)
 
 
-def _numbers(text: str) -> list[float]:
+def strengths(text: str) -> list[float]:
+    """Numbers separated by commas; argparse names this function where they are none."""
     return [float(part) for part in text.split(",") if part.strip()]
 
 

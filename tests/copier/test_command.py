@@ -121,6 +121,9 @@ def test_a_failed_run_makes_no_copier(
         (["--name", "a/b"], "--name: name 'a/b' cannot be a folder"),
         (["-o", "copier.ckpt"], "--output copier.ckpt must end in .safetensors"),
         (["netwrok.network_dim=4"], "unknown setting 'netwrok.network_dim'"),
+        (["dataset.path=x"], "dataset.path is set by the command"),
+        (["--new-rank", "0"], "--new-rank must be at least 1, got 0"),
+        (["--strengths", "a,b"], "invalid strengths value: 'a,b'"),
     ],
 )
 def test_wrong_requests(
