@@ -71,9 +71,11 @@ def test_a_whole_session_by_keyboard_stays_blind(page: Any, sweep: SweepFolder, 
             page.keyboard.press("n")
             page.keyboard.type("eyes 11 are odd")
             page.keyboard.press("Enter")
-            page.keyboard.press("t")
-            page.keyboard.press("2")
-            page.keyboard.press("t")
+            for key in ("t", "2", "Enter"):
+                page.keyboard.press(key)
+            # The key that closes the tags does nothing else.
+            page.wait_for_selector("#tagbox", state="hidden")
+            assert page.get_attribute("#score", "data-position") == "2"
         page.keyboard.press("Enter")
         at(page, position + 1 if position + 1 < total else "")
     assert scored(sweep) == dict(enumerate((85, 70, 0, 100, 100, 5, 42, 99, 10)))
@@ -160,6 +162,7 @@ def test_controls_do_not_move(page: Any) -> None:
         page.keyboard.press("t")
         page.keyboard.press(number)
         page.keyboard.press("t")
+        page.wait_for_selector("#tagbox", state="hidden")
     page.keyboard.press("Enter")
     assert boxes() == before
     page.keyboard.press("f")
@@ -239,6 +242,8 @@ def test_nothing_is_cut_off(chromium: Any, address: str, width: int, scheme: str
     )
     page = context.new_page()
     begin(page)
+    # As wide as the counts of a long session.
+    page.evaluate("document.getElementById('count').textContent = '1000 of 1100'")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.scrollHeight") <= 844
     for item in page.query_selector_all(

@@ -190,6 +190,7 @@ document.getElementById("tagbox").addEventListener("keydown", (event) => {
   if (event.target === own) {
     if (event.key !== "Enter") return;
     event.preventDefault();
+    event.stopPropagation();
     const tag = own.value.trim();
     if (tag && !tags.includes(tag)) tags.push(tag);
     if (tag && !chosen.includes(tag)) toggle(tag);
@@ -201,7 +202,9 @@ document.getElementById("tagbox").addEventListener("keydown", (event) => {
   if (number >= 1 && number <= Math.min(tags.length, 9)) toggle(tags[number - 1]);
   else if (event.key === "Enter" || event.key.toLowerCase() === "t") event.currentTarget.close();
   else return;
+  // The key that closed this must not be answered by the page below.
   event.preventDefault();
+  event.stopPropagation();
 });
 
 function openList() {
