@@ -8,10 +8,8 @@ from lora_lab.effective import compare
 from lora_lab.store import SweepFolder
 from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence, evidence
 
-DESCRIBING = ("brightness", "contrast", "sharpness", "base_distance")
-"""Metrics that describe a picture and do not say how good it is."""
 PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
-"""Metrics that stand in for people's scores: the first that is there."""
+"""Metrics that stand in for people's scores: the first that is there. Others only describe."""
 LOWER_IS_BETTER = ("base_distance", "drift", "copy")
 """Metrics of which less is better."""
 
@@ -42,7 +40,7 @@ def subject(sweep: SweepFolder, metric: str | None = None) -> Subject:
     Args:
         sweep: Its folder.
         metric: `score`, or the automatic metric to look at; None is the score where anybody gave
-            one, else the metric that says most.
+            one, else the first of `PREFERRED` that was measured.
 
     Raises:
         RunFolderError: The folder holds no runs, or no checkpoint has that metric.
@@ -54,9 +52,7 @@ def subject(sweep: SweepFolder, metric: str | None = None) -> Subject:
 
 
 def _stand_in(found: Evidence) -> str | None:
-    usual = [name for name in PREFERRED if name in found.metrics]
-    rest = [name for name in found.metrics if name not in DESCRIBING]
-    return next(iter((*usual, *rest)), None)
+    return next((name for name in PREFERRED if name in found.metrics), None)
 
 
 def varied(runs: list[RunEvidence]) -> list[str]:

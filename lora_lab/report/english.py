@@ -114,6 +114,7 @@ TEXTS = {
     # Failures.
     "failures": "What went wrong",
     "failures_none": "Every run ended with pictures that show something.",
+    "failures_open": "Not finished yet: {n}.",
     "reason": "reason",
     # Cost.
     "cost": "What it cost",

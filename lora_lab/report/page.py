@@ -203,6 +203,7 @@ def _body(told: Told, made: Sequence[Plot], album: Album) -> dict[str, Any]:
         "drawn": [plot.name for plot in made],
         "courses": sections.courses(told),
         "failures": sections.failures(told),
+        "unfinished": sum(run.status in ("planned", "running") for run in told.evidence.own),
         "total_minutes": show(round(sections.total_minutes(told.evidence.own), 1)),
     }
 

@@ -168,6 +168,13 @@ def test_without_scores_a_metric_stands_in(unscored: Path) -> None:
         subject(SweepFolder(unscored), "beauty")
 
 
+def test_a_metric_that_only_describes_stands_in_for_nothing(tmp_path: Path) -> None:
+    folder = scored.sweep(tmp_path, scored=False)
+    for run in folder.runs():
+        run.run_file.write_text(run.run_file.read_text().replace('"likeness"', '"brightness"'))
+    assert not subject(folder).judged
+
+
 def test_scores_that_were_asked_for_are_not_replaced(unscored: Path) -> None:
     about = subject(SweepFolder(unscored), "score")
     assert about.evidence.criterion == "score" and not about.judged

@@ -125,6 +125,18 @@ def test_without_scores_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unplotted")
+def test_runs_that_are_not_done_and_files_that_are_damaged_stop_nothing(tmp_path: Path) -> None:
+    folder = scored.sweep(tmp_path, pictures=True)
+    folder.run("base").run_file.write_text("{")
+    folder.run("lion").config_file.write_text("a: [")
+    folder.run("lion-16").run_file.unlink()
+    folder.sweep_file.unlink()
+    page = Page(write_report(subject(folder), tmp_path / "report"))
+    assert "Not finished yet: 1." in page.words and "damaged" in page.words
+    assert "What do these settings do?" in page.words
+
+
+@pytest.mark.usefixtures("unplotted")
 def test_a_report_is_replaced_as_a_whole_and_nothing_else_is(sweep: SweepFolder, tmp_path: Path) -> None:
     old = tmp_path / "report"
     write_report(subject(sweep), old)
