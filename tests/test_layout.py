@@ -29,11 +29,12 @@ LEVELS = {
 """A part of the package may import its own level and lower ones."""
 
 HARNESS = (
-    "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep", "sweep.launch", "engines",
-    "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions", "optim.registry",
-    "models.families", "demo", "cli.look", "cli.start", "cli.copier", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet",
-    "cli.verdict", "cli.verdict_view",
-    "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.app", "cli.review", "__main__",
+    "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep",
+    "sweep.launch", "engines", "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions",
+    "optim.registry", "models.families", "demo", "cli.look", "cli.start", "cli.copier", "cli.progress",
+    "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict", "cli.verdict_view",
+    "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.app", "cli.review",
+    "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

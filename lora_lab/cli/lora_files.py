@@ -191,7 +191,9 @@ def bake(given: argparse.Namespace) -> int:
 def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float]]:
     loras.check_output(Path(given.output), force=given.force)
     files = [loras.read(path) for path in given.files]
-    return files, given.ratios if given.ratios is not None else [1.0] * len(files)
+    if given.ratios is None:
+        return files, [1.0] * len(files)
+    return files, [ratio for part in given.ratios for ratio in part]
 
 
 def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:

@@ -76,14 +76,18 @@ def _bake(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
 def _sum(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="LoRA files")
     parser.add_argument(
         "--ratios",
         nargs="+",
-        type=float,
+        type=_numbers,
         metavar="R",
-        help="one number per file, may be negative (default: 1)",
+        help="one number per file, may be negative: 0.7 0.5, or --ratios=0.7,-0.5 (default: 1)",
     )
 
 

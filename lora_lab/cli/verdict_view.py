@@ -96,7 +96,7 @@ def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
         out.print(
             Text(
                 f"JUDGED BY THE AUTOMATIC METRIC {found.criterion}, NOT BY PEOPLE: whether it sees what you "
-                "see is not known",
+                "see is not known; higher counts as better",
                 style="bold yellow",
             )
         )

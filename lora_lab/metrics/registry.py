@@ -41,6 +41,9 @@ class MetricRow:
         return found
 
 
+LESS_IS_BETTER = ("base_distance", "drift", "copy_phash", "copy_dino")
+"""Numbers that a LoRA without any effect has the best of: they say what is wrong, not what works."""
+
 CLIP, DINO = "metric.clip_model", "metric.dino_model"
 
 METRICS: Mapping[str, MetricRow] = {

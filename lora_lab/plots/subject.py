@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lora_lab.effective import compare
+from lora_lab.metrics.registry import LESS_IS_BETTER
 from lora_lab.store import SweepFolder
 from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence, evidence
 
 PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
 """Metrics that stand in for people's scores: the first that is there. Others only describe."""
-LOWER_IS_BETTER = ("base_distance", "drift", "copy")
-"""Metrics of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def varied(runs: list[RunEvidence]) -> list[str]:
 
 def higher_is_better(criterion: str) -> bool:
     """Which way is up."""
-    return criterion not in LOWER_IS_BETTER
+    return criterion not in LESS_IS_BETTER
 
 
 def broken(run: RunEvidence) -> bool:

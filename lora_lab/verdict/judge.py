@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lora_lab.effective import compare
+from lora_lab.errors import ConfigError
+from lora_lab.metrics.registry import LESS_IS_BETTER
 from lora_lab.verdict.advice import recommend
 from lora_lab.verdict.agreement import agreement, of_raters
 from lora_lab.verdict.effects import effects
@@ -33,8 +35,14 @@ def judge(
         with_importance: Compute fANOVA importance with its permutation null, which takes a while.
 
     Raises:
-        ConfigError: A number is not above 0.
+        ConfigError: A number is not above 0, or the metric is best where a LoRA does nothing.
     """
+    if evidence.criterion in LESS_IS_BETTER:
+        raise ConfigError(
+            f"--metric {evidence.criterion}: less of it is better, and a LoRA that does nothing has least. "
+            "So it cannot say which settings work: judge by scores or another metric, and look at it with "
+            f"`lora-lab plot --metric {evidence.criterion}`"
+        )
     found = ground(evidence, noise_floor, relevant)
     settings = effects(found)
     pairs = interactions(found)

@@ -47,7 +47,7 @@ def test_info(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_merge(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "merge", *files, "--ratios", "1", "-1", "-o", "c.safetensors")
+    code, out, _ = run(capsys, "merge", *files, "--ratios=1,-1", "-o", "c.safetensors")
     assert code == 0 and out.startswith("wrote c.safetensors: 4 modules of rank 8")
     first, second = dense(kohya(seed=0)), dense(kohya(seed=1))
     for name, item in products(read("c.safetensors")).items():

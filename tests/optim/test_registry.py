@@ -21,11 +21,32 @@ adafactor dadaptation dadaptadam dadaptadampreprint dadaptadagrad dadaptadan dad
 prodigy adamwschedulefree radamschedulefree sgdschedulefree
 """
 
-GUI_NAMES = """
-AdamW AdamW8bit PagedAdamW PagedAdamW8bit PagedAdamW32bit Lion Lion8bit PagedLion8bit SGDNesterov
-SGDNesterov8bit Adafactor AdaFactor DAdaptation DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptAdanIP
-DAdaptAdamPreprint DAdaptLion DAdaptSGD Prodigy AdamWScheduleFree RAdamScheduleFree SGDScheduleFree
-""".split()
+GUI_NAMES = [
+    "AdamW",
+    "AdamW8bit",
+    "PagedAdamW",
+    "PagedAdamW8bit",
+    "PagedAdamW32bit",
+    "Lion",
+    "Lion8bit",
+    "PagedLion8bit",
+    "SGDNesterov",
+    "SGDNesterov8bit",
+    "Adafactor",
+    "AdaFactor",
+    "DAdaptation",
+    "DAdaptAdaGrad",
+    "DAdaptAdam",
+    "DAdaptAdan",
+    "DAdaptAdanIP",
+    "DAdaptAdamPreprint",
+    "DAdaptLion",
+    "DAdaptSGD",
+    "Prodigy",
+    "AdamWScheduleFree",
+    "RAdamScheduleFree",
+    "SGDScheduleFree",
+]
 
 
 def test_every_name_asked_for_is_known():

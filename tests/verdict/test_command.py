@@ -10,7 +10,7 @@ import pytest
 from lora_lab.__main__ import main
 from lora_lab.config import compose, dump
 from lora_lab.effective import Facts, resolve
-from lora_lab.store import Checkpoint, RunRecord, SweepFolder, append_score_line, write_record
+from lora_lab.store import Checkpoint, RunRecord, SweepFolder, append_score_line, read_record, write_record
 from lora_lab.verdict.evidence import evidence
 
 ROWS = {
@@ -106,6 +106,18 @@ def test_a_metric_is_said_loudly(sweep: SweepFolder, capsys: pytest.CaptureFixtu
     assert code == 2 and "has a metric 'dino'; there are: likeness" in told
     code, told = verdict(capsys, sweep.path, "--metric", "likeness", "--rater", "anna")
     assert code == 2 and "leave out --rater" in told
+
+
+def test_a_metric_that_doing_nothing_wins_is_no_judge(
+    sweep: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run in sweep.runs():
+        record = read_record(run)
+        for checkpoint in record.checkpoints:
+            checkpoint.metrics["drift"] = 0.1
+        write_record(run, record)
+    code, told = verdict(capsys, sweep.path, "--metric", "drift")
+    assert code == 2 and "--metric drift: less of it is better" in told
 
 
 def test_json_has_everything(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
