@@ -118,7 +118,7 @@ def _measure(
 
 @contextmanager
 def _training(base: BaseModel, runs: Sequence[Prepared]) -> Iterator[PackTrainer]:
-    specs = [adapter_spec(run.config) for run in runs]
+    specs = [adapter_spec(run.config, base) for run in runs]
     pack = Pack(base.unet, base.text_encoders, base.family, specs, compute_dtype=base.dtype).attach()
     trainer = PackTrainer(base, pack)
     for slot, run in enumerate(runs):

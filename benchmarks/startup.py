@@ -69,7 +69,7 @@ def _spawn(command: Sequence[str]) -> tuple[int, float, float]:
     started = time.perf_counter()
     child = os.posix_spawn(
         command[0],
-        command,
+        list(command),
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
