@@ -1,6 +1,7 @@
 """Scoring and comparing by keyboard in a real browser, and what reaches it meanwhile."""
 
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -235,21 +236,26 @@ def test_comparing_by_keyboard_stays_blind(page: Any, sweep: SweepFolder, record
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
-def test_nothing_is_cut_off(chromium: Any, address: str, width: int, scheme: str) -> None:
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 844), (1100, 500)])
+def test_nothing_is_cut_off(chromium: Any, address: str, width: int, height: int, scheme: str) -> None:
     context = chromium.new_context(
-        viewport={"width": width, "height": 844}, color_scheme=scheme, base_url=address
+        viewport={"width": width, "height": height}, color_scheme=scheme, base_url=address
     )
     page = context.new_page()
     begin(page)
     # As wide as the counts of a long session.
     page.evaluate("document.getElementById('count').textContent = '1000 of 1100'")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.documentElement.scrollHeight") <= 844
+    assert page.evaluate("document.documentElement.scrollHeight") <= height
     for item in page.query_selector_all(
         ".controls button, .bar button, .item:not([hidden]) canvas, .anchors img"
     ):
         box = item.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
-        assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height
+    boxes = [item.bounding_box() for item in page.query_selector_all(".anchors section")]
+    assert all(
+        above["y"] + above["height"] <= below["y"] or above["x"] + above["width"] <= below["x"]
+        for above, below in itertools.pairwise(boxes)
+    )
     context.close()
