@@ -58,10 +58,11 @@ class Recorded:
     tensors: dict[str, Tensor]
     schedule: NoiseSchedule
     max_token_length: int = 75
+    items: tuple[Any, ...] = (SimpleNamespace(is_reg=False),)
 
     def micro_batches(self, update: int, accumulation: int) -> list[Any]:
         """One draw that says which batch it is."""
-        draws = [SimpleNamespace(sample_index=update)] * len(BATCHES[update]["captions"])
+        draws = [SimpleNamespace(sample_index=update, image=0)] * len(BATCHES[update]["captions"])
         return [SimpleNamespace(draws=draws, epoch=1)]
 
     def batch(self, draws: Any, update: int) -> Batch:
