@@ -11,7 +11,7 @@ PYTEST ?=
 .PHONY: help demo install test lint types format docs clean
 
 help:
-	@echo "make demo     train, preview and compare a small sweep on the embedded base model"
+	@echo "make demo     train, preview and judge a small sweep on the embedded base model"
 	@echo "make test     run the tests                 make test TESTS=tests/store PYTEST='-k table'"
 	@echo "make lint     ruff, check only              make format rewrites"
 	@echo "make types    mypy"
@@ -22,6 +22,8 @@ demo: install
 	@# 1 says that a run failed or diverged, which is a result, too: the table shows it.
 	@$(BIN)/lora-lab sweep sweeps/demo.yaml || test $$? -eq 1
 	@$(BIN)/lora-lab table sweeps/demo.yaml
+	@$(BIN)/lora-lab verdict sweeps/demo.yaml --metric likeness
+	@echo "look at the pictures and score them blind: $(BIN)/lora-lab review demo"
 
 install: $(VENV)/.installed
 
