@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError, ModelError, RunFolderError
@@ -29,6 +28,7 @@ from lora_lab.models.identify import ModelFile
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import open_tensors
 from lora_lab.networks import names
+from lora_lab.networks.forms import rescaled
 
 _BAKED = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr", "DoRA",
                     "full weight differences", "bias differences"})  # fmt: skip
@@ -242,23 +242,21 @@ def baked(module: Module, family: str, ratio: float, weight: Tensor) -> Tensor:
         ) from None
     if "dora_scale" in module.leaves:
         magnitude = module.leaves["dora_scale"].float()
-        difference = _with_magnitude(start + difference, magnitude, module.name) - start
+        difference = _with_magnitude(start, difference, magnitude, module.name)
     return start + difference * ratio
 
 
-def _with_magnitude(weight: Tensor, magnitude: Tensor, name: str) -> Tensor:
-    flat = magnitude.flatten()
-    per_output = magnitude.dim() == 1 or magnitude.shape[0] == magnitude.numel()
-    if per_output and len(flat) == weight.shape[0]:
-        norms = weight.flatten(1).norm(dim=1)
-        shape = (-1, *[1] * (weight.dim() - 1))
-    elif len(flat) == weight.shape[1]:
-        norms = weight.transpose(0, 1).flatten(1).norm(dim=1)
-        shape = (1, -1, *[1] * (weight.dim() - 2))
-    else:
+def _with_magnitude(weight: Tensor, difference: Tensor, magnitude: Tensor, name: str) -> Tensor:
+    """DoRA's weight difference, in the weight's shape."""
+    count = magnitude.numel()
+    per_output = magnitude.dim() == 1 or magnitude.shape[0] == count
+    on_output = per_output and count == weight.shape[0]
+    if not on_output and count != weight.shape[1]:
         raise ModelError(f"{name}: magnitudes of shape {tuple(magnitude.shape)} do not fit its weight")
-    tiny = torch.finfo(torch.float32).eps
-    return weight * (flat / (norms + tiny)).reshape(shape)
+    weight_oca = weight.reshape(*weight.shape[:2], -1)
+    return rescaled(weight_oca, difference.reshape(1, len(weight), -1), magnitude, on_output).view(
+        weight.shape
+    )
 
 
 def _wrapped(part: Part, key: str, change: Change) -> tuple[str, Change]:

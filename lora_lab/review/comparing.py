@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lora_lab.review.gallery import page
 from lora_lab.review.posted import Posted, taking
-from lora_lab.review.sessions import Ledger, Sitting, ledger_of, pause, remember
+from lora_lab.review.sessions import Ledger, Sitting, judging_page, ledger_of, open_sitting, pause
 from lora_lab.review.showing import shown
 from lora_lab.store.scores import RESULTS
 
-MOST_SECONDS = 24 * 3600
+MODE = "compare"
 
 
 def routes() -> list[Route]:
@@ -27,34 +26,12 @@ def routes() -> list[Route]:
 
 def compare_page(request: Request) -> Response:
     """The page on which one compares; where it stands comes from the log."""
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    own = sitting.session
-    if own.closed or own.mode != "compare":
-        return RedirectResponse(f"/sweep/{sitting.sweep}/result/{own.id}" if own.closed else "/", 303)
-    values = {
-        "session": own,
-        "stage": ledger.stage(sitting),
-        "total": sitting.total,
-        "position": _next(sitting),
-        "pause": pause(sitting),
-    }
-    answer = page(request, "compare.html", values)
-    remember(request, answer, own.id)
-    return answer
+    return judging_page(request, MODE, lambda sitting: {"position": _next(sitting)})
 
 
 def _next(sitting: Sitting) -> int:
     """The first position that nothing was said of."""
     return next(number for number in range(len(sitting.judged) + 1) if number not in sitting.judged)
-
-
-def _open(request: Request) -> tuple[Ledger, Sitting]:
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    if sitting.session.closed or sitting.session.mode != "compare":
-        raise HTTPException(409, "this session is closed")
-    return ledger, sitting
 
 
 def _answer(ledger: Ledger, sitting: Sitting) -> Response:
@@ -65,7 +42,7 @@ def _answer(ledger: Ledger, sitting: Sitting) -> Response:
 def judge(request: Request, given: Posted) -> Response:
     """Store the result of the pair that is shown; the answer is sent when the line is on the disk."""
     with ledger_of(request).lock:
-        ledger, sitting = _open(request)
+        ledger, sitting = open_sitting(request, MODE)
         position = given.whole("position", 0, _next(sitting))
         result = given.text("result")
         if result not in RESULTS:
@@ -73,8 +50,7 @@ def judge(request: Request, given: Posted) -> Response:
         # What is there already was sent a second time by a browser that did not hear the answer.
         if position not in sitting.judged:
             left, right = shown(sitting, position)
-            seconds = round(given.number("seconds", 0, MOST_SECONDS), 1)
-            values = {"position": position, "result": result, "seconds": seconds}
+            values = {"position": position, "result": result, "seconds": given.seconds()}
             ledger.write(sitting, "pair", left=left, right=right, **values)
         return _answer(ledger, sitting)
 
@@ -82,7 +58,7 @@ def judge(request: Request, given: Posted) -> Response:
 def undo(request: Request, given: Posted) -> Response:
     """Cancel what was said last; the answer names its position."""
     with ledger_of(request).lock:
-        ledger, sitting = _open(request)
+        ledger, sitting = open_sitting(request, MODE)
         if (last := sitting.last) is not None:
             ledger.write(sitting, "cancel", cancels=last.id)
         return _answer(ledger, sitting)

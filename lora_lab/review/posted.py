@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 LONGEST_TEXT = 2000
 """Characters of a note; other texts are shorter."""
+MOST_SECONDS = 24 * 3600
+"""A page may stay open over night."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Posted:
         if not isinstance(value, str) or len(value) > longest:
             raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
         return " ".join(value.split())
+
+    def seconds(self) -> float:
+        """How long the rater took, to a tenth of a second."""
+        return round(self.number("seconds", 0, MOST_SECONDS), 1)
 
     def number(self, key: str, low: float, high: float) -> float:
         """A finite number between two limits."""

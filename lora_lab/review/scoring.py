@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lora_lab.review.gallery import page
 from lora_lab.review.posted import Posted, taking
-from lora_lab.review.sessions import Judgement, Ledger, Sitting, ledger_of, pause, remember
+from lora_lab.review.sessions import Judgement, Ledger, Sitting, judging_page, ledger_of, open_sitting, pause
 from lora_lab.store import Score
 
 TAGS = ("broken at strength 1", "wrong person", "skin", "clothes do not change", "too weak")
 """What can be said of a checkpoint with one key; a rater can add own words."""
 LONGEST_TAG = 60
 MOST_TAGS = 20
-MOST_SECONDS = 24 * 3600
+MODE = "score"
 
 
 def routes() -> list[Route]:
@@ -32,23 +30,15 @@ def routes() -> list[Route]:
 
 def score_page(request: Request) -> Response:
     """The page on which one scores; where it stands comes from the log."""
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    own = sitting.session
-    if own.closed or own.mode != "score":
-        return RedirectResponse(f"/sweep/{sitting.sweep}/result/{own.id}" if own.closed else "/", 303)
+    return judging_page(request, MODE, _stored)
+
+
+def _stored(sitting: Sitting) -> dict[str, Any]:
     own_tags = {tag for item in sitting.judged.values() if isinstance(item, Score) for tag in item.tags}
-    values = {
-        "session": own,
-        "stage": ledger.stage(sitting),
-        "total": sitting.total,
+    return {
         "tags": [*TAGS, *sorted(own_tags - set(TAGS))],
         "judged": {str(position): _said(item) for position, item in sorted(sitting.judged.items())},
-        "pause": pause(sitting),
     }
-    answer = page(request, "score.html", values)
-    remember(request, answer, own.id)
-    return answer
 
 
 def _said(item: Judgement) -> dict[str, Any]:
@@ -65,21 +55,13 @@ def _answer(ledger: Ledger, sitting: Sitting, position: int | None) -> Response:
     return JSONResponse({"position": position, "said": said, "pause": pause(now)})
 
 
-def _open(request: Request) -> tuple[Ledger, Sitting]:
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    if sitting.session.closed or sitting.session.mode != "score":
-        raise HTTPException(409, "this session is closed")
-    return ledger, sitting
-
-
 def judge(request: Request, given: Posted) -> Response:
     """Store a score, or a skip where `value` is missing; what was said of the position before is cancelled.
 
     The answer is sent when the line is on the disk.
     """
     with ledger_of(request).lock:
-        ledger, sitting = _open(request)
+        ledger, sitting = open_sitting(request, MODE)
         position = given.whole("position", 0, len(sitting.session.order) - 1)
         run, tag, repeat = sitting.session.order[position]
         place = {"run": run, "tag": tag, "position": position, "repeat": repeat}
@@ -93,8 +75,7 @@ def judge(request: Request, given: Posted) -> Response:
                 "note": given.text("note"),
                 "tags": given.texts("tags", LONGEST_TAG)[:MOST_TAGS],
             }
-            seconds = round(given.number("seconds", 0, MOST_SECONDS), 1)
-            kind, values = "score", {**place, **new, "seconds": seconds}
+            kind, values = "score", {**place, **new, "seconds": given.seconds()}
         # The same again is a browser that asks a second time because it did not hear the answer.
         if before is None or _said(before) != new:
             ledger.write(sitting, kind, **values)
@@ -106,7 +87,7 @@ def judge(request: Request, given: Posted) -> Response:
 def undo(request: Request, given: Posted) -> Response:
     """Cancel what was said last; the answer names its position, None where nothing was said."""
     with ledger_of(request).lock:
-        ledger, sitting = _open(request)
+        ledger, sitting = open_sitting(request, MODE)
         last = sitting.last
         if last is not None:
             ledger.write(sitting, "cancel", cancels=last.id)

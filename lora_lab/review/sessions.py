@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import RLock
@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -139,6 +139,37 @@ def ledger_of(request: Request) -> Ledger:
     """The logs of the gallery that a request is for."""
     found: Ledger = request.app.state.ledger
     return found
+
+
+def open_sitting(request: Request, mode: str) -> tuple[Ledger, Sitting]:
+    """The session that a request judges in.
+
+    Raises:
+        HTTPException: It is closed, or of another kind (409), or there is none (404).
+    """
+    ledger = ledger_of(request)
+    sitting = ledger.find(request.path_params["session"])
+    if sitting.session.closed or sitting.session.mode != mode:
+        raise HTTPException(409, "this session is closed")
+    return ledger, sitting
+
+
+def judging_page(request: Request, mode: str, values_of: Callable[[Sitting], dict[str, Any]]) -> Response:
+    """The page `mode`.html of an open session; a closed one leads to its result, another kind home."""
+    ledger = ledger_of(request)
+    sitting = ledger.find(request.path_params["session"])
+    own = sitting.session
+    if own.closed or own.mode != mode:
+        return RedirectResponse(f"/sweep/{sitting.sweep}/result/{own.id}" if own.closed else "/", 303)
+    shared = {
+        "session": own,
+        "stage": ledger.stage(sitting),
+        "total": sitting.total,
+        "pause": pause(sitting),
+    }
+    answer = page(request, f"{mode}.html", {**shared, **values_of(sitting)})
+    remember(request, answer, own.id)
+    return answer
 
 
 def remembered(request: Request) -> list[str]:
