@@ -27,7 +27,7 @@ class BaseModelConfig:
     """The frozen model that a LoRA is trained on and rendered with."""
 
     path: str = setting("", "diffusers folder, .safetensors or .ckpt file; 'demo' is the embedded one")
-    family: str = setting("auto", "auto, sd1, sd2 or sdxl", one_of("auto", "sd1", "sd2", "sdxl"))
+    family: str = setting("auto", "auto, or the name of a base-model family: what the model has to be")
     vae: str | None = setting(None, "a VAE of its own (folder or file) in place of the model's")
     clip_skip: int = setting(
         1, "text encoder layer counted from the end, 1 = last (kohya and A1111 counting)", between(1, 24)

@@ -13,6 +13,7 @@ from lora_lab import config
 from lora_lab.effective import Facts, resolve
 from lora_lab.errors import LoraLabError
 from lora_lab.findings import Inert
+from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.store import RunFolder, RunRecord, SweepFolder
 
 SEED = "train.seed"
@@ -68,7 +69,7 @@ def _of_config(folder: RunFolder, record: RunRecord) -> Acting:
     except LoraLabError as error:
         return Acting({}, notes=(f"run {folder.name} has no settings: {error}",))
     facts = Facts(
-        family=loaded.base_model.family if loaded.base_model.family != "auto" else "sd1",
+        family=loaded.base_model.family if loaded.base_model.family in FAMILIES else ASSUMED,
         device_type=record.device.split(" ")[0].split(":")[0] or "cuda",
         images=record.images or 1,
         repeats=loaded.dataset.repeats,
