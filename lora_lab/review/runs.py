@@ -15,7 +15,8 @@ from lora_lab.axes import axis, show
 from lora_lab.config import RunConfig, load_plain, parse_resolution
 from lora_lab.errors import LoraLabError, RunFolderError
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
-from lora_lab.store.table import PLACE, as_of_now, differing, ordered_runs, settings_in
+from lora_lab.store.reading import as_of_now, settings_in
+from lora_lab.store.table import PLACE, differing
 
 Signature = tuple[int, int, int]
 Coordinates = tuple[str, int, int, float]
@@ -190,7 +191,7 @@ class Shelf:
             RunFolderError: The folder holds no runs.
         """
         with self._lock:
-            runs = ordered_runs(folder)
+            runs = list(folder.runs())
             if not runs:
                 raise RunFolderError(f"{folder.path} holds no runs")
             version = hashlib.blake2b(digest_size=8)
