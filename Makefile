@@ -8,11 +8,12 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((
 TESTS ?= tests
 PYTEST ?=
 
-.PHONY: help demo install test lint types format docs clean
+.PHONY: help demo install test test-slow lint types format docs clean
 
 help:
 	@echo "make demo     train, preview and judge a small sweep on the embedded base model"
-	@echo "make test     run the tests                 make test TESTS=tests/store PYTEST='-k table'"
+	@echo "make test     run the tests               make test TESTS=tests/store PYTEST='-k table'"
+	@echo "make test-slow  what takes minutes each: full-size models, kills (see the marker slow)"
 	@echo "make lint     ruff, check only              make format rewrites"
 	@echo "make types    mypy"
 	@echo "make docs     write docs/parameters.md anew"
@@ -50,6 +51,10 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.installed
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST) $(TESTS)
+
+# One at a time: a full-size model alone takes up to 15 GB, and a killed sweep has workers of its own.
+test-slow: $(VENV)/.dev
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

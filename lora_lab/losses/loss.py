@@ -82,7 +82,7 @@ def huber_c_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | N
     alpha_bar_T = schedule.alphas_cumprod_T
     steps = len(schedule)
     if settings.huber_schedule == "exponential":
-        times_T = torch.arange(steps, device=alpha_bar_T.device)
+        times_T = torch.arange(steps, dtype=alpha_bar_T.dtype)
         return torch.exp(math.log(settings.huber_c) / steps * times_T) * settings.huber_scale
     if settings.huber_schedule == "snr":
         sigma_T = ((1.0 - alpha_bar_T) / alpha_bar_T) ** 0.5
@@ -125,12 +125,12 @@ def per_sample_loss(
         pred_BCHW = pred_BCHW.float()
     target_BCHW = target_BCHW.to(pred_BCHW.dtype)
     weights_T, huber_c_T = _tables(settings, schedule)
-    huber_c_B = None if huber_c_T is None else _at(huber_c_T, timesteps_B)
+    huber_c_B = None if huber_c_T is None else _at(huber_c_T, timesteps_B, pred_BCHW)
     loss_BCHW = distance(pred_BCHW, target_BCHW, settings.loss_type, huber_c_B)
     if mask_B1HW is not None:
         loss_BCHW = loss_BCHW * mask_B1HW.to(loss_BCHW)
     loss_B = loss_BCHW.flatten(1).mean(dim=1)
-    return loss_B if weights_T is None else loss_B * _at(weights_T, timesteps_B).to(loss_B)
+    return loss_B if weights_T is None else loss_B * _at(weights_T, timesteps_B, loss_B)
 
 
 @functools.lru_cache(maxsize=256)
@@ -139,5 +139,6 @@ def _tables(settings: LossSettings, schedule: NoiseSchedule) -> tuple[Tensor | N
     return weight_table(settings, schedule), huber_c_table(settings, schedule)
 
 
-def _at(table_T: Tensor, timesteps_B: Tensor) -> Tensor:
-    return table_T.to(timesteps_B.device)[timesteps_B]
+def _at(table_T: Tensor, timesteps_B: Tensor, like: Tensor) -> Tensor:
+    """What a float64 table says of timesteps, on the device and in the type of `like`."""
+    return table_T.to(like.device, like.dtype)[timesteps_B.to(like.device)]

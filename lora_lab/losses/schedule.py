@@ -1,12 +1,13 @@
-"""The noise schedule of a diffusion model (Ho et al. 2020, arXiv 2006.11239), in fp32 as every peer has it.
+"""The noise schedule of a diffusion model (Ho et al. 2020, arXiv 2006.11239), in float64.
 
-fp32 is part of the definition: 1 - alpha_bar of the first steps has few digits in it, so that fp64 would
-give other loss weights than every other trainer.
+sd-scripts has its tables in fp32. There, 1 - alpha_bar of the first steps has few digits left, and which ones
+depends on the CPU: its SNR is off by up to 2e-4 of itself, under zero terminal SNR more. Here all tables are
+float64, and what is looked up in them is cast last, so that every machine has the same numbers.
 
 Shape suffixes: T timesteps of the schedule, B samples, C channels, H and W latent size.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class NoiseSchedule:
     """What a model was trained to denoise.
 
     `alphas_cumprod_T` is the signal's share of the variance, alpha_bar; `snr_T` is alpha_bar / (1 -
-    alpha_bar).
+    alpha_bar). All are float64 and on the CPU, whatever the model computes in.
     """
 
     prediction_type: PredictionType
@@ -30,15 +31,6 @@ class NoiseSchedule:
 
     def __len__(self) -> int:
         return len(self.betas_T)
-
-    def to(self, device: torch.device | str) -> "NoiseSchedule":
-        """The same schedule with its tables on a device."""
-        return replace(
-            self,
-            betas_T=self.betas_T.to(device),
-            alphas_cumprod_T=self.alphas_cumprod_T.to(device),
-            snr_T=self.snr_T.to(device),
-        )
 
 
 def noise_schedule(
@@ -61,10 +53,10 @@ def noise_schedule(
     """
     if beta_schedule == "scaled_linear":
         betas_T = (
-            torch.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps, dtype=torch.float32) ** 2
+            torch.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps, dtype=torch.float64) ** 2
         )
     elif beta_schedule == "linear":
-        betas_T = torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float32)
+        betas_T = torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
     else:
         raise ModelError(f"noise schedule '{beta_schedule}' is not supported; known: scaled_linear, linear")
     return schedule_from_betas(betas_T, prediction_type, zero_terminal_snr)
@@ -74,15 +66,20 @@ def schedule_from_betas(
     betas_T: Tensor, prediction_type: PredictionType = "epsilon", zero_terminal_snr: bool = False
 ) -> NoiseSchedule:
     """The schedule of a model that states its betas, (T,); `zero_terminal_snr` as in `noise_schedule`."""
+    betas_T = betas_T.detach().cpu().double()
     if zero_terminal_snr:
         betas_T = rescale_zero_terminal_snr(betas_T)
     alphas_cumprod_T = torch.cumprod(1.0 - betas_T, dim=0)
-    snr_T = (alphas_cumprod_T.sqrt() / (1.0 - alphas_cumprod_T).sqrt()) ** 2
+    snr_T = alphas_cumprod_T / (1.0 - alphas_cumprod_T)
     return NoiseSchedule(prediction_type, betas_T, alphas_cumprod_T, snr_T)
 
 
 def rescale_zero_terminal_snr(betas_T: Tensor) -> Tensor:
-    """Betas whose last step has SNR 0 and whose first is unchanged: algorithm 1 of arXiv 2305.08891."""
+    """Betas whose last step has SNR 0 and whose first is unchanged: algorithm 1 of arXiv 2305.08891.
+
+    Computed and returned in float64.
+    """
+    betas_T = betas_T.double()
     root_T = torch.cumprod(1.0 - betas_T, dim=0).sqrt()
     first, last = root_T[0].clone(), root_T[-1].clone()
     root_T = (root_T - last) * (first / (first - last))
@@ -91,11 +88,11 @@ def rescale_zero_terminal_snr(betas_T: Tensor) -> Tensor:
 
 
 def _signal_and_noise(schedule: NoiseSchedule, timesteps_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    alpha_bar_B = schedule.alphas_cumprod_T.to(like.device)[timesteps_B.to(like.device)]
-    shape = [-1] + [1] * (like.dim() - 1)
-    return alpha_bar_B.sqrt().to(like.dtype).view(shape), (1.0 - alpha_bar_B).sqrt().to(like.dtype).view(
-        shape
-    )
+    alpha_bar_T, shape = schedule.alphas_cumprod_T, [-1] + [1] * (like.dim() - 1)
+    tables = (alpha_bar_T.sqrt(), (1.0 - alpha_bar_T).sqrt())
+    at_B = timesteps_B.to(like.device)
+    signal, sigma = (table_T.to(like.device, like.dtype)[at_B].view(shape) for table_T in tables)
+    return signal, sigma
 
 
 def add_noise(

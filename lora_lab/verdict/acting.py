@@ -17,7 +17,7 @@ OF_NO_WEIGHT = ("engine", "preview", "metric")
 def same_experiments(sweep: Sweep) -> dict[str, str]:
     """Runs that are one experiment with another run, by name: same fingerprint, or same settings and seed."""
     first: dict[str, str] = {}
-    found = {}
+    found: dict[str, str] = {}
     # A run that was trained stands for those that only name it.
     for run in sorted(sweep.runs.values(), key=lambda run: bool(run.same_as)):
         origin = run.same_as or first.setdefault(_experiment(run), run.name)
