@@ -194,12 +194,13 @@ class SweepFolder:
                 yield RunFolder(self.path / name)
 
     def is_sweep(self) -> bool:
-        """Whether it can be read, and holds runs or a sweep as launched."""
+        """Whether it can be read, and holds runs; of a sweep as launched, all of them may be out of reach."""
         try:
             names = os.listdir(self.path)
         except OSError:
             return False
-        return self.sweep_file.name in names or any(_is_run(self.path / name) for name in names)
+        kinds = [_is_run(self.path / name) for name in names]
+        return any(kinds) or (None in kinds and self.sweep_file.name in names)
 
 
 def _is_run(path: Path) -> bool | None:
