@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lora_lab.config import RunConfig, check, compose, flat
+from lora_lab.config import RunConfig, check, compose, flat, settings
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
 
@@ -20,15 +20,6 @@ OF_THE_SWEEP = (
     "engine.threads",
 )
 """Settings that all rows of a sweep share."""
-
-PATHS = (
-    ("base_model", "path"),
-    ("base_model", "vae"),
-    ("dataset", "path"),
-    ("dataset", "reg_path"),
-    ("network", "network_weights"),
-    ("network", "base_weights"),
-)
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -127,13 +118,15 @@ def _same_place(config: RunConfig, base: RunConfig) -> None:
 def _anchored(config: RunConfig) -> RunConfig:
     """The config with relative paths made absolute; 'demo' and empty ones stay."""
     parts: dict[str, Any] = {}
-    for group, name in PATHS:
-        value = getattr(config, group)
-        path = getattr(parts.get(group, value), name)
-        if path and path != "demo":
-            found = [absolute(one) for one in path] if isinstance(path, list) else absolute(path)
-            parts[group] = replace(parts.get(group, value), **{name: found})
-    return replace(config, **parts, cache=absolute(config.cache), results=absolute(config.results))
+    for key in (key for key, item in settings().items() if item.path):
+        group, _, name = key.rpartition(".")
+        holder = parts.get(group, getattr(config, group)) if group else config
+        path = getattr(holder, name)
+        if not path or path == "demo":
+            continue
+        found = [absolute(one) for one in path] if isinstance(path, list) else absolute(path)
+        parts[group or name] = replace(holder, **{name: found}) if group else found
+    return replace(config, **parts)
 
 
 def absolute(path: str) -> str:
