@@ -53,6 +53,7 @@ class Lab:
         self.places = {
             "base": tiny.folder(),
             "base_2": tiny.folder("sd1", 1),
+            "family": "sd1",
             "pictures": write(root / "pictures"),
             "others": write(root / "others", seed=1),
             "silent": write(root / "silent", captions=False),
