@@ -10,7 +10,7 @@ from lora_lab.config import RunConfig, flat, parse_resolution
 from lora_lab.data.captions import tag_frequency
 from lora_lab.errors import DivergedError
 from lora_lab.files import finite, read_lines, write_text
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, RunFolder
