@@ -1,14 +1,11 @@
 """The library's network classes, made from configs on the meta device (no memory, no random numbers)."""
 
-import logging
 import os
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the libraries read it: nothing here may use the network
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-# diffusers imports bitsandbytes, which tells of a kernel for 4-bit products that it does without.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
