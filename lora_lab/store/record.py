@@ -135,6 +135,14 @@ def read_record(folder: RunFolder) -> RunRecord:
     return record
 
 
+def read_or_failed(folder: RunFolder) -> RunRecord:
+    """The record; one that cannot be read is that of a failed run, with the reason."""
+    try:
+        return read_record(folder)
+    except RunFolderError as error:
+        return RunRecord(status="failed", reason=str(error))
+
+
 def _damaged(folder: RunFolder, error: Exception) -> RunFolderError:
     reason = error.strerror if isinstance(error, OSError) else error
     return RunFolderError(f"{folder.run_file} is damaged ({reason}): delete it to have the run done again")
