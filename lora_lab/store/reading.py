@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_lab.config import RunConfig, flat, load_plain
 from lora_lab.errors import LoraLabError, RunFolderError
-from lora_lab.store.acting import Acting, acting_of
+from lora_lab.store.acting import Acting, acting_of, comparable
 from lora_lab.store.launched import read_plan, read_question
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
@@ -341,6 +341,8 @@ def _config(run: RunFolder) -> tuple[RunConfig | None, str]:
         return load_plain(run.config_file), ""
     except LoraLabError as error:
         return None, str(error)
+    except (OverflowError, RecursionError) as error:
+        return None, f"{run.config_file} is not a readable config: {error}"
 
 
 def _planned_order(folder: SweepFolder) -> list[str]:
@@ -353,7 +355,7 @@ def settings_in(made: RunConfig) -> Settings:
     found: Settings = {}
     for key, value in flat(made).items():
         if isinstance(value, dict):
-            found.update({f"{key}.{name}": item for name, item in value.items()})
+            found.update({f"{key}.{name}": comparable(item) for name, item in value.items()})
         else:
-            found[key] = value
+            found[key] = comparable(value)
     return found

@@ -130,7 +130,7 @@ def read_record(folder: RunFolder) -> RunRecord:
         record: RunRecord = built(RunRecord, json.loads(text, parse_constant=lambda _: None))
         if record.status not in STATUSES:
             raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {record.status!r}")
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise _damaged(folder, error) from error
     return record
 
