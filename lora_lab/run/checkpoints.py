@@ -80,12 +80,11 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     """The `ss_*` and `modelspec.*` metadata of a checkpoint, and our own: config, fingerprint, run."""
     assert task.prepared
     config, material, job = task.config, task.prepared.material, task.prepared.job
-    velocity = task.prepared.source.schedule.prediction_type == "v_prediction"
     texts = standard_metadata(
         job.adapter,
         task.prepared.base.family,
         f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
-        v_prediction=velocity,
+        prediction_type=task.prepared.source.schedule.prediction_type,
         resolution=parse_resolution(config.dataset.resolution),
         settings=_training_settings(task, record),
     )
