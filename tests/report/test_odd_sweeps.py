@@ -50,7 +50,8 @@ def test_a_report_of_odd_words_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [("loss.huber_c", ".inf"), ("loss.huber_c", ".nan"), ("network.network_alpha", "-.inf"),
-     ("network.network_alpha", ".nan"), ("network.network_alpha", "1e+308"), ("loss.huber_c", "1" + 400 * "0")],
+     ("network.network_alpha", ".nan"), ("network.network_alpha", "1e+308"),
+     ("loss.huber_c", "1" + 400 * "0")],
     ids=lambda text: text[:24],
 )  # fmt: skip
 def test_a_run_of_an_impossible_number_ends_nothing(

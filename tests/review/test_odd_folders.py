@@ -72,8 +72,15 @@ def test_a_record_of_wrong_types_is_a_row(client: TestClient, sweep: SweepFolder
         assert client.get(page).status_code == 200, page
 
 
-@pytest.mark.parametrize("line", ['{"step": "x"}', '{"step": 1, "loss": "low"}', "[]", '{"step": 2, "seconds": "long",'
-                                  ' "learning_rates": 5, "samples": []}'])  # fmt: skip
+ODD_STEPS = (
+    '{"step": "x"}',
+    '{"step": 1, "loss": "low"}',
+    "[]",
+    '{"step": 2, "seconds": "long", "learning_rates": 5, "samples": []}',
+)
+
+
+@pytest.mark.parametrize("line", ODD_STEPS)
 def test_an_odd_step_log_is_drawn_as_far_as_it_goes(
     client: TestClient, sweep: SweepFolder, line: str
 ) -> None:
