@@ -9,7 +9,7 @@ import torch
 from lora_lab.config import RunConfig, flat, parse_resolution
 from lora_lab.data.captions import tag_frequency
 from lora_lab.errors import DivergedError
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
