@@ -10,7 +10,7 @@ from lora_lab.config import RunConfig, flat, parse_resolution
 from lora_lab.data.captions import tag_frequency
 from lora_lab.errors import DivergedError
 from lora_lab.files import finite, read_lines, write_text
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, RunFolder
@@ -90,12 +90,11 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     """The `ss_*` and `modelspec.*` metadata of a checkpoint, and our own: config, fingerprint, run."""
     assert task.prepared
     config, material, job = task.config, task.prepared.material, task.prepared.job
-    velocity = task.prepared.source.schedule.prediction_type == "v_prediction"
     texts = standard_metadata(
         job.adapter,
         task.prepared.base.family,
         f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
-        v_prediction=velocity,
+        prediction_type=task.prepared.source.schedule.prediction_type,
         resolution=parse_resolution(config.dataset.resolution),
         settings=_training_settings(task, record),
     )

@@ -13,8 +13,8 @@ import torch
 from lora_lab import sheets
 from lora_lab.effective import preview_fingerprint
 from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.models import BaseModel
-from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
 from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of, truncate_after

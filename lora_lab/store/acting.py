@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_lab.config import RunConfig
 from lora_lab.findings import Inert
+from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.store.record import RunRecord
 
 SEED = "train.seed"
@@ -65,7 +66,7 @@ def _reread(record: RunRecord, config: RunConfig) -> Acting:
 
     family = config.base_model.family
     facts = Facts(
-        family=family if family != "auto" else "sd1",
+        family=family if family in FAMILIES else ASSUMED,
         device_type=record.device.split(" ")[0].split(":")[0] or "cuda",
         images=record.images or 1,
         repeats=config.dataset.repeats,

@@ -7,20 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lora_lab.config import RunConfig, flat
+from lora_lab.config import RunConfig, flat, settings
 from lora_lab.sweep.names import split
 from lora_lab.sweep.text import value_text
 
-PATHS = (
-    "base_model.path",
-    "base_model.vae",
-    "dataset.path",
-    "dataset.reg_path",
-    "dataset.validation_path",
-    "network.network_weights",
-    "network.base_weights",
-    "metric.references",
-)
+PATHS = tuple(key for key, item in settings().items() if item.path and "." in key)
+"""Settings of a group that name files or folders; `results` and `cache` belong to the whole sweep."""
 OR_ON_THE_HUB = ("metric.clip_model", "metric.dino_model")
 """A folder where there is one of that name, else a name on the hub."""
 EMBEDDED = "demo"
