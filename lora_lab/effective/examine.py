@@ -16,13 +16,13 @@ from lora_lab.effective.facts import Facts
 from lora_lab.effective.resolve import resolve
 from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.keys import form_of, split
 from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
 from lora_lab.models.headers import read_header
 from lora_lab.models.identify import text_layers
 from lora_lab.models.identity import file_hash
-from lora_lab.networks.keys import form_of, split
 
 
 @dataclass(frozen=True)

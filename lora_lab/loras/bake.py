@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError, ModelError, RunFolderError
 from lora_lab.files import replacing
-from lora_lab.loras import spelling
+from lora_lab.lora_files import names, spelling
+from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras.factors import delta, product
-from lora_lab.loras.reading import LoraFile, Module
 from lora_lab.loras.rewriting import Change, rewrite
 from lora_lab.loras.writing import MADE, Making, record
 from lora_lab.models import identify
@@ -28,7 +28,6 @@ from lora_lab.models.identify import ModelFile
 from lora_lab.models.lora_family import UNKNOWN
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import open_tensors
-from lora_lab.networks import names
 from lora_lab.networks.forms import rescaled
 
 _BAKED = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr", "DoRA",

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from lora_lab import __version__
 from lora_lab.errors import ConfigError, ModelError
-from lora_lab.loras import spelling
-from lora_lab.loras.reading import LoraFile
+from lora_lab.lora_files import spelling
+from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.reading import LoraFile
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.lora_family import UNKNOWN, stated_prediction
 from lora_lab.networks.exchange import Factors
-from lora_lab.networks.files import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lora_lab.lora_files import names
 from lora_lab.models.families import FAMILIES
-from lora_lab.networks import names
 from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
 

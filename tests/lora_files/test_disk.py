@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lora_lab.errors import ModelError
-from lora_lab.networks.files import read_lora, save_lora
+from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 

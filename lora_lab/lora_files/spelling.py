@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from lora_lab.lora_files import names
 from lora_lab.models.families import FAMILIES
-from lora_lab.networks import names
 
 _DIFFUSERS = re.compile(
     r"(?P<head>(?:down|up)_blocks_\d+_(?:resnets|attentions|downsamplers|upsamplers)_\d+|"

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.loras import spelling
+from lora_lab.lora_files import keys, spelling
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.models.lora_family import family_of
-from lora_lab.networks import keys
-from lora_lab.networks.files import read_lora
 
 _LARGEST = 1e6
 """Beyond this no weight of a LoRA makes sense, and products of four could leave float32."""
