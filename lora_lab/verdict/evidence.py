@@ -70,12 +70,14 @@ class RunEvidence:
     Attributes:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
+        known_as: The name it was trained under, where its folder was renamed since.
         unread: Why its settings or its record cannot be read, or ''; it is then no evidence of anything.
         inert: Settings that were set and cannot act, with the reason.
         overrides: What it was composed from; `changes` are the settings it changes of what all runs share,
             the seed left out; None where that is not known.
         same_as: The run that is the same experiment; this one is then no evidence of its own.
         group: Runs of one group differ in the seed alone; it is named after its first run.
+        training: The run whose training this is, where it is a checkpoint of another run's; '' is its own.
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
         usable: Whether it ended with pictures that show something; None while that is open.
@@ -86,6 +88,7 @@ class RunEvidence:
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    known_as: str = ""
     unread: str = ""
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
@@ -93,6 +96,7 @@ class RunEvidence:
     changes: tuple[str, ...] | None = None
     same_as: str = ""
     group: str = ""
+    training: str = ""
     checkpoints: tuple[CheckpointEvidence, ...] = ()
     chosen: str = ""
     score: float | None = None
@@ -267,6 +271,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         name=run.name,
         status=run.status,
         reason=run.reason,
+        known_as=run.known_as,
         # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
         settings={} if unread else own.settings,
         unread=unread,
@@ -275,6 +280,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         overrides=tuple(run.record.composed or run.record.overrides),
         changes=changes,
         same_as=same_as,
+        training=run.worker.name,
         checkpoints=items,
         usable=None if unread else _usable(run.status, last),
         train_minutes=last.minutes if last else None,
