@@ -33,6 +33,9 @@ CONF_DIR = next(
 )
 """The shipped configs: inside an installed package, else beside it in a checkout."""
 
+SEVERAL = "holds several values, where one is needed"
+"""Ends the message of an override that only a grid of runs can take."""
+
 DICT_KEYS = ("optimizer.args", "lr_scheduler.args")
 
 
@@ -112,7 +115,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             item = read_override(text)
             if item.is_sweep_override():
-                wrong.append(f"{text!r} holds several values, where one is needed")
+                wrong.append(f"{text!r} {SEVERAL}")
             parsed.append(item)
         except HydraException:
             wrong.append(_unreadable(text))
