@@ -89,6 +89,8 @@ def _line(out: Console, text: str, style: str = "") -> None:
 
 def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
     found = verdict.evidence
+    for text in found.gaps:
+        out.print(Text(text, style="bold yellow"))
     out.print(Text.assemble((found.name, "bold"), f": {found.question}" if found.question else ""))
     if found.criterion != SCORE:
         out.print(

@@ -72,6 +72,7 @@ class RunEvidence:
     Attributes:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
+        known_as: The name it was trained under, where its folder was renamed since.
         unread: Why its settings or its record cannot be read, or ''; it is then no evidence of anything.
         inert: Settings that were set and cannot act, with the reason.
         overrides: What it was composed from; `changes` are the settings it changes of what all runs share,
@@ -89,6 +90,7 @@ class RunEvidence:
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    known_as: str = ""
     unread: str = ""
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
@@ -271,6 +273,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         name=run.name,
         status=run.status,
         reason=run.reason,
+        known_as=run.known_as,
         # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
         settings={} if unread else own.settings,
         unread=unread,

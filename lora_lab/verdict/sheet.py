@@ -85,6 +85,7 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
         DataError: The file cannot be used, or names a run or checkpoint that the sweep has not.
     """
     sheet = _read(path)
+    sheet = replace(sheet, runs=_present_names(evidence, sheet.runs))
     last = {run.name: run.checkpoints[-1].tag for run in evidence.runs if run.checkpoints}
     unknown = [name for name in sheet.runs if name not in {run.name for run in evidence.runs}]
     if unknown:
@@ -99,6 +100,18 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
     )
     changed = replace(evidence, runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes))
     return judged(replace(changed, criterion=SCORE))
+
+
+def _present_names(evidence: Evidence, rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
+    """The rows by the present names of runs: a table may have the names under which they were trained."""
+    names = {run.name: run.name for run in evidence.runs}
+    # Of copies of one folder, the one that kept its name is meant.
+    for run in sorted(evidence.runs, key=lambda run: run.name == run.known_as):
+        names[run.known_as or run.name] = run.name
+    found: dict[str, list[Row]] = defaultdict(list)
+    for name, own in rows.items():
+        found[names.get(name, name)] += own
+    return dict(found)
 
 
 def _tag(item: Score, last: Mapping[str, str]) -> str:
