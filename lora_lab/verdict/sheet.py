@@ -119,8 +119,15 @@ def _tag(item: Score, last: Mapping[str, str]) -> str:
 def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> CheckpointEvidence:
     given = combined.places.get((run.same_as or run.name, item.tag))
     if given is None:
-        return replace(item, human=None, judgements=0, raters={}, said=())
-    return replace(item, human=given.value, judgements=given.count, raters=given.raters, said=given.said)
+        return replace(item, human=None, judgements=0, raters={}, said=(), scale="")
+    return replace(
+        item,
+        human=given.value,
+        judgements=given.count,
+        raters=given.raters,
+        said=given.said,
+        scale=given.scale,
+    )
 
 
 def _read(path: Path) -> Sheet:
@@ -243,6 +250,7 @@ def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> Checkpoint
         size_bytes=_bytes(row.get("size_mb", ""), 1e6),
         flags=("black",) if row.get("status") == "black" else (),
         said=given.said if given else (),
+        scale=given.scale if given else "",
     )
 
 
