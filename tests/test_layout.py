@@ -194,3 +194,28 @@ def test_the_lock_files_hold_exact_versions_only() -> None:
             if line and not line.startswith(("#", "-r"))
         ]
         assert len(lines) == len(pins(file)), file
+
+
+RESULT_FILES = {"run_file", "plan_file", "scores_file", "steps_file"}
+"""Places of files in a results folder that only `store` opens."""
+LAUNCHED = {"sweep/kept.py", "cli/start.py"}
+"""Who starts a sweep again from its folder, for which it is read as a sweep file."""
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_the_store_opens_results(file: Path) -> None:
+    where = str(file.relative_to(PACKAGE))
+    if part(file) == "store":
+        return
+    tree = ast.parse(file.read_text())
+    asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    # A line of words may name a file; a file is opened by its name alone.
+    names = {"run.json", "plan.json", "scores.jsonl", "steps.jsonl"} & named
+    allowed = {"scores_file"} if where in SCORE_LOGS else set()
+    assert not (asked & RESULT_FILES) - allowed and not names
+    assert "sweep_file" not in asked or where in LAUNCHED
+
+
+SCORE_LOGS = {"review/sessions.py", "verdict/evidence.py"}
+"""Who asks whether the log of scores changed, or names it in a message."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from lora_lab.effective import differing
@@ -12,8 +13,8 @@ from lora_lab.report.words import Words
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder
 from lora_lab.store.reading import Run
 from lora_lab.verdict.evidence import Evidence, RunEvidence
-from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import Verdict
+from lora_lab.verdict.taken import take
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class Told:
             return chosen
         return next((item for item in reversed(record.checkpoints) if item.previews), chosen)
 
+    def mean(self, run: RunEvidence) -> str:
+        """What is compared where a run was repeated with other seeds: the mean of all of them, in words."""
+        own = [one for one in self.evidence.scored if one.group == run.group]
+        if run.score is None or len(own) < 2:
+            return ""
+        return self.words.say(
+            "mean_of", n=len(own), mean=self.words.number(fmean(one.score or 0.0 for one in own))
+        )
+
     def trouble(self, run: RunEvidence) -> str:
         """What went wrong with a run, in its own words; '' where nothing did."""
         if run.status in ("failed", "diverged", "cancelled"):
@@ -78,4 +88,4 @@ class Told:
 
 def tell(subject: Subject, language: str) -> Told:
     """Gather what a report tells."""
-    return Told(subject, judge(subject.evidence), Words(language, subject.evidence.criterion))
+    return Told(subject, take(subject.folder, subject.evidence), Words(language, subject.evidence.criterion))

@@ -42,7 +42,7 @@ def acting_of(record: RunRecord, config: RunConfig | None, why: str = "") -> Act
         try:
             return _recorded(record.resolved)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            why = why or f"its resolved settings are damaged ({error!r})"
+            return Acting(why=f"its resolved settings in run.json are damaged ({error!r})")
     if config is None:
         return Acting(why=why or "it has no config.yaml")
     try:
@@ -52,8 +52,13 @@ def acting_of(record: RunRecord, config: RunConfig | None, why: str = "") -> Act
         return Acting(why=f"its settings cannot be resolved again ({error})")
 
 
+def comparable(value: Any) -> Any:
+    """The value; NaN, which is not even equal to itself, as a word."""
+    return "nan" if value != value else value
+
+
 def _recorded(resolved: Mapping[str, Any]) -> Acting:
-    settings = dict(resolved["acting"])
+    settings = {str(key): comparable(value) for key, value in resolved["acting"].items()}
     seed = settings.pop(SEED, None)
     inert = tuple(Inert(str(item["key"]), str(item["reason"])) for item in resolved.get("inert", ()))
     return Acting(settings, seed, inert, RECORDED)
@@ -73,6 +78,6 @@ def _reread(record: RunRecord, config: RunConfig) -> Acting:
         batches_per_epoch=max(1, record.updates_per_epoch * config.train.gradient_accumulation_steps),
     )
     found = resolve(config, facts)
-    settings = dict(found.values)
+    settings = {key: comparable(value) for key, value in found.values.items()}
     seed = settings.pop(SEED, None)
     return Acting(settings, seed, found.inert, REREAD)

@@ -44,6 +44,7 @@ class CheckpointEvidence:
         metrics: Automatic numbers, means over the previews.
         minutes: Training time up to it.
         said: Notes and tags that people left.
+        scale: Who scored it, where they share no checkpoint with those who scored most; else ''.
     """
 
     tag: str
@@ -61,6 +62,7 @@ class CheckpointEvidence:
     flags: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     file: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class RunEvidence:
     Attributes:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
+        known_as: The name it was trained under, where its folder was renamed since.
         unread: Why its settings or its record cannot be read, or ''; it is then no evidence of anything.
         inert: Settings that were set and cannot act, with the reason.
         overrides: What it was composed from; `changes` are the settings it changes of what all runs share,
             the seed left out; None where that is not known.
         same_as: The run that is the same experiment; this one is then no evidence of its own.
         group: Runs of one group differ in the seed alone; it is named after its first run.
+        training: The run whose training this is, where it is a checkpoint of another run's; '' is its own.
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
         usable: Whether it ended with pictures that show something; None while that is open.
@@ -86,6 +90,7 @@ class RunEvidence:
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    known_as: str = ""
     unread: str = ""
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
@@ -93,6 +98,7 @@ class RunEvidence:
     changes: tuple[str, ...] | None = None
     same_as: str = ""
     group: str = ""
+    training: str = ""
     checkpoints: tuple[CheckpointEvidence, ...] = ()
     chosen: str = ""
     score: float | None = None
@@ -267,6 +273,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         name=run.name,
         status=run.status,
         reason=run.reason,
+        known_as=run.known_as,
         # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
         settings={} if unread else own.settings,
         unread=unread,
@@ -275,6 +282,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         overrides=tuple(run.record.composed or run.record.overrides),
         changes=changes,
         same_as=same_as,
+        training=run.worker.name,
         checkpoints=items,
         usable=None if unread else _usable(run.status, last),
         train_minutes=last.minutes if last else None,
@@ -299,6 +307,7 @@ def _checkpoint(item: Checkpoint, run: Run, place: Place, combined: Combined) ->
         size_bytes=item.size_bytes or None,
         flags=tuple(flags(item)),
         said=given.said if given else (),
+        scale=given.scale if given else "",
         file=f"{run.worker.name}/{item.file}",
     )
 
