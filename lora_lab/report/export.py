@@ -19,6 +19,7 @@ from lora_lab.report.pictures import chosen_shots
 from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import Told, tell
 from lora_lab.store import Checkpoint, Preview
+from lora_lab.store.layout import lora_name
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 
@@ -145,7 +146,7 @@ def _last_part(value: Any) -> Any:
 
 def file_name(name: str) -> str:
     """A name that files may have everywhere and that `<lora:name:1>` can hold."""
-    return re.sub(r"[^\w.\-=+]+", "_", name).strip("._") or "lora"
+    return re.sub(r"[^\w.\-+]+", "_", lora_name(name)).strip("._") or "lora"
 
 
 def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
