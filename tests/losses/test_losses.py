@@ -37,7 +37,7 @@ FP32_WEIGHTS = 1e-4
 FP32_ALPHA_BAR = 1e-6
 """A thousand fp32 products, each of them off by up to 6e-8 of itself; 4.7e-7 is what was seen."""
 FP32_SUMS = 2e-6
-"""Two or three fp32 roundings (6e-8 each) of differences between numbers near 1; CPUs fuse them differently."""
+"""Two or three fp32 roundings (6e-8 each) of differences between numbers near 1, fused as each CPU likes."""
 
 
 def weight_keys(schedule):
