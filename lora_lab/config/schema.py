@@ -203,7 +203,7 @@ class LrSchedulerConfig:
     args: dict[str, Any] = setting({}, "arguments of a dotted class")
 
 
-@dataclass
+@dataclass(unsafe_hash=True)  # its tables are kept by its values; nothing changes one in place
 class LossConfig:
     """Noise, target and weights of the loss."""
 

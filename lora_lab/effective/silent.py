@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, cast
 
+from lora_lab.config.schema import LossConfig, LrSchedulerConfig
 from lora_lab.effective.facts import Facts
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings
-from lora_lab.losses.settings import LossSettings
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.models.families import FAMILIES
 from lora_lab.networks.spec import PRESETS
 from lora_lab.optim import registry
-from lora_lab.optim.schedules import ScheduleSettings
 from lora_lab.optim.schedules import check as check_schedule
 
 Values = Mapping[str, Any]
@@ -172,7 +171,7 @@ def _of_type(type_: str) -> Silent:
 
 def of_loss(v: Values, facts: Facts) -> Silent:
     """What the loss's own check says of each dependent setting."""
-    settings = LossSettings(**_group(v, "loss", LossSettings))
+    settings = LossConfig(**_group(v, "loss", LossConfig))
     velocity = v["base_model.v_parameterization"]
     prediction = facts.prediction_type if velocity is None else ("v_prediction" if velocity else "epsilon")
     yield from _probed("loss", settings, _OTHER_LOSS, lambda changed: check_loss(changed, prediction))
@@ -232,14 +231,14 @@ def trained_parts(v: Values) -> tuple[bool, bool]:
     return unet, text
 
 
-def schedule_settings(v: Values) -> ScheduleSettings:
+def schedule_settings(v: Values) -> LrSchedulerConfig:
     """The schedule of a config."""
-    return ScheduleSettings(**_group(v, "lr_scheduler", ScheduleSettings))
+    return LrSchedulerConfig(**_group(v, "lr_scheduler", LrSchedulerConfig))
 
 
-def loss_settings(v: Values) -> LossSettings:
+def loss_settings(v: Values) -> LossConfig:
     """The loss of a config."""
-    return LossSettings(**_group(v, "loss", LossSettings))
+    return LossConfig(**_group(v, "loss", LossConfig))
 
 
 def one_rate_only(v: Values) -> bool:

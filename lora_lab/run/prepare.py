@@ -14,6 +14,7 @@ import torch
 
 from lora_lab import models
 from lora_lab.config import RunConfig
+from lora_lab.config.schema import LossConfig, LrSchedulerConfig
 from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
 from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
 from lora_lab.data.captions import undropped
@@ -22,12 +23,10 @@ from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
 from lora_lab.errors import ConfigError
 from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
-from lora_lab.losses.settings import LossSettings
 from lora_lab.material import Material, gather
 from lora_lab.models import BaseModel, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
-from lora_lab.optim.schedules import ScheduleSettings
 from lora_lab.run.adapter import adapter_spec, merge_base_weights
 from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
@@ -210,8 +209,8 @@ def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
         unet_lr=own.learning_rate if own.unet_lr is None else own.unet_lr,
         text_encoder_lr=own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr,
         loraplus_lr_ratio=own.loraplus_lr_ratio,
-        schedule=ScheduleSettings(**_values(config.lr_scheduler)),
-        loss=LossSettings(**_values(config.loss)),
+        schedule=LrSchedulerConfig(**_values(config.lr_scheduler)),
+        loss=LossConfig(**_values(config.loss)),
         clip_skip=config.base_model.clip_skip,
         max_grad_norm=train.max_grad_norm,
         scale_weight_norms=config.network.scale_weight_norms,
