@@ -58,7 +58,8 @@ class RunRecord:
     """The content of `run.json`.
 
     `seconds` holds seconds per phase of `PHASES`. Time that a pack spends on all its runs at once is divided
-    evenly among them, so that the rows of a sweep add up; `wall_seconds` is from start to end.
+    evenly among them, so that the rows of a sweep add up; `wall_seconds` is from start to end. `resolved` is
+    `Resolved.to_plain()` of whoever resolved the run last; older versions wrote none.
     """
 
     status: str = "planned"
@@ -87,6 +88,7 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     pack: list[str] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    resolved: dict[str, Any] | None = None
 
     def add_seconds(self, phase: str, seconds: float) -> None:
         """Add to one phase's time."""

@@ -107,6 +107,7 @@ def _write_run(run: RunFolder, row: Row) -> None:
     record.same_as, record.notes = row.same_as, list(row.notes)
     record.images, record.total_steps = row.images, row.total_steps
     record.updates_per_epoch = row.updates_per_epoch
+    record.resolved = row.resolved.to_plain()
     # The job first: a folder with a job and no record is a planned run, a record without a job is nothing.
     config.dump(row.config, run.config_file)
     write_record(run, record)

@@ -75,7 +75,7 @@ def _of_config(folder: RunFolder, record: RunRecord) -> Acting:
         batches_per_epoch=max(1, record.updates_per_epoch * loaded.train.gradient_accumulation_steps),
     )
     found = resolve(loaded, facts)
-    settings = dict(found.values)
+    settings = dict(found.acting)
     seed = settings.pop(SEED, None)
     note = f"run {folder.name} is not in the sweep's plan: its settings were read without its pictures"
     return Acting(settings, seed, found.inert, tuple(record.overrides), notes=(note,))
