@@ -111,6 +111,7 @@ class Resolved:
         identities: What is trained on by content: 'base_model', 'dataset', 'vae', 'network_weights',
             'base_weights'; empty where no files were looked at.
         fingerprint: 64 hex digits, equal for runs that end in the same weights; '' without identities.
+        fingerprint_1: What version 1 called the same experiment, or ''.
         preview_fingerprint: Equal for runs whose checkpoints are rendered and measured alike.
         anchors: Name of the folder with the base model's images of the same prompts, without LoRA.
         class_prompts: The preview prompts with `metric.class_word` in place of the trigger word, as CLIP can
@@ -132,6 +133,7 @@ class Resolved:
     facts: Facts = field(default_factory=Facts)
     identities: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
+    fingerprint_1: str = ""
     preview_fingerprint: str = ""
     anchors: str = ""
     class_prompts: tuple[str, ...] = ()
@@ -144,6 +146,10 @@ class Resolved:
     train: TrainConfig = field(default_factory=TrainConfig)
     preview: PreviewConfig = field(default_factory=PreviewConfig)
     metric: MetricConfig = field(default_factory=MetricConfig)
+
+    def is_experiment(self, fingerprint: str) -> bool:
+        """Whether a recorded fingerprint, of whichever version, is that of this experiment."""
+        return bool(fingerprint) and fingerprint in (self.fingerprint, self.fingerprint_1)
 
     @property
     def epochs(self) -> float:

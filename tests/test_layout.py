@@ -19,9 +19,9 @@ MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
     "errors": 0, "files": 0, "findings": 0, "config": 0, "axes": 0,
-    "store": 1, "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
+    "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
     "loras": 1, "search": 1, "resolved": 1,
-    "material": 2, "anchors": 2, "effective": 2, "train": 2, "preview": 2, "sheets": 2,
+    "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
     "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3, "copier": 3,
     "cli": 4, "__main__": 5,

@@ -256,7 +256,7 @@ def load(path: Path, *, checked: bool = True) -> RunConfig:
         raise RunFolderError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:
         raise RunFolderError(f"{path} is not a readable config: {_one_line(error)}") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not values:
         raise RunFolderError(f"{path} is not a readable config: it holds no keys")
     try:
         return from_dict({str(key): value for key, value in values.items()}, checked=checked)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from lora_lab.config.fields import Check, default_of
+from lora_lab.config.fields import Check, Trial, default_of, finite
 from lora_lab.config.schema import RunConfig
 from lora_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One declared setting; `key` is its dotted name."""
+    """One declared setting; `key` is its dotted name, the rest as given to `fields.setting`."""
 
     key: str
     type: str
@@ -24,6 +24,12 @@ class Setting:
     scale: str
     unit: str
     trains: bool
+    label: str
+    ja: str
+    peer: tuple[str, ...]
+    source: str
+    path: bool
+    trial: Trial | None
 
 
 def _walk(cls: type, prefix: str) -> Iterator[Setting]:
@@ -78,7 +84,7 @@ def problems(config: RunConfig) -> list[str]:
     found = []
     for key, value in flat(config).items():
         rule = settings()[key].rule
-        broken = rule(value) if rule else None
+        broken = "must be a finite number" if not finite(value) else rule(value) if rule else None
         if broken:
             found.append(f"{key} {broken}, got {value!r}")
     return found + _contradictions(config)

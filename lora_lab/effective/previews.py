@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +14,27 @@ NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no image of a run."""
 
 
-def final_prompts(prompts: Sequence[str], trigger: str) -> list[str]:
+def final_prompts(prompts: Sequence[str], trigger: str | None) -> list[str]:
     """The preview prompts with the trigger word filled in."""
-    return [text.replace("{trigger}", trigger).strip(", ") for text in prompts]
+    return [text.replace("{trigger}", trigger or "").strip(", ") for text in prompts]
+
+
+def anchors_name(asked: Mapping[str, Any]) -> str:
+    """The folder of the base model's own images: another one for everything that they depend on."""
+    strengths = [*asked["network.base_weights_multiplier"], *[1.0] * len(asked["network.base_weights"])]
+    parts = [
+        final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"]),
+        *(asked[f"preview.{name}"] for name in ("negative_prompt", "seeds", "steps", "guidance_scale")),
+        asked["preview.sampler"],
+        asked["preview.size"] or asked["dataset.resolution"],
+        asked["preview.clip_skip"] or asked["base_model.clip_skip"],
+        *(asked[f"base_model.{name}"] for name in ("path", "vae", "max_token_length")),
+        asked["base_model.v_parameterization"],
+        asked["loss.zero_terminal_snr"],
+        *zip(asked["network.base_weights"], strengths, strict=False),
+        *(name for name in ("fp8_base", "nf4_base") if asked[f"base_model.{name}"]),
+    ]
+    return f"base-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]}"
 
 
 def class_prompts(asked: Mapping[str, Any], trigger: str | None) -> tuple[str, ...]:

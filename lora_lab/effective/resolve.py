@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from lora_lab.anchors import preview_key
 from lora_lab.config import RunConfig, flat, settings
 from lora_lab.data.steps import run_length
-from lora_lab.effective.previews import class_prompts, final_prompts, preview_fingerprint
+from lora_lab.effective.legacy import fingerprint_1, given_arguments
+from lora_lab.effective.previews import anchors_name, class_prompts, final_prompts, preview_fingerprint
 from lora_lab.effective.rules import findings, for_device, no_effect, spelled
 from lora_lab.effective.rules.flat_values import optimizer_of, part_rates, sets_own_rate, trained_parts
 from lora_lab.findings import Inert
@@ -74,8 +74,9 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
         facts=facts,
         identities=dict(identities or {}),
         fingerprint=fingerprint(key, identities) if identities else "",
+        fingerprint_1=_fingerprint_1(acting, now, facts, length.updates, identities) if identities else "",
         preview_fingerprint=preview_fingerprint(asked, trigger),
-        anchors=f"base-{preview_key(config)}",
+        anchors=anchors_name(asked),
         class_prompts=class_prompts(asked, trigger),
         **_groups(asked, now, trigger),
     )
@@ -84,6 +85,20 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
 def fingerprint(key: Mapping[str, Any], identities: Mapping[str, str]) -> str:
     """The experiment's identity as 64 hex digits: equal for runs that end in the same weights."""
     return digest({"version": VERSION, "settings": key, "identities": dict(identities)})
+
+
+def _fingerprint_1(
+    acting: Mapping[str, Any],
+    now: Mapping[str, Any],
+    facts: Facts,
+    total: int,
+    identities: Mapping[str, str],
+) -> str:
+    if facts.from_file:
+        return ""  # version 1 counted what the file overrides
+    return fingerprint_1(
+        whole_key(acting, now, facts, total), given_arguments(*optimizer_of(now)), identities
+    )
 
 
 def _groups(asked: Mapping[str, Any], now: Mapping[str, Any], trigger: str | None) -> dict[str, Any]:
@@ -95,13 +110,14 @@ def _groups(asked: Mapping[str, Any], now: Mapping[str, Any], trigger: str | Non
     acting |= {"optimizer.unet_lr": of_unet, "optimizer.text_encoder_lr": of_text}
     unet, text = trained_parts(now)
     acting |= {"network.train_unet": unet, "network.train_text_encoder": text}
-    if asked["network.type"] == "lora":
-        acting["network.conv_dim"] = 0
-    if not acting["network.conv_dim"]:
-        acting["network.conv_alpha"] = 0.0
+    conv_dim = {"lora": 0, "locon": now["network.conv_dim"]}.get(
+        asked["network.type"], asked["network.conv_dim"]
+    )
+    acting["network.conv_dim"] = conv_dim  # 0 leaves convolutions to the preset
+    acting["network.conv_alpha"] = now["network.conv_alpha"] if conv_dim else 0.0
     acting["preview.size"] = asked["preview.size"] or asked["dataset.resolution"]
     acting["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
-    acting["preview.prompts"] = final_prompts(asked["preview.prompts"], trigger or "")
+    acting["preview.prompts"] = final_prompts(asked["preview.prompts"], trigger)
     return {
         group: cls(**{item.name: acting[f"{group}.{item.name}"] for item in fields(cls)})
         for group, cls in GROUPS.items()

@@ -76,7 +76,7 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         strength=show(USUAL_STRENGTH),
         settings=_settings(run, config),
         epoch=judged.epoch,
-        images=told.records[told.origin(run).name].images,
+        images=told.worker(run).record.images,
         exposures=show(float(f"{judged.exposures:.3g}")) if judged.exposures else "",
         rendered=[config.get(f"preview.{key}") for key in ("sampler", "steps", "guidance_scale")],
         support=support(told, run, judged, of.advised),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from lora_lab.effective import differing
 from lora_lab.plots import Subject
 from lora_lab.report.words import Words
-from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder
-from lora_lab.store.table import state
+from lora_lab.store import Checkpoint, RunRecord, SweepFolder
+from lora_lab.store.reading import Run
 from lora_lab.verdict.evidence import Evidence, RunEvidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import Verdict
@@ -23,7 +22,6 @@ class Told:
 
     subject: Subject
     verdict: Verdict
-    records: Mapping[str, RunRecord]
     words: Words
 
     @property
@@ -36,6 +34,11 @@ class Told:
         """The sweep's folder."""
         return self.subject.folder
 
+    @property
+    def records(self) -> list[RunRecord]:
+        """What the runs recorded."""
+        return [run.record for run in self.subject.sweep.runs.values()]
+
     @cached_property
     def reference(self) -> RunEvidence:
         """The run that the others are compared with: the verdict's, else the first one."""
@@ -46,14 +49,13 @@ class Told:
         """The acting settings in which a run differs from the reference, with its values."""
         return {key: values[1] for key, values in differing(self.reference.settings, run.settings).items()}
 
-    def origin(self, run: RunEvidence) -> RunFolder:
-        """The folder of the run that did the work."""
-        recorded = self.records[run.name].same_as
-        return self.folder.run(recorded if recorded in self.records else run.same_as or run.name)
+    def worker(self, run: RunEvidence) -> Run:
+        """The run that did the work."""
+        return self.subject.sweep.runs[run.same_as or run.name].worker
 
     def shown(self, run: RunEvidence) -> Checkpoint | None:
         """The checkpoint whose pictures stand for a run: the judged one, else the last with pictures."""
-        record = self.records[self.origin(run).name]
+        record = self.worker(run).record
         chosen = record.checkpoint(run.chosen) if run.chosen else None
         if chosen and chosen.previews:
             return chosen
@@ -76,6 +78,4 @@ class Told:
 
 def tell(subject: Subject, language: str) -> Told:
     """Gather what a report tells."""
-    records = {run.name: state(subject.folder.run(run.name)) for run in subject.evidence.runs}
-    words = Words(language, subject.evidence.criterion)
-    return Told(subject, judge(subject.evidence), records, words)
+    return Told(subject, judge(subject.evidence), Words(language, subject.evidence.criterion))

@@ -12,17 +12,19 @@ import numpy as np
 import torch
 
 from lora_lab import models
+from lora_lab.config import RunConfig
 from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
 from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
 from lora_lab.data.captions import undropped
 from lora_lab.data.items import Item, refuse_errors
 from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
+from lora_lab.effective import facts_of, resolve
 from lora_lab.errors import ConfigError
 from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
 from lora_lab.losses.settings import PredictionType
-from lora_lab.material import Material
-from lora_lab.models import BaseModel, TextStates
+from lora_lab.material import Material, gather
+from lora_lab.models import BaseModel, ModelFile, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
 from lora_lab.resolved import Resolved
@@ -160,6 +162,23 @@ class ToPrepare:
     resolved: Resolved
     material: Material
     cache: str
+
+
+def on_base(config: RunConfig, base: BaseModel) -> ToPrepare:
+    """What preparing a run takes, on a base model that is in memory already, whatever the config names."""
+    model = ModelFile(
+        path=Path(base.name),
+        kind="loaded",
+        family=base.family,
+        prediction_type=base.prediction_type,
+        prediction_stated=True,
+        zero_terminal_snr=base.zero_terminal_snr,
+        size=0,
+        problems=(),
+    )
+    material = gather(config)
+    resolved = resolve(config, facts_of(config, material, model, base.device.type))
+    return ToPrepare(config.name, resolved, material, config.cache)
 
 
 def _validation(

@@ -61,10 +61,7 @@ class PackWork:
         for task in self._tasks:
             task.begin(device_name(device), versions(), [name for name in names if name != task.name])
         self._events.send("phase", phase="load")
-        for task in self._tasks:
-            with self._failing_alone(task), clock([task], "load"):
-                task.resolve(device.type)
-        able = [task for task in self._tasks if task.material]
+        able = self._resolve(device.type)
         if not able:
             return
         with clock(able, "load"):
@@ -83,6 +80,25 @@ class PackWork:
 
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.record.status in ("running", "planned")]
+
+    def _resolve(self, device_type: str) -> list[Task]:
+        """Decide what each run does; those that cannot be done end here.
+
+        Raises:
+            LoraLabError: None of them can be done, for this reason.
+        """
+        error: LoraLabError | None = None
+        for task in self._tasks:
+            with self._failing_alone(task), clock([task], "load"):
+                try:
+                    task.resolve(device_type)
+                except LoraLabError as found:
+                    error = found
+                    raise
+        able = [task for task in self._tasks if task.material]
+        if error and not able:
+            raise error
+        return able
 
     def _prepare(self, base: BaseModel, able: Sequence[Task]) -> None:
         self._events.send("phase", phase="cache")

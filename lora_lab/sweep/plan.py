@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +25,9 @@ from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.file import SweepFile
+from lora_lab.sweep.kept import planned_before, refuse_another
 from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
@@ -119,6 +120,7 @@ class Plan:
     warnings: list[str]
     device_type: str
     base: RunConfig
+    config_dirs: tuple[str, ...] = ()
 
     def row(self, name: str) -> Row:
         """The row of a name."""
@@ -168,14 +170,17 @@ def plan(
         redo: Move runs of other settings out of the way instead of refusing.
 
     Raises:
-        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers.
+        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers; or the folder
+            holds the runs of another sweep file.
     """
-    base, composed = compose_rows(sweep, extra, conf_dirs)
+    dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
+    base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
+    refuse_another(sweep, folder, {row.name: row.resolved for row in rows})
     base_resolved = _base_resolved(base, device)
     for row in rows:
         _decide(row, folder, retry=retry, redo=redo)
@@ -193,6 +198,7 @@ def plan(
         _shared_warnings(rows, examined, base),
         device,
         base,
+        dirs,
     )
 
 
@@ -258,13 +264,14 @@ def _draws_per_image(found: Examined) -> float:
 def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
     decision: Decision = decide(
         folder.run(row.name),
-        row.fingerprint,
-        row.preview_fingerprint,
+        row.resolved,
         row.checkpoints,
         retry=retry,
         redo=redo,
     )
     row.status, row.reason, row.aside = decision.status, decision.reason, decision.aside
+    # A run of an earlier version goes on under the name that its states and files bear.
+    row.fingerprint = decision.fingerprint or row.fingerprint
 
 
 def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
@@ -321,11 +328,8 @@ def _packs(
 
 def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
     """The packs of the sweep's last start, with the rows that still have to be done."""
-    try:
-        packs = json.loads(folder.plan_file.read_text(encoding="utf-8"))["packs"]
-        left = [[name for name in pack if name in waiting] for pack in packs]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    packs = planned_before(folder).get("packs", ())
+    left = [[name for name in pack if name in waiting] for pack in packs]
     return [pack for pack in left if pack]
 
 
@@ -354,7 +358,7 @@ def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: Ru
     for text, names in inherited.items():
         in_all = len(names) == len(rows)
         shared[text if in_all else f"rows {', '.join(names)}: {text}"] = None
-    repeated = len(rows) - len({row.fingerprint for row in rows})
+    repeated = len(rows) - len({row.resolved.fingerprint for row in rows})
     if repeated:
         shared[f"{repeated} of {len(rows)} rows are the same experiment as another row: trained once"] = None
     return list(shared)

@@ -20,10 +20,10 @@ def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Each row with the row that stands for its experiment: what got furthest, else the first."""
     best: dict[str, Row] = {}
     for row in rows:
-        first = best.setdefault(row.fingerprint, row)
+        first = best.setdefault(row.resolved.fingerprint, row)
         if _RANK.get(row.status, 5) < _RANK.get(first.status, 5):
-            best[row.fingerprint] = row
-    return [(row, best[row.fingerprint]) for row in rows]
+            best[row.resolved.fingerprint] = row
+    return [(row, best[row.resolved.fingerprint]) for row in rows]
 
 
 def why_same(row: Row, first: Row) -> str:
