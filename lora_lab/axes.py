@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from lora_lab.config import settings
@@ -77,6 +78,8 @@ def show_setting(key: str, value: Any) -> str:
 
 
 def _number(value: float) -> str:
+    if not isfinite(value):
+        return str(value)
     if value and (abs(value) < 1e-2 or abs(value) >= 1e5):
         mantissa, _, exponent = f"{value:.6e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
@@ -122,4 +125,4 @@ def _in_order(values: Sequence[Any]) -> list[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

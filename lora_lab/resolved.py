@@ -26,6 +26,7 @@ from lora_lab.config.schema import (
 )
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
+from lora_lab.models.families import ASSUMED
 
 VERSION = 2
 """Of the fingerprint. 1 counted settings that are off; see `effective.legacy`."""
@@ -48,7 +49,7 @@ GROUPS: dict[str, type] = {
 class Facts:
     """What deciding about a config needs to know of the images, the base model and the machine.
 
-    The defaults describe one image in one bucket on SD 1.x and a GPU.
+    The defaults describe one image in one bucket and a GPU.
 
     Attributes:
         family: A key of `models.families.FAMILIES`.
@@ -72,7 +73,7 @@ class Facts:
         decided: The settings of `from_file` that it leaves to the run for no image.
     """
 
-    family: str = "sd1"
+    family: str = ASSUMED
     prediction_type: str = "epsilon"
     zero_terminal_snr: bool = False
     device_type: str = "cuda"

@@ -128,7 +128,7 @@ def acting() -> list[str]:
 
 
 PLACES = dict.fromkeys(
-    ("base", "base_2", "pictures", "others", "glass", "silent", "lora", "cache", "results"), "here"
+    ("base", "base_2", "family", "pictures", "others", "glass", "silent", "lora", "cache", "results"), "here"
 )
 """What stands for the places that trials name; fingerprints take identities in their stead."""
 

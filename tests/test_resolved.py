@@ -36,7 +36,7 @@ CASES = [(*trial.beside, f"{key}={trial.value}") for key, trial in TRIALS.items(
 
 @pytest.mark.parametrize("words", CASES, ids=lambda words: words[-1])
 def test_plain_values_give_an_equal_one_back(words: tuple[str, ...]) -> None:
-    names = ("base", "base_2", "pictures", "others", "glass", "silent", "lora", "cache", "results")
+    names = ("base", "base_2", "family", "pictures", "others", "glass", "silent", "lora", "cache", "results")
     given = [word.format(**dict.fromkeys(names, "here")) for word in (*BASE, *words)]
     found = resolve(compose(given), Facts(from_file={"dataset.keep_tokens": (1, 2)}), {"dataset": "d"})
     again = Resolved.from_plain(json.loads(as_bytes(found)))

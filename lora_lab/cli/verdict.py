@@ -60,7 +60,11 @@ def gather(given: argparse.Namespace) -> Evidence:
 
 
 def nothing_to_judge(found: Evidence) -> str:
-    """Why there is no verdict, and the way out."""
+    """Why there is no verdict, and the way out; what cannot be read comes first."""
+    return "\n".join([*found.gaps, _not_judged(found)])
+
+
+def _not_judged(found: Evidence) -> str:
     if any(item.human is not None for run in found.runs for item in run.checkpoints):
         missing = dict.fromkeys(run.missing for run in found.own if run.missing)
         return (

@@ -80,6 +80,22 @@ def identify(path: str | Path) -> ModelFile:
     return _identify_pickle(path) if kind == "ckpt" else _identify_safetensors(path)
 
 
+def text_layers(found: ModelFile) -> int:
+    """Layers of the first text encoder, from which clip skip counts: as the model says, or the public one's.
+
+    Raises:
+        ModelError: The model is no longer what was identified.
+    """
+    encoder = FAMILIES[found.family].encoders[0]
+    config: object = None
+    if found.kind == "diffusers":
+        config = folders.read_json(found.path / encoder.component / "config.json")
+    elif found.kind == "safetensors":
+        config = own_config(read_header(found.path).metadata).get(encoder.component)
+    said = config.get("num_hidden_layers") if isinstance(config, dict) else None
+    return said if isinstance(said, int) else encoder.depth
+
+
 def _identify_safetensors(path: Path) -> ModelFile:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.tensors.items()}

@@ -11,7 +11,7 @@ from lora_lab.errors import ConfigError, ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
 from lora_lab.models.base import BaseModel, freeze, silence_dropout
-from lora_lab.models.families import FAMILIES
+from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.models.family import EncoderSpec, Family
 from lora_lab.models.headers import read_header
 from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
@@ -95,9 +95,8 @@ def load(
 
 def _check_family(found: ModelFile, family: str) -> None:
     if family not in ("auto", found.family):
-        known = "auto, " + ", ".join(FAMILIES)
         if family not in FAMILIES:
-            raise ConfigError(f"unknown base_model.family {family!r}; known: {known}")
+            raise ConfigError(unknown_family(family))
         raise ModelError(
             f"base_model.family={family}, but {found.path} is {FAMILIES[found.family].title}: "
             f"set base_model.family={found.family} or auto"

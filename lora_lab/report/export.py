@@ -46,7 +46,7 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
         ModelError: The LoRA file is missing or damaged.
     """
     # Reading and writing LoRA files needs torch, which the rest of the report does without.
-    from lora_lab.networks.files import read_lora, save_lora
+    from lora_lab.lora_files.disk import read_lora, save_lora
 
     told = tell(subject, "en")
     choice = _choice(told, chosen)

@@ -152,6 +152,7 @@ def _head(told: Told) -> dict[str, Any]:
         "name": told.folder.name,
         "question": told.evidence.question,
         "byline": byline,
+        "gaps": told.evidence.gaps,
         "warning": _warning(told),
         "criterion": words.judged_by(),
         "reference": told.reference.name,

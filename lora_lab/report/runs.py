@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from lora_lab.effective import differing
@@ -60,6 +61,15 @@ class Told:
         if chosen and chosen.previews:
             return chosen
         return next((item for item in reversed(record.checkpoints) if item.previews), chosen)
+
+    def mean(self, run: RunEvidence) -> str:
+        """What is compared where a run was repeated with other seeds: the mean of all of them, in words."""
+        own = [one for one in self.evidence.scored if one.group == run.group]
+        if run.score is None or len(own) < 2:
+            return ""
+        return self.words.say(
+            "mean_of", n=len(own), mean=self.words.number(fmean(one.score or 0.0 for one in own))
+        )
 
     def trouble(self, run: RunEvidence) -> str:
         """What went wrong with a run, in its own words; '' where nothing did."""

@@ -81,6 +81,7 @@ class Pattern:
     changes: str
     score: str
     raters: str
+    mean: str
     status: str
     bad: bool
     epochs: str
@@ -102,6 +103,7 @@ def _pattern(told: Told, run: RunEvidence, album: Album) -> Pattern:
         _changes(told, run),
         words.number(run.score),
         words.say("raters_of", n=raters) if raters else "",
+        told.mean(run),
         words.say(f"status_{run.status}"),
         run.status in ("failed", "diverged"),
         str(checkpoint.epoch) if checkpoint and checkpoint.epoch is not None else "",

@@ -21,11 +21,12 @@ MOST_PICTURES = 6
 
 @dataclass(frozen=True)
 class Column:
-    """One run of a sheet; `trouble` says what went wrong with it."""
+    """One run of a sheet; `mean` is that of its repeats, `trouble` says what went wrong with it."""
 
     head: str
     run: str
     score: str
+    mean: str
     at: str
     trouble: str
     tiles: tuple[Tile | None, ...]
@@ -124,7 +125,7 @@ def _column(told: Told, run: RunEvidence, head: str, rows: Sequence[Preview], al
     score = told.words.number(run.score) if run.score is not None else ""
     places = [worker.file(item) if item else None for item in files]
     tiles = tuple(album.add(place) if place else None for place in places)
-    return Column(head, run.name, score, told.at(checkpoint), told.trouble(run), tiles)
+    return Column(head, run.name, score, told.mean(run), told.at(checkpoint), told.trouble(run), tiles)
 
 
 def thumbnail(told: Told, run: RunEvidence, album: Album) -> Tile | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.review.runs import Run
+from lora_lab.store.steps import Signature, read_steps, signature
 
 Point = tuple[float, float]
 
@@ -79,21 +80,18 @@ class StepLog:
 class StepLogs:
     """Step logs that were read, by file; read again when the file has changed. The oldest are forgotten."""
 
-    _known: dict[Path, tuple[tuple[int, int], StepLog]] = field(default_factory=dict)
+    _known: dict[Path, tuple[Signature, StepLog]] = field(default_factory=dict)
 
     def of(self, run: Run) -> StepLog:
         """The step log of the run that did the work; an empty one where nothing was logged."""
         folder = run.read.worker.folder
-        file = folder.steps_file
-        try:
-            stat = file.stat()
-        except OSError:
+        now = signature(folder)
+        if now is None:
             return StepLog({})
-        signature = stat.st_mtime_ns, stat.st_size
-        known = self._known.pop(file, None)
-        if known is None or known[0] != signature:
-            known = signature, _read(folder.steps())
-        self._known[file] = known
+        known = self._known.pop(folder.path, None)
+        if known is None or known[0] != now:
+            known = now, _read(read_steps(folder))
+        self._known[folder.path] = known
         for old in list(self._known)[:-KEPT]:
             self._known.pop(old, None)
         return known[1]

@@ -91,6 +91,11 @@ class Run:
         """Tag of the last checkpoint that has previews, or ''."""
         return next((item.tag for item in reversed(self.record.checkpoints) if item.previews), "")
 
+    @property
+    def loss(self) -> float | None:
+        """The mean loss up to its last checkpoint, since the one before."""
+        return next((item.loss for item in reversed(self.record.checkpoints)), None)
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the previews in pixels, by the settings."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_lab.config import RunConfig
 from lora_lab.findings import Inert
+from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.store.record import RunRecord
 
 SEED = "train.seed"
@@ -51,8 +52,13 @@ def acting_of(record: RunRecord, config: RunConfig | None, why: str = "") -> Act
         return Acting(why=f"its settings cannot be resolved again ({error})")
 
 
+def comparable(value: Any) -> Any:
+    """The value; NaN, which is not even equal to itself, as a word."""
+    return "nan" if value != value else value
+
+
 def _recorded(resolved: Mapping[str, Any]) -> Acting:
-    settings = dict(resolved["acting"])
+    settings = {str(key): comparable(value) for key, value in resolved["acting"].items()}
     seed = settings.pop(SEED, None)
     inert = tuple(Inert(str(item["key"]), str(item["reason"])) for item in resolved.get("inert", ()))
     return Acting(settings, seed, inert, RECORDED)
@@ -65,13 +71,13 @@ def _reread(record: RunRecord, config: RunConfig) -> Acting:
 
     family = config.base_model.family
     facts = Facts(
-        family=family if family != "auto" else "sd1",
+        family=family if family in FAMILIES else ASSUMED,
         device_type=record.device.split(" ")[0].split(":")[0] or "cuda",
         images=record.images or 1,
         repeats=config.dataset.repeats,
         batches_per_epoch=max(1, record.updates_per_epoch * config.train.gradient_accumulation_steps),
     )
     found = resolve(config, facts)
-    settings = dict(found.acting)
+    settings = {key: comparable(value) for key, value in found.acting.items()}
     seed = settings.pop(SEED, None)
     return Acting(settings, seed, found.inert, REREAD)

@@ -6,10 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lora_lab.errors import RunFolderError
-from lora_lab.files import read_lines
 
 CONFIG, RECORD = "config.yaml", "run.json"
 NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
@@ -112,14 +110,6 @@ class RunFolder:
         except OSError as error:
             lost = f"is a link to {os.readlink(self.path)}, which" if self.path.is_symlink() else "it"
             raise RunFolderError(f"{self.path}: {lost} cannot be read: {error.strerror or error}") from error
-
-    def steps(self) -> list[dict[str, Any]]:
-        """The step log: one row per update, in order; of an update that stands twice the later one counts."""
-        rows = {}
-        for row in read_lines(self.steps_file):
-            if type(step := row.get("step")) is int:
-                rows[step] = row
-        return [rows[step] for step in sorted(rows)]
 
 
 @dataclass(frozen=True)

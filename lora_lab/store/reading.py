@@ -9,7 +9,6 @@ folders and the log of scores is needed. What cannot be read is a run of its own
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,15 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-import yaml
-
 from lora_lab.config import RunConfig, flat, load_plain
 from lora_lab.errors import LoraLabError, RunFolderError
-from lora_lab.store.acting import Acting, acting_of
+from lora_lab.store.acting import Acting, acting_of, comparable
+from lora_lab.store.launched import read_plan, read_question
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.store.record import Checkpoint, Preview, RunRecord, read_record
 from lora_lab.store.scores import Place, ScoreLog, read_scores
+from lora_lab.store.steps import read_steps
 
 GONE = "its worker is gone; the same command goes on from the last saved state"
 LAST_PLACE = 2**31
@@ -111,7 +110,7 @@ class Run:
     @property
     def steps(self) -> list[dict[str, Any]]:
         """The step log of the run that did the work."""
-        return self.worker.folder.steps()
+        return read_steps(self.worker.folder)
 
 
 @dataclass(frozen=True)
@@ -248,7 +247,7 @@ class Reader:
         kept = next((run.record.question for run in runs if run.record.question), "")
         if kept or all(run.record.place is not None for run in runs):
             return kept
-        found: str = self._cached(folder.sweep_file, lambda: _asked(folder))
+        found: str = self._cached(folder.sweep_file, lambda: read_question(folder))
         return found
 
     def _cached(self, file: Path, read: Callable[[], Any]) -> Any:
@@ -342,23 +341,13 @@ def _config(run: RunFolder) -> tuple[RunConfig | None, str]:
         return load_plain(run.config_file), ""
     except LoraLabError as error:
         return None, str(error)
+    except (OverflowError, RecursionError) as error:
+        return None, f"{run.config_file} is not a readable config: {error}"
 
 
 def _planned_order(folder: SweepFolder) -> list[str]:
     """The names of rows in the order of a plan: versions that gave runs no place kept it there alone."""
-    try:
-        rows = json.loads(folder.plan_file.read_text(encoding="utf-8"))["rows"]
-        return [str(row["name"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
-
-
-def _asked(folder: SweepFolder) -> str:
-    """The question in a sweep file: versions that gave runs no question kept it there alone."""
-    try:
-        return str(yaml.safe_load(folder.sweep_file.read_text(encoding="utf-8"))["question"] or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
-        return ""
+    return [row["name"] for row in read_plan(folder)["rows"]]
 
 
 def settings_in(made: RunConfig) -> Settings:
@@ -366,7 +355,7 @@ def settings_in(made: RunConfig) -> Settings:
     found: Settings = {}
     for key, value in flat(made).items():
         if isinstance(value, dict):
-            found.update({f"{key}.{name}": item for name, item in value.items()})
+            found.update({f"{key}.{name}": comparable(item) for name, item in value.items()})
         else:
-            found[key] = value
+            found[key] = comparable(value)
     return found

@@ -135,9 +135,17 @@ def read_record(folder: RunFolder) -> RunRecord:
         record: RunRecord = built(RunRecord, json.loads(text, parse_constant=lambda _: None))
         if record.status not in STATUSES:
             raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {record.status!r}")
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise _damaged(folder, error) from error
     return record
+
+
+def read_or_failed(folder: RunFolder) -> RunRecord:
+    """The record; one that cannot be read is that of a failed run, with the reason."""
+    try:
+        return read_record(folder)
+    except RunFolderError as error:
+        return RunRecord(status="failed", reason=str(error))
 
 
 def _damaged(folder: RunFolder, error: Exception) -> RunFolderError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import yaml
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.resolved import Resolved
 from lora_lab.store import RunRecord, SweepFolder, read_record
+from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile, read_sweep
 from lora_lab.sweep.places import with_places
 
@@ -152,18 +152,7 @@ def whole_plan(plan: Plan) -> dict[str, Any]:
     values = plan.to_json()
     own = {row.name for row in plan.rows}
     there = {run.name for run in plan.folder.runs()} - own
-    before = planned_before(plan.folder)
-    earlier = [row for row in before.get("rows", ()) if row["name"] in there]
-    packs = [pack for pack in before.get("packs", ()) if set(pack) <= there]
+    before = read_plan(plan.folder)
+    earlier = [row for row in before["rows"] if row["name"] in there]
+    packs = [pack for pack in before["packs"] if set(pack) <= there]
     return {**values, "rows": [*values["rows"], *earlier], "packs": [*values["packs"], *packs]}
-
-
-def planned_before(folder: SweepFolder) -> dict[str, Any]:
-    """`rows` and `packs` of the sweep's last start; empty where there was none, or it cannot be read."""
-    try:
-        values = json.loads(folder.plan_file.read_text(encoding="utf-8"))
-        rows = [row for row in values["rows"] if isinstance(row["name"], str)]
-        packs = [[str(name) for name in pack] for pack in values["packs"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return {"rows": rows, "packs": packs}

@@ -6,17 +6,17 @@ The same plan launched again goes on: finished runs are kept, interrupted ones r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.files import write_json, write_text
-from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_record, write_record
+from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
+from lora_lab.store.launched import write_launched
 from lora_lab.store.locks import is_locked
+from lora_lab.store.steps import forget_steps
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
 from lora_lab.sweep.plan import Plan, Row
@@ -92,8 +92,7 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
             _write_run(run, row, (numbers[row.name], sweep.question, source))
         elif row.status in ENDED and not is_locked(run):
             _bring_up_to_date(run, row, (numbers[row.name], sweep.question, source))
-    write_text(plan.folder.sweep_file, as_launched(plan, sweep, extra))
-    write_json(plan.folder.plan_file, whole_plan(plan))
+    write_launched(plan.folder, as_launched(plan, sweep, extra), whole_plan(plan))
 
 
 Belonging = tuple[int, str, str]
@@ -102,11 +101,10 @@ Belonging = tuple[int, str, str]
 
 def _write_run(run: RunFolder, row: Row, of: Belonging) -> None:
     """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
-    record = _record(run)
+    record = read_or_failed(run)
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
         record = RunRecord()
-        with suppress(FileNotFoundError):
-            run.steps_file.unlink()
+        forget_steps(run)
     record.status, record.reason = "planned", row.reason if row.same_as else ""
     record.fingerprint = row.fingerprint
     # What earlier previews were made with stays: the worker sees by it that they have to be made again.
@@ -122,7 +120,7 @@ def _write_run(run: RunFolder, row: Row, of: Belonging) -> None:
 
 def _bring_up_to_date(run: RunFolder, row: Row, of: Belonging) -> None:
     """Tell the record of a run that stays as it is what this plan knows of it, where that is new."""
-    record = _record(run)
+    record = read_or_failed(run)
     if record.fingerprint != row.fingerprint:
         return
     before = replace(record)
@@ -143,7 +141,7 @@ def _tell(record: RunRecord, row: Row, of: Belonging) -> None:
 
 def _conclude(plan: Plan, outcome: Outcome) -> None:
     """Read how every row ended, and write what is derived from all of them."""
-    records = {row.name: _record(plan.folder.run(row.name)) for row in plan.rows}
+    records = {row.name: read_or_failed(plan.folder.run(row.name)) for row in plan.rows}
     for row in plan.rows:
         record = records[row.same_as or row.name]
         outcome.statuses[row.name], outcome.reasons[row.name] = record.status, record.reason
@@ -164,10 +162,3 @@ def _conclude(plan: Plan, outcome: Outcome) -> None:
         outcome.sheet = sweep_sheet(plan.folder)
     except Exception as error:
         outcome.notes.append(f"the contact sheet could not be drawn: {error}")
-
-
-def _record(run: RunFolder) -> RunRecord:
-    try:
-        return read_record(run)
-    except LoraLabError as error:
-        return RunRecord(status="failed", reason=str(error))

@@ -24,8 +24,9 @@ from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
+from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
-from lora_lab.sweep.kept import planned_before, refuse_another
+from lora_lab.sweep.kept import refuse_another
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
@@ -328,7 +329,7 @@ def _packs(
 
 def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
     """The packs of the sweep's last start, with the rows that still have to be done."""
-    packs = planned_before(folder).get("packs", ())
+    packs = read_plan(folder)["packs"]
     left = [[name for name in pack if name in waiting] for pack in packs]
     return [pack for pack in left if pack]
 

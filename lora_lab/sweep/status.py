@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_lab.errors import RunFolderError
@@ -27,7 +27,7 @@ class Decision:
     status: str
     reason: str = ""
     aside: bool = False
-    fingerprint: str = ""
+    fingerprint: str = field(default="", compare=False)
 
 
 def decide(

@@ -76,6 +76,7 @@ class RunEvidence:
             the seed left out; None where that is not known.
         same_as: The run that is the same experiment; this one is then no evidence of its own.
         group: Runs of one group differ in the seed alone; it is named after its first run.
+        training: The run whose training this is, where it is a checkpoint of another run's; '' is its own.
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
         usable: Whether it ended with pictures that show something; None while that is open.
@@ -93,6 +94,7 @@ class RunEvidence:
     changes: tuple[str, ...] | None = None
     same_as: str = ""
     group: str = ""
+    training: str = ""
     checkpoints: tuple[CheckpointEvidence, ...] = ()
     chosen: str = ""
     score: float | None = None
@@ -275,6 +277,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         overrides=tuple(run.record.composed or run.record.overrides),
         changes=changes,
         same_as=same_as,
+        training=run.worker.name,
         checkpoints=items,
         usable=None if unread else _usable(run.status, last),
         train_minutes=last.minutes if last else None,

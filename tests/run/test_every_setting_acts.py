@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from lora_lab.config import compose, dump
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run.events import Events
 from lora_lab.run.task import Task
 from lora_lab.run.work import PackWork
@@ -53,6 +53,7 @@ class Lab:
         self.places = {
             "base": tiny.folder(),
             "base_2": tiny.folder("sd1", 1),
+            "family": "sd1",
             "pictures": write(root / "pictures"),
             "others": write(root / "others", seed=1),
             "silent": write(root / "silent", captions=False),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lora_lab.__main__ import main
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.store import SweepFolder, read_record
 from lora_lab.sweep import plan, read_sweep
 

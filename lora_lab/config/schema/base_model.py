@@ -21,13 +21,12 @@ class BaseModelConfig:
     )
     family: str = setting(
         "auto",
-        "auto, sd1, sd2 or sdxl",
-        one_of("auto", "sd1", "sd2", "sdxl"),
+        "auto, or the name of a base-model family: what the model has to be",
         label="family of the base model",
         ja="ベースモデルの系統",
         peer="--v2 sdxl",
         source="guide to kohya_ss 21.8.8 (SDXL switch)",
-        trial=untried("sd1", "refuses another family; loads the same model"),
+        trial=untried("{family}", "refuses another family; loads the same model"),
     )
     vae: str | None = setting(
         None,

@@ -7,14 +7,14 @@ from typing import Any
 from lora_lab.effective.rules.flat_values import Reasons, Values
 from lora_lab.effective.rules.memory import check_memory
 from lora_lab.findings import Findings, refused
-from lora_lab.models.families import FAMILIES
+from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.resolved import Facts
 
 
 def no_effect(v: Values, facts: Facts) -> Reasons:
     """Clip skip, where the family fixes the layer."""
     family = FAMILIES[facts.family]
-    if all(encoder.penultimate for encoder in family.encoders):
+    if not family.clip_skip:
         yield "base_model.clip_skip", f"{family.title} always takes the last layer but one"
 
 
@@ -22,7 +22,9 @@ def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findin
     """A family that is not the model's, layers that it has not, what saves memory elsewhere only."""
     found = check_memory(asked, facts.device_type)
     family = asked["base_model.family"]
-    if family not in ("auto", facts.family):
+    if family not in (*FAMILIES, "auto"):
+        found += refused(unknown_family(family))
+    elif family not in ("auto", facts.family):
         found += refused(
             f"base_model.family={family}: the model is {facts.family}; set base_model.family=auto, or give "
             "another file"
