@@ -139,6 +139,11 @@ class SweepFolder:
         return self.path / "scores.jsonl"
 
     @property
+    def verdicts_file(self) -> Path:
+        """Append-only log of the verdicts that were taken."""
+        return self.path / "verdicts.jsonl"
+
+    @property
     def anchors(self) -> Path:
         """Previews of the bare base models and thumbnails of training pictures."""
         return self.path / "anchors"

@@ -44,6 +44,7 @@ class CheckpointEvidence:
         metrics: Automatic numbers, means over the previews.
         minutes: Training time up to it.
         said: Notes and tags that people left.
+        scale: Who scored it, where they share no checkpoint with those who scored most; else ''.
     """
 
     tag: str
@@ -61,6 +62,7 @@ class CheckpointEvidence:
     flags: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     file: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RunEvidence:
     Attributes:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
+        known_as: The name it was trained under, where its folder was renamed since.
         unread: Why its settings or its record cannot be read, or ''; it is then no evidence of anything.
         inert: Settings that were set and cannot act, with the reason.
         overrides: What it was composed from; `changes` are the settings it changes of what all runs share,
@@ -87,6 +90,7 @@ class RunEvidence:
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    known_as: str = ""
     unread: str = ""
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
@@ -269,6 +273,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         name=run.name,
         status=run.status,
         reason=run.reason,
+        known_as=run.known_as,
         # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
         settings={} if unread else own.settings,
         unread=unread,
@@ -302,6 +307,7 @@ def _checkpoint(item: Checkpoint, run: Run, place: Place, combined: Combined) ->
         size_bytes=item.size_bytes or None,
         flags=tuple(flags(item)),
         said=given.said if given else (),
+        scale=given.scale if given else "",
         file=f"{run.worker.name}/{item.file}",
     )
 

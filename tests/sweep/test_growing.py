@@ -240,3 +240,67 @@ def test_relative_paths_mean_the_same_from_every_folder(
     record = read_record(SweepFolder(folder).run("b"))
     assert f"dataset.path={home / 'pics'}" in record.composed
     assert record.resolved["acting"]["dataset.path"] == str(home / "pics")
+
+
+@pytest.mark.parametrize("table", ["old names", "new names"])
+def test_a_renamed_and_a_linked_run_change_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    rows = {"ref": [], **ALPHAS, "batch": ["optimizer.learning_rate=0.02"]}
+    assert main(["sweep", str(write(place / "demo.yaml", question="Which?", patterns=rows)), "--quiet"]) == 0
+    folder = place / "results" / "demo"
+    before = judged(folder, capsys)
+    (folder / "al1").rename(folder / "aa1")
+    (place / "disk").mkdir()
+    shutil.move(folder / "al4", place / "disk" / "moved")
+    (folder / "al4").symlink_to(place / "disk" / "moved")
+    for name in ("plan.json", "sweep.yaml"):
+        (folder / name).unlink()
+    scores = place / "given.csv"
+    names = {"al1": "aa1"} if table == "new names" else {}
+    scores.write_text("run,score\n" + "".join(f"{names.get(key, key)},{SCORES[key]}\n" for key in rows))
+    capsys.readouterr()
+    assert main(["verdict", str(folder), "--scores", str(scores), "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert effects(after) == effects(before) and after["reference"] == before["reference"] == "ref"
+    assert after["evidence"]["question"] == "Which?" and after["missing"] == {}
+
+
+def test_the_files_of_a_renamed_run_are_found_by_its_record(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(place / "demo.yaml", patterns={"ref": [], "al1": ["network.network_alpha=1"]})
+    assert main(["sweep", str(file), "--quiet"]) == 0
+    folder = place / "results" / "demo"
+    (folder / "al1").rename(folder / "one")
+    write(file, patterns={"ref": [], "one": ["network.network_alpha=1"]})
+    capsys.readouterr()
+    assert main(["plan", str(file), "--json"]) == 0
+    statuses = {row["name"]: row["status"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert statuses == {"ref": "done", "one": "done"}, "nothing is trained again for a name"
+
+
+def trained_files(folder: SweepFolder) -> dict[str, int]:
+    """When the LoRAs of a sweep were written, by their names."""
+    return {str(file): file.stat().st_mtime_ns for file in folder.path.glob("*/checkpoints/*")}
+
+
+def test_starting_again_tells_earlier_runs_what_readers_need(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"ref": [], **ALPHAS}
+    file = write(place / "demo.yaml", question="Which?", patterns=rows)
+    assert main(["sweep", str(file), "--quiet"]) == 0
+    folder = SweepFolder(place / "results" / "demo")
+    before = judged(folder.path, capsys)
+    for name in ("ref", "al4"):
+        kept = json.loads(folder.run(name).run_file.read_text())
+        for key in ("resolved", "composed", "place", "question", "source"):
+            del kept[key]
+        folder.run(name).run_file.write_text(json.dumps(kept))
+    mixed = judged(folder.path, capsys)
+    assert "ref, al4: an earlier version trained it" in mixed["evidence"]["gaps"][0]
+    weights = trained_files(folder)
+    assert main(["sweep", str(file), "--quiet"]) == 0
+    assert judged(folder.path, capsys) == before
+    assert trained_files(folder) == weights, "nothing was trained again"
