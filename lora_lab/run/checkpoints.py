@@ -17,6 +17,7 @@ from lora_lab.material import Material
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
+from lora_lab.store.layout import lora_name
 from lora_lab.store.steps import read_steps
 from lora_lab.train import Record
 
@@ -88,7 +89,7 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     texts = standard_metadata(
         task.prepared.job.adapter,
         task.prepared.base.family,
-        f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
+        lora_name(f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}"),
         prediction_type=task.prepared.source.schedule.prediction_type,
         resolution=max((parse_resolution(size) for size in sizes), key=math.prod),
         settings=_training_settings(task, record),

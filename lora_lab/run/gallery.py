@@ -22,6 +22,7 @@ from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save
 from lora_lab.preview.samplers import SAMPLERS
 from lora_lab.resolved import Resolved
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
+from lora_lab.store.layout import lora_name
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
@@ -125,7 +126,7 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
 
 
 def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
-    lora = f"{item.folder.name}-{item.checkpoint.tag}"
+    lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
     save_png(image, item.path, _parameters(shot, item.resolved, base, lora, image.size))
     started = time.perf_counter()
     anchor = anchors_of(item.folder, item.resolved) / anchor_name(item.prompt, item.seed)
