@@ -14,6 +14,7 @@ from lora_lab.config.fields import (
     division,
     each,
     fraction_below_one,
+    multiple_of,
     not_empty,
     one_of,
     resolution,
@@ -65,7 +66,7 @@ class DatasetConfig:
     enable_bucket: bool = setting(True, "sort pictures into aspect-ratio buckets")
     min_bucket_reso: int = setting(256, "shortest bucket side in pixels", at_least(64))
     max_bucket_reso: int = setting(1024, "longest bucket side in pixels", at_least(64))
-    bucket_reso_steps: int = setting(64, "bucket sides are multiples of this, in pixels", at_least(8))
+    bucket_reso_steps: int = setting(64, "bucket sides are multiples of this, in pixels", multiple_of(8))
     bucket_no_upscale: bool = setting(False, "never enlarge a picture to fill a bucket")
     resize_interpolation: str | None = setting(
         None,
@@ -73,7 +74,7 @@ class DatasetConfig:
         "shrinking and lanczos when enlarging",
         one_of(None, "lanczos", "area", "bicubic", "cubic", "bilinear", "linear", "box", "nearest"),
     )
-    caption_extension: str = setting(".txt", "file name extension of caption files")
+    caption_extension: str = setting(".txt", "file name extension of caption files", not_empty)
     caption_separator: str = setting(",", "what separates tags", not_empty)
     weighted_captions: bool = setting(False, "read (word:1.3), (word) and [word] in captions as weights")
     shuffle_caption: bool = setting(False, "shuffle the tags at every draw")

@@ -93,7 +93,8 @@ def predict(
             raise ValueError(f"{base.spec.title} needs sizes of shape (B, 6) and pooled text states")
         conditions = {
             "text_embeds": text.pooled.to(base.dtype),
-            "time_ids": sizes.to(device=noisy.device, dtype=base.dtype),
+            # Half precision has no room for pixels (1081 is 1080 in bf16): the U-Net rounds their sinusoids.
+            "time_ids": sizes.to(device=noisy.device, dtype=torch.float32),
         }
     answer = base.unet(
         noisy.to(base.dtype),
