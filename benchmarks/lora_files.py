@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 

@@ -14,7 +14,7 @@ from lora_lab.models import BaseModel
 from lora_lab.models.base import freeze
 from lora_lab.models.clip_bpe import ClipBpe
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule
+from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 RANDOM = {"random-sd15": "sd1", "random-sdxl": "sdxl"}
@@ -32,14 +32,14 @@ def load(base: str, device: torch.device, precision: str) -> BaseModel:
 def random_model(family: str, device: torch.device, dtype: torch.dtype) -> BaseModel:
     """A model of the public sizes with random weights: as fast as a real one, and nothing to download."""
     spec = FAMILIES[family]
-    unet = _filled(make_unet(_config(family, "unet")), device, dtype)
+    unet = _filled(make_denoiser(spec.denoiser, _config(family, "unet")), device, dtype)
     vae = _filled(make_vae(_config(family, "vae")), device, torch.float32)
     encoders = [
         _filled(make_clip(_config(family, one.component), one.pooled), device, dtype) for one in spec.encoders
     ]
     freeze([unet, vae, *encoders])
     scheduler = _config(family, "scheduler", "scheduler_config.json")
-    betas, alphas_cumprod = schedule(scheduler)
+    betas = schedule(scheduler)
     tokenizers = [ClipBpe(one.pad_id) for one in spec.encoders]
     return BaseModel(
         family=family,
@@ -50,7 +50,6 @@ def random_model(family: str, device: torch.device, dtype: torch.dtype) -> BaseM
         tokenizers=tokenizers,
         scheduler_config=scheduler,
         betas=betas,
-        alphas_cumprod=alphas_cumprod,
         prediction_type="epsilon",
         zero_terminal_snr=False,
         latent_channels=int(vae.config["latent_channels"]),

@@ -1,16 +1,17 @@
-"""Write docs/parameters.md from the settings, the registries and the table of peers: `make docs`."""
+"""Write docs/parameters.md from the declarations of settings and the registries: `make docs`."""
 
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from lora_lab.config import CONF_DIR, Setting, compose, groups, settings
-from lora_lab.config.parameters import PARAMETERS
-from lora_lab.config.parameters.beyond import BEYOND
-from lora_lab.config.parameters.peers import NOT_SETTINGS
+from lora_lab.config.peers import NOT_SETTINGS
 from lora_lab.networks.spec import PRESETS
 from lora_lab.optim.rows import ROWS
 from lora_lab.optim.schedules import FORMULAS
+from tests.held_by import BEYOND, HELD_BY, TRIALS
 
 PLACE = Path(__file__).with_name("parameters.md")
 COMMAND = "make docs"
@@ -76,6 +77,12 @@ def rule(item: Setting) -> str:
     return ""
 
 
+def holding(item: Setting) -> tuple[str, ...]:
+    """The tests of a setting: that of its trial, and those of its own."""
+    trial = [TRIALS[item.trial.shows]] if item.trial and item.trial.shows in TRIALS else []
+    return (*trial, *HELD_BY.get(item.key, ()))
+
+
 def settings_tables() -> str:
     """One table for each group of settings."""
     parts = []
@@ -84,10 +91,9 @@ def settings_tables() -> str:
         rows = []
         for key, item in known.items():
             if key.rpartition(".")[0] == group:
-                about = PARAMETERS[key]
                 doc = item.doc + ("" if item.trains else " (does not train)")
-                cells = (f"`{key}`", code(about.peer), doc, shown(item.default), rule(item), about.source)
-                rows.append((*cells, tests(about.tests)))
+                cells = (f"`{key}`", code(item.peer), doc, shown(item.default), rule(item), item.source)
+                rows.append((*cells, tests(holding(item))))
         heads = ("setting", "elsewhere", "meaning", "default", "rule", "source", "held by")
         parts.append(f"## {group or 'The run'}\n\n{table(heads, rows)}")
     return "\n".join(parts)
@@ -160,7 +166,7 @@ def recipes() -> str:
 
 def beyond() -> str:
     """What is no single setting."""
-    rows = [(title, how, about.source, tests(about.tests)) for title, (how, about) in BEYOND.items()]
+    rows = [(title, item.how, item.source, tests(item.tests)) for title, item in BEYOND.items()]
     return "## Beyond single settings\n\n" + table(("what", "how", "source", "held by"), rows)
 
 
@@ -180,8 +186,8 @@ def text() -> str:
 def named_tests() -> set[str]:
     """Every test that the page names."""
     fixed = (*OPTIMIZER_TESTS, *SCHEDULE_TESTS, *PRESET_TESTS, *SAMPLER_TESTS, *RECIPE_TESTS)
-    rows = [*PARAMETERS.values(), *(about for _, about in BEYOND.values())]
-    return {*fixed, *(name for item in rows for name in item.tests)}
+    own = [*(holding(item) for item in settings().values()), *(item.tests for item in BEYOND.values())]
+    return {*fixed, *(name for names in own for name in names)}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The command line: `lora-lab COMMAND ...`, also as `python -m lora_lab`."""
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -17,6 +19,7 @@ DONE, RUN_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one message, and its kind is the exit code."""
+    printable()
     try:
         request = parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as end:
@@ -37,6 +40,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     except Exception as error:
         return _unexpected(error)
+
+
+ESCAPED = "lora_lab.escaped"
+
+
+def printable() -> None:
+    """Have everything printed that the terminal or file cannot spell as \\u1234, in JSON still the same text.
+
+    A trigger word may be Japanese, and the terminal one of code page 1252.
+    """
+    codecs.register_error(ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
 
 
 def _refuse(text: str) -> int:

@@ -7,11 +7,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from lora_lab.anchors import anchor_folder, anchor_name
-from lora_lab.config import load
-from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing
-from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
-from lora_lab.store.table import ordered_runs
+from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder
+from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 
 TILE_LONG_SIDE = 192
 LABEL_WIDTH = 210
@@ -23,34 +21,53 @@ INK, PAPER, MUTED, WARN = (24, 24, 27), (250, 250, 249), (113, 113, 122), (180, 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a sheet: a label, smaller words under it, and pictures; None is an empty tile."""
+    """One line of a sheet: a label, smaller words under it, and pictures; None is an empty tile.
+
+    `heads` stand above it where they are other ones than above the line before; () are those.
+    """
 
     label: str
     words: str
     tiles: Sequence[Path | None]
     warning: str = ""
+    heads: Sequence[str] = ()
 
 
 def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -> None:
     """Draw a grid of pictures with row labels and column heads to a PNG, atomically."""
     tile = _tile_size(lines)
-    width = LABEL_WIDTH + len(heads) * (tile[0] + GAP) + GAP
-    height = 2 * HEAD_HEIGHT + len(lines) * (tile[1] + GAP) + GAP
+    above = _heads_above(heads, lines)
+    columns = max(len(heads), *(len(line.tiles) for line in lines), *(len(own) for own in above))
+    width = LABEL_WIDTH + columns * (tile[0] + GAP) + GAP
+    height = HEAD_HEIGHT + sum(HEAD_HEIGHT for own in above if own) + len(lines) * (tile[1] + GAP) + GAP
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
     big, small = ImageFont.load_default(15), ImageFont.load_default(12)
     draw.text((GAP, 8), _clip(draw, title, big, width - 2 * GAP), INK, font=big)
-    for column, head in enumerate(heads):
-        x = LABEL_WIDTH + column * (tile[0] + GAP)
-        draw.text((x, HEAD_HEIGHT + 8), _clip(draw, head, small, tile[0]), MUTED, font=small)
-    for number, line in enumerate(lines):
-        y = 2 * HEAD_HEIGHT + number * (tile[1] + GAP)
+    y = HEAD_HEIGHT
+    for own, line in zip(above, lines, strict=True):
+        for column, head in enumerate(own):
+            x = LABEL_WIDTH + column * (tile[0] + GAP)
+            draw.text((x, y + 8), _clip(draw, head, small, tile[0]), MUTED, font=small)
+        y += HEAD_HEIGHT if own else 0
         _label(draw, line, (y, tile[1]), (big, small))
         for column, file in enumerate(line.tiles):
             x = LABEL_WIDTH + column * (tile[0] + GAP)
             _tile(canvas, draw, file, (x, y), tile)
+        y += tile[1] + GAP
     with replacing(path) as temporary:
         canvas.save(temporary, "PNG")
+
+
+def _heads_above(heads: Sequence[str], lines: Sequence[Line]) -> list[Sequence[str]]:
+    """The heads to be drawn above each line: those of all above the first, and where a line has others."""
+    found: list[Sequence[str]] = []
+    now: Sequence[str] = ()
+    for line in lines:
+        own = line.heads or now or heads
+        found.append(() if list(own) == list(now) else own)
+        now = own
+    return found
 
 
 def _tile_size(lines: Sequence[Line]) -> tuple[int, int]:
@@ -103,6 +120,12 @@ def _heads(previews: Sequence[Preview]) -> list[str]:
     return [f"w{item.strength:g} s{item.seed} {item.text}" for item in previews]
 
 
+def _line(run: Run, checkpoint: Checkpoint, words: tuple[str, str, str]) -> Line:
+    """A checkpoint's previews under their own heads; `words` are its label, what stands below, a warning."""
+    previews = _columns(checkpoint)
+    return Line(words[0], words[1], list(map(run.worker.file, previews)), words[2], _heads(previews))
+
+
 def _numbers(checkpoint: Checkpoint) -> str:
     shown = [f"loss {checkpoint.loss:.4f}"] if checkpoint.loss is not None else []
     shown += [
@@ -116,13 +139,9 @@ def run_sheet(folder: RunFolder, record: RunRecord) -> None:
     shown = [item for item in record.checkpoints if item.previews]
     if not shown:
         return
+    run = Run(folder, record)
     lines = [
-        Line(
-            item.tag.lstrip("0") or item.tag,
-            _numbers(item),
-            [folder.path / preview.file for preview in _columns(item)],
-            ", ".join(item.flags),
-        )
+        _line(run, item, (item.tag.lstrip("0") or item.tag, _numbers(item), ", ".join(item.flags)))
         for item in shown
     ]
     title = f"{folder.path.parent.name} / {folder.name}: {' '.join(record.overrides) or 'the base settings'}"
@@ -135,53 +154,46 @@ def sweep_sheet(folder: SweepFolder) -> Path | None:
     Returns:
         The sheet, or None where no run has a preview yet.
     """
-    records = [(run, _record(run)) for run in ordered_runs(folder)]
-    first = next((item for _, record in records for item in record.checkpoints if item.previews), None)
+    if next(folder.runs(), None) is None:
+        return None
+    read = read_sweep_folder(folder.path)
+    first = next(filter(None, map(_last, read.runs.values())), None)
     if first is None:
         return None
-    columns = _columns(first)
-    lines = [*_anchor_lines(folder, columns), *(_run_line(folder, run, record) for run, record in records)]
-    sheet(folder.sheet, f"{folder.name}: last checkpoint of every run", _heads(columns), lines)
+    lines = [*_anchor_lines(read), *map(_run_line, read.runs.values())]
+    sheet(folder.sheet, f"{folder.name}: last checkpoint of every run", _heads(_columns(first)), lines)
     return folder.sheet
 
 
-def _record(run: RunFolder) -> RunRecord:
-    try:
-        return read_record(run)
-    except LoraLabError as error:
-        return RunRecord(status="failed", reason=str(error))
+def _last(run: Run) -> Checkpoint | None:
+    return next((item for item in reversed(run.checkpoints) if item.previews), None)
 
 
-def _anchor_lines(folder: SweepFolder, columns: Sequence[Preview]) -> list[Line]:
+def _anchor_lines(sweep: Sweep) -> list[Line]:
     """The bare base model as the runs' present preview settings render it, and some training pictures."""
-    lines = []
+    found: dict[Path, list[Preview]] = {}
     # A sweep that was started again with other previews still has the anchors of the earlier ones.
-    for base in dict.fromkeys(filter(None, map(_base_of, folder.runs()))):
-        tiles = [base / anchor_name(item.prompt, item.seed) for item in columns]
+    for run in sweep.runs.values():
+        last = _last(run)
+        if run.config and last:
+            found.setdefault(anchor_folder(run.folder, run.config), _columns(last))
+    lines = []
+    for base, previews in found.items():
+        tiles = [base / anchor_name(item.prompt, item.seed) for item in previews]
         if any(tile.is_file() for tile in tiles):
-            lines.append(Line("base model", "without a LoRA", tiles))
-    pictures: list[Path | None] = [*sorted(folder.anchors.glob("pictures-*/*.png"))]
-    if pictures:
-        lines.append(Line("training pictures", "", pictures[: len(columns)]))
+            lines.append(Line("base model", "without a LoRA", tiles, heads=_heads(previews)))
+    if sweep.training_images:
+        most = max(map(len, found.values()), default=1)
+        lines.append(Line("training pictures", "", sweep.training_images[:most]))
     return lines
 
 
-def _base_of(run: RunFolder) -> Path | None:
-    try:
-        return anchor_folder(run, load(run.config_file, checked=False))
-    except LoraLabError:
-        return None
-
-
-def _run_line(folder: SweepFolder, run: RunFolder, record: RunRecord) -> Line:
-    name = run.name
-    words = " ".join(record.overrides).replace(" ", "\n") or "the base settings"
-    warning = record.reason if record.status not in ("done", "planned", "running") else ""
-    if record.same_as:
-        warning = f"same experiment as {record.same_as}"
-        run, record = folder.run(record.same_as), _record(folder.run(record.same_as))
-    last = next((item for item in reversed(record.checkpoints) if item.previews), None)
+def _run_line(run: Run) -> Line:
+    words = " ".join(run.record.overrides).replace(" ", "\n") or "the base settings"
+    warning = run.reason if run.status not in ("done", "planned", "running") else ""
+    if run.same_as:
+        warning = f"same experiment as {run.same_as}"
+    last = _last(run)
     if last is None:
-        return Line(name, words, [], warning or record.status)
-    tiles = [run.path / preview.file for preview in _columns(last)]
-    return Line(name, f"{_numbers(last)}\n{words}", tiles, warning or ", ".join(last.flags))
+        return Line(run.name, words, [], warning or run.status)
+    return _line(run, last, (run.name, f"{_numbers(last)}\n{words}", warning or ", ".join(last.flags)))

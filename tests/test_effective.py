@@ -17,6 +17,7 @@ from lora_lab.effective import (
     preview_fingerprint,
     resolve,
 )
+from tests.run.acting import BASE, TRIALS
 
 FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
 
@@ -37,105 +38,6 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
     return {item.key for item in of(*overrides, facts=facts).inert}
 
 
-# Every setting that counts for the weights: the company it needs in order to act, and another value.
-ACTING: dict[str, tuple[list[str], str]] = {
-    "base_model.clip_skip": ([], "2"),
-    "base_model.max_token_length": ([], "150"),
-    "base_model.v_parameterization": ([], "true"),
-    "base_model.fp8_base": ([], "true"),
-    "base_model.nf4_base": ([], "true"),
-    "dataset.trigger_word": ([], "miko"),
-    "dataset.resolution": ([], "768"),
-    "dataset.enable_bucket": ([], "false"),
-    "dataset.min_bucket_reso": ([], "320"),
-    "dataset.max_bucket_reso": ([], "960"),
-    "dataset.bucket_reso_steps": ([], "32"),
-    "dataset.bucket_no_upscale": ([], "true"),
-    "dataset.caption_separator": (["dataset.shuffle_caption=true"], "';'"),
-    "dataset.shuffle_caption": ([], "true"),
-    "dataset.keep_tokens": (["dataset.shuffle_caption=true"], "1"),
-    "dataset.keep_tokens_separator": (["dataset.shuffle_caption=true"], "'|||'"),
-    "dataset.secondary_separator": ([], "';'"),
-    "dataset.enable_wildcard": ([], "true"),
-    "dataset.caption_prefix": ([], "photo"),
-    "dataset.caption_suffix": ([], "photo"),
-    "dataset.caption_dropout_rate": ([], "0.1"),
-    "dataset.caption_dropout_every_n_epochs": ([], "2"),
-    "dataset.caption_tag_dropout_rate": ([], "0.1"),
-    "dataset.token_warmup_min": (["dataset.token_warmup_step=100"], "2"),
-    "dataset.token_warmup_step": ([], "0.5"),
-    "dataset.flip_aug": ([], "true"),
-    "dataset.random_crop": (["dataset.cache_latents=false"], "true"),
-    "dataset.alpha_mask": ([], "true"),
-    "dataset.resize_interpolation": ([], "lanczos"),
-    "dataset.weighted_captions": ([], "true"),
-    "network.type": ([], "locon"),
-    "network.network_dim": ([], "8"),
-    "network.network_alpha": ([], "1"),
-    "network.conv_dim": (["network.type=locon"], "8"),
-    "network.conv_alpha": (["network.type=locon"], "8"),
-    "network.preset": ([], "full"),
-    "network.factor": (["network=lokr"], "4"),
-    "network.decompose_both": (["network=lokr"], "true"),
-    "network.wd_on_output": (["network=dora"], "true"),
-    "network.down_lr_weight": ([], "cosine"),
-    "network.mid_lr_weight": ([], "'0.5'"),
-    "network.up_lr_weight": ([], "sine+0.25"),
-    "network.block_lr_zero_threshold": (["network.up_lr_weight=linear"], "0.2"),
-    "network.dim_from_weights": (["network.network_weights=x.safetensors"], "true"),
-    "network.train_unet": ([], "false"),
-    "network.train_text_encoder": ([], "false"),
-    "network.network_dropout": ([], "0.1"),
-    "network.rank_dropout": ([], "0.1"),
-    "network.module_dropout": ([], "0.1"),
-    "network.scale_weight_norms": ([], "1"),
-    "optimizer.name": ([], "lion"),
-    "optimizer.learning_rate": ([], "3e-4"),
-    "optimizer.unet_lr": ([], "3e-4"),
-    "optimizer.text_encoder_lr": ([], "3e-5"),
-    "optimizer.loraplus_lr_ratio": ([], "4"),
-    "optimizer.args": ([], "{weight_decay:0.5}"),
-    "lr_scheduler.name": ([], "cosine"),
-    "lr_scheduler.lr_warmup_steps": (["lr_scheduler=cosine"], "10%"),
-    "lr_scheduler.lr_decay_steps": (["lr_scheduler=warmup_stable_decay"], "10%"),
-    "lr_scheduler.num_cycles": (["lr_scheduler=cosine_with_restarts"], "2"),
-    "lr_scheduler.power": (["lr_scheduler=polynomial"], "2"),
-    "lr_scheduler.min_lr_ratio": (["lr_scheduler=cosine_with_min_lr"], "0.2"),
-    "lr_scheduler.timescale": (["lr_scheduler=inverse_sqrt"], "50"),
-    "lr_scheduler.step_rules": (
-        ["lr_scheduler.name=piecewise_constant", "lr_scheduler.step_rules='1:10,0.1'"],
-        "'1:20,0.1'",
-    ),
-    "lr_scheduler.args": (["lr_scheduler=polynomial"], "{lr_end:1e-6}"),
-    "loss.loss_type": ([], "huber"),
-    "loss.huber_c": (["loss.loss_type=huber"], "0.2"),
-    "loss.huber_schedule": (["loss.loss_type=huber"], "constant"),
-    "loss.huber_scale": (["loss.loss_type=huber", "loss.huber_schedule=constant"], "2"),
-    "loss.min_snr_gamma": ([], "5"),
-    "loss.debiased_estimation_loss": ([], "true"),
-    "loss.v_pred_like_loss": ([], "0.1"),
-    "loss.scale_v_pred_loss_like_noise_pred": (["base_model.v_parameterization=true"], "true"),
-    "loss.noise_offset": ([], "0.05"),
-    "loss.noise_offset_random_strength": (["loss.noise_offset=0.05"], "true"),
-    "loss.adaptive_noise_scale": (["loss.noise_offset=0.05"], "0.1"),
-    "loss.multires_noise_iterations": ([], "6"),
-    "loss.multires_noise_discount": (["loss.multires_noise_iterations=6"], "0.5"),
-    "loss.ip_noise_gamma": ([], "0.1"),
-    "loss.ip_noise_gamma_random_strength": (["loss.ip_noise_gamma=0.1"], "true"),
-    "loss.zero_terminal_snr": ([], "true"),
-    "loss.min_timestep": ([], "10"),
-    "loss.max_timestep": ([], "900"),
-    "loss.prior_loss_weight": (["dataset.reg_path=reg"], "0.5"),
-    "train.seed": ([], "24"),
-    "train.train_batch_size": ([], "2"),
-    "train.gradient_accumulation_steps": ([], "2"),
-    "train.max_train_epochs": ([], "11"),
-    "train.max_train_steps": ([], "100"),
-    "train.max_grad_norm": ([], "0"),
-    "train.mixed_precision": ([], "bf16"),
-    "train.full_bf16": (["train.mixed_precision=bf16"], "true"),
-    "train.full_fp16": ([], "true"),
-}
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats"}
 
@@ -220,20 +122,33 @@ INERT: list[tuple[list[str], str, str]] = [
 ]
 
 
-def test_every_setting_is_decided() -> None:
-    never = {key for key, setting in settings().items() if not setting.trains}
-    decided = [*ACTING, *BY_FACTS, *BY_CONTENT, *SAME_RESULT, *never]
-    assert sorted(decided) == sorted(settings()), (
-        "a new setting needs a row in ACTING, or a reason not to have one"
-    )
-    assert len(set(decided)) == len(decided)
+def acting() -> list[str]:
+    """The settings that count by what they are, not by what they lead to."""
+    other = {*BY_FACTS, *BY_CONTENT, *SAME_RESULT}
+    return [key for key, item in settings().items() if item.trains and key not in other]
 
 
-@pytest.mark.parametrize("key", ACTING)
+PLACES = dict.fromkeys(
+    ("base", "base_2", "family", "pictures", "others", "glass", "silent", "lora", "cache", "results"), "here"
+)
+"""What stands for the places that trials name; fingerprints take identities in their stead."""
+
+
+def of_trial(*words: str) -> Effective:
+    """The runs of trials, as far as settings go."""
+    return resolve(compose([word.format(**PLACES) for word in (*BASE, *words)]), FACTS)
+
+
+def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
+    assert all(settings()[key].trains for key in (*BY_FACTS, *BY_CONTENT, *SAME_RESULT))
+
+
+@pytest.mark.parametrize("key", acting())
 def test_acting_setting_changes_the_fingerprint(key: str) -> None:
-    company, value = ACTING[key]
-    assert mark(*company) != mark(*company, f"{key}={value}")
-    assert key not in inert(*company, f"{key}={value}")
+    trial = TRIALS[key]
+    before, after = of_trial(*trial.beside), of_trial(*trial.beside, f"{key}={trial.value}")
+    assert fingerprint(before, {}) != fingerprint(after, {})
+    assert key not in {item.key for item in after.inert}
 
 
 @pytest.mark.parametrize(("company", "key", "value"), INERT, ids=lambda value: str(value))

@@ -19,9 +19,9 @@ MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
     "errors": 0, "files": 0, "findings": 0, "config": 0, "axes": 0,
-    "store": 1, "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
-    "loras": 1, "search": 1,
-    "material": 2, "anchors": 2, "effective": 2, "train": 2, "preview": 2, "sheets": 2,
+    "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
+    "loras": 1, "lora_files": 1, "search": 1,
+    "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
     "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3, "copier": 3,
     "cli": 4, "__main__": 5,
@@ -31,10 +31,10 @@ LEVELS = {
 HARNESS = (
     "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep",
     "sweep.launch", "engines", "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions",
-    "optim.registry", "models.families", "demo", "cli.look", "cli.start", "cli.copier", "cli.progress",
-    "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict", "cli.verdict_view",
-    "search", "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.app", "cli.review",
-    "__main__",
+    "optim.registry", "models.families", "models.lora_family", "demo", "cli.look", "cli.start", "cli.copier",
+    "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict",
+    "cli.verdict_view", "search", "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export",
+    "review.app", "cli.review", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 
@@ -194,3 +194,28 @@ def test_the_lock_files_hold_exact_versions_only() -> None:
             if line and not line.startswith(("#", "-r"))
         ]
         assert len(lines) == len(pins(file)), file
+
+
+RESULT_FILES = {"run_file", "plan_file", "scores_file", "steps_file"}
+"""Places of files in a results folder that only `store` opens."""
+LAUNCHED = {"sweep/kept.py", "cli/start.py"}
+"""Who starts a sweep again from its folder, for which it is read as a sweep file."""
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_the_store_opens_results(file: Path) -> None:
+    where = str(file.relative_to(PACKAGE))
+    if part(file) == "store":
+        return
+    tree = ast.parse(file.read_text())
+    asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    # A line of words may name a file; a file is opened by its name alone.
+    names = {"run.json", "plan.json", "scores.jsonl", "steps.jsonl"} & named
+    allowed = {"scores_file"} if where in SCORE_LOGS else set()
+    assert not (asked & RESULT_FILES) - allowed and not names
+    assert "sweep_file" not in asked or where in LAUNCHED
+
+
+SCORE_LOGS = {"review/sessions.py", "verdict/evidence.py"}
+"""Who asks whether the log of scores changed, or names it in a message."""

@@ -12,7 +12,15 @@ from lora_lab import sheets
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.config import compose, dump
 from lora_lab.sheets import Line, run_sheet, sheet, sweep_sheet
-from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, preview_name, write_record
+from lora_lab.store import (
+    Checkpoint,
+    Preview,
+    RunRecord,
+    SweepFolder,
+    preview_name,
+    read_record,
+    write_record,
+)
 
 COLOURS = {"one": (200, 30, 30), "two": (30, 200, 30), "base": (30, 30, 200)}
 
@@ -126,3 +134,32 @@ def test_a_runs_sheet_has_a_line_per_checkpoint(sweep: SweepFolder, drawn: list[
     run_sheet(run, RunRecord("done", checkpoints=[shown, empty]))
     assert [(line.label, line.warning, len(line.tiles)) for line in drawn] == [("2", "black", 2)]
     assert has(run.sheet, COLOURS["two"]) and has(run.sheet, COLOURS["base"])
+
+
+def test_every_runs_pictures_stand_under_its_own_prompts(sweep: SweepFolder, drawn: list[Line]) -> None:
+    run = sweep.run("two")
+    record = read_record(run)
+    shown = record.checkpoints[0].previews
+    for number, text in enumerate(("a dog", "a bird", "a fish")):
+        item = Preview(f"previews/000001/p{number + 5}.png", number, 3, 1.0, text)
+        paint(run.path / item.file, (200, 200, 30 * number))
+        shown.append(item)
+    del shown[0]
+    write_record(run, record)
+    sweep_sheet(sweep)
+    lines = {line.label: line for line in drawn}
+    assert list(lines["one"].heads) == ["w1 s3 a cat"]
+    assert list(lines["two"].heads) == ["w1 s3 a dog", "w1 s3 a bird", "w1 s3 a fish"]
+    assert len(lines["two"].tiles) == 3 and all(has(sweep.sheet, (200, 200, 30 * n)) for n in range(3))
+    above = sheets._heads_above(["w1 s3 a cat"], drawn)
+    by_label = {line.label: list(heads) for line, heads in zip(drawn, above, strict=True)}
+    assert by_label["base model"] == ["w1 s3 a cat"] and by_label["double"] == []
+    assert by_label["two"] == list(lines["two"].heads), "heads stand again above what has others"
+
+
+def test_a_line_after_another_ones_heads_has_its_own_again() -> None:
+    lines = [
+        Line(name, "", [], heads=[head]) for name, head in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))
+    ]
+    lines.insert(2, Line("pictures", "", []))
+    assert [list(heads) for heads in sheets._heads_above(["x"], lines)] == [["x"], [], [], ["y"], ["x"]]

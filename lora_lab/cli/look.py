@@ -47,7 +47,8 @@ def sweep_folder(path: Path, root: str | None = None) -> SweepFolder:
         tried.insert(0, path)
     found = next((folder for folder in tried if any(True for _ in SweepFolder(folder).runs())), None)
     if found is None:
-        there = sorted(item.name for item in where.iterdir() if item.is_dir()) if where.is_dir() else []
+        items = where.iterdir() if where.is_dir() else ()
+        there = sorted(item.name for item in items if SweepFolder(item).is_sweep())
         known = f"; {where}/ holds {', '.join(there)}" if there else ""
         raise RunFolderError(
             f"there are no results of {path} (looked for {' and '.join(map(str, tried))}){known}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import socket
 import threading
@@ -27,7 +28,8 @@ def review(given: argparse.Namespace) -> int:
     results = Path(given.results or config.settings()["results"].default)
     only = ""
     if given.sweep:
-        folder = sweep_folder(Path(given.sweep), given.results).path.resolve()
+        # A sweep's folder that is a link keeps its name and its place.
+        folder = Path(os.path.abspath(sweep_folder(Path(given.sweep), given.results).path))
         results, only = folder.parent, folder.name
     elif not results.is_dir():
         raise ConfigError(f"there is no folder {results}: give the sweep's folder, or --results FOLDER")

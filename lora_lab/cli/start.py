@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_lab import config
+from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
 from lora_lab.sweep import plan as make_plan
-from lora_lab.sweep.names import joined, split
+from lora_lab.sweep.names import joined, name_problem, split
 from lora_lab.sweep.rows import OF_THE_SWEEP
 
 if TYPE_CHECKING:
@@ -47,13 +48,26 @@ def train(given: argparse.Namespace) -> int:
         jobs = expand(own, given.config_dir)
     else:
         # What is wrong is said before anything else looks at the words.
-        config.compose(words, given.config_dir, checked=False)
+        _one_run(words, given.config_dir)
         jobs = [tuple(own)]
     rows = rows_from_overrides(jobs)
     if names.get("name"):
         rows = replace(rows, rows=tuple(replace(row, name=names["name"]) for row in rows.rows))
     shared = joined([split(text) for text in rows.base])
     return _start(replace(rows, name=names.get("sweep") or shared or "train"), extra, None, given)
+
+
+def _one_run(words: Sequence[str], conf_dirs: Sequence[str]) -> None:
+    """Hold the words of a single run to the settings.
+
+    Raises:
+        ConfigError: Every mistake; where there are several values, how to train a grid of them.
+    """
+    try:
+        config.compose(words, conf_dirs, checked=False)
+    except ConfigError as error:
+        advice = f"{SEVERAL}: use -m for a run of each"
+        raise ConfigError(str(error).replace(SEVERAL, advice)) from None
 
 
 def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
@@ -72,14 +86,14 @@ def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
 
 def sweep(given: argparse.Namespace) -> int:
     """The rows of a sweep file that are not done yet."""
-    rows, folder = read(given.sweep, given.only)
-    return _start(rows, given.overrides, folder, given)
+    rows, folder, extra = _asked_for(given)
+    return _start(rows, extra, folder, given)
 
 
 def plan(given: argparse.Namespace) -> int:
     """What a sweep would do."""
-    rows, folder = read(given.sweep, given.only)
-    made = make_plan(rows, given.overrides, given.config_dir, folder=folder)
+    rows, folder, extra = _asked_for(given)
+    made = make_plan(rows, extra, given.config_dir, folder=folder)
     if given.json:
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
     else:
@@ -87,6 +101,33 @@ def plan(given: argparse.Namespace) -> int:
 
         show_plan(made)
     return 0
+
+
+def _asked_for(given: argparse.Namespace) -> tuple[SweepFile, SweepFolder | None, list[str]]:
+    """The sweep, its folder where it is one, and the overrides for every row.
+
+    `sweep=NAME` among the words gives the results of a sweep file a folder of that name.
+
+    Raises:
+        ConfigError: There is no such sweep, the file is wrong, or a word would do nothing.
+    """
+    rows, folder = read(given.sweep, given.only)
+    named = {key: value for key, value in map(split, given.overrides) if key in ("name", "sweep")}
+    if "name" in named:
+        raise ConfigError(
+            "name=... names a single run of `lora-lab train`; the rows of a sweep are called as in its file"
+        )
+    if "sweep" not in named:
+        return rows, folder, list(given.overrides)
+    if folder:
+        raise ConfigError(
+            f"sweep={named['sweep']}: {folder.path} is a sweep's folder already; rename the folder, or give "
+            "the sweep file"
+        )
+    if problem := name_problem(named["sweep"].strip("'\"")):
+        raise ConfigError(f"sweep: {problem}")
+    rows = replace(rows, name=named["sweep"].strip("'\""))
+    return rows, None, [text for text in given.overrides if split(text)[0] != "sweep"]
 
 
 def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]:

@@ -12,15 +12,15 @@ from rich.text import Text
 from lora_lab.axes import axis, show
 from lora_lab.cli.show import console, grid
 from lora_lab.verdict.advice import minutes
-from lora_lab.verdict.calls import CAUTIOUS_SD, FEWEST_DF, Scale, place, points
+from lora_lab.verdict.calls import Scale, place, points
 from lora_lab.verdict.cells import LEVEL
-from lora_lab.verdict.distributions import t_quantile
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.ground import POINTS
 from lora_lab.verdict.outcomes import FLAT, number
 from lora_lab.verdict.result import (
     ASSUMED,
     DEPENDS,
+    EARLIER,
     HELPS,
     HURTS,
     INTERACTS,
@@ -46,8 +46,6 @@ STYLES = {
     SEEMS_TO_INTERACT: "yellow",
     NOT_DECIDED: "dim",
 }
-FEW = 3
-"""Further repeats of the reference run that are proposed where there are few."""
 NAMED = 3
 """Combinations that are shown though nothing was decided on them."""
 WIDE = 100
@@ -91,6 +89,8 @@ def _line(out: Console, text: str, style: str = "") -> None:
 
 def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
     found = verdict.evidence
+    for text in found.gaps:
+        out.print(Text(text, style="bold yellow"))
     out.print(Text.assemble((found.name, "bold"), f": {found.question}" if found.question else ""))
     if found.criterion != SCORE:
         out.print(
@@ -119,44 +119,84 @@ def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
         out.print(Text(f"raters agree by {verdict.rater_alpha:.2f} (Krippendorff's alpha; 1 full, 0 chance)"))
     measured = verdict.noise.source == MEASURED
     out.print(Text(noise_text(verdict.noise, scale), style="" if measured else "yellow"))
+    for text in noise_warnings(verdict.noise, scale):
+        out.print(Text(text, style="yellow"))
 
 
 def noise_text(noise: Noise, scale: Scale) -> str:
-    """The noise floor in plain English."""
-    if noise.source == MEASURED and noise.sd is not None and noise.smallest is not None:
-        low, high = (points(value or 0.0, scale, signed=False) for value in (noise.low, noise.high))
-        groups = "; ".join(", ".join(group) for group in noise.groups)
-        if len(noise.groups) > NAMED:
-            runs = sum(map(len, noise.groups))
-            groups = f"{len(noise.groups)} settings that were run more than once ({runs} runs)"
-        text = (
-            f"noise floor: repeating a run moves its score by {points(noise.sd, scale, signed=False)} (sd; "
-            f"{low} to {high}), measured on {groups}; two single runs differ for sure from "
-            f"{points(noise.smallest, scale, signed=False)} on"
-        )
-        return text + _few_repeats(noise, scale)
-    if noise.source == ASSUMED and noise.sd is not None and noise.smallest is not None:
+    """The noise floor in plain English: what was measured, what is reckoned with, and why."""
+
+    def of(value: float | None) -> str:
+        return points(value or 0.0, scale, signed=False)
+
+    if noise.single is None:
+        return f"noise floor: {UNSEEN}, so nothing is tested"
+    each = f"two single runs differ for sure from {of(noise.smallest)} on"
+    if noise.source == MEASURED and noise.prior is None:
+        text = f"noise floor: repeating a run moves its score by {of(noise.sd)} (sd"
+        return f"{text}; {of(noise.low)} to {of(noise.high)}), measured on {_groups(noise)}; {each}"
+    if noise.source == MEASURED:
         return (
-            f"noise floor: ASSUMED, not measured: repeating a run moves its score by {noise.sd:g} (sd); two "
-            f"single runs then differ from {points(noise.smallest, scale, signed=False)} on"
+            f"noise floor: measured {of(noise.sd)} (sd; {of(noise.low)} to {of(noise.high)}) on "
+            f"{noise.df:g} df "
+            f"({_groups(noise)}), reckoned with {of(noise.reckoned)} for a run that was run once: "
+            f"{_prior(noise, scale)}; {each}"
         )
-    guess = f", and would be called even if repeating a run moved its score by {CAUTIOUS_SD:g} points (sd)"
+    if noise.source == ASSUMED:
+        return (
+            f"noise floor: ASSUMED, not measured: repeating a run moves its score by {of(noise.sd)} (sd); "
+            f"two "
+            f"single runs then differ from {of(noise.smallest)} on"
+        )
+    if noise.source == EARLIER:
+        return f"noise floor: not measured here; {_prior(noise, scale)}; {each}"
     return (
-        "noise floor: run-to-run variation not measured (no run was repeated with another seed), so nothing "
-        f"is tested; 'seems' only describes{guess if scale.of_100 else ''}. `replicates: 3` in the sweep "
-        "file measures it; --noise-floor N assumes it"
+        f"noise floor: {UNSEEN}, so nothing is tested; 'seems' only describes, and would be called if the "
+        f"noise "
+        f"were what is expected: {_prior(noise, scale)}. `replicates: 3` in the sweep file measures it; "
+        "--noise-floor N assumes it"
     )
 
 
-def _few_repeats(noise: Noise, scale: Scale) -> str:
-    """What a few more repeats would change, where there are few: the intervals of all settings."""
-    if noise.df >= FEWEST_DF or noise.sd is None:
-        return ""
-    after = t_quantile(1 - LEVEL / 2, noise.df + FEW) * noise.sd * 2**0.5
+UNSEEN = "run-to-run variation not measured (no run was repeated with another seed)"
+
+
+def _prior(noise: Noise, scale: Scale) -> str:
+    prior = noise.prior
+    assert prior is not None
+    of = points(prior.sd, scale, signed=False)
+    if prior.shipped:
+        return f"{of} is expected, which counts like {prior.df:g} repeats (of the demo's working settings)"
     return (
-        f". That rests on few repeats: with {FEW} more of {noise.groups[0][0]} it would be from about "
-        f"{points(after, scale, signed=False)} on, for every setting below"
+        f"your earlier sweeps had {of}, which counts like {prior.df:.0f} repeats ({', '.join(prior.sweeps)})"
     )
+
+
+def _groups(noise: Noise) -> str:
+    if len(noise.groups) > NAMED:
+        runs = sum(map(len, noise.groups))
+        return f"{len(noise.groups)} settings that were run more than once, {runs} runs"
+    return "; ".join(", ".join(group) for group in noise.groups)
+
+
+def noise_warnings(noise: Noise, scale: Scale) -> list[str]:
+    """What has to be known of the noise beside its size."""
+    found = []
+    if noise.unequal:
+        steady, wild = noise.unequal[0], noise.unequal[-1]
+        found.append(
+            f"settings differ in how much repeats vary ({steady[0]} by "
+            f"{points(steady[1], scale, signed=False)}, "
+            f"{wild[0]} by {points(wild[1], scale, signed=False)}; p {noise.equal_p:.2g}): each is "
+            f"reckoned with "
+            "its own; run everything once more rather than the reference run"
+        )
+    if noise.at_the_end:
+        found.append(
+            f"{', '.join(noise.at_the_end)}: scores at 0 or 100 hide how much repeats vary; not used as a "
+            f"measure"
+        )
+    return found
 
 
 def _settings(out: Console, verdict: Verdict, scale: Scale) -> None:
@@ -164,7 +204,7 @@ def _settings(out: Console, verdict: Verdict, scale: Scale) -> None:
     if not verdict.settings:
         _line(out, "no two runs with a score differ in one setting alone")
     else:
-        tested = verdict.noise.source != "unmeasured"
+        tested = verdict.noise.tested
         count = ["pairs"] if out.width >= WIDE else []
         heads = ["setting", "change", *count, "effect", *(["95 %"] if tested else []), "verdict"]
         table = grid(*heads, right=["pairs", "effect"])
@@ -192,7 +232,7 @@ def _verdict(effect: SettingEffect, contrast: Contrast, scale: Scale) -> Text:
     """The call of one line, with what has to be known beside it."""
     text = Text(contrast.call, style=STYLES.get(contrast.call, ""))
     decided = contrast.call not in (NOT_DECIDED, NO_DIFFERENCE)
-    if effect.survives_all and contrast.p is not None and contrast.p < LEVEL:
+    if contrast.star:
         text.append(" *")
     if contrast.call == NO_DIFFERENCE and contrast.low is not None and contrast.high is not None:
         bound = max(-contrast.low, contrast.high)
@@ -210,16 +250,26 @@ def _verdict(effect: SettingEffect, contrast: Contrast, scale: Scale) -> Text:
 
 def _counted(out: Console, verdict: Verdict) -> None:
     count = verdict.comparisons
-    if verdict.noise.source == "unmeasured":
+    if not verdict.noise.tested:
         _line(
             out, f"{count} comparisons were looked at; the largest of many differences is partly luck", "dim"
         )
         return
+    if verdict.look > 1:
+        _line(
+            out,
+            f"this is verdict number {verdict.look} on growing scores: so that asking again gives chance no "
+            f"further try, settings looked at that often are tested at {100 * LEVEL / verdict.look**2:.2g} % "
+            "instead of 5 %, and their intervals are wider",
+            "dim",
+        )
     by_chance = f"{LEVEL * count:.1f}".removesuffix(".0")
     _line(
         out,
         f"{count} comparisons at 5 % each: if nothing mattered, about {by_chance} would be called by chance; "
-        "those with * stand even when all settings are counted together",
+        "those with * stand even when all settings are counted together. What was run once has no *: how "
+        "much "
+        "it varies itself is not known",
         "dim",
     )
 

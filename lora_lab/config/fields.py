@@ -1,11 +1,69 @@
-"""How one setting is declared: default, rule, one line of documentation, and how it is shown on an axis."""
+"""How one setting is declared: default, rule, documentation, names elsewhere, axis and trial."""
 
+import math
 from collections.abc import Callable
-from dataclasses import MISSING, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field
+from typing import Any, TypedDict, Unpack
 
 Check = Callable[[Any], str | None]
 """Takes a value, returns None or the rule it breaks, as in 'must be at least 1'."""
+
+PACKED, OWN_PACK, SAME_WEIGHTS, UNTRIED = "packed", "own pack", "same weights", "untried"
+"""What a trial shows: other weights, in a pack or a pack of its own; the same weights; nothing on a CPU."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A value other than the default, and where it acts; tests of weights and of fingerprints use it.
+
+    Attributes:
+        value: The right side of an override; `{...}` stands for a place that the test makes.
+        beside: Overrides that the setting needs in order to act.
+        shows: PACKED, OWN_PACK, SAME_WEIGHTS or UNTRIED.
+        why: The reason where it is one of the last two.
+    """
+
+    value: str
+    beside: tuple[str, ...] = ()
+    shows: str = PACKED
+    why: str = ""
+
+
+def tried(value: str, *beside: str, own_pack: bool = False) -> Trial:
+    """The weights change with this value; in a pack of its own where it changes the base model."""
+    return Trial(value, beside, OWN_PACK if own_pack else PACKED)
+
+
+def same_weights(value: str, why: str) -> Trial:
+    """The weights stay the same with this value."""
+    return Trial(value, (), SAME_WEIGHTS, why)
+
+
+def untried(value: str, why: str, *beside: str) -> Trial:
+    """A small run on a CPU cannot show what this value does; a test of its own does."""
+    return Trial(value, beside, UNTRIED, why)
+
+
+class About(TypedDict, total=False):
+    """How a setting is shown and known.
+
+    Attributes:
+        scale: How a plot draws it: 'linear', 'log' or 'category' (where not given).
+        unit: Unit on the axis, such as 'epochs'.
+        label: What people call it where that is not its name with spaces.
+        ja: The same in Japanese.
+        peer: Arguments of sd-scripts, keys of its dataset files, fields of the kohya_ss GUI; spaces between.
+        source: Paper, program or guide that says what it means.
+        path: It names a file or folder: made absolute when planned, shown by its last part.
+    """
+
+    scale: str
+    unit: str
+    label: str
+    ja: str
+    peer: str
+    source: str
+    path: bool
 
 
 def setting(
@@ -13,9 +71,9 @@ def setting(
     doc: str,
     rule: Check | None = None,
     *,
-    scale: str = "category",
-    unit: str = "",
     trains: bool = True,
+    trial: Trial | None = None,
+    **about: Unpack[About],
 ) -> Any:
     """Declare a setting.
 
@@ -23,11 +81,20 @@ def setting(
         default: The value that means "off" or the field's plain default; lists and dicts are copied.
         doc: One line that says what it does and in which unit.
         rule: What a value must satisfy, or None where every value of the type will do.
-        scale: How a plot draws it: 'linear', 'log' or 'category'.
-        unit: Unit on the axis, such as 'epochs'.
         trains: False for settings that cannot change the trained weights; they stay out of the fingerprint.
+        trial: For every setting that trains: a value that shows it.
+        about: See `About`.
     """
-    metadata = {"doc": doc, "rule": rule, "scale": scale, "unit": unit, "trains": trains}
+    metadata = {
+        "doc": doc,
+        "rule": rule,
+        "trains": trains,
+        "trial": trial,
+        "scale": about.get("scale", "category"),
+        "peer": tuple(about.get("peer", "").split()),
+        "path": about.get("path", False),
+        **{key: about.get(key, "") for key in ("unit", "label", "ja", "source")},
+    }
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -36,6 +103,15 @@ def setting(
 def default_of(a_field: Any) -> Any:
     """The default of a dataclass field that was declared with `setting`."""
     return a_field.default if a_field.default is not MISSING else a_field.default_factory()
+
+
+def finite(value: Any) -> bool:
+    """Whether a value, or every number within it, is neither infinite nor nan."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(finite, value.values()))
+    return all(map(finite, value)) if isinstance(value, (list, tuple)) else True
 
 
 def at_least(low: float) -> Check:

@@ -11,8 +11,8 @@ from PIL import Image
 from lora_lab.anchors import clip_skip, prompts
 from lora_lab.config import RunConfig
 from lora_lab.files import replacing
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.networks.exchange import Factors
-from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.preview import Shot, render

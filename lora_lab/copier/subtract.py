@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lora_lab.errors import RunFolderError
+from lora_lab.lora_files.reading import read
 from lora_lab.loras.merge import Result, svd_merge
 from lora_lab.loras.ranks import Ranks
-from lora_lab.loras.reading import read
 from lora_lab.loras.writing import Making, save
 from lora_lab.store import SweepFolder, read_record
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from lora_lab.config import RunConfig
 from lora_lab.data.captions import process
@@ -17,13 +16,13 @@ from lora_lab.effective.facts import Facts
 from lora_lab.effective.resolve import resolve
 from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.keys import form_of, split
 from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
-from lora_lab.models.folder import read_json
 from lora_lab.models.headers import read_header
+from lora_lab.models.identify import text_layers
 from lora_lab.models.identity import file_hash
-from lora_lab.networks.keys import form_of, split
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         batches_per_epoch=material.stream.batches_per_epoch,
         trigger_missing=_trigger_missing(config, material.items),
         transparent=any(item.transparent for item in material.items),
-        text_layers=_text_layers(model),
+        text_layers=text_layers(model),
         weights_form=_form_of(config.network.network_weights),
     )
 
@@ -102,13 +101,6 @@ def _data_identity(material: Material, facts: Facts) -> str:
     if facts.repeats is None or facts.reg_images or material.plan.settings_key:
         return material.identity
     return identity([replace(item, repeats=1) for item in material.items])
-
-
-def _text_layers(model: ModelFile) -> int | None:
-    if model.kind != "diffusers":
-        return None
-    layers: Any = read_json(model.path / "text_encoder" / "config.json").get("num_hidden_layers")
-    return layers if isinstance(layers, int) else None
 
 
 # The rows of a plan share few models; a process asks each file once.

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from lora_lab.models.families import ASSUMED
+
 
 @dataclass(frozen=True)
 class Facts:
-    """The defaults describe one picture in one bucket on SD 1.x and a GPU.
+    """The defaults describe one picture in one bucket and a GPU.
 
     Attributes:
         family: A key of `models.families.FAMILIES`.
@@ -23,7 +25,7 @@ class Facts:
             such file, or it cannot be told.
     """
 
-    family: str = "sd1"
+    family: str = ASSUMED
     prediction_type: str = "epsilon"
     device_type: str = "cuda"
     images: int = 1

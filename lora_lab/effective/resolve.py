@@ -22,6 +22,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, Inert
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.metrics.registry import check as check_metrics
+from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.networks.blocks import block_weights
 from lora_lab.optim import registry
 from lora_lab.optim.schedules import check as check_schedule
@@ -165,7 +166,9 @@ def _block_refusals(v: dict[str, Any], facts: Facts) -> Iterator[str]:
 
 
 def _check_family(asked: str, facts: Facts, found: _Found) -> None:
-    if asked not in ("auto", facts.family):
+    if asked not in (*FAMILIES, "auto"):
+        found.refusals.append(unknown_family(asked))
+    elif asked not in ("auto", facts.family):
         found.refusals.append(
             f"base_model.family={asked}: the model is {facts.family}; set "
             "base_model.family=auto, or give another file"

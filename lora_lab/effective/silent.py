@@ -55,7 +55,7 @@ _OTHER_SCHEDULE: dict[str, Any] = {
 def of_base_model(v: Values, facts: Facts) -> Silent:
     """Clip skip, where the family fixes the layer."""
     family = FAMILIES[facts.family]
-    if all(encoder.penultimate for encoder in family.encoders):
+    if not family.clip_skip:
         yield "base_model.clip_skip", f"{family.title} always takes the last layer but one"
 
 

@@ -15,8 +15,7 @@ from lora_lab.config import EngineConfig
 from lora_lab.engines.pack import Event, Pack, Report
 from lora_lab.engines.slots import Slot, slots
 from lora_lab.engines.worker import REFUSED, WORKER_COMMAND, Worker
-from lora_lab.errors import RunFolderError
-from lora_lab.store import FINISHED, RunFolder, RunRecord, now, read_record, write_record
+from lora_lab.store import FINISHED, RunFolder, RunRecord, now, read_or_failed, write_record
 from lora_lab.store.locks import is_locked
 
 POLL_SECONDS = 0.2
@@ -112,7 +111,7 @@ class LocalEngine:
     def _settle(self, worker: Worker, code: int, report: Report) -> None:
         """Give every run of an ended worker its final status, or another try."""
         pack = worker.pack
-        records = {run: _record(run) for run in pack.runs}
+        records = {run: read_or_failed(run) for run in pack.runs}
         short = [run for run, record in records.items() if _ran_out(record)]
         if short and len(pack.runs) > 1:
             self._largest = max(1, (len(pack.runs) + 1) // 2)
@@ -168,7 +167,7 @@ class LocalEngine:
                 worker.close()
             self._working.clear()
             for run in runs:
-                if _record(run).status not in (*FINISHED, "cancelled") and not is_locked(run):
+                if read_or_failed(run).status not in (*FINISHED, "cancelled") and not is_locked(run):
                     _mark(run, "cancelled", INTERRUPTED)
 
 
@@ -182,19 +181,12 @@ class _deaf:
         signal.signal(signal.SIGINT, self._before)
 
 
-def _record(run: RunFolder) -> RunRecord:
-    try:
-        return read_record(run)
-    except RunFolderError:
-        return RunRecord()
-
-
 def _ran_out(record: RunRecord) -> bool:
     return record.status == "failed" and record.reason.lower().startswith(OUT_OF_MEMORY)
 
 
 def _mark(run: RunFolder, status: str, reason: str) -> None:
-    record = _record(run)
+    record = read_or_failed(run)
     record.status, record.reason = status, reason
     record.finished_at = now() if status in FINISHED else ""
     write_record(run, record)

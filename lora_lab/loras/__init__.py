@@ -4,10 +4,10 @@
 the rest does not.
 """
 
+from lora_lab.lora_files.reading import LoraFile, read
 from lora_lab.loras.info import Info, info
 from lora_lab.loras.merge import Result, merge, svd_merge
 from lora_lab.loras.ranks import Ranks
-from lora_lab.loras.reading import LoraFile, read
 from lora_lab.loras.resize import resize
 from lora_lab.loras.writing import Making, check_output, save
 

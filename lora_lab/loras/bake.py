@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError, ModelError, RunFolderError
 from lora_lab.files import replacing
-from lora_lab.loras import spelling
+from lora_lab.lora_files import names, spelling
+from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras.factors import delta, product
-from lora_lab.loras.reading import LoraFile, Module
 from lora_lab.loras.rewriting import Change, rewrite
 from lora_lab.loras.writing import MADE, Making, record
 from lora_lab.models import identify
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.folder import read_json
 from lora_lab.models.identify import ModelFile
+from lora_lab.models.lora_family import UNKNOWN
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import open_tensors
-from lora_lab.networks import names
 from lora_lab.networks.forms import rescaled
 
 _BAKED = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr", "DoRA",
@@ -130,7 +130,7 @@ def _changes(
     model: ModelFile, file: LoraFile, ratios: tuple[float, float]
 ) -> tuple[dict[Path, dict[str, Change]], int]:
     """Per weight file and tensor, how it changes; and how many modules act."""
-    if file.family not in (spelling.UNKNOWN, model.family):
+    if file.family not in (UNKNOWN, model.family):
         titles = [FAMILIES[family].title for family in (file.family, model.family)]
         raise ModelError(f"{file.path} is for {titles[0]}, but {model.path} is {titles[1]}")
     found = parts(model)
@@ -177,13 +177,13 @@ def _holders(part: Part) -> dict[str, Path]:
 def _places(found: list[Part], family: str) -> dict[str, Place]:
     """Every linear layer and convolution of a model, by kohya's name and by the underscored path."""
     places: dict[str, Place] = {}
-    sgm = names.sgm_blocks(found[0].network) if names.is_sdxl(family) else {}
+    blocks = names.original_blocks(found[0].network, family)
     for part in found:
         for path, module in part.network.named_modules():
             if not isinstance(module, (nn.Linear, nn.Conv2d)):
                 continue
             if part.name == "unet":
-                name = names.unet_name(path, family, sgm)
+                name = names.unet_name(path, family, blocks)
                 places["lora_unet_" + path.replace(".", "_")] = Place(part, path)
             else:
                 name = names.text_encoder_name(path, int(part.name[2]) - 1, family)

@@ -63,13 +63,14 @@ class Extracted:
     """Text encoders that differ by too little."""
     dtype: torch.dtype
     """Of the tuned model's U-Net."""
-    v_prediction: bool
+    prediction_type: str
+    """What the tuned model predicts."""
 
     def making(self, options: Mapping[str, Any]) -> Making:
         """For the metadata of the file; the norm tells differences of equally named models apart."""
         energy = sum(item.energy for item in self.result.kept.values())
         options = {**options, "norm": round(energy**0.5, 6)}
-        return Making("extract", [], options, (), self.family, self.v_prediction, self.dtype)
+        return Making("extract", [], options, (), self.family, self.prediction_type, self.dtype)
 
 
 def extract(original: str | Path, tuned: str | Path, wish: Wish) -> Extracted:
@@ -97,7 +98,7 @@ def extract(original: str | Path, tuned: str | Path, wish: Wish) -> Extracted:
         found.outside / (found.outside + touched),
         tuple(found.left_out),
         found.dtype,
-        after.prediction_type == "v_prediction",
+        after.prediction_type,
     )
 
 

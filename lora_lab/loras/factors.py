@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.loras import spelling
-from lora_lab.loras.reading import LoraFile, Module
+from lora_lab.lora_files import spelling
+from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.networks.exchange import Factors
 
 _PLAIN = frozenset({"down", "up", "alpha", "scalar", "mid"})

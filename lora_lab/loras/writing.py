@@ -15,10 +15,12 @@ from torch import Tensor
 
 from lora_lab import __version__
 from lora_lab.errors import ConfigError, ModelError
-from lora_lab.loras import spelling
-from lora_lab.loras.reading import LoraFile
+from lora_lab.lora_files import spelling
+from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.reading import LoraFile
+from lora_lab.models.families import FAMILIES
+from lora_lab.models.lora_family import UNKNOWN, stated_prediction
 from lora_lab.networks.exchange import Factors
-from lora_lab.networks.files import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 
@@ -46,9 +48,10 @@ class Making:
     inputs: Sequence[LoraFile]
     options: Mapping[str, Any]
     ratios: Sequence[float] = ()
-    family: str = spelling.UNKNOWN
+    family: str = UNKNOWN
     """Where no input tells it."""
-    v_prediction: bool = False
+    prediction_type: str = ""
+    """What the base predicts, where no input tells it."""
     dtype: torch.dtype = torch.float32
     """Of the output, where there is no input and none is asked for."""
 
@@ -208,17 +211,14 @@ def _in_common(metadatas: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _about_base(making: Making) -> dict[str, str]:
     """The keys by which programs tell the family: the inputs' own words, or derived where they have none."""
     metadatas = [file.metadata for file in making.inputs]
-    known = [file.family for file in making.inputs if file.family in spelling.FAMILIES]
+    known = [file.family for file in making.inputs if file.family in FAMILIES]
     family = known[0] if known else making.family
-    velocity = making.v_prediction or any(
-        metadata.get("modelspec.prediction_type") == "v"
-        or metadata.get("ss_base_model_version", "").endswith("_v")
-        for metadata in metadatas
-    )
     found: dict[str, str] = {}
-    if family in spelling.FAMILIES:
-        spec = AdapterSpec(1, 1.0)
-        derived = standard_metadata(spec, family, "", v_prediction=velocity)
+    if family in FAMILIES:
+        facts = FAMILIES[family]
+        said = [word for metadata in metadatas if (word := stated_prediction(metadata, facts))]
+        prediction = [*said, making.prediction_type or next(iter(facts.files.base_versions))][0]
+        derived = standard_metadata(AdapterSpec(1, 1.0), family, "", prediction_type=prediction)
         words = ["ss_v2", "ss_base_model_version"]
         found = {key: text for key, text in derived.items() if key.startswith("modelspec.") or key in words}
     for metadata in reversed(metadatas):  # the first input has the last word

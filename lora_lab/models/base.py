@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lora_lab.errors import ModelError
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Family
+from lora_lab.models.networks import named
 
 
 @dataclass
@@ -33,16 +34,15 @@ class BaseModel:
     family: str
     name: str
     unet: Any
+    """The denoiser, a U-Net or a transformer."""
     vae: Any
     text_encoders: list[Any]
     tokenizers: list[Any]
     scheduler_config: dict[str, Any]
     betas: Tensor
-    """(timesteps,) float32, as the schedule states them: not rescaled to zero terminal SNR."""
-    alphas_cumprod: Tensor
-    """(timesteps,) float32, from `betas`."""
+    """(timesteps,) float32, as stated: not rescaled to zero terminal SNR; (0,) for a flow."""
     prediction_type: str
-    """`epsilon` or `v_prediction`."""
+    """`epsilon`, `v_prediction` or `flow_prediction`."""
     zero_terminal_snr: bool
     """Whether the model says that it was trained on betas rescaled to zero terminal SNR."""
     latent_channels: int
@@ -78,31 +78,16 @@ class BaseModel:
 def predict(
     base: BaseModel, noisy: Tensor, timesteps: Tensor, text: TextStates, sizes: Tensor | None = None
 ) -> Tensor:
-    """The U-Net's answer (epsilon or v), in the type of `noisy`.
+    """The denoiser's answer (epsilon, v or the flow's velocity), in the type of `noisy`.
 
     Args:
         noisy: (B, C, h, w) scaled latents with noise.
-        timesteps: (B,) integers.
+        timesteps: (B,) as the family's noise process counts them.
         text: States of the same batch.
         sizes: (B, 6) original height and width, crop top and left, target height and width, in pixels;
             needed by families with size conditioning (SDXL), ignored by others.
     """
-    conditions = None
-    if base.spec.size_conditioning:
-        if sizes is None or text.pooled is None:
-            raise ValueError(f"{base.spec.title} needs sizes of shape (B, 6) and pooled text states")
-        conditions = {
-            "text_embeds": text.pooled.to(base.dtype),
-            # Half precision has no room for pixels (1081 is 1080 in bf16): the U-Net rounds their sinusoids.
-            "time_ids": sizes.to(device=noisy.device, dtype=torch.float32),
-        }
-    answer = base.unet(
-        noisy.to(base.dtype),
-        timesteps,
-        encoder_hidden_states=text.hidden.to(base.dtype),
-        added_cond_kwargs=conditions,
-        return_dict=False,
-    )[0]
+    answer: Tensor = named(base.spec.denoiser.predict)(base, noisy, timesteps, text, sizes)
     return answer.to(noisy.dtype)
 
 

@@ -1,5 +1,7 @@
 """The registry of base-model families."""
 
+from difflib import get_close_matches
+
 from lora_lab.models import sd1, sd2, sdxl
 from lora_lab.models.family import Family
 
@@ -8,3 +10,13 @@ FAMILIES: dict[str, Family] = {
     "sd2": sd2.FAMILY,
     "sdxl": sdxl.FAMILY,
 }
+
+ASSUMED = "sd1"
+"""The family that is meant where nothing says which."""
+
+
+def unknown_family(asked: str) -> str:
+    """What is wrong with a family's name that is none, and which there are."""
+    near = get_close_matches(asked.lower(), FAMILIES, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"base_model.family={asked}: there is no such family; {hint}known: auto, {', '.join(FAMILIES)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.family import Family
+from lora_lab.models.family import Denoiser, Family
 from lora_lab.models.foreign import refuse_foreign
 from lora_lab.models.headers import listing, read_header
 from lora_lab.models.pickles import scan_pickle
@@ -80,6 +80,22 @@ def identify(path: str | Path) -> ModelFile:
     return _identify_pickle(path) if kind == "ckpt" else _identify_safetensors(path)
 
 
+def text_layers(found: ModelFile) -> int:
+    """Layers of the first text encoder, from which clip skip counts: as the model says, or the public one's.
+
+    Raises:
+        ModelError: The model is no longer what was identified.
+    """
+    encoder = FAMILIES[found.family].encoders[0]
+    config: object = None
+    if found.kind == "diffusers":
+        config = folders.read_json(found.path / encoder.component / "config.json")
+    elif found.kind == "safetensors":
+        config = own_config(read_header(found.path).metadata).get(encoder.component)
+    said = config.get("num_hidden_layers") if isinstance(config, dict) else None
+    return said if isinstance(said, int) else encoder.depth
+
+
 def _identify_safetensors(path: Path) -> ModelFile:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.tensors.items()}
@@ -141,7 +157,8 @@ def _family_of(path: Path, names: Iterable[str]) -> Family:
             f"{', '.join(family.title for family in FAMILIES.values())}"
         )
     for family in FAMILIES.values():
-        if all(any(name.startswith(encoder.prefixes) for name in names) for encoder in family.encoders):
+        wanted = [encoder.prefixes for encoder in family.encoders]
+        if wanted and all(any(name.startswith(prefixes) for name in names) for prefixes in wanted):
             return family
     if any(name.startswith("conditioner.embedders.") for name in names):
         raise ModelError(
@@ -219,15 +236,22 @@ def _identify_folder(path: Path) -> ModelFile:
         _refuse_folder(path)
     index = folders.read_json(index_file)
     family = _folder_family(path, index)
-    names = ["unet", "vae", *(encoder.component for encoder in family.encoders)]
+    denoiser = family.denoiser.component
+    names = [denoiser, "vae", *(encoder.component for encoder in family.encoders)]
     parts = {name: folders.component(path, name) for name in names}
     for part in parts.values():
         folders.check_weights(part)
-    _check_folder_unet(path, parts["unet"].config)
+    _check_folder_denoiser(path, parts[denoiser].config, family.denoiser)
     schedule_file = folders.scheduler_file(path)
     schedule = folders.read_json(schedule_file) if schedule_file.is_file() else {}
     guess = next(iter(family.configs))
-    prediction = str(schedule.get("prediction_type", "epsilon")) if schedule else guess
+    prediction = str(schedule.get("prediction_type", next(iter(family.files.base_versions))))
+    if prediction not in family.configs:
+        raise ModelError(
+            f"{schedule_file} says prediction_type {prediction!r}, which {family.title} does not have; "
+            f"known: {', '.join(family.configs)}"
+        )
+    prediction = prediction if schedule else guess
     return ModelFile(
         path=path,
         kind="diffusers",
@@ -252,7 +276,7 @@ def _folder_family(path: Path, index: dict) -> Family:
         )
     if len(fitting) == 1:
         return fitting[0]
-    unet = folders.read_json(path / "unet" / "config.json")
+    unet = folders.read_json(path / fitting[0].denoiser.component / "config.json")
     encoder = folders.read_json(path / fitting[0].encoders[0].component / "config.json")
     by_width = [family for family in fitting if unet.get("cross_attention_dim") == family.width]
     act = encoder.get("hidden_act", "quick_gelu")
@@ -260,12 +284,14 @@ def _folder_family(path: Path, index: dict) -> Family:
     return (by_width or by_act or fitting)[0]
 
 
-def _check_folder_unet(path: Path, config: dict) -> None:
-    if config.get("_class_name", "UNet2DConditionModel") != "UNet2DConditionModel":
-        raise ModelError(f"{path}/unet is a {config['_class_name']}, not a UNet2DConditionModel")
+def _check_folder_denoiser(path: Path, config: dict, denoiser: Denoiser) -> None:
+    kind = denoiser.kind.rpartition(".")[2]
+    place = f"{path}/{denoiser.component}"
+    if config.get("_class_name", kind) != kind:
+        raise ModelError(f"{place} is a {config['_class_name']}, not a {kind}")
     if config.get("in_channels", 4) != config.get("out_channels", 4):
         raise ModelError(
-            f"{path}/unet takes {config['in_channels']} channels and gives {config.get('out_channels', 4)}: "
+            f"{place} takes {config['in_channels']} channels and gives {config.get('out_channels', 4)}: "
             "an inpainting, editing or depth model; give the plain one"
         )
 

@@ -35,7 +35,7 @@ def identity(path: str | Path) -> str:
 def _model_files(path: Path) -> list[Path]:
     family = FAMILIES[identify(path).family]
     files = [path / "model_index.json"]
-    for name in ["unet", "vae", *(encoder.component for encoder in family.encoders)]:
+    for name in [family.denoiser.component, "vae", *(encoder.component for encoder in family.encoders)]:
         part = folders.component(path, name)
         files += [part.config_file, *part.weights]
     for encoder in family.encoders:

@@ -11,12 +11,12 @@ from lora_lab.errors import ConfigError, ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
 from lora_lab.models.base import BaseModel, freeze, silence_dropout
-from lora_lab.models.families import FAMILIES
+from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.models.family import EncoderSpec, Family
 from lora_lab.models.headers import read_header
 from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
 from lora_lab.models.identity import identity
-from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule, use_attention
+from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule, use_attention
 from lora_lab.models.parts import CONFIGS as _CONFIGS
 from lora_lab.models.parts import component_sources, encoder_sources
 from lora_lab.models.tokenizers import (
@@ -69,18 +69,19 @@ def load(
         vae: A VAE in place of the model's: folder or file.
         vae_dtype: Type of the VAE if it differs from `dtype` (SDXL's own VAE gives NaN in fp16).
         attention: `sdpa` (PyTorch's), or `xformers` where it is installed.
-        prediction_type: `epsilon`, `v_prediction`, or `auto`: what the model says of itself.
+        prediction_type: One of the family's, or `auto`: what the model says of itself.
     Raises:
         ModelError: There is no loadable base model at `path`, or no VAE at `vae`.
         ConfigError: A choice is unknown or not available here.
     """
     found = identify(path)
     _check_family(found, family)
-    if prediction_type not in ("auto", "epsilon", "v_prediction"):
-        raise ConfigError(f"prediction_type must be auto, epsilon or v_prediction, not {prediction_type!r}")
+    spec = FAMILIES[found.family]
+    if prediction_type not in ("auto", *spec.configs):
+        known = ", ".join(("auto", *sorted(spec.configs)))
+        raise ConfigError(f"prediction_type of {spec.title} must be one of {known}, not {prediction_type!r}")
     prediction = found.prediction_type if prediction_type == "auto" else prediction_type
     wish = _Wish(dtype, vae_dtype or dtype, str(device), vae)
-    spec = FAMILIES[found.family]
     parts = (
         _from_folder(found, spec, wish)
         if found.kind == "diffusers"
@@ -95,9 +96,8 @@ def load(
 
 def _check_family(found: ModelFile, family: str) -> None:
     if family not in ("auto", found.family):
-        known = "auto, " + ", ".join(FAMILIES)
         if family not in FAMILIES:
-            raise ConfigError(f"unknown base_model.family {family!r}; known: {known}")
+            raise ConfigError(unknown_family(family))
         raise ModelError(
             f"base_model.family={family}, but {found.path} is {FAMILIES[found.family].title}: "
             f"set base_model.family={found.family} or auto"
@@ -106,9 +106,10 @@ def _check_family(found: ModelFile, family: str) -> None:
 
 def _from_folder(found: ModelFile, spec: Family, wish: _Wish) -> _Parts:
     folder = found.path
-    unet_part = folders.component(folder, "unet")
-    unet = make_unet(unet_part.config)
-    _fill_plain(unet, unet_part, "U-Net", wish.dtype, wish.device)
+    denoiser = spec.denoiser
+    unet_part = folders.component(folder, denoiser.component)
+    unet = make_denoiser(denoiser, unet_part.config)
+    _fill_plain(unet, unet_part, denoiser.title, wish.dtype, wish.device)
     encoders, tokenizers = [], []
     for encoder_spec in spec.encoders:
         part = folders.component(folder, encoder_spec.component)
@@ -145,8 +146,8 @@ def _from_file(found: ModelFile, spec: Family, wish: _Wish, prediction: str) -> 
 
     with ExitStack() as stack:
         tensors = stack.enter_context(open_tensors([found.path], found.path))
-        unet = make_unet(config("unet"))
-        target = Target("U-Net", names.unet_sources(unet.state_dict(), unet.config))
+        unet = make_denoiser(spec.denoiser, config(spec.denoiser.component))
+        target = Target(spec.denoiser.title, names.unet_sources(unet.state_dict(), unet.config))
         _refuse_left_over(tensors, target)
         fill(unet, tensors, target, wish.dtype, wish.device)
         encoders = [
@@ -197,7 +198,7 @@ def _default_vae(spec: Family) -> Path:
 
 
 def _assembled(found: ModelFile, parts: _Parts, prediction: str) -> BaseModel:
-    betas, alphas_cumprod = schedule(parts.scheduler)
+    flow = FAMILIES[found.family].process == "flow"
     vae_config = dict(parts.vae.config)
     encoder_configs = [encoder.config.to_dict() for encoder in parts.text_encoders]
     words = [[tokenizer_texts(tokenizer), tokenizer.pad_token_id] for tokenizer in parts.tokenizers]
@@ -210,8 +211,7 @@ def _assembled(found: ModelFile, parts: _Parts, prediction: str) -> BaseModel:
         text_encoders=parts.text_encoders,
         tokenizers=parts.tokenizers,
         scheduler_config={**parts.scheduler, "prediction_type": prediction},
-        betas=betas,
-        alphas_cumprod=alphas_cumprod,
+        betas=torch.empty(0) if flow else schedule(parts.scheduler),
         prediction_type=prediction,
         zero_terminal_snr=found.zero_terminal_snr,
         latent_channels=int(vae_config["latent_channels"]),

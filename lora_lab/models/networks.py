@@ -1,6 +1,8 @@
 """The library's network classes, made from configs on the meta device (no memory, no random numbers)."""
 
 import os
+from functools import lru_cache
+from pkgutil import resolve_name
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the libraries read it: nothing here may use the network
@@ -8,20 +10,27 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from lora_lab.errors import ConfigError, ModelError
+from lora_lab.models.family import Denoiser
 
 
-def make_unet(config: dict[str, Any]) -> Any:
-    """An empty U-Net.
+@lru_cache
+def named(path: str) -> Any:
+    """The class or function that a family's row names by its import path."""
+    return resolve_name(path)
+
+
+def make_denoiser(facts: Denoiser, config: dict[str, Any]) -> Any:
+    """An empty U-Net or transformer.
 
     Raises:
         ModelError: The config does not describe one.
     """
-    return _made(UNet2DConditionModel, config, "U-Net")
+    return _made(named(facts.kind), config, facts.title)
 
 
 def make_vae(config: dict[str, Any]) -> Any:
@@ -61,8 +70,8 @@ def make_clip(config: dict[str, Any], with_projection: bool) -> Any:
         ) from None
 
 
-def schedule(config: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Betas and their cumulative alphas of a noise schedule as stated, (timesteps,) float32 each.
+def schedule(config: dict[str, Any]) -> Tensor:
+    """Betas of a noise schedule as stated, (timesteps,) float32.
 
     Rescaling to zero terminal SNR is left to training, where it is a setting.
 
@@ -74,7 +83,8 @@ def schedule(config: dict[str, Any]) -> tuple[Tensor, Tensor]:
         made = DDPMScheduler.from_config(plain)
     except Exception as error:
         raise ModelError(f"scheduler_config.json does not describe a noise schedule: {error}") from None
-    return made.betas, made.alphas_cumprod
+    betas: Tensor = made.betas
+    return betas
 
 
 def use_attention(unet: Any, attention: str) -> None:

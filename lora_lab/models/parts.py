@@ -12,10 +12,10 @@ from typing import Any
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.family import EncoderSpec
+from lora_lab.models.family import Denoiser, EncoderSpec
 from lora_lab.models.headers import read_header
 from lora_lab.models.identify import ModelFile, own_config
-from lora_lab.models.networks import make_clip, make_unet
+from lora_lab.models.networks import make_clip, make_denoiser
 from lora_lab.models.weights import Change, Tensors, open_tensors
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -26,7 +26,7 @@ class Part:
     """The U-Net or a text encoder."""
 
     name: str
-    """`unet`, `te1` or `te2`."""
+    """`unet`, `te1`, `te2`, ..."""
     network: Any
     """On the meta device."""
     files: tuple[Path, ...]
@@ -46,14 +46,15 @@ def parts(found: ModelFile) -> list[Part]:
     Raises:
         ModelError: A file is damaged, or a config does not describe a network.
     """
-    encoders = FAMILIES[found.family].encoders
+    facts = FAMILIES[found.family]
+    encoders, denoiser = facts.encoders, facts.denoiser
     if found.kind == "diffusers":
         return [
-            _folder_part(found.path, "unet", "unet", None),
-            *(_folder_part(found.path, f"te{n}", spec.component, spec) for n, spec in enumerate(encoders, 1)),
+            _folder_part(found.path, "unet", denoiser),
+            *(_folder_part(found.path, f"te{n}", spec) for n, spec in enumerate(encoders, 1)),
         ]
     own = own_config(read_header(found.path).metadata) if found.kind == "safetensors" else {}
-    shipped = CONFIGS / FAMILIES[found.family].configs[found.prediction_type]
+    shipped = CONFIGS / facts.configs[found.prediction_type]
 
     def config(component: str) -> dict[str, Any]:
         value = own.get(component)
@@ -61,7 +62,7 @@ def parts(found: ModelFile) -> list[Part]:
 
     with open_tensors([found.path], found.path) as tensors:
         held = tensors.names
-    unet = make_unet(config("unet"))
+    unet = make_denoiser(denoiser, config(denoiser.component))
     made = [Part("unet", unet, (found.path,), names.unet_sources(unet.state_dict(), unet.config))]
     for number, spec in enumerate(encoders, 1):
         encoder = make_clip(config(spec.component), spec.pooled)
@@ -70,9 +71,12 @@ def parts(found: ModelFile) -> list[Part]:
     return made
 
 
-def _folder_part(folder: Path, name: str, component: str, spec: EncoderSpec | None) -> Part:
-    part = folders.component(folder, component)
-    network = make_unet(part.config) if spec is None else make_clip(part.config, spec.pooled)
+def _folder_part(folder: Path, name: str, spec: EncoderSpec | Denoiser) -> Part:
+    part = folders.component(folder, spec.component)
+    if isinstance(spec, Denoiser):
+        network = make_denoiser(spec, part.config)
+    else:
+        network = make_clip(part.config, spec.pooled)
     with open_tensors(part.weights, part.config_file.parent) as tensors:
         sources = component_sources(list(network.state_dict()), tensors.names)
     return Part(name, network, part.weights, sources)

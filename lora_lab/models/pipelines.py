@@ -15,7 +15,7 @@ def pipeline(base: BaseModel) -> Any:
     import diffusers
 
     kind = getattr(diffusers, base.spec.pipeline_classes[0])
-    parts: dict[str, Any] = {"vae": base.vae, "unet": base.unet}
+    parts: dict[str, Any] = {"vae": base.vae, base.spec.denoiser.component: base.unet}
     for spec, encoder, tokenizer in zip(base.spec.encoders, base.text_encoders, base.tokenizers, strict=True):
         parts[spec.component] = encoder
         parts[spec.tokenizer] = tokenizer

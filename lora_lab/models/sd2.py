@@ -3,11 +3,12 @@
 The published encoder has 24 layers and the models use the 23rd: the loaded one ends there, at clip skip 1.
 """
 
-from lora_lab.models.family import EncoderSpec, Family
+from lora_lab.models.family import BlockShape, Denoiser, EncoderSpec, Family, FileNames
 
 FAMILY = Family(
     name="sd2",
     title="Stable Diffusion 2.x",
+    conf="sd2",
     encoders=(
         EncoderSpec(
             component="text_encoder",
@@ -15,7 +16,21 @@ FAMILY = Family(
             prefixes=("cond_stage_model.model.",),
             layout="open_clip",
             pad_id=0,
+            lora_prefix="lora_te_",
+            width=1024,
+            depth=23,
         ),
+    ),
+    denoiser=Denoiser(blocks=(12, 1, 12), shape=BlockShape(2, 4, (False, True, True, True))),
+    files=FileNames(
+        base_versions={"epsilon": "sd_v2", "v_prediction": "sd_v2_v"},
+        architectures={
+            "epsilon": "stable-diffusion-v2-512",
+            "v_prediction": "stable-diffusion-v2-768-v",
+        },
+        implementation="diffusers",
+        starts=("sd_v2", "sd_2", "stable-diffusion-v2"),
+        v2=True,
     ),
     configs={"v_prediction": "sd2v", "epsilon": "sd2"},
     pipeline_classes=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),

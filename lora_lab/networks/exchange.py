@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.networks import keys
+from lora_lab.lora_files import keys
 from lora_lab.networks.arena import Arena, Site
 from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, scale_of, weight_norms
 from lora_lab.networks.spec import AdapterSpec

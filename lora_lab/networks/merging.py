@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
-from lora_lab.networks import keys
+from lora_lab.lora_files import keys
 from lora_lab.networks.exchange import Leaves, alpha_of, rank_of, read_modules
 from lora_lab.networks.forms import base_weight, low_rank, rescaled
 from lora_lab.networks.targets import Target, all_targets

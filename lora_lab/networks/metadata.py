@@ -8,21 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab import __version__
+from lora_lab.models.families import FAMILIES
+from lora_lab.models.family import FileNames
 from lora_lab.networks.blocks import by_part
 from lora_lab.networks.spec import AdapterSpec
 
 IMPLEMENTATION = f"lora_lab/{__version__}"
-
-_BASE_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
-_ARCHITECTURES = {
-    ("sd1", False): "stable-diffusion-v1",
-    ("sd1", True): "stable-diffusion-v1",
-    ("sd2", False): "stable-diffusion-v2-512",
-    ("sd2", True): "stable-diffusion-v2-768-v",
-    ("sdxl", False): "stable-diffusion-xl-v1-base",
-    ("sdxl", True): "stable-diffusion-xl-v1-base",
-}
-_STABILITY = "https://github.com/Stability-AI/generative-models"
 
 
 def standard_metadata(
@@ -30,24 +21,27 @@ def standard_metadata(
     family: str,
     output_name: str,
     *,
-    v_prediction: bool = False,
+    prediction_type: str = "epsilon",
     resolution: tuple[int, int] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Metadata by which A1111, Forge and ComfyUI tell family, dims and training settings.
 
-    Args: spec: The adapter. family: sd1, sd2 or sdxl. output_name: Shown as the LoRA's name; programs drop
-    LoRAs that share one, so it has to be unique. v_prediction: Whether the base predicts v. resolution:
-    Training resolution (width, height). settings: More `ss_*` values, by name with or without the prefix;
-    None is written as "None" and mappings and lists as JSON, as sd-scripts does. They win over what is
-    derived here.
+    Args:
+        spec: The adapter.
+        family: A key of `models.families.FAMILIES`.
+        output_name: Shown as the LoRA's name; programs drop LoRAs that share one, so it has to be unique.
+        prediction_type: What the base predicts.
+        resolution: Training resolution (width, height).
+        settings: More `ss_*` values, by name with or without the prefix; None is written as "None" and
+            mappings and lists as JSON, as sd-scripts does. They win over what is derived here.
     """
-    kind = "sdxl" if family.startswith("sdxl") else "sd2" if family.startswith("sd2") else "sd1"
+    names = FAMILIES[family].files
     found: dict[str, Any] = {
         "output_name": output_name,
         "sd_model_name": None,
-        "v2": kind == "sd2",
-        "base_model_version": _BASE_VERSIONS[kind] + ("_v" if v_prediction and kind != "sdxl" else ""),
+        "v2": names.v2,
+        "base_model_version": names.base_versions[prediction_type],
         "network_module": "networks.lora" if _is_plain(spec) else "lycoris.kohya",
         "network_dim": _one({spec.network_dim} if spec.modules is None else set(_dims(spec, 0))),
         "network_alpha": _one({spec.network_alpha} if spec.modules is None else set(_dims(spec, 1))),
@@ -58,22 +52,23 @@ def standard_metadata(
         found["resolution"] = f"({resolution[0]}, {resolution[1]})"
     found.update({key.removeprefix("ss_"): value for key, value in (settings or {}).items()})
     texts = {f"ss_{key}": _text(value) for key, value in found.items()}
-    return texts | _model_spec(kind, output_name, v_prediction, resolution)
+    return texts | _model_spec(names, output_name, prediction_type, resolution)
 
 
 def _model_spec(
-    kind: str, title: str, v_prediction: bool, resolution: tuple[int, int] | None
+    names: FileNames, title: str, prediction_type: str, resolution: tuple[int, int] | None
 ) -> dict[str, str]:
     """Stability's keys, by which Forge tells the family where `ss_*` keys are missing."""
     found = {
         "sai_model_spec": "1.0.1",
-        "architecture": _ARCHITECTURES[kind, v_prediction] + "/lora",
-        "implementation": _STABILITY if kind == "sdxl" else "diffusers",
+        "architecture": names.architectures[prediction_type] + "/lora",
+        "implementation": names.implementation,
         "implementation_version": IMPLEMENTATION,
         "title": title,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "prediction_type": "v" if v_prediction else "epsilon",
     }
+    if prediction_type in names.predictions:
+        found["prediction_type"] = names.predictions[prediction_type]
     if resolution is not None:
         found["resolution"] = f"{resolution[0]}x{resolution[1]}"
     return {f"modelspec.{key}": value for key, value in found.items()}

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from lora_lab.errors import ConfigError
 
-_TRANSFORMER = frozenset({"Transformer2DModel"})
-_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
-_TEXT_ATTENTION = frozenset({"CLIPAttention", "CLIPSdpaAttention"})
-_TEXT = _TEXT_ATTENTION | {"CLIPMLP"}
+_TRANSFORMER = frozenset({"transformer"})
+_CONV_BLOCKS = frozenset({"convolution"})
+_ATTENTION = frozenset({"attention"})
+_TEXT = _ATTENTION | {"mlp"}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Which modules an adapter sits on: class names of the blocks whose Linear and Conv2d children are
-    adapted.
+    """Which modules an adapter sits on: kinds of the blocks whose Linear and Conv2d children are adapted.
+
+    The family says by which classes its blocks of a kind are known (`models.family`).
 
     `unet_names` are single modules of the U-Net (LyCORIS `full`; SD 1.x and 2.x only, as in the peer, whose
     SDXL names do not match). `spatial_convs` says whether k x k convolutions are taken: "always", "never", or
@@ -37,7 +38,7 @@ PRESETS: dict[str, Preset] = {
     "full": Preset(_ALL_BLOCKS, _TEXT, _FULL_NAMES),
     "full-lin": Preset(_ALL_BLOCKS, _TEXT, _FULL_NAMES, spatial_convs="never"),
     "attn-mlp": Preset(_TRANSFORMER, _TEXT),
-    "attn-only": Preset(frozenset({"Attention"}), _TEXT_ATTENTION),
+    "attn-only": Preset(_ATTENTION, _ATTENTION),
     "unet-only": Preset(_ALL_BLOCKS, frozenset(), _FULL_NAMES),
     "unet-transformer-only": Preset(_TRANSFORMER, frozenset()),
     "unet-convblock-only": Preset(_CONV_BLOCKS, frozenset(), frozenset({"conv_in", "conv_out"})),

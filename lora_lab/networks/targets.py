@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from lora_lab.networks import names
+from lora_lab.lora_files import names
+from lora_lab.models.families import FAMILIES
 from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
 
 AdaptedModule = nn.Linear | nn.Conv2d
 
-_CONV_BLOCKS = PRESETS["unet-convblock-only"].unet_classes
-
 
 @dataclass(frozen=True)
 class Target:
-    """One adapted module. `part` is "unet", "te1" or "te2"; `kind` is "linear", "conv1x1" or "conv" (k x k).
+    """One adapted module. `part` is "unet", "te1", "te2"...; `kind` "linear", "conv1x1" or "conv" (k x k).
 
     `path` is the module's path in its model; `tier` orders modules of one shape so that the modules of every
     preset are neighbours (attention, rest of the transformer, convolution blocks, single modules).
@@ -54,32 +53,36 @@ def _chosen(
         wanted = tuple(part for part in parts if part)
         every = all_targets(unet, text_encoders, family)
         return [t for t in every if t.name in spec.modules and t.part.startswith(wanted)]
-    preset = PRESETS[spec.preset]
+    preset, facts = PRESETS[spec.preset], FAMILIES[family]
     found: list[Target] = []
     if spec.train_text_encoder:
         for index, encoder in enumerate(text_encoders):
-            for path, module, tier in _inside(encoder, preset.text_classes, frozenset()):
+            layers = facts.encoders[index].layers
+            for path, module, tier in _inside(encoder, layers, preset.text_classes):
                 name = names.text_encoder_name(path, index, family)
                 found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
     if spec.train_unet:
-        sgm = names.sgm_blocks(unet) if names.is_sdxl(family) else {}
-        for path, module, tier in _inside(unet, _unet_classes(preset, spec), _unet_names(preset, family)):
+        blocks = names.original_blocks(unet, family)
+        singles = preset.unet_names if facts.denoiser.single_layers else frozenset()
+        kinds = _unet_kinds(preset, spec)
+        for path, module, tier in _inside(unet, facts.denoiser.layers, kinds, singles):
             kind = kind_of(module)
             if kind != "conv" or _takes_spatial(preset, spec):
-                found.append(Target(names.unet_name(path, family, sgm), path, module, "unet", kind, tier))
+                found.append(Target(names.unet_name(path, family, blocks), path, module, "unet", kind, tier))
     return found
 
 
 def all_targets(unet: nn.Module, text_encoders: Sequence[nn.Module], family: str) -> list[Target]:
     """Every linear layer and convolution that a LoRA file may name, in the order of `find_targets`."""
     found = []
+    facts = FAMILIES[family]
     for index, encoder in enumerate(text_encoders):
-        for path, module, tier in _inside(encoder, None, frozenset()):
+        for path, module, tier in _inside(encoder, facts.encoders[index].layers, None):
             name = names.text_encoder_name(path, index, family)
             found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
-    sgm = names.sgm_blocks(unet) if names.is_sdxl(family) else {}
-    for path, module, tier in _inside(unet, None, frozenset()):
-        name = names.unet_name(path, family, sgm)
+    blocks = names.original_blocks(unet, family)
+    for path, module, tier in _inside(unet, facts.denoiser.layers, None):
+        name = names.unet_name(path, family, blocks)
         found.append(Target(name, path, module, "unet", kind_of(module), tier))
     return found
 
@@ -91,14 +94,10 @@ def kind_of(module: AdaptedModule) -> str:
     return "conv1x1" if tuple(module.kernel_size) == (1, 1) else "conv"
 
 
-def _unet_classes(preset: Preset, spec: AdapterSpec) -> frozenset[str]:
+def _unet_kinds(preset: Preset, spec: AdapterSpec) -> frozenset[str]:
     if preset.spatial_convs == "conv_dim" and spec.conv_dim > 0:
-        return preset.unet_classes | _CONV_BLOCKS
+        return preset.unet_classes | {"convolution"}
     return preset.unet_classes
-
-
-def _unet_names(preset: Preset, family: str) -> frozenset[str]:
-    return frozenset() if names.is_sdxl(family) else preset.unet_names
 
 
 def _takes_spatial(preset: Preset, spec: AdapterSpec) -> bool:
@@ -106,9 +105,16 @@ def _takes_spatial(preset: Preset, spec: AdapterSpec) -> bool:
 
 
 def _inside(
-    model: nn.Module, classes: frozenset[str] | None, single_names: frozenset[str]
+    model: nn.Module,
+    layers: Mapping[str, frozenset[str]],
+    kinds: frozenset[str] | None,
+    singles: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[str, AdaptedModule, int]]:
-    """Linear and Conv2d modules below a block of one of `classes` (None: any) or named, with their tier."""
+    """Linear and Conv2d modules below a block of one of `kinds` (None: any) or named, with their tier.
+
+    `layers` says by which classes the model's blocks of a kind are known.
+    """
+    classes = None if kinds is None else _classes(layers, *kinds)
     chains: dict[str, tuple[str, ...]] = {"": ()}
     for path, module in model.named_modules():
         ancestors = chains[path.rpartition(".")[0]]
@@ -116,13 +122,17 @@ def _inside(
             chains[path] = (*ancestors, type(module).__name__)
         if not isinstance(module, (nn.Linear, nn.Conv2d)) or getattr(module, "groups", 1) != 1:
             continue
-        if classes is None or path in single_names or not classes.isdisjoint(ancestors):
-            yield path, module, _tier(ancestors)
+        if classes is None or path in singles or not classes.isdisjoint(ancestors):
+            yield path, module, _tier(ancestors, layers)
 
 
-def _tier(ancestors: tuple[str, ...]) -> int:
-    if any("Attention" in name for name in ancestors):
+def _classes(layers: Mapping[str, frozenset[str]], *kinds: str) -> frozenset[str]:
+    return frozenset().union(*(layers.get(kind, frozenset()) for kind in kinds))
+
+
+def _tier(ancestors: tuple[str, ...], layers: Mapping[str, frozenset[str]]) -> int:
+    if not _classes(layers, "attention").isdisjoint(ancestors):
         return 0
-    if not _CONV_BLOCKS.isdisjoint(ancestors):
+    if not _classes(layers, "convolution").isdisjoint(ancestors):
         return 2
-    return 1 if {"Transformer2DModel", "CLIPMLP"} & set(ancestors) else 3
+    return 1 if not _classes(layers, "transformer", "mlp").isdisjoint(ancestors) else 3

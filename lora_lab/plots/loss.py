@@ -8,11 +8,10 @@ from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from lora_lab.files import read_lines
 from lora_lab.plots.curves import Curve, draw_curves
 from lora_lab.plots.style import Look
 from lora_lab.plots.subject import Subject
-from lora_lab.store import RunFolder
+from lora_lab.store.reading import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,29 +53,27 @@ class LossPlot:
 
 def losses(subject: Subject) -> LossPlot:
     """The loss of every run that made an update."""
-    found = (_curve(subject.folder.run(run.name), run.status) for run in subject.evidence.own)
+    found = (_curve(subject.sweep.runs[run.name]) for run in subject.evidence.own)
     return LossPlot(subject.folder.name, tuple(curve for curve in found if curve.loss))
 
 
-def _curve(run: RunFolder, status: str) -> LossCurve:
-    """A run's curve; after a resumption the later record of a step counts."""
-    by_step = {
-        row["step"]: row
-        for row in read_lines(run.steps_file)
-        if isinstance(row.get("loss"), (int, float)) and isfinite(row["loss"]) and "step" in row
-    }
-    rows = [by_step[step] for step in sorted(by_step)]
+def _curve(run: Run) -> LossCurve:
+    rows = [row for row in run.steps if _is_number(row.get("loss"))]
     window = max(1, round(len(rows) / WINDOWS))
     values = [float(row["loss"]) for row in rows]
     return LossCurve(
         run.name,
-        status,
+        run.status,
         window,
         tuple(row["step"] for row in rows),
-        tuple(row.get("samples", row["step"]) for row in rows),
+        tuple(row["samples"] if _is_number(row.get("samples")) else row["step"] for row in rows),
         tuple(values),
         tuple(running_mean(values, window)),
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:

@@ -137,7 +137,7 @@ def _settings(look: Look) -> Any:
         "ytick.labelcolor": look.ink, "axes.facecolor": look.paper, "figure.facecolor": look.paper,
         "savefig.facecolor": look.paper, "grid.color": look.faint, "grid.linewidth": 0.6,
         "legend.frameon": False, "legend.fontsize": 8, "hatch.linewidth": 0.6, "hatch.color": look.paper,
-        "lines.linewidth": 1.5, "lines.markersize": 5.5, "svg.hashsalt": "lora-lab",
+        "text.parse_math": False, "lines.linewidth": 1.5, "lines.markersize": 5.5, "svg.hashsalt": "lora-lab",
         "svg.fonttype": "path" if look.outlines else "none",
         "savefig.dpi": 150, "figure.dpi": 100,
     }  # fmt: skip

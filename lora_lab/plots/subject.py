@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lora_lab.effective import compare
 from lora_lab.metrics.registry import LESS_IS_BETTER
 from lora_lab.store import SweepFolder
+from lora_lab.store.reading import Sweep, read_sweep_folder
 from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence, evidence
 
 PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
@@ -17,8 +18,13 @@ PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
 class Subject:
     """A sweep as plots see it; `judged` tells whether any run has a number to be judged by."""
 
-    folder: SweepFolder
+    sweep: Sweep
     evidence: Evidence
+
+    @property
+    def folder(self) -> SweepFolder:
+        """The sweep's folder."""
+        return self.sweep.folder
 
     @property
     def judged(self) -> bool:
@@ -44,10 +50,11 @@ def subject(sweep: SweepFolder, metric: str | None = None) -> Subject:
     Raises:
         RunFolderError: The folder holds no runs, or no checkpoint has that metric.
     """
-    found = evidence(sweep, metric=None if metric == SCORE else metric)
+    read = read_sweep_folder(sweep.path)
+    found = evidence(read, metric=None if metric == SCORE else metric)
     if metric is None and not found.scored and (instead := _stand_in(found)):
-        found = evidence(sweep, metric=instead)
-    return Subject(sweep, found)
+        found = evidence(read, metric=instead)
+    return Subject(read, found)
 
 
 def _stand_in(found: Evidence) -> str | None:

@@ -9,7 +9,6 @@ from lora_lab.plots import style
 from lora_lab.plots.style import Look
 from lora_lab.plots.subject import Subject
 from lora_lab.store import PHASES
-from lora_lab.store import table as results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,10 +49,10 @@ class TimingsPlot:
 
 def timings(subject: Subject) -> TimingsPlot:
     """The time of every run that was worked on."""
-    table = {row["run"]: row for row in results.rows(subject.folder)}
+    own = [subject.sweep.runs[run.name] for run in subject.evidence.own]
     runs = [
-        RunTime(run.name, run.status, tuple(table[run.name][f"run_seconds.{name}"] or 0.0 for name in PHASES))
-        for run in subject.evidence.own
+        RunTime(run.name, run.status, tuple(run.work.seconds.get(name, 0.0) for name in PHASES))
+        for run in own
     ]
     return TimingsPlot(subject.folder.name, tuple(item for item in runs if item.total > 0))
 

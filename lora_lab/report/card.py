@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lora_lab.axes import axis, show
+from lora_lab.models.families import ASSUMED, FAMILIES
+from lora_lab.models.lora_family import stated
 from lora_lab.report.findings import findings
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import Told
@@ -17,8 +19,6 @@ from lora_lab.report.sections import ALWAYS_SHOWN
 from lora_lab.store import Preview
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
-FAMILIES = {"sd1": "Stable Diffusion 1.x", "sd2": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL"}
-PIPELINES = {"sdxl": "StableDiffusionXLPipeline"}
 USUAL_STRENGTH = 0.8
 
 
@@ -60,15 +60,15 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    family = _family(metadata)
+    family = stated(metadata) or FAMILIES[ASSUMED]
     shown = [
         Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
         for item, file in pictures
     ]
     return environment.get_template("card.md").render(
         name=name,
-        family=FAMILIES.get(family, family),
-        pipeline=PIPELINES.get(family, "StableDiffusionPipeline"),
+        family=family.title,
+        pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
         trigger=_inline(str(config.get("dataset.trigger_word") or "")),
         prompt=shown[0].prompt if shown else _inline(str(config.get("dataset.trigger_word") or "a picture")),
@@ -76,7 +76,7 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         strength=show(USUAL_STRENGTH),
         settings=_settings(run, config),
         epoch=judged.epoch,
-        images=told.records[told.origin(run).name].images,
+        images=told.worker(run).record.images,
         exposures=show(float(f"{judged.exposures:.3g}")) if judged.exposures else "",
         rendered=[config.get(f"preview.{key}") for key in ("sampler", "steps", "guidance_scale")],
         support=support(told, run, judged, of.advised),
@@ -120,13 +120,6 @@ def _settings(run: RunEvidence, config: Mapping[str, Any]) -> list[tuple[str, st
         keys = [key for key in keys if key in run.settings]
     found = [(axis(key).label, show(acting[key])) for key in keys]
     return found + ([("seed", str(run.seed))] if run.seed is not None else [])
-
-
-def _family(metadata: Mapping[str, str]) -> str:
-    version = metadata.get("ss_base_model_version", "")
-    if version.startswith("sdxl"):
-        return "sdxl"
-    return "sd2" if metadata.get("ss_v2") == "True" else "sd1"
 
 
 def _base(metadata: Mapping[str, str], config: Mapping[str, Any]) -> str:

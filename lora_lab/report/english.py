@@ -72,6 +72,7 @@ TEXTS = {
     "same_as": "the same experiment as {run}: {reason}",
     "same_as_plain": "the same experiment as {run}",
     "raters_of": "by {n}",
+    "mean_of": "mean of {n} seeds {mean}",
     "status_planned": "not started",
     "status_running": "running",
     "status_done": "done",

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from lora_lab.config import RunConfig, load_plain
 from lora_lab.config import flat as flat_config
-from lora_lab.errors import LoraLabError, RunFolderError
+from lora_lab.errors import RunFolderError
 from lora_lab.files import replacing, write_text
 from lora_lab.plots import Subject
 from lora_lab.report.card import Exported, card
@@ -47,7 +46,7 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
         ModelError: The LoRA file is missing or damaged.
     """
     # Reading and writing LoRA files needs torch, which the rest of the report does without.
-    from lora_lab.networks.files import read_lora, save_lora
+    from lora_lab.lora_files.disk import read_lora, save_lora
 
     told = tell(subject, "en")
     choice = _choice(told, chosen)
@@ -80,10 +79,12 @@ def _choice(told: Told, chosen: str) -> Choice:
         known = ", ".join(item.name for item in told.evidence.runs)
         raise RunFolderError(f"{told.folder.name} has no run {name!r}; there are: {known}")
     judged = _judged(run, tag)
-    origin = told.origin(run)
-    record = told.records[origin.name].checkpoint(judged.tag)
-    assert record is not None
-    return Choice(run, record, judged, origin.path / record.file, not chosen)
+    worker = told.worker(run)
+    record = worker.record.checkpoint(judged.tag)
+    source = worker.file(record) if record else None
+    if record is None or source is None:
+        raise RunFolderError(f"run {run.name} names no file of checkpoint {judged.tag} in its own folder")
+    return Choice(run, record, judged, source, not chosen)
 
 
 def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
@@ -100,7 +101,7 @@ def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
 
 def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[str, str]:
     """What is known of the checkpoint beyond its training, as `lora_lab.*`."""
-    judged, record = choice.judged, told.records[told.origin(choice.run).name]
+    judged, record = choice.judged, told.worker(choice.run).record
     found = {
         "lora_lab.sweep": told.folder.name,
         "lora_lab.run": choice.run.name,
@@ -146,22 +147,19 @@ def file_name(name: str) -> str:
 
 def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
     """All settings of a run by key; none where its config cannot be read."""
-    try:
-        loaded: RunConfig = load_plain(told.origin(run).config_file)
-    except LoraLabError:
-        return {}
-    return {key: _last_part(value) for key, value in flat_config(loaded).items()}
+    loaded = told.worker(run).config
+    return {key: _last_part(value) for key, value in flat_config(loaded).items()} if loaded else {}
 
 
 def _pictures(told: Told, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
     """The previews as they were rendered, with the settings that are written in them."""
     found: list[Path | None] = []
     for shot in shots:
-        source = told.origin(choice.run).path / shot.file
-        target = folder / source.name
-        if not source.is_file():
+        source = told.worker(choice.run).file(shot)
+        if source is None or not source.is_file():
             found.append(None)
             continue
+        target = folder / source.name
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
         found.append(target)

@@ -68,6 +68,7 @@ TEXTS = {
     "same_as": "{run}と同じ実験（{reason}）",
     "same_as_plain": "{run}と同じ実験",
     "raters_of": "採点者{n}人",
+    "mean_of": "シード{n}個の平均{mean}",
     "status_planned": "未着手",
     "status_running": "学習中",
     "status_done": "完了",

@@ -139,7 +139,7 @@ def _head(told: Told) -> dict[str, Any]:
             "byline",
             runs=len(own),
             checkpoints=sum(len(run.checkpoints) for run in own),
-            pictures=max((record.images for record in told.records.values()), default=0),
+            pictures=max((record.images for record in told.records), default=0),
         )
     ]
     if start:
@@ -152,6 +152,7 @@ def _head(told: Told) -> dict[str, Any]:
         "name": told.folder.name,
         "question": told.evidence.question,
         "byline": byline,
+        "gaps": told.evidence.gaps,
         "warning": _warning(told),
         "criterion": words.judged_by(),
         "reference": told.reference.name,
@@ -171,7 +172,7 @@ def _answer(told: Told) -> list[str]:
     advice, words = told.verdict.recommendation, told.words
     if advice is None:
         return [words.say("answer_none")]
-    record = told.records[told.origin(told.evidence.run(advice.run)).name]
+    record = told.worker(told.evidence.run(advice.run)).record
     at = told.at(record.checkpoint(advice.tag))
     lines = [words.say("answer_best", run=advice.run, score=words.number(advice.score), checkpoint=at)]
     if len(advice.rivals) > FEW_RIVALS:

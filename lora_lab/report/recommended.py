@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import yaml
 
 from lora_lab import config
-from lora_lab.errors import LoraLabError
 from lora_lab.report.findings import findings
 from lora_lab.report.runs import Told
 from lora_lab.store.table import PLACE
@@ -55,8 +54,7 @@ def copied(told: Told) -> Copied | None:
 def _lines(told: Told, run: RunEvidence) -> list[str]:
     advice, words = told.verdict.recommendation, told.words
     assert advice is not None
-    record = told.records[told.origin(run).name]
-    at = told.at(record.checkpoint(advice.tag))
+    at = told.at(told.worker(run).record.checkpoint(advice.tag))
     lines = [words.say("recommended_text", run=run.name, checkpoint=at, score=words.number(advice.score))]
     changes = told.changes(run)
     differs = words.say(
@@ -92,9 +90,9 @@ def _reasons(told: Told, run: RunEvidence) -> list[str]:
 
 
 def _whole(told: Told, run: RunEvidence) -> str:
-    try:
-        values = config.as_dict(config.load_plain(told.folder.run(run.name).config_file))
-    except LoraLabError as error:
-        return str(error)
+    own = told.subject.sweep.runs[run.name]
+    if own.config is None:
+        return own.problem
+    values = config.as_dict(own.config)
     kept = {key: value for key, value in values.items() if key not in OF_MACHINES}
     return yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, width=100)

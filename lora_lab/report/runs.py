@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from lora_lab.effective import differing
 from lora_lab.plots import Subject
 from lora_lab.report.words import Words
-from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder
-from lora_lab.store.table import state
+from lora_lab.store import Checkpoint, RunRecord, SweepFolder
+from lora_lab.store.reading import Run
 from lora_lab.verdict.evidence import Evidence, RunEvidence
-from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import Verdict
+from lora_lab.verdict.taken import take
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Told:
 
     subject: Subject
     verdict: Verdict
-    records: Mapping[str, RunRecord]
     words: Words
 
     @property
@@ -36,6 +35,11 @@ class Told:
         """The sweep's folder."""
         return self.subject.folder
 
+    @property
+    def records(self) -> list[RunRecord]:
+        """What the runs recorded."""
+        return [run.record for run in self.subject.sweep.runs.values()]
+
     @cached_property
     def reference(self) -> RunEvidence:
         """The run that the others are compared with: the verdict's, else the first one."""
@@ -46,18 +50,26 @@ class Told:
         """The acting settings in which a run differs from the reference, with its values."""
         return {key: values[1] for key, values in differing(self.reference.settings, run.settings).items()}
 
-    def origin(self, run: RunEvidence) -> RunFolder:
-        """The folder of the run that did the work."""
-        recorded = self.records[run.name].same_as
-        return self.folder.run(recorded if recorded in self.records else run.same_as or run.name)
+    def worker(self, run: RunEvidence) -> Run:
+        """The run that did the work."""
+        return self.subject.sweep.runs[run.same_as or run.name].worker
 
     def shown(self, run: RunEvidence) -> Checkpoint | None:
         """The checkpoint whose pictures stand for a run: the judged one, else the last with pictures."""
-        record = self.records[self.origin(run).name]
+        record = self.worker(run).record
         chosen = record.checkpoint(run.chosen) if run.chosen else None
         if chosen and chosen.previews:
             return chosen
         return next((item for item in reversed(record.checkpoints) if item.previews), chosen)
+
+    def mean(self, run: RunEvidence) -> str:
+        """What is compared where a run was repeated with other seeds: the mean of all of them, in words."""
+        own = [one for one in self.evidence.scored if one.group == run.group]
+        if run.score is None or len(own) < 2:
+            return ""
+        return self.words.say(
+            "mean_of", n=len(own), mean=self.words.number(fmean(one.score or 0.0 for one in own))
+        )
 
     def trouble(self, run: RunEvidence) -> str:
         """What went wrong with a run, in its own words; '' where nothing did."""
@@ -76,6 +88,4 @@ class Told:
 
 def tell(subject: Subject, language: str) -> Told:
     """Gather what a report tells."""
-    records = {run.name: state(subject.folder.run(run.name)) for run in subject.evidence.runs}
-    words = Words(language, subject.evidence.criterion)
-    return Told(subject, judge(subject.evidence), records, words)
+    return Told(subject, take(subject.folder, subject.evidence), Words(language, subject.evidence.criterion))

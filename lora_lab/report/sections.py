@@ -13,7 +13,6 @@ from lora_lab.plots.subject import varied
 from lora_lab.report.pictures import Album, Tile
 from lora_lab.report.runs import Told
 from lora_lab.report.sheets import thumbnail
-from lora_lab.store import read_scores
 from lora_lab.verdict.evidence import SCORE, RunEvidence
 
 ALWAYS_SHOWN = (
@@ -82,6 +81,7 @@ class Pattern:
     changes: str
     score: str
     raters: str
+    mean: str
     status: str
     bad: bool
     epochs: str
@@ -103,6 +103,7 @@ def _pattern(told: Told, run: RunEvidence, album: Album) -> Pattern:
         _changes(told, run),
         words.number(run.score),
         words.say("raters_of", n=raters) if raters else "",
+        told.mean(run),
         words.say(f"status_{run.status}"),
         run.status in ("failed", "diverged"),
         str(checkpoint.epoch) if checkpoint and checkpoint.epoch is not None else "",
@@ -164,7 +165,7 @@ def courses(told: Told) -> list[CourseRow]:
     """One row per run with several scored checkpoints."""
     found = []
     for item in told.verdict.courses:
-        record = told.records[told.origin(told.evidence.run(item.run)).name]
+        record = told.worker(told.evidence.run(item.run)).record
         top = next((score for tag, _, score in item.points if tag == item.best), None)
         found.append(
             CourseRow(
@@ -211,7 +212,7 @@ def judged(told: Told) -> list[str]:
     """How scores came about and what counts as a difference, in sentences."""
     words, found = told.words, []
     if told.evidence.criterion == SCORE:
-        log = read_scores(told.folder)
+        log = told.subject.sweep.scores()
         sessions = {item.session for item in log.scores if item.session in log.sessions}
         entered = sum(item.session not in log.sessions for item in log.scores)
         found += [words.say("judged_blind", n=len(sessions))] if sessions else []
@@ -253,7 +254,7 @@ def versions(told: Told) -> tuple[list[str], list[str]]:
     """Devices, and packages with their versions as the runs recorded them."""
     devices: Counter[str] = Counter()
     packages: dict[str, set[str]] = {}
-    for record in told.records.values():
+    for record in told.records:
         devices.update([record.device] if record.device else [])
         for name, version in record.versions.items():
             packages.setdefault(name, set()).add(version)
@@ -263,8 +264,8 @@ def versions(told: Told) -> tuple[list[str], list[str]]:
 
 def period(told: Told) -> tuple[str, str]:
     """The first and the last day of training, or two empty texts."""
-    starts = sorted(record.started_at for record in told.records.values() if record.started_at)
-    ends = sorted(record.finished_at for record in told.records.values() if record.finished_at)
+    starts = sorted(record.started_at for record in told.records if record.started_at)
+    ends = sorted(record.finished_at for record in told.records if record.finished_at)
     return (starts[0][:10] if starts else ""), (ends[-1][:10] if ends else "")
 
 

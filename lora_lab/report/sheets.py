@@ -8,9 +8,7 @@ from typing import Any
 
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.axes import axis, scale, show, show_setting
-from lora_lab.config import load_plain
 from lora_lab.effective import compare
-from lora_lab.errors import LoraLabError
 from lora_lab.report.pictures import Album, Tile, by_shot, chosen_shots, shot
 from lora_lab.report.runs import Told
 from lora_lab.store import Preview
@@ -23,11 +21,12 @@ MOST_PICTURES = 6
 
 @dataclass(frozen=True)
 class Column:
-    """One run of a sheet; `trouble` says what went wrong with it."""
+    """One run of a sheet; `mean` is that of its repeats, `trouble` says what went wrong with it."""
 
     head: str
     run: str
     score: str
+    mean: str
     at: str
     trouble: str
     tiles: tuple[Tile | None, ...]
@@ -120,35 +119,36 @@ def _rows(told: Told, runs: Sequence[RunEvidence]) -> list[Preview]:
 
 
 def _column(told: Told, run: RunEvidence, head: str, rows: Sequence[Preview], album: Album) -> Column:
-    checkpoint, folder = told.shown(run), told.origin(run)
+    checkpoint, worker = told.shown(run), told.worker(run)
     have = by_shot(checkpoint.previews) if checkpoint else {}
     files = [have.get(shot(row)) for row in rows]
     score = told.words.number(run.score) if run.score is not None else ""
-    tiles = tuple(album.add(folder.path / item.file) if item else None for item in files)
-    return Column(head, run.name, score, told.at(checkpoint), told.trouble(run), tiles)
+    places = [worker.file(item) if item else None for item in files]
+    tiles = tuple(album.add(place) if place else None for place in places)
+    return Column(head, run.name, score, told.mean(run), told.at(checkpoint), told.trouble(run), tiles)
 
 
 def thumbnail(told: Told, run: RunEvidence, album: Album) -> Tile | None:
     """The first picture of a run, for the table of all runs."""
     checkpoint = told.shown(run)
     first = chosen_shots(checkpoint.previews, 1) if checkpoint else []
-    return album.add(told.origin(run).path / first[0].file) if first else None
+    place = told.worker(run).file(first[0]) if first else None
+    return album.add(place) if place else None
 
 
 def material(told: Told, album: Album) -> tuple[list[Tile], list[tuple[str, Tile]]]:
     """Training pictures, and the bare base model's pictures of the reference's prompts with their text."""
-    files = sorted(told.folder.anchors.glob("pictures-*/*.png"))
+    files = told.subject.sweep.training_images
     first = [file for file in files if file.parent == files[0].parent][:MOST_PICTURES]
     pictures = [tile for tile in map(album.add, first) if tile]
     return pictures, _bare(told, album)
 
 
 def _bare(told: Told, album: Album) -> list[tuple[str, Tile]]:
-    folder = told.origin(told.reference)
-    try:
-        place = anchor_folder(folder, load_plain(folder.config_file))
-    except LoraLabError:
+    worker = told.worker(told.reference)
+    if worker.config is None:
         return []
+    place = anchor_folder(worker.folder, worker.config)
     found = []
     for item in _rows(told, [told.reference, *told.evidence.own]):
         tile = album.add(place / anchor_name(item.prompt, item.seed))

@@ -171,8 +171,7 @@ def _file(sweep: Sweep, place: Place, shot: Shot) -> Path | None:
     preview = run.previews.get((place[1], *shot)) if run else None
     if run is None or preview is None:
         return None
-    file = sweep.pictures.get(run.picture(place[1], preview))
-    return file if file and file.is_file() else None
+    return sweep.file(run.picture(place[1], preview))
 
 
 def stage(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> Stage:

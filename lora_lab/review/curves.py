@@ -10,8 +10,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from lora_lab.files import read_lines
 from lora_lab.review.runs import Run
+from lora_lab.store.steps import Signature, read_steps, signature
 
 Point = tuple[float, float]
 
@@ -80,44 +80,51 @@ class StepLog:
 class StepLogs:
     """Step logs that were read, by file; read again when the file has changed. The oldest are forgotten."""
 
-    _known: dict[Path, tuple[tuple[int, int], StepLog]] = field(default_factory=dict)
+    _known: dict[Path, tuple[Signature, StepLog]] = field(default_factory=dict)
 
     def of(self, run: Run) -> StepLog:
         """The step log of the run that did the work; an empty one where nothing was logged."""
-        file = run.origin.steps_file
-        try:
-            stat = file.stat()
-        except OSError:
+        folder = run.read.worker.folder
+        now = signature(folder)
+        if now is None:
             return StepLog({})
-        signature = stat.st_mtime_ns, stat.st_size
-        known = self._known.pop(file, None)
-        if known is None or known[0] != signature:
-            known = signature, _read(file)
-        self._known[file] = known
+        known = self._known.pop(folder.path, None)
+        if known is None or known[0] != now:
+            known = now, _read(read_steps(folder))
+        self._known[folder.path] = known
         for old in list(self._known)[:-KEPT]:
             self._known.pop(old, None)
         return known[1]
 
 
-def _read(file: Path) -> StepLog:
-    # After a crash an update may stand there twice; the later one counts.
-    rows = {row["step"]: row for row in read_lines(file) if isinstance(row.get("step"), int)}
-    steps = sorted(rows)
+def _read(found: Sequence[Mapping[str, Any]]) -> StepLog:
+    rows = {row["step"]: row for row in found}
+    steps = list(rows)
     per_epoch = max((step for step in steps if rows[step].get("epoch") == 1), default=0)
-    rates = dict.fromkeys(name for row in rows.values() for name in row.get("learning_rates") or ())
+    rates = dict.fromkeys(name for row in rows.values() for name in _rates_in(row))
     columns: dict[str, array[float]] = {
         "step": array("d", steps),
         # The log counts whole epochs; a curve goes on within one.
         "epoch": array("d", (step / per_epoch if per_epoch else 0.0 for step in steps)),
         "samples": array("d", (_number(rows[step].get("samples", step)) for step in steps)),
-        "minutes": array("d", accumulate((rows[step].get("seconds") or 0.0) / 60 for step in steps)),
+        "minutes": array("d", accumulate(_seconds(rows[step]) / 60 for step in steps)),
     }
     for name in ("loss", "validation_loss", "grad_norm"):
         columns[name] = array("d", (_number(rows[step].get(name)) for step in steps))
     for name in rates:
-        values = ((rows[step].get("learning_rates") or {}).get(name) for step in steps)
+        values = (_rates_in(rows[step]).get(name) for step in steps)
         columns[RATE + name] = array("d", map(_number, values))
     return StepLog(columns)
+
+
+def _rates_in(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = row.get("learning_rates")
+    return found if isinstance(found, dict) else {}
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    found = _number(row.get("seconds"))
+    return found if math.isfinite(found) else 0.0
 
 
 def _number(value: Any) -> float:

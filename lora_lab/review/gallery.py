@@ -70,7 +70,7 @@ class Gallery:
 
     def names(self) -> list[str]:
         """The sweeps that are shown, by name."""
-        return sorted(item.name for item in self._folders() if any(True for _ in SweepFolder(item).runs()))
+        return sorted(item.name for item in self._folders() if SweepFolder(item).is_sweep())
 
     def _folders(self) -> Iterator[Path]:
         """What lies in the results folder and may be a sweep; no name from a browser becomes a path."""
@@ -86,7 +86,7 @@ class Gallery:
             HTTPException: There is no such sweep (404).
         """
         for item in self._folders():
-            if item.name == name and any(True for _ in SweepFolder(item).runs()):
+            if item.name == name and SweepFolder(item).is_sweep():
                 return SweepFolder(item)
         raise HTTPException(404, f"there is no sweep {name!r} here")
 

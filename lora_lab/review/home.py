@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.blind import candidates
 from lora_lab.review.gallery import gallery_of, page
-from lora_lab.review.runs import Sweep
 from lora_lab.review.sessions import Sitting, ledger_of, open_here
 
 SHOWN = 5
@@ -53,7 +50,7 @@ def _card(request: Request, name: str) -> Card:
     statuses = {**counts, **({"the same as another": twins} if twins else {})}
     return Card(
         sweep.name,
-        _question(sweep),
+        sweep.read.question,
         len(sweep.runs),
         statuses,
         len(candidates(sweep, unusable=True)),
@@ -61,15 +58,6 @@ def _card(request: Request, name: str) -> Card:
         ledger.sittings(sweep.name),
         open_here(request, name) is not None,
     )
-
-
-def _question(sweep: Sweep) -> str:
-    """What the sweep's file says it is for."""
-    try:
-        found: Any = yaml.safe_load(sweep.folder.sweep_file.read_text(encoding="utf-8"))
-        return str(found["question"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return ""
 
 
 def sweeps(request: Request) -> Response:

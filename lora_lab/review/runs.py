@@ -1,4 +1,4 @@
-"""What the run folders of a sweep hold, read again only where a file changed."""
+"""The runs of a sweep as the gallery's pages show them: pictures by opaque names, what each run changes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from threading import Lock
+from pathlib import Path
 from typing import Any
 
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.axes import axis, show
-from lora_lab.config import RunConfig, load_plain, parse_resolution
-from lora_lab.errors import LoraLabError, RunFolderError
-from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, read_record
-from lora_lab.store.table import PLACE, as_of_now, differing, ordered_runs, settings_in
+from lora_lab.config import RunConfig, parse_resolution
+from lora_lab.errors import LoraLabError
+from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, reading
+from lora_lab.store.table import PLACE, differing
 
-Signature = tuple[int, int, int]
 Coordinates = tuple[str, int, int, float]
 """Where a preview stands within its run: checkpoint tag, prompt, seed, strength."""
 
@@ -31,25 +29,43 @@ def picture_id(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep as it is now.
+    """One run of a sweep as pages show it; its numbers and pictures are those of the run that did the work.
 
-    `record` and `origin` are those of the run that did the work: another one where `same_as` names it.
+    `without_effect` are settings of a twin's that differ from those of the run that did the work.
     """
 
-    name: str
-    folder: RunFolder
-    origin: RunFolder
-    record: RunRecord
-    config: RunConfig | None
-    settings: dict[str, Any]
-    overrides: tuple[str, ...] = ()
-    same_as: str = ""
+    read: reading.Run
     without_effect: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.read.name
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the run that did the work."""
+        return self.read.work
+
+    @property
+    def config(self) -> RunConfig | None:
+        """Its job; None where that cannot be read."""
+        return self.read.config
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All its settings; none where its job cannot be read."""
+        return self.read.settings
+
+    @property
+    def same_as(self) -> str:
+        """The run that did the work in its place, or ''."""
+        return self.read.same_as
 
     @property
     def status(self) -> str:
         """One of `store.STATUSES`, of the run that did the work."""
-        return self.record.status
+        return self.read.status
 
     @property
     def why(self) -> str:
@@ -75,6 +91,11 @@ class Run:
         """Tag of the last checkpoint that has previews, or ''."""
         return next((item.tag for item in reversed(self.record.checkpoints) if item.previews), "")
 
+    @property
+    def loss(self) -> float | None:
+        """The mean loss up to its last checkpoint, since the one before."""
+        return next((item.loss for item in reversed(self.record.checkpoints)), None)
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the previews in pixels, by the settings."""
@@ -88,7 +109,7 @@ class Run:
     @property
     def changes(self) -> list[tuple[str, str, str]]:
         """What the run changes from the sweep's base: key, label and value as people write them."""
-        keys = [text.lstrip("+~").partition("=")[0] for text in self.overrides]
+        keys = [text.lstrip("+~").partition("=")[0] for text in self.read.record.overrides]
         found = [key for key in keys if key in self.settings]
         # A duplicate's record names what has an effect; what else its author wrote is why it is there.
         found += [key for key in self.without_effect if key not in found]
@@ -97,37 +118,41 @@ class Run:
     def picture(self, tag: str, shot: Preview) -> str:
         """The opaque name of a preview; another one when it was rendered again with other settings."""
         seconds = self.checkpoints[tag].seconds
-        return picture_id(self.origin.path, shot.file, self.record.preview_fingerprint, seconds)
+        where = self.read.worker.folder.path
+        return picture_id(where, shot.file, self.record.preview_fingerprint, seconds)
 
     def base_pictures(self) -> Iterator[tuple[int, int, str, Path]]:
         """The bare base model's pictures of its prompts: prompt, seed, opaque name, file."""
         if self.config is None:
             return
-        folder = anchor_folder(self.folder, self.config)
+        folder = anchor_folder(self.read.folder, self.config)
         for prompt in range(len(self.config.preview.prompts)):
             for seed in self.config.preview.seeds:
                 file = folder / anchor_name(prompt, seed)
                 yield prompt, seed, picture_id("base", file), file
 
 
-def _inside(file: str) -> bool:
-    """Whether a relative file name of a record stays within its run's folder, and is a picture's."""
-    path = PurePosixPath(file.replace("\\", "/"))
-    return not path.is_absolute() and ".." not in path.parts and path.suffix.lower() == ".png"
-
-
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep at one moment: its runs in the order of the plan. `version` changes whenever anything did."""
+    """A sweep at one moment: its runs in order. `version` changes whenever anything did."""
 
-    folder: SweepFolder
+    read: reading.Sweep
     runs: dict[str, Run]
-    version: str
+
+    @property
+    def folder(self) -> SweepFolder:
+        """Its folder."""
+        return self.read.folder
 
     @property
     def name(self) -> str:
         """The sweep's name."""
-        return self.folder.name
+        return self.read.name
+
+    @property
+    def version(self) -> str:
+        """A text for what is in its files now."""
+        return self.read.version
 
     @cached_property
     def varied(self) -> list[str]:
@@ -147,118 +172,61 @@ class Sweep:
         for run in self.runs.values():
             if not run.same_as:
                 for (tag, *_), shot in run.previews.items():
-                    if _inside(shot.file):
-                        found[run.picture(tag, shot)] = run.origin.path / shot.file
-            if run.config and (base := anchor_folder(run.folder, run.config)) not in bases:
+                    file = run.read.file(shot)
+                    if file and file.suffix.lower() == ".png":
+                        found[run.picture(tag, shot)] = file
+            if run.config and (base := anchor_folder(run.read.folder, run.config)) not in bases:
                 bases.add(base)
                 found.update({name: file for _, _, name, file in run.base_pictures()})
-        found.update({picture_id("training", file): file for file in self._training_files})
+        found.update({picture_id("training", file): file for file in self.read.training_images})
         return found
 
     def file(self, name: str) -> Path | None:
-        """The file of an opaque name; None where there is none, or it leads out of the sweep's folder."""
+        """The file of an opaque name; None where there is none, or it leads out of its run's folder.
+
+        A run's folder may itself be a link to another disk.
+        """
         found = self.pictures.get(name)
         if found is None or not found.is_file():
             return None
-        return found if found.resolve().is_relative_to(self.folder.path.resolve()) else None
-
-    @cached_property
-    def _training_files(self) -> list[Path]:
-        return sorted(self.folder.anchors.glob("pictures-*/*.png"))
+        own = self.folder.path / found.relative_to(self.folder.path).parts[0]
+        return found if found.resolve().is_relative_to(own.resolve()) else None
 
     @cached_property
     def training(self) -> list[str]:
         """Opaque names of training pictures, each picture once."""
         unique: dict[bytes, str] = {}
-        for file in self._training_files:
+        for file in self.read.training_images:
             unique.setdefault(hashlib.sha256(file.read_bytes()).digest(), picture_id("training", file))
         return list(unique.values())
 
 
 @dataclass
 class Shelf:
-    """The sweep folders that were read, and what was in them; safe to use from several threads."""
+    """The sweeps that were read, and what was in them; safe to use from several threads."""
 
-    _files: dict[Path, tuple[Signature | None, Any]] = field(default_factory=dict)
+    _reader: reading.Reader = field(default_factory=reading.Reader)
     _sweeps: dict[Path, Sweep] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
 
     def read(self, folder: SweepFolder) -> Sweep:
         """The sweep as it is now; the very same object as before where nothing changed.
 
         Raises:
-            RunFolderError: The folder holds no runs.
+            RunFolderError: The folder cannot be read, or holds no runs.
         """
-        with self._lock:
-            runs = ordered_runs(folder)
-            if not runs:
-                raise RunFolderError(f"{folder.path} holds no runs")
-            version = hashlib.blake2b(digest_size=8)
-            records: dict[str, RunRecord] = {}
-            for run in runs:
-                records[run.name] = as_of_now(run, self._cached(run.run_file, lambda run=run: _record(run)))
-                signatures = _signature(run.run_file), _signature(run.config_file)
-                version.update(repr((run.name, signatures, records[run.name].status)).encode())
-            version.update(repr(sorted(map(str, folder.anchors.glob("*/*.png")))).encode())
-            known = self._sweeps.get(folder.path)
-            if known and known.version == version.hexdigest():
-                return known
-            made = {run.name: self._run(folder, run, records) for run in runs}
-            self._sweeps[folder.path] = Sweep(folder, made, version.hexdigest())
-            return self._sweeps[folder.path]
+        read, known = self._reader.read(folder), self._sweeps.get(folder.path)
+        if known is None or known.read is not read:
+            known = self._sweeps[folder.path] = Sweep(
+                read, {name: _run(run) for name, run in read.runs.items()}
+            )
+        return known
 
     def known(self, path: Path) -> Sweep | None:
         """The sweep of a folder as it was read last, without a look at the disk."""
         return self._sweeps.get(path)
 
-    def _run(self, folder: SweepFolder, run: RunFolder, records: dict[str, RunRecord]) -> Run:
-        own = records[run.name]
-        origin = own.same_as if own.same_as in records else run.name
-        config, settings = self._settings(run)
-        there = self._settings(folder.run(origin))[1]
-        silent = [key for key, value in settings.items() if key not in PLACE and value != there.get(key)]
-        return Run(
-            run.name,
-            run,
-            folder.run(origin),
-            records[origin],
-            config,
-            settings,
-            tuple(own.overrides),
-            own.same_as,
-            tuple(silent),
-        )
 
-    def _settings(self, run: RunFolder) -> tuple[RunConfig | None, dict[str, Any]]:
-        return self._cached(run.config_file, lambda: _settings(run))
-
-    def _cached(self, file: Path, read: Any) -> Any:
-        signature = _signature(file)
-        known = self._files.get(file)
-        if known is None or known[0] != signature:
-            # The signature was taken first: a file that changes in between is read again the next time.
-            known = self._files[file] = (signature, read())
-        return known[1]
-
-
-def _signature(file: Path) -> Signature | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _record(run: RunFolder) -> RunRecord:
-    try:
-        return read_record(run)
-    except RunFolderError as error:
-        return RunRecord(status="failed", reason=str(error))
-
-
-def _settings(run: RunFolder) -> tuple[RunConfig | None, dict[str, Any]]:
-    try:
-        config = load_plain(run.config_file)
-    except LoraLabError:
-        return None, {}
-    return config, settings_in(config)
+def _run(run: reading.Run) -> Run:
+    there = run.worker.settings
+    silent = [key for key, value in run.settings.items() if key not in PLACE and value != there.get(key)]
+    return Run(run, tuple(silent))

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lora_lab.review.blind import Stage, stage
 from lora_lab.review.gallery import Gallery, page
-from lora_lab.store import Pair, Score, ScoreLog, Session, Skip, SweepFolder, append_score_line, read_scores
+from lora_lab.store import Pair, Score, ScoreLog, Session, Skip, SweepFolder, append_score_line
 
 OPEN_COOKIE = "lora_lab_sessions"
 RATER_COOKIE = "lora_lab_rater"
@@ -70,7 +70,7 @@ class Ledger:
 
     gallery: Gallery
     lock: RLock = field(default_factory=RLock)
-    _logs: dict[str, tuple[tuple[int, int], ScoreLog]] = field(default_factory=dict)
+    _logs: dict[str, tuple[tuple[int, int, str], ScoreLog]] = field(default_factory=dict)
     _where: dict[str, str] = field(default_factory=dict)
     _stages: dict[str, Stage] = field(default_factory=dict)
 
@@ -81,10 +81,11 @@ class Ledger:
             stat = folder.scores_file.stat()
         except OSError:
             return ScoreLog()
-        signature = stat.st_mtime_ns, stat.st_size
+        read = self.gallery.read(sweep).read
+        signature = stat.st_mtime_ns, stat.st_size, read.version
         known = self._logs.get(sweep)
         if known is None or known[0] != signature:
-            known = self._logs[sweep] = (signature, read_scores(folder))
+            known = self._logs[sweep] = (signature, read.scores())
         return known[1]
 
     def find(self, session: str) -> Sitting:

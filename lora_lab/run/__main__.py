@@ -48,7 +48,8 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
 
     tasks = []
     for path in arguments.folders:
-        task = Task.open(RunFolder(path.resolve()))
+        # Links stay links: what runs of a sweep share lies beside them, not where one of them is kept.
+        task = Task.open(RunFolder(path.absolute()))
         if task is None:
             print(f"{path} is being worked on by another process: left out", file=sys.stderr)
         else:

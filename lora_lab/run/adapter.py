@@ -8,10 +8,10 @@ from torch import Tensor
 
 from lora_lab.config import RunConfig
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.models import BaseModel
 from lora_lab.networks.blocks import block_weights
 from lora_lab.networks.exchange import alpha_of, rank_of, read_modules
-from lora_lab.networks.files import read_lora
 from lora_lab.networks.merging import merge
 from lora_lab.networks.spec import PRESETS, AdapterSpec
 from lora_lab.networks.targets import Target, all_targets

@@ -9,11 +9,11 @@ import torch
 from lora_lab.config import RunConfig, flat, parse_resolution
 from lora_lab.data.captions import tag_frequency
 from lora_lab.errors import DivergedError
-from lora_lab.files import finite, read_lines, write_text
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
-from lora_lab.store import Checkpoint, RunFolder
+from lora_lab.store import Checkpoint
+from lora_lab.store.steps import read_steps
 from lora_lab.train import Record
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -28,14 +28,6 @@ def oldest_kept_state(config: RunConfig, update: int, updates_per_epoch: int) ->
     steps, epochs = config.train.save_last_n_steps_state, config.train.save_last_n_epochs_state
     span = max(steps, epochs * updates_per_epoch)
     return update - span
-
-
-def truncate_after(folder: RunFolder, update: int) -> None:
-    """Drop the step log of all updates after the state that a run goes on from."""
-    rows = read_lines(folder.steps_file)
-    kept = [row for row in rows if row.get("step", 0) <= update]
-    if folder.steps_file.exists():
-        write_text(folder.steps_file, "".join(json.dumps(finite(row)) + "\n" for row in kept))
 
 
 def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
@@ -79,9 +71,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
 def _mean_loss_since(task: Task, step: int) -> float | None:
     """Mean loss of the updates since the checkpoint before, from the step log."""
     before = max((item.step for item in task.record.checkpoints if item.step < step), default=0)
-    losses = [
-        row["loss"] for row in read_lines(task.folder.steps_file) if before < row.get("step", 0) <= step
-    ]
+    losses = [row.get("loss") for row in read_steps(task.folder) if before < row["step"] <= step]
     known = [loss for loss in losses if loss is not None]
     return sum(known) / len(known) if known else None
 
@@ -90,12 +80,11 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     """The `ss_*` and `modelspec.*` metadata of a checkpoint, and our own: config, fingerprint, run."""
     assert task.prepared
     config, material, job = task.config, task.prepared.material, task.prepared.job
-    velocity = task.prepared.source.schedule.prediction_type == "v_prediction"
     texts = standard_metadata(
         job.adapter,
         task.prepared.base.family,
         f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
-        v_prediction=velocity,
+        prediction_type=task.prepared.source.schedule.prediction_type,
         resolution=parse_resolution(config.dataset.resolution),
         settings=_training_settings(task, record),
     )

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.models import BaseModel
-from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
 from lora_lab.run.events import Events

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from lora_lab.config import RunConfig, load
-from lora_lab.files import append_line
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Prepared
 from lora_lab.store import PHASES, RunFolder, RunRecord, now, read_record, write_record
+from lora_lab.store.steps import append_step
 from lora_lab.train import Record, Runner
 
 WRITE_INTERVAL_SECONDS = 5.0
@@ -77,8 +77,8 @@ class Task:
 
     def log(self, step: Record) -> None:
         """Append an update to the run's step log and count it."""
-        append_line(
-            self.folder.steps_file,
+        append_step(
+            self.folder,
             {k: v for k, v in asdict(step).items() if k not in UNLOGGED and v not in ("", None)},
         )
         record = self.record

@@ -13,11 +13,11 @@ import torch
 from lora_lab import sheets
 from lora_lab.effective import preview_fingerprint
 from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.models import BaseModel
-from lora_lab.networks.files import read_lora
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
-from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of, truncate_after
+from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
@@ -27,6 +27,7 @@ from lora_lab.run.previewing import Previewer, missing_of
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
+from lora_lab.store.steps import truncate_steps
 from lora_lab.train import PackTrainer, Record, Runner
 
 
@@ -151,7 +152,7 @@ class PackWork:
         if not update:
             task.record.seconds = {key: value for key, value in task.record.seconds.items() if key != "train"}
         task.record.checkpoints = kept
-        truncate_after(task.folder, update)
+        truncate_steps(task.folder, update)
         if update:
             task.record.resumed_at_steps.append(update)
 

@@ -9,6 +9,7 @@ from lora_lab.store.record import (
     Preview,
     RunRecord,
     now,
+    read_or_failed,
     read_record,
     write_record,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "now",
     "preview_name",
     "ratings",
+    "read_or_failed",
     "read_record",
     "read_scores",
     "step_tag",

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from lora_lab.errors import RunFolderError
+
+CONFIG, RECORD = "config.yaml", "run.json"
+NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
+"""What may lie in a sweep's folder beside its runs; `lost+found` is a disk's own."""
 
 
 def preview_name(prompt: int, seed: int, strength: float) -> str:
@@ -36,12 +43,12 @@ class RunFolder:
     @property
     def config_file(self) -> Path:
         """The whole config: the job."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def run_file(self) -> Path:
         """Status, fingerprint, timings, checkpoints and their numbers."""
-        return self.path / "run.json"
+        return self.path / RECORD
 
     @property
     def steps_file(self) -> Path:
@@ -91,6 +98,19 @@ class RunFolder:
             return []
         return sorted(int(item.name) for item in self.states.iterdir() if item.name.isdigit())
 
+    def look_inside(self) -> None:
+        """See whether the folder can be read.
+
+        Raises:
+            RunFolderError: It is a link to what is not there, or may not be read.
+        """
+        try:
+            with os.scandir(self.path):
+                return
+        except OSError as error:
+            lost = f"is a link to {os.readlink(self.path)}, which" if self.path.is_symlink() else "it"
+            raise RunFolderError(f"{self.path}: {lost} cannot be read: {error.strerror or error}") from error
+
 
 @dataclass(frozen=True)
 class SweepFolder:
@@ -117,6 +137,11 @@ class SweepFolder:
     def scores_file(self) -> Path:
         """Append-only log of human scores."""
         return self.path / "scores.jsonl"
+
+    @property
+    def verdicts_file(self) -> Path:
+        """Append-only log of the verdicts that were taken."""
+        return self.path / "verdicts.jsonl"
 
     @property
     def anchors(self) -> Path:
@@ -148,8 +173,37 @@ class SweepFolder:
         return RunFolder(self.path / name)
 
     def runs(self) -> Iterator[RunFolder]:
-        """The run folders that exist, by name."""
-        if self.path.is_dir():
-            for item in sorted(self.path.iterdir()):
-                if (item / "config.yaml").is_file():
-                    yield RunFolder(item)
+        """The run folders that exist, by name; one that cannot be looked into is among them.
+
+        Raises:
+            RunFolderError: The sweep's own folder cannot be read.
+        """
+        try:
+            names = sorted(os.listdir(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        for name in names:
+            if not name.startswith(".") and _is_run(self.path / name) is not False:
+                yield RunFolder(self.path / name)
+
+    def is_sweep(self) -> bool:
+        """Whether it can be read, and holds runs; of a sweep as launched, all of them may be out of reach."""
+        try:
+            names = os.listdir(self.path)
+        except OSError:
+            return False
+        kinds = [_is_run(self.path / name) for name in names]
+        return any(kinds) or (None in kinds and self.sweep_file.name in names)
+
+
+def _is_run(path: Path) -> bool | None:
+    """Whether a folder is a run's; None where it cannot be looked into, as a link whose disk is away."""
+    try:
+        names = os.listdir(path)
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return False if path.name in NO_RUNS else None
+    return CONFIG in names or RECORD in names

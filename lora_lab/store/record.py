@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.errors import RunFolderError
 from lora_lab.files import write_json
 from lora_lab.store.layout import RunFolder
+from lora_lab.store.typed import built
 
 STATUSES = ("planned", "running", "done", "diverged", "failed", "cancelled")
 FINISHED = ("done", "diverged", "failed")
@@ -59,6 +60,11 @@ class RunRecord:
 
     `seconds` holds seconds per phase of `PHASES`. Time that a pack spends on all its runs at once is divided
     evenly among them, so that the rows of a sweep add up; `wall_seconds` is from start to end.
+
+    What a reader of results needs to know of the run stands here, so that nobody needs a plan: `resolved` (a
+    `lora_lab.resolved.Resolved` as plain values), `overrides` (what it changes of the base it was planned
+    with), `composed` (all it was composed from), `place` (its number among the sweep's rows), the sweep's
+    `question`, and `source`, the sweep file it came from ('' for the command line).
     """
 
     status: str = "planned"
@@ -87,6 +93,11 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     pack: list[str] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    resolved: dict[str, Any] = field(default_factory=dict)
+    composed: list[str] = field(default_factory=list)
+    place: int | None = None
+    question: str = ""
+    source: str = ""
 
     def add_seconds(self, phase: str, seconds: float) -> None:
         """Add to one phase's time."""
@@ -109,33 +120,32 @@ def read_record(folder: RunFolder) -> RunRecord:
         RunFolderError: The file is damaged.
     """
     try:
-        values = json.loads(folder.run_file.read_text(encoding="utf-8"))
-        return _record(values)
+        text = folder.run_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return RunRecord()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RunFolderError(
-            f"{folder.run_file} is damaged ({error}): delete it to have the run done again"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+    try:
+        # NaN is no JSON; where a number may be missing, it is.
+        record: RunRecord = built(RunRecord, json.loads(text, parse_constant=lambda _: None))
+        if record.status not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {record.status!r}")
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise _damaged(folder, error) from error
+    return record
 
 
-def _record(values: dict[str, Any]) -> RunRecord:
-    checkpoints = [
-        Checkpoint(
-            **{
-                **_known(Checkpoint, item),
-                "previews": [Preview(**_known(Preview, p)) for p in item["previews"]],
-            }
-        )
-        for item in values.get("checkpoints", [])
-    ]
-    return RunRecord(**{**_known(RunRecord, values), "checkpoints": checkpoints})
+def read_or_failed(folder: RunFolder) -> RunRecord:
+    """The record; one that cannot be read is that of a failed run, with the reason."""
+    try:
+        return read_record(folder)
+    except RunFolderError as error:
+        return RunRecord(status="failed", reason=str(error))
 
 
-def _known(cls: type, values: dict[str, Any]) -> dict[str, Any]:
-    # A folder written by a newer version may hold more; what is not known here is left out.
-    names = {item.name for item in fields(cls)}
-    return {key: value for key, value in values.items() if key in names}
+def _damaged(folder: RunFolder, error: Exception) -> RunFolderError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return RunFolderError(f"{folder.run_file} is damaged ({reason}): delete it to have the run done again")
 
 
 def write_record(folder: RunFolder, record: RunRecord) -> None:

@@ -14,18 +14,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_lab import config
-from lora_lab.errors import LoraLabError, RunFolderError
+from lora_lab.errors import RunFolderError
 from lora_lab.files import finite, replacing, write_text
-from lora_lab.store.layout import RunFolder, SweepFolder
-from lora_lab.store.locks import is_locked
-from lora_lab.store.record import PHASES, Checkpoint, RunRecord, read_record
-from lora_lab.store.scores import Place, ratings, read_scores
+from lora_lab.store.layout import SweepFolder
+from lora_lab.store.reading import Run, Sweep, read_sweep_folder
+from lora_lab.store.record import PHASES, Checkpoint, RunRecord
+from lora_lab.store.scores import Place, ratings
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +34,6 @@ Row = dict[str, Any]
 HEAD = ("run", "status", "reason", "tag", "epoch", "step", "samples", "exposures")
 SCORES = ("score", "score_n", "raters")
 TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_seconds.wall")
-GONE = "its worker is gone; the same command goes on from the last saved state"
 # Where a run lies is no setting of the experiment.
 PLACE = ("name", "sweep", "results", "cache")
 
@@ -51,80 +49,25 @@ def rows(sweep: SweepFolder, *, all_settings: bool = False, timings: bool = True
     Raises:
         RunFolderError: The folder holds no runs.
     """
-    runs = ordered_runs(sweep)
-    if not runs:
-        raise RunFolderError(
-            f"{sweep.path} holds no runs: give a sweep's folder, such as results/demo, or its sweep file"
-        )
-    records = {run.name: state(run) for run in runs}
-    settings = {run.name: settings_of(run) for run in runs}
-    columns = differing(settings.values(), all_settings)
-    scores = _scores(sweep, records)
+    read = read_sweep_folder(sweep.path)
+    columns = differing((run.settings for run in read.runs.values()), all_settings)
+    scores = _scores(read)
     found = []
-    for run in runs:
-        record = records[run.name]
-        origin = record.same_as if record.same_as in records else run.name
-        for row in _rows_of(run, sweep.run(origin), record, records[origin]):
-            row.update({key: settings[run.name].get(key) for key in columns})
-            row.update(scores.get((origin, row.get("tag", "")), {}))
+    for run in read.runs.values():
+        for row in _rows_of(run):
+            row.update({key: run.settings.get(key) for key in columns})
+            row.update(scores.get((run.worker.name, row.get("tag", "")), {}))
             found.append(row)
     return _even(found, columns, timings)
 
 
-def ordered_runs(sweep: SweepFolder) -> list[RunFolder]:
-    """The run folders that exist, in the plan's order; those it does not name follow by name."""
-    try:
-        plan = json.loads(sweep.plan_file.read_text(encoding="utf-8"))
-        names = [row["name"] for row in plan["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        names = []
-    place = {name: number for number, name in enumerate(names)}
-    return sorted(sweep.runs(), key=lambda run: (place.get(run.name, len(place)), run.name))
-
-
-def state(run: RunFolder) -> RunRecord:
-    """The record as it is to be understood now; a damaged one is a failed run, not the end of the table."""
-    try:
-        record = read_record(run)
-    except RunFolderError as error:
-        return RunRecord(status="failed", reason=str(error))
-    return as_of_now(run, record)
-
-
-def as_of_now(run: RunFolder, record: RunRecord) -> RunRecord:
-    """The record, where a run that says it is running and has no worker is a cancelled one."""
-    if record.status == "running" and not is_locked(run):
-        return replace(record, status="cancelled", reason=GONE)
-    return record
-
-
-def _scores(sweep: SweepFolder, records: Mapping[str, RunRecord]) -> dict[Place, Row]:
+def _scores(sweep: Sweep) -> dict[Place, Row]:
     """The columns of `SCORES` by checkpoint."""
-    same_as = {name: item.same_as for name, item in records.items() if item.same_as in records}
-    found = ratings(read_scores(sweep), same_as)
+    found = ratings(sweep.scores(), sweep.twins)
     return {
         place: dict(zip(SCORES, (round(item.value, 4), item.count, len(item.raters)), strict=True))
         for place, item in found.items()
     }
-
-
-def settings_of(run: RunFolder) -> Row:
-    """A run's settings; none where its config cannot be read."""
-    try:
-        return settings_in(config.load_plain(run.config_file))
-    except LoraLabError:
-        return {}
-
-
-def settings_in(made: config.RunConfig) -> Row:
-    """A config's settings; dictionaries such as `optimizer.args` have a key per argument."""
-    found: Row = {}
-    for key, value in config.flat(made).items():
-        if isinstance(value, dict):
-            found.update({f"{key}.{name}": item for name, item in value.items()})
-        else:
-            found[key] = value
-    return found
 
 
 def differing(settings: Iterable[Row], all_settings: bool = False) -> list[str]:
@@ -141,36 +84,37 @@ def differing(settings: Iterable[Row], all_settings: bool = False) -> list[str]:
     ]
 
 
-def _rows_of(run: RunFolder, origin: RunFolder, record: RunRecord, numbers: RunRecord) -> list[Row]:
-    """The rows of a run without its settings; `numbers` is the record of `origin`, which did the work."""
+def _rows_of(run: Run) -> list[Row]:
+    """The rows of a run without its settings; its numbers are those of the run that did the work."""
+    work = run.work
     common = {
         "run": run.name,
-        "status": numbers.status,
-        "reason": numbers.reason,
-        "same_as": record.same_as or None,
-        **{f"run_seconds.{phase}": numbers.seconds.get(phase) for phase in PHASES},
-        "run_seconds.wall": numbers.wall_seconds or None,
+        "status": run.status,
+        "reason": run.reason or run.problem,
+        "same_as": run.same_as or None,
+        **{f"run_seconds.{phase}": work.seconds.get(phase) for phase in PHASES},
+        "run_seconds.wall": work.wall_seconds or None,
     }
-    if not numbers.checkpoints:
-        where = {"epoch": None, "step": numbers.step or None, "samples": numbers.samples or None}
-        seen = _exposures(numbers.samples - numbers.reg_samples, numbers)
-        return [{**common, **where, "exposures": seen, "loss": numbers.loss}]
-    return [{**common, **_checkpoint(item, origin, numbers)} for item in numbers.checkpoints]
+    if not run.checkpoints:
+        where = {"epoch": None, "step": work.step or None, "samples": work.samples or None}
+        seen = exposures(work.samples - work.reg_samples, work)
+        return [{**common, **where, "exposures": seen, "loss": work.loss}]
+    return [{**common, **_checkpoint(item, run.worker)} for item in run.checkpoints]
 
 
-def _checkpoint(item: Checkpoint, origin: RunFolder, record: RunRecord) -> Row:
+def _checkpoint(item: Checkpoint, worker: Run) -> Row:
     return {
         "tag": item.tag,
         "epoch": item.epoch,
         "step": item.step,
         "samples": item.samples,
-        "exposures": _exposures(item.samples - item.reg_samples, record),
+        "exposures": exposures(item.samples - item.reg_samples, worker.record),
         "loss": item.loss,
         **_validation(item),
         **{f"metric.{name}": value for name, value in means(item).items()},
         "flags": ", ".join(flags(item)) or None,
         "train_seconds": item.seconds,
-        "file": f"{origin.name}/{item.file}",
+        "file": f"{worker.name}/{item.file}",
     }
 
 
@@ -182,7 +126,7 @@ def _validation(item: Checkpoint) -> Row:
     return {"validation_loss": item.validation_loss, **each}
 
 
-def _exposures(samples: int, record: RunRecord) -> float | None:
+def exposures(samples: int, record: RunRecord) -> float | None:
     """How often each training picture was seen, on average; regularisation pictures do not count."""
     return round(samples / record.images, 4) if record.images and samples else None
 

@@ -3,6 +3,7 @@
 The keys of a sweep file::
 
     question: text            what the sweep is to find out
+    config_dirs: [folder]     folders of choices of one's own, as with --config-dir
     base: [override, ...]     what all rows share
     patterns:                 named rows, each a list of differences from the base
       "03": []
@@ -20,7 +21,7 @@ replicates are then named after it (`03-r2`). A file without rows is one run of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.sweep.names import distinct, joined, name_problem, split
 from lora_lab.sweep.text import read_yaml, value_text
 
-KEYS = ("question", "base", "patterns", "grid", "zip", "replicates", "only")
+KEYS = ("question", "config_dirs", "base", "patterns", "grid", "zip", "replicates", "only")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class RowSpec:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says, checked for form; the settings in it are checked when rows are composed."""
+    """What a sweep file says, checked for form; the settings in it are checked when rows are composed.
+
+    `order` names all rows that it has, those that were not asked for as well.
+    """
 
     name: str
     path: Path | None = None
@@ -55,6 +59,8 @@ class SweepFile:
     base: tuple[str, ...] = ()
     rows: tuple[RowSpec, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    config_dirs: tuple[str, ...] = ()
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -73,13 +79,14 @@ def read_sweep(path: Path) -> SweepFile:
     rows += _replicates(values.get("replicates"), rows, wrong)
     rows = rows or [RowSpec("base", ())]
     wrong += _name_clashes(rows)
+    order, dirs = tuple(row.name for row in rows), _folders(values.get("config_dirs"), wrong)
     rows = _only(rows, values.get("only"), wrong)
     question = values.get("question") or ""
     if not isinstance(question, str):
         wrong.append(f"question must be text, got {question!r}")
     if wrong:
         raise ConfigError("\n".join(f"{path}: {line}" for line in wrong))
-    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values)
+    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values, order, dirs)
 
 
 def select(sweep: SweepFile, only: Sequence[str]) -> SweepFile:
@@ -92,7 +99,7 @@ def select(sweep: SweepFile, only: Sequence[str]) -> SweepFile:
     rows = _only(list(sweep.rows), list(only) or None, wrong)
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return SweepFile(sweep.name, sweep.path, sweep.question, sweep.base, tuple(rows), sweep.source)
+    return replace(sweep, rows=tuple(rows))
 
 
 def rows_from_overrides(jobs: Sequence[Sequence[str]], name: str = "multirun") -> SweepFile:
@@ -110,6 +117,15 @@ def rows_from_overrides(jobs: Sequence[Sequence[str]], name: str = "multirun") -
     ]
     once = list({row.overrides: row for row in rows}.values())
     return SweepFile(name, None, "", tuple(shared), tuple(once), {})
+
+
+def _folders(value: Any, wrong: list[str]) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        wrong.append(f"config_dirs must be a list of folders, got {value!r}")
+        return ()
+    return tuple(value)
 
 
 def _overrides(value: Any, where: str, wrong: list[str]) -> list[str]:

@@ -6,26 +6,28 @@ The same plan launched again goes on: finished runs are kept, interrupted ones r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.files import write_json, write_text
-from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_record, write_record
+from lora_lab.files import finite
+from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
-from lora_lab.sweep.file import SweepFile, read_sweep
+from lora_lab.store.launched import write_launched
+from lora_lab.store.locks import is_locked
+from lora_lab.store.steps import forget_steps
+from lora_lab.sweep.file import SweepFile
+from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
 from lora_lab.sweep.plan import Plan, Row
 from lora_lab.sweep.status import set_aside
 from lora_lab.sweep.text import value_text
 
 TABLE = "table.csv"
 UNSUCCESSFUL = ("failed", "diverged")
+ENDED = ("done", *UNSUCCESSFUL)
 
 
 @dataclass
@@ -83,63 +85,73 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
     Raises:
         RunFolderError: The folder of results cannot be written to.
     """
+    numbers, source = places(plan, sweep), source_of(sweep, plan.folder)
     for row in plan.rows:
         if row.aside:
             set_aside(plan.folder, row.name)
+        run = plan.folder.run(row.name)
         if row.to_do or row.same_as:
-            _write_run(plan.folder.run(row.name), row)
-    write_text(plan.folder.sweep_file, _as_launched(plan, sweep, extra))
-    write_json(plan.folder.plan_file, plan.to_json())
+            _write_run(run, row, (numbers[row.name], sweep.question, source))
+        elif row.status in ENDED and not is_locked(run):
+            _bring_up_to_date(run, row, (numbers[row.name], sweep.question, source))
+    write_launched(plan.folder, as_launched(plan, sweep, extra), whole_plan(plan))
 
 
-def _write_run(run: RunFolder, row: Row) -> None:
+Belonging = tuple[int, str, str]
+"""Where a run belongs: its number among the sweep's rows, the sweep's question, and the sweep file."""
+
+
+def _write_run(run: RunFolder, row: Row, of: Belonging) -> None:
     """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
-    record = _record(run)
+    record = read_or_failed(run)
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
         record = RunRecord()
-        with suppress(FileNotFoundError):
-            run.steps_file.unlink()
+        forget_steps(run)
     record.status, record.reason = "planned", row.reason if row.same_as else ""
-    record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
     record.fingerprint = row.fingerprint
     # What earlier previews were made with stays: the worker sees by it that they have to be made again.
     record.preview_fingerprint = record.preview_fingerprint or row.preview_fingerprint
     record.same_as, record.notes = row.same_as, list(row.notes)
     record.images, record.total_steps = row.images, row.total_steps
     record.updates_per_epoch = row.updates_per_epoch
+    _tell(record, row, of)
     # The job first: a folder with a job and no record is a planned run, a record without a job is nothing.
     config.dump(row.config, run.config_file)
     write_record(run, record)
 
 
-def _as_launched(plan: Plan, sweep: SweepFile, extra: Sequence[str]) -> str:
-    """The sweep as a sweep file with every row named, so that the folder alone is enough to go on."""
-    rows = {}
-    for row in sweep.rows:
-        # What came from the command line wins over a row's own overrides, as it did when it was launched.
-        seeds = [f"train.seed={plan.row(row.name).config.train.seed}"] if row.replicate > 1 else []
-        rows[row.name] = [*row.overrides, *(extra if row.overrides else ()), *seeds]
-    base = [*sweep.base, *extra]
-    if sweep.path is None:
-        rows = {**_earlier_rows(plan.folder, base), **rows}
-    values: dict[str, Any] = {"question": sweep.question} if sweep.question else {}
-    values |= {"base": base, "patterns": rows}
-    head = f"# As launched. `lora-lab sweep {plan.folder.path}` goes on with it.\n"
-    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+def _bring_up_to_date(run: RunFolder, row: Row, of: Belonging) -> None:
+    """Tell the record of a run that stays as it is what this plan knows of it, where that is new."""
+    record = read_or_failed(run)
+    if record.fingerprint != row.fingerprint:
+        return
+    before = replace(record)
+    _tell(record, row, of)
+    if record != before:
+        write_record(run, record)
 
 
-def _earlier_rows(folder: SweepFolder, base: Sequence[str]) -> dict[str, list[str]]:
-    """The rows of earlier commands, where a sweep grows command by command (`lora-lab train`)."""
-    try:
-        before = read_sweep(folder.sweep_file)
-    except ConfigError:
-        return {}
-    return {row.name: list(row.overrides) for row in before.rows} if list(before.base) == list(base) else {}
+def _tell(record: RunRecord, row: Row, of: Belonging) -> None:
+    """Enter what a reader of results needs, so that nobody needs the plan."""
+    number, question, source = of
+    record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
+    record.composed = list(row.overrides)
+    record.resolved = _resolved(row)
+    record.place = number
+    record.question, record.source = question or record.question, source or record.source
+
+
+def _resolved(row: Row) -> dict[str, Any]:
+    return {
+        "acting": finite(row.effective.values),
+        "inert": [{"key": item.key, "reason": item.reason} for item in row.inert],
+        "no_effect": dict(row.effective.silent),
+    }
 
 
 def _conclude(plan: Plan, outcome: Outcome) -> None:
     """Read how every row ended, and write what is derived from all of them."""
-    records = {row.name: _record(plan.folder.run(row.name)) for row in plan.rows}
+    records = {row.name: read_or_failed(plan.folder.run(row.name)) for row in plan.rows}
     for row in plan.rows:
         record = records[row.same_as or row.name]
         outcome.statuses[row.name], outcome.reasons[row.name] = record.status, record.reason
@@ -160,10 +172,3 @@ def _conclude(plan: Plan, outcome: Outcome) -> None:
         outcome.sheet = sweep_sheet(plan.folder)
     except Exception as error:
         outcome.notes.append(f"the contact sheet could not be drawn: {error}")
-
-
-def _record(run: RunFolder) -> RunRecord:
-    try:
-        return read_record(run)
-    except LoraLabError as error:
-        return RunRecord(status="failed", reason=str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,8 +25,11 @@ from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
+from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
+from lora_lab.sweep.kept import refuse_another
 from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
@@ -120,6 +122,7 @@ class Plan:
     warnings: list[str]
     device_type: str
     base: RunConfig
+    config_dirs: tuple[str, ...] = ()
 
     def row(self, name: str) -> Row:
         """The row of a name."""
@@ -169,14 +172,17 @@ def plan(
         redo: Move runs of other settings out of the way instead of refusing.
 
     Raises:
-        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers.
+        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers; or the folder
+            holds the runs of another sweep file.
     """
-    base, composed = compose_rows(sweep, extra, conf_dirs)
+    dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
+    base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
+    refuse_another(sweep, folder, {row.name: row.fingerprint for row in rows})
     base_effective = _base_effective(base, device)
     for row in rows:
         _decide(row, folder, retry=retry, redo=redo)
@@ -194,6 +200,7 @@ def plan(
         _shared_warnings(rows, examined, base),
         device,
         base,
+        dirs,
     )
 
 
@@ -322,11 +329,8 @@ def _packs(
 
 def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
     """The packs of the sweep's last start, with the rows that still have to be done."""
-    try:
-        packs = json.loads(folder.plan_file.read_text(encoding="utf-8"))["packs"]
-        left = [[name for name in pack if name in waiting] for pack in packs]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    packs = read_plan(folder)["packs"]
+    left = [[name for name in pack if name in waiting] for pack in packs]
     return [pack for pack in left if pack]
 
 

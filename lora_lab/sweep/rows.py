@@ -1,13 +1,14 @@
 """From a sweep file's rows to checked configs; every mistake of every row in one message."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from lora_lab.config import RunConfig, check, compose, flat
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
+from lora_lab.sweep.names import split
+from lora_lab.sweep.places import anchored, with_places
 
 OF_THE_SWEEP = (
     "results",
@@ -20,15 +21,6 @@ OF_THE_SWEEP = (
     "engine.threads",
 )
 """Settings that all rows of a sweep share."""
-
-PATHS = (
-    ("base_model", "path"),
-    ("base_model", "vae"),
-    ("dataset", "path"),
-    ("dataset", "reg_path"),
-    ("network", "network_weights"),
-    ("network", "base_weights"),
-)
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -59,6 +51,7 @@ def compose_rows(
         ConfigError: Every mistake of every row, with the rows that share it.
     """
     where = str(sweep.path or sweep.name)
+    _refuse_names(sweep, where)
     try:
         base = compose([*sweep.base, *extra], conf_dirs, checked=False)
     except ConfigError as error:
@@ -72,9 +65,31 @@ def compose_rows(
         config.name, config.sweep = row.name, sweep.name
         check(config)
         _same_place(config, base)
-        return Composed(row.name, tuple(overrides), _anchored(config))
+        whole = anchored(config)
+        return Composed(row.name, tuple(with_places(overrides, whole)), whole)
 
-    return _anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
+    return anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
+
+
+def _refuse_names(sweep: SweepFile, where: str) -> None:
+    """Refuse names where they would do nothing.
+
+    Raises:
+        ConfigError: The base or a row holds `sweep=` or `name=`.
+    """
+    held = {"base": sweep.base, **{f"row {row.name!r}": row.overrides for row in sweep.rows}}
+    ways_out = {
+        "sweep": "a sweep's folder is called as its file: rename the file, or add sweep=... to the command",
+        "name": "a row is called as in `patterns`: rename it there",
+    }
+    keys = [(place, split(text)[0]) for place, texts in held.items() for text in texts]
+    wrong = [
+        f"{where}: {place}: {key}=... has no effect here; {ways_out[key]}"
+        for place, key in keys
+        if key in ways_out
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def for_all(items: Iterable[T], act: Callable[[T], U], where: str, names: Sequence[str]) -> list[U]:
@@ -122,20 +137,3 @@ def _same_place(config: RunConfig, base: RunConfig) -> None:
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))
-
-
-def _anchored(config: RunConfig) -> RunConfig:
-    """The config with relative paths made absolute; 'demo' and empty ones stay."""
-    parts: dict[str, Any] = {}
-    for group, name in PATHS:
-        value = getattr(config, group)
-        path = getattr(parts.get(group, value), name)
-        if path and path != "demo":
-            found = [absolute(one) for one in path] if isinstance(path, list) else absolute(path)
-            parts[group] = replace(parts.get(group, value), **{name: found})
-    return replace(config, **parts, cache=absolute(config.cache), results=absolute(config.results))
-
-
-def absolute(path: str) -> str:
-    """A path as seen from the present folder; `~` is the home folder. Links stay links."""
-    return str(Path.cwd() / Path(path).expanduser())

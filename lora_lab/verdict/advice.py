@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import variance
+from statistics import mean, variance
 from typing import Any
 
 from lora_lab.axes import show
 from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.calls import Scale, points
-from lora_lab.verdict.cells import Cell
+from lora_lab.verdict.cells import LEVEL, Cell
+from lora_lab.verdict.contrasts import Difference, covariance, freedom
+from lora_lab.verdict.distributions import t_quantile
 from lora_lab.verdict.evidence import RunEvidence
 from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.outcomes import number, stage
@@ -19,7 +21,6 @@ from lora_lab.verdict.result import (
     MEASURED,
     SEEMS_TO_HELP,
     SEEMS_TO_HURT,
-    UNMEASURED,
     Cost,
     Noise,
     Recommendation,
@@ -38,7 +39,9 @@ def recommend(
     ground: Ground, settings: Sequence[SettingEffect], costs: Sequence[Cost]
 ) -> Recommendation | None:
     """The best-scored run, or one that costs much less and scores hardly less; None where none is scored."""
-    usable = [cell for cell in ground.cells if any(run.usable is not False for run in cell.runs)]
+    usable = [
+        cell for cell in ground.cells if not cell.scale and any(run.usable is not False for run in cell.runs)
+    ]
     if not usable or ground.base is None:
         return None
     by_run, scale = {item.run: item for item in costs}, ground.scale
@@ -93,15 +96,21 @@ def _cheaper(best: Cell, usable: Sequence[Cell], costs: Mapping[str, Cost], scal
 
 
 def _rivals(best: Cell, usable: Sequence[Cell], noise: Noise) -> list[Cell]:
-    """Cells whose distance from the best one is less than two of such means differ by chance."""
-    if noise.smallest is None:
+    """Cells that are not shown to be worse than the best one.
+
+    The best of many is best partly by luck, so each is held against it with all of them counted (Bonferroni,
+    one-sided). Simulated, the true best is among these and the best in 97 % of sweeps.
+    """
+    others = [cell for cell in usable if cell is not best]
+    if noise.single is None or not noise.tested:
         return []
-    per_run = noise.smallest / 2**0.5
-    return [
-        cell
-        for cell in usable
-        if cell is not best and best.mean - cell.mean < per_run * (1 / best.n + 1 / cell.n) ** 0.5
-    ]
+    found = []
+    for cell in others:
+        gap = Difference(((best, 1.0), (cell, -1.0)))
+        limit = t_quantile(1 - LEVEL / len(others), freedom(gap, noise))
+        if gap.value < limit * covariance([gap], noise)[0, 0] ** 0.5:
+            found.append(cell)
+    return found
 
 
 def _of_score(best: Cell, scale: Scale) -> str:
@@ -113,7 +122,7 @@ def _of_score(best: Cell, scale: Scale) -> str:
 
 
 def _of_rivals(rivals: Sequence[Cell], noise: Noise, scale: Scale) -> list[str]:
-    if noise.source == UNMEASURED:
+    if not noise.tested:
         return ["nothing was repeated: how far chance moves a score is not known, so others may be as good"]
     assumed = "" if noise.source == MEASURED else " (with the assumed run-to-run variation)"
     if not rivals:
@@ -151,13 +160,14 @@ def minutes(value: float) -> str:
 
 def _of_luck(best: Cell, usable: Sequence[Cell], noise: Noise, scale: Scale) -> str:
     """What the best score should come to when it is trained again (shrinkage toward the mean of all)."""
-    if noise.source != MEASURED or noise.sd is None or len(usable) < 4:
+    if noise.source != MEASURED or len(usable) < 4:
         return ""
     means = [cell.mean for cell in usable]
     spread = variance(means)
     if not spread:
         return ""
-    share = max(0.0, 1 - noise.sd**2 / best.n / spread)
+    own = mean(found.variance / cell.n for cell in usable if (found := noise.of(cell.group)))
+    share = max(0.0, 1 - own / spread)
     middle = sum(means) / len(means)
     expected = number(middle + share * (best.mean - middle), scale)
     if expected == number(best.mean, scale):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lora_lab.axes import show
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.contrasts import Tested
+from lora_lab.verdict.power import More
 from lora_lab.verdict.result import (
     DEPENDS,
     HELPS,
@@ -24,11 +25,6 @@ from lora_lab.verdict.result import (
     Noise,
 )
 
-CAUTIOUS_SD = 8.0
-"""Run-to-run standard deviation, in points of 100, that is reckoned with where none was measured.
-
-It is a guess on the safe side. A difference that would be called even then is said to "seem" to be there.
-"""
 FEWEST_DF = 4
 """Degrees of freedom of the noise floor that "no difference" needs: a few replicates may be alike by luck."""
 RELEVANT = 10.0
@@ -43,36 +39,59 @@ class Scale:
     of_100: bool
     unit: str
 
+
+@dataclass(frozen=True)
+class Pairs:
+    """What the matched pairs behind a difference say one by one.
+
+    Attributes:
+        values: Their differences; `errors` are the standard errors of these, none where nothing is known.
+        inside: Whether each of them is shown to lie within what is relevant.
+        conflict: How likely they disagree this much by chance.
+        interacts: Whether a called interaction says that the setting acts in both directions.
+    """
+
+    values: tuple[float, ...] = ()
+    errors: tuple[float, ...] = ()
+    inside: bool = True
+    conflict: float | None = None
+    interacts: bool = False
+
     @property
-    def cautious_sd(self) -> float | None:
-        """The run-to-run variation to reckon with where none was measured; None where nothing is known."""
-        return CAUTIOUS_SD if self.of_100 else None
+    def both_ways(self) -> bool:
+        """Whether some pair is better and some worse, each by more than its standard error."""
+        if not self.errors:
+            return len({value > 0 for value in self.values}) > 1
+        signs = {
+            value > 0 for value, error in zip(self.values, self.errors, strict=True) if abs(value) > error
+        }
+        return len(signs) > 1
+
+    @property
+    def conflicting(self) -> bool:
+        """Whether they disagree beyond chance."""
+        return self.interacts or (self.conflict is not None and self.conflict < LEVEL)
 
 
-def call_of(
-    tested: Tested, noise: Noise, scale: Scale, pairs: Sequence[float] = (), conflict: float | None = None
-) -> str:
+def call_of(tested: Tested, noise: Noise, scale: Scale, pairs: Pairs = Pairs()) -> str:  # noqa: B008
     """What one difference is called.
 
-    Args:
-        pairs: The differences of the matched pairs that it is the mean of.
-        conflict: How likely they disagree this much by chance. If they do, and some say better and some
-            worse, a call that is made anyway is `DEPENDS`.
+    Effects that cross are `DEPENDS` whether or not their mean is 0: it may be 0 because they cancel. "No
+    difference" needs every pair inside the margin.
     """
     better = tested.value > 0
-    if noise.sd is None:
-        cautious = scale.cautious_sd
-        disagree = any((value > 0) != better for value in pairs)
-        if cautious is None or tested.holds_up_to < cautious or not tested.value or disagree:
+    if not noise.tested:
+        disagree = any((value > 0) != better for value in pairs.values)
+        if not tested.beyond or not tested.value or disagree:
             return NOT_DECIDED
         return SEEMS_TO_HELP if better else SEEMS_TO_HURT
+    if pairs.conflicting and pairs.both_ways:
+        return DEPENDS
     if tested.significant:
-        both_ways = len({value > 0 for value in pairs}) > 1
-        if both_ways and conflict is not None and conflict < LEVEL:
-            return DEPENDS
         return HELPS if better else HURTS
-    assert tested.low is not None and tested.high is not None
-    narrow = max(-tested.low, tested.high) <= scale.relevant and noise.df >= FEWEST_DF
+    if tested.low is None or tested.high is None or pairs.conflicting or not pairs.inside:
+        return NOT_DECIDED
+    narrow = max(-tested.low, tested.high) <= scale.relevant and tested.df >= FEWEST_DF
     return NO_DIFFERENCE if narrow else NOT_DECIDED
 
 
@@ -98,8 +117,9 @@ def points(value: float, scale: Scale, *, signed: bool = True) -> str:
     return text.removesuffix(".0")
 
 
-def sentence(call: str, contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: int | None) -> str:
+def sentence(effect: Sequence[Contrast], call: str, noise: Noise, scale: Scale, more: More | None) -> str:
     """The call of a setting in plain English."""
+    contrasts = effect
     if call == NO_DIFFERENCE:
         return f"no difference larger than {points(bound(contrasts), scale, signed=False)}{scale.unit}"
     if call == NOT_DECIDED:
@@ -137,13 +157,32 @@ def wanted(differences: Sequence[float], scale: Scale) -> float:
     return max(scale.relevant, *map(abs, differences))
 
 
-def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: int | None) -> str:
+def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: More | None) -> str:
     largest = max((item.difference for item in contrasts), key=abs)
+    if all(item.same_training for item in contrasts):
+        return (
+            "not decided: both are checkpoints of one training and share its luck; "
+            "train them with another seed"
+        )
+    if any(item.conflicting for item in contrasts):
+        return "not decided: pairs disagree by more than chance, so a mean of them says little"
     if abs(largest) > scale.relevant:
-        what = f"if it really is {points(largest, scale)}, about {more} more runs would show it"
+        what = f"if it really is {points(largest, scale)}, about {total(more)} would show it"
     else:
-        what = f"about {more} more runs would find {points(scale.relevant, scale, signed=False)}{scale.unit}"
+        what = f"about {total(more)} would find {points(scale.relevant, scale, signed=False)}{scale.unit}"
     if noise.source != UNMEASURED:
-        return f"not decided: {what if more else 'runs differ too much by themselves'}"
+        if more is None and any(item.low is not None for item in contrasts):
+            what = f"it may be as large as {points(bound(contrasts), scale, signed=False)}{scale.unit}"
+        return f"not decided: {what}"
     text = "not decided: run-to-run variation not measured"
     return f"{text}; {what}" if more else text
+
+
+def total(more: More | None) -> str:
+    """How many more runs, and of what, in words."""
+    if more is None:
+        return ""
+    each = ", ".join(f"{name} {count}x" for name, count in more.runs.items())
+    return (
+        f"{more.total} more runs ({each})" if more.total > 1 else f"1 more run (of {next(iter(more.runs))})"
+    )

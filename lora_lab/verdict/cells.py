@@ -1,8 +1,7 @@
-"""Runs by their settings: replicates in one cell, pairs of cells that differ in one setting, noise floor."""
+"""Runs by their settings: replicates in one cell, and pairs of cells that differ in one setting."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +12,10 @@ from typing import Any
 
 from lora_lab.axes import axis, show
 from lora_lab.effective import differing
-from lora_lab.verdict.distributions import chi2_quantile, normal_quantile, t_quantile
 from lora_lab.verdict.evidence import RunEvidence
-from lora_lab.verdict.result import ASSUMED, MEASURED, UNMEASURED, Noise
 
 LEVEL = 0.05
 """The nominal share of false calls, for each setting."""
-
-STEPS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
-"""Steps of scores that are looked for.
-
-Replicates that were given the same number by rounding have no spread, and would make everything else look
-significant; so the variance of rounding, step^2 / 12, is added to theirs. Simulated with two replicates,
-scores in tens and a true spread of 8, that brings false calls from 20 % to under 1 %.
-"""
 
 OWNERS = {
     "optimizer.": "optimizer.name",
@@ -71,6 +60,28 @@ class Cell:
         """How many runs it is the mean of."""
         return len(self.runs)
 
+    @property
+    def group(self) -> str:
+        """The group that its runs are of; of a cell that was cut down to some of its runs, the whole
+        one's."""
+        return self.runs[0].group
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether a score is at an end of the scale, 0 or 100: what lies beyond cannot be seen."""
+        return any(score in (0.0, 100.0) for score in self.scores)
+
+    @property
+    def scale(self) -> str:
+        """Who scored its first run, where they cannot be compared with those who scored most; else ''."""
+        item = self.runs[0].checkpoint(self.runs[0].chosen)
+        return item.scale if item else ""
+
+    @property
+    def trainings(self) -> frozenset[str]:
+        """The trainings that its runs are from: a checkpoint of another run shares that run's luck."""
+        return frozenset(run.training or run.name for run in self.runs)
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -85,39 +96,12 @@ class Edge:
 
 def cells(runs: Sequence[RunEvidence]) -> list[Cell]:
     """The scored experiments by group, in the order of the plan."""
-    found: dict[str, list[RunEvidence]] = {}
+    found: dict[tuple[str, str], list[RunEvidence]] = {}
     for run in runs:
         if run.score is not None and not run.same_as:
-            found.setdefault(run.group, []).append(run)
+            item = run.checkpoint(run.chosen)
+            found.setdefault((run.group, item.scale if item else ""), []).append(run)
     return [Cell(tuple(members)) for members in found.values()]
-
-
-def noise(members: Sequence[Cell], assumed: float | None = None) -> Noise:
-    """How much a repeated run's score moves: pooled over all cells with replicates, or as assumed.
-
-    What is measured wins over what is assumed.
-    """
-    repeated = [cell for cell in members if cell.n > 1]
-    df = sum(cell.n - 1 for cell in repeated)
-    groups = tuple(tuple(run.name for run in cell.runs) for cell in repeated)
-    if df:
-        squares = sum((score - cell.mean) ** 2 for cell in repeated for score in cell.scores)
-        # Two runs that were both given 80 may differ by the whole step all the same.
-        squares += df * grain(members) ** 2 / 12
-        sd = math.sqrt(squares / df)
-        low, high = (math.sqrt(squares / chi2_quantile(q, df)) for q in (1 - LEVEL / 2, LEVEL / 2))
-        smallest = t_quantile(1 - LEVEL / 2, df) * sd * math.sqrt(2)
-        return Noise(MEASURED, sd, float(df), low, high, groups, smallest)
-    if assumed is not None:
-        smallest = normal_quantile(1 - LEVEL / 2) * assumed * math.sqrt(2)
-        return Noise(ASSUMED, assumed, math.inf, smallest=smallest)
-    return Noise(UNMEASURED)
-
-
-def grain(members: Sequence[Cell]) -> float:
-    """The step that scores are given in, such as 10 by a rater who thinks in tens; 0 where there is none."""
-    scores = [score for cell in members for score in cell.scores]
-    return next((step for step in STEPS if all(score % step == 0 for score in scores)), 0.0)
 
 
 def edges(members: Sequence[Cell]) -> list[Edge]:
@@ -128,7 +112,7 @@ def edges(members: Sequence[Cell]) -> list[Edge]:
     """
     found = []
     for one, other in combinations(members, 2):
-        if one.unknown & set(other.settings) or other.unknown & set(one.settings):
+        if one.scale != other.scale or one.unknown & set(other.settings) or other.unknown & set(one.settings):
             continue
         changed = differing(one.settings, other.settings)
         if len(changed) == 1:

@@ -1,14 +1,14 @@
 """Differences between means of runs: their errors, intervals that hold together, and how many runs it takes.
 
 Every difference is a weighted sum of cell means, so that the covariance of two of them is exact where they
-share runs: s^2 sum_c v_c w_c / n_c, with s^2 the pooled variance of replicates.
+share runs: sum_c s_c^2 v_c w_c / n_c, with s_c^2 the variance that the noise gives a cell.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,17 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_lab.verdict.cells import LEVEL, Cell
-from lora_lab.verdict.distributions import chi2_quantile, f_tail, t_power, t_quantile, t_two_sided
+from lora_lab.verdict.distributions import f_tail, t_quantile, t_two_sided
 from lora_lab.verdict.result import Noise
 
 Array = npt.NDArray[np.float64]
 
 DRAWS = 40_000
 """Draws of the largest of several correlated t values; its 95 % point is then right to about 1 %."""
-POWER = 0.8
-"""The chance that a difference should have of being found, when runs are counted."""
-MOST_PER_CELL = 40
-"""More repeats of every run than this are not proposed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,9 @@ class Difference:
 class Tested:
     """A difference with what the noise makes of it; the interval and p count all that were tested together.
 
-    `factor` times the run-to-run standard deviation is half the interval if that deviation were known.
+    `factor` times the run-to-run standard deviation is half the interval if that deviation were known;
+    `error` is the standard error reckoned with, on `df` degrees of freedom. Where nothing is tested,
+    `beyond` says whether the difference would be called if the noise were what is expected.
     """
 
     value: float
@@ -53,6 +51,9 @@ class Tested:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    error: float | None = None
+    df: float = math.inf
+    beyond: bool = False
 
     @property
     def significant(self) -> bool:
@@ -76,42 +77,97 @@ def mean_of_pairs(pairs: Sequence[tuple[Cell, Cell]]) -> Difference:
     return Difference(tuple(weights.values()))
 
 
-def covariance(differences: Sequence[Difference], extra: int = 0) -> Array:
-    """Covariance of differences in units of the run-to-run variance, with `extra` more runs in every cell."""
+def independent(one: Cell, other: Cell) -> tuple[Cell, Cell] | None:
+    """Two cells without runs that share a training, as far as there are others; None where there are not.
+
+    Checkpoints of one training share its luck: what parts them is no sample of what parts two trainings.
+    Where two or more trainings are in both cells they stand: those are independent of each other.
+    """
+    shared = one.trainings & other.trainings
+    if not shared or len(shared) > 1:
+        return one, other
+    for first, second, turned in ((one, other, False), (other, one, True)):
+        rest = tuple(run for run in first.runs if (run.training or run.name) not in shared)
+        if rest:
+            return (second, Cell(rest)) if turned else (Cell(rest), second)
+    return None
+
+
+def covariance(
+    differences: Sequence[Difference], noise: Noise | None = None, extra: Mapping[str, int] | None = None
+) -> Array:
+    """Covariance of differences; without noise in units of the variance of one run.
+
+    Args:
+        extra: How many more runs of a cell to reckon with, by its name.
+    """
     found = {cell.name: cell for item in differences for cell, _ in item.weights}
     place = {name: number for number, name in enumerate(found)}
     weights = np.zeros((len(differences), len(found)))
     for row, item in enumerate(differences):
         for cell, weight in item.weights:
             weights[row, place[cell.name]] += weight
-    runs = np.array([cell.n + extra for cell in found.values()], dtype=float)
-    return np.asarray((weights / runs) @ weights.T)
+    of_mean = [
+        _variance(cell, noise) / (cell.n + (extra.get(name, 0) if extra else 0))
+        for name, cell in found.items()
+    ]
+    return np.asarray((weights * np.array(of_mean)) @ weights.T)
 
 
-def together(differences: Sequence[Difference], noise: Noise) -> list[Tested]:
-    """Test differences as one family: all their intervals hold at once in 95 % of cases."""
-    own = covariance(differences)
-    errors = np.sqrt(np.diag(own))
-    correlation = own / np.outer(errors, errors)
-    known = critical(correlation, math.inf)
+def _variance(cell: Cell, noise: Noise | None) -> float:
+    spread = noise.of(cell.group) if noise else None
+    return spread.variance if spread else 1.0
+
+
+def freedom(difference: Difference, noise: Noise) -> float:
+    """Degrees of freedom of a difference's variance (Welch 1938, Satterthwaite 1946).
+
+    Parts of one source have one error, so theirs add up linearly; those of different sources as squares.
+    """
+    by_source: dict[str, float] = defaultdict(float)
+    total = 0.0
+    for cell, weight in difference.weights:
+        spread = noise.of(cell.group)
+        if spread is None:
+            return math.inf
+        part = weight**2 * spread.variance / cell.n
+        total += part
+        by_source[spread.source] += part / math.sqrt(spread.df)
+    squares = sum(value**2 for value in by_source.values())
+    return total**2 / squares if squares else math.inf
+
+
+def together(differences: Sequence[Difference], noise: Noise, level: float = LEVEL) -> list[Tested]:
+    """Test differences as one family: all their intervals hold at once in all but `level` of cases."""
+    units = covariance(differences)
+    known = critical(_correlation(units), math.inf, level)
+    factors = [known * math.sqrt(value) for value in np.diag(units)]
+    if noise.single is None and not noise.by_cell:
+        return [Tested(item.value, factor) for item, factor in zip(differences, factors, strict=True)]
+    own = covariance(differences, noise)
+    correlation = _correlation(own)
     found = []
-    for item, error in zip(differences, errors, strict=True):
-        value, factor = item.value, known * float(error)
-        if noise.sd is None:
-            found.append(Tested(value, factor))
-            continue
-        half = critical(correlation, noise.df) * float(error) * noise.sd
-        scale = float(error) * noise.sd
-        p = chance(abs(value) / scale, correlation, noise.df) if scale else float(value == 0)
-        found.append(Tested(value, factor, value - half, value + half, p))
+    for item, factor, variance in zip(differences, factors, np.diag(own), strict=True):
+        value, error, df = item.value, math.sqrt(variance), round(freedom(item, noise), 1)
+        half = critical(correlation, df, level) * error
+        p = chance(abs(value) / error, correlation, df) if error else None
+        if noise.tested and error:
+            found.append(Tested(value, factor, value - half, value + half, p, error, df))
+        else:
+            found.append(Tested(value, factor, error=error, df=df, beyond=bool(error) and abs(value) > half))
     return found
 
 
-def critical(correlation: Array, df: float) -> float:
-    """What the largest of several |t| exceeds in 5 % of cases."""
+def _correlation(covariances: Array) -> Array:
+    errors = np.sqrt(np.diag(covariances))
+    return covariances / np.outer(errors, errors) if errors.all() else np.eye(len(errors))
+
+
+def critical(correlation: Array, df: float, level: float = LEVEL) -> float:
+    """What the largest of several |t| exceeds in `level` of cases."""
     if _effectively_one(correlation):
-        return t_quantile(1 - LEVEL / 2, df)
-    return float(_largest(*_key(correlation, df))[round((1 - LEVEL) * DRAWS)])
+        return t_quantile(1 - level / 2, df)
+    return float(_largest(*_key(correlation, df))[round((1 - level) * DRAWS)])
 
 
 def chance(t: float, correlation: Array, df: float) -> float:
@@ -127,7 +183,7 @@ def _effectively_one(correlation: Array) -> bool:
 
 
 def _key(correlation: Array, df: float) -> tuple[tuple[float, ...], float]:
-    return tuple(float(value) for value in correlation.round(3).ravel()), df
+    return tuple(float(value) for value in correlation.round(2).ravel()), df
 
 
 @lru_cache(maxsize=512)
@@ -145,46 +201,28 @@ def _largest(correlation: tuple[float, ...], df: float) -> Array:
 
 def conflict(pairs: Sequence[tuple[Cell, Cell]], noise: Noise) -> float | None:
     """How likely matched pairs of disjoint runs disagree this much by run-to-run variation alone (F test)."""
-    if len(pairs) < 2 or not noise.sd:
+    if len(pairs) < 2 or not noise.tested:
         return None
-    precision = np.array([1 / (1 / one.n + 1 / other.n) for one, other in pairs])
-    values = np.array([other.mean - one.mean for one, other in pairs])
+    each = [Difference(((other, 1.0), (one, -1.0))) for one, other in pairs]
+    precision = np.array([1 / covariance([item], noise)[0, 0] for item in each])
+    values = np.array([item.value for item in each])
     centre = float((precision * values).sum() / precision.sum())
-    ratio = float((precision * (values - centre) ** 2).sum()) / (len(pairs) - 1) / noise.sd**2
-    return f_tail(ratio, len(pairs) - 1, noise.df)
+    ratio = float((precision * (values - centre) ** 2).sum()) / (len(pairs) - 1)
+    return f_tail(ratio, len(pairs) - 1, freedom(mean_of_pairs(pairs), noise))
 
 
-def more_runs(differences: Sequence[Difference], noise: Noise, sd: float, wanted: float) -> int | None:
-    """How many more runs find a difference of `wanted` points four times in five; None if unreasonably many.
-
-    The runs are repeats of those that the differences are made of, evenly; they make the estimate of the
-    run-to-run variation better, too.
-
-    Args:
-        sd: The run-to-run standard deviation to reckon with.
-    """
-    size = len({cell.name for item in differences for cell, _ in item.weights})
-
-    def enough(extra: int) -> bool:
-        error = sd * math.sqrt(float(np.diag(covariance(differences, extra)).max()))
-        return not error or power(wanted / error, noise.df + extra * size, len(differences)) >= POWER
-
-    # More runs never find less.
-    extra = bisect_left(range(1, MOST_PER_CELL + 1), True, key=enough) + 1
-    return extra * size if extra <= MOST_PER_CELL else None
-
-
-def planning_sd(noise: Noise) -> float:
-    """The run-to-run standard deviation to plan with: few replicates may have come out alike by chance.
-
-    It is the upper end of a one-sided 80 % interval, so that in four of five cases it is not too small.
-    """
-    assert noise.sd is not None
-    if math.isinf(noise.df):
-        return noise.sd
-    return noise.sd * math.sqrt(noise.df / chi2_quantile(1 - POWER, noise.df))
-
-
-def power(ratio: float, df: float, family: int = 1) -> float:
-    """The chance to find a difference of `ratio` standard errors among `family` that are tested together."""
-    return t_power(t_quantile(1 - LEVEL / 2 / family, df), df, ratio)
+def f_test(differences: Sequence[Difference], noise: Noise) -> float | None:
+    """How likely several differences are all this far from 0 by run-to-run variation alone (F test)."""
+    if not noise.tested:
+        return None
+    own = covariance(differences, noise)
+    values = np.array([item.value for item in differences])
+    eigenvalues, vectors = np.linalg.eigh(own)
+    kept = eigenvalues > 1e-9 * max(eigenvalues.max(), 1e-300)
+    rank = int(kept.sum())
+    if not rank:
+        return None
+    along = (vectors.T @ values)[kept]
+    ratio = float((along**2 / eigenvalues[kept]).sum()) / rank
+    df = min(freedom(item, noise) for item in differences)
+    return f_tail(ratio, rank, df)

@@ -42,6 +42,11 @@ def chi2_quantile(q: float, df: float) -> float:
     return float(special.chdtri(df, 1 - q))
 
 
+def chi2_tail(value: float, df: float) -> float:
+    """How often a chi-squared variable is at least this large."""
+    return float(special.chdtrc(df, value))
+
+
 def f_tail(ratio: float, df: float, df_below: float) -> float:
     """How often a variance ratio is at least this large; infinite `df_below` are allowed."""
     return float(special.fdtrc(df, min(df_below, NO_LIMIT), ratio))

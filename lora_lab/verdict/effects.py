@@ -9,26 +9,21 @@ from statistics import mean
 from typing import Any
 
 from lora_lab.axes import axis, show
-from lora_lab.verdict.calls import Scale, bound, call_of, call_of_all, sentence, wanted
+from lora_lab.verdict.calls import Pairs, bound, call_of, call_of_all, sentence, wanted
 from lora_lab.verdict.cells import LEVEL, Cell, Edge, distance, owner, where
-from lora_lab.verdict.contrasts import (
-    Difference,
-    Tested,
-    conflict,
-    mean_of_pairs,
-    more_runs,
-    planning_sd,
-    together,
-)
+from lora_lab.verdict.contrasts import Tested, conflict, independent, mean_of_pairs, together
 from lora_lab.verdict.ground import Ground
+from lora_lab.verdict.power import more_runs
 from lora_lab.verdict.result import (
     DEPENDS,
     HELPS,
     HURTS,
+    INTERACTS,
     MIXED,
     NO_DIFFERENCE,
     NOT_DECIDED,
     Contrast,
+    Interaction,
     Level,
     MatchedPair,
     Noise,
@@ -36,6 +31,8 @@ from lora_lab.verdict.result import (
 )
 
 Under = tuple[str, Any] | None
+Crossing = frozenset[tuple[str, str, str]]
+"""Changes of a setting that a called interaction is about: key, reference level, other level."""
 DECIDED = (HELPS, HURTS, MIXED, DEPENDS, NO_DIFFERENCE)
 
 
@@ -50,17 +47,31 @@ class Setting:
     """By the level's text; in every edge `one` has the reference level of that contrast."""
 
 
-def effects(ground: Ground) -> tuple[SettingEffect, ...]:
-    """The effect of every setting that some pair of cells differs in alone; most pairs first."""
+def effects(ground: Ground, interactions: Sequence[Interaction] = ()) -> tuple[SettingEffect, ...]:
+    """The effect of every setting that some pair of cells differs in alone; most pairs first.
+
+    Args:
+        interactions: Those that were found: a setting that acts both ways in a called one depends.
+    """
     if ground.base is None:
         return ()
     grouped: dict[tuple[str, str], list[Edge]] = defaultdict(list)
     for edge in ground.edges:
         grouped[edge.key, repr(_under(edge))].append(edge)
     known = [setting_of(key, members, ground.base) for (key, _), members in grouped.items()]
-    made = [_effect(item, ground) for item in known]
+    crossing = _crossing(interactions)
+    made = [_effect(item, ground, crossing) for item in known]
     made.sort(key=lambda item: (-sum(len(one.pairs) for one in item.contrasts), item.key))
-    return tuple(_surviving(made))
+    return tuple(_surviving(made, ground.noise))
+
+
+def _crossing(interactions: Sequence[Interaction]) -> Crossing:
+    return frozenset(
+        (key, repr(low), repr(high))
+        for item in interactions
+        if item.call == INTERACTS
+        for key, low, high in (item.one, item.other)
+    )
 
 
 def _under(edge: Edge) -> Under:
@@ -115,17 +126,25 @@ def _once(edges: Sequence[Edge], base: Cell) -> list[Edge]:
     return [edge for edge in edges if edge in kept]
 
 
-def _effect(setting: Setting, ground: Ground) -> SettingEffect:
+def _effect(setting: Setting, ground: Ground, crossing: Crossing) -> SettingEffect:
     noise, scale = ground.noise, ground.scale
     levels = sorted(setting.pairs, key=lambda level: _order(setting.pairs[level][0].levels[1]))
-    cells = [[(edge.one, edge.other) for edge in setting.pairs[level]] for level in levels]
-    differences = [mean_of_pairs(pairs) for pairs in cells]
-    tested = together(differences, noise)
+    parted = {level: _independent(setting.pairs[level]) for level in levels}
+    seen = [level for level in levels if parted[level]]
+    looks = {
+        level: ground.look(setting.key, setting.under, setting.pairs[level][0].levels) for level in levels
+    }
+    differences = [mean_of_pairs(parted[level]) for level in seen]
+    level_now = LEVEL / max((looks[level] for level in seen), default=1) ** 2
+    tested = dict(zip(seen, together(differences, noise, level_now) if seen else [], strict=True))
     contrasts = tuple(
-        _contrast(setting.pairs[level], one, ground) for level, one in zip(levels, tested, strict=True)
+        _contrast(setting, level, parted[level], tested.get(level), (ground, crossing, looks[level]))
+        for level in levels
     )
     call = call_of_all([item.call for item in contrasts])
-    more = _more(call, differences, noise, scale)
+    more = None
+    if call not in DECIDED and seen and noise.single and not any(item.conflicting for item in contrasts):
+        more = more_runs(differences, noise, wanted([item.value for item in differences], scale), level_now)
     return SettingEffect(
         key=setting.key,
         label=axis(setting.key).label,
@@ -133,47 +152,77 @@ def _effect(setting: Setting, ground: Ground) -> SettingEffect:
         levels=_levels(setting),
         contrasts=contrasts,
         call=call,
-        sentence=sentence(call, contrasts, noise, scale, more),
+        sentence=sentence(contrasts, call, noise, scale, more),
         no_larger_than=bound(contrasts) if call == NO_DIFFERENCE else None,
-        more_runs=more,
+        more_runs=more.total if more else None,
+        repeat=more.runs if more else {},
         shape=_shape(setting, contrasts),
     )
 
 
-def _more(call: str, differences: Sequence[Difference], noise: Noise, scale: Scale) -> int | None:
-    """How many more runs would show the largest of the differences, if it really is so large."""
-    sd = planning_sd(noise) if noise.sd is not None else scale.cautious_sd
-    if call in DECIDED or not sd:
-        return None
-    return more_runs(differences, noise, sd, wanted([item.value for item in differences], scale))
+def _independent(edges: Sequence[Edge]) -> list[tuple[Cell, Cell]]:
+    """The pairs with what does not share a training; those of which nothing is left are out."""
+    found = (independent(edge.one, edge.other) for edge in edges)
+    return [pair for pair in found if pair is not None]
 
 
-def _contrast(edges: Sequence[Edge], tested: Tested, ground: Ground) -> Contrast:
+def _contrast(
+    setting: Setting,
+    level: str,
+    cells: Sequence[tuple[Cell, Cell]],
+    tested: Tested | None,
+    context: tuple[Ground, Crossing, int],
+) -> Contrast:
+    ground, crossing, look = context
+    edges = setting.pairs[level]
     assert ground.base is not None
+    base = ground.base
     pairs = tuple(
         MatchedPair(
-            edge.one.name,
-            edge.other.name,
-            edge.one.mean,
-            edge.other.mean,
-            where(edge.one, ground.base, edge.key),
-            edge.assumed,
+            edge.one.name, edge.other.name, edge.one.mean, edge.other.mean,
+            where(edge.one, base, edge.key), edge.assumed,
         )
         for edge in edges
-    )
-    disagree = conflict([(edge.one, edge.other) for edge in edges], ground.noise)
-    moved = [pair.difference for pair in pairs]
+    )  # fmt: skip
+    reference, value = edges[0].levels
+    if tested is None:
+        shown = mean(pair.difference for pair in pairs)
+        return Contrast(reference, value, shown, pairs, NOT_DECIDED, same_training=True, look=look)
+    said = _pairs(cells, ground, (setting.key, repr(reference), repr(value)) in crossing)
+    call = call_of(tested, ground.noise, ground.scale, said)
     return Contrast(
-        reference=edges[0].levels[0],
-        level=edges[0].levels[1],
+        reference=reference,
+        level=value,
         difference=tested.value,
         pairs=pairs,
-        call=call_of(tested, ground.noise, ground.scale, moved, disagree),
+        call=call,
         low=tested.low,
         high=tested.high,
-        p=tested.p,
-        conflict=disagree,
+        p=min(1.0, 2 * min(tested.p or 1.0, said.conflict or 1.0)) if call == DEPENDS else tested.p,
+        conflict=said.conflict,
         holds_up_to=tested.holds_up_to,
+        conflicting=said.conflicting,
+        once=min(sum(cell.n for cell in side) for side in zip(*cells, strict=True)) < 2,
+        look=look,
+    )
+
+
+def _pairs(cells: Sequence[tuple[Cell, Cell]], ground: Ground, interacts: bool) -> Pairs:
+    """What matched pairs say one by one, each with its own error."""
+    noise, scale = ground.noise, ground.scale
+    values = tuple(other.mean - one.mean for one, other in cells)
+    each = [together([mean_of_pairs([pair])], noise, 2 * LEVEL)[0] for pair in cells]
+    inside = all(
+        item.low is not None and item.high is not None and max(-item.low, item.high) <= scale.relevant
+        for item in each
+    ) and not any(one.at_the_end and other.at_the_end for one, other in cells)
+    errors = tuple(item.error for item in each if item.error is not None)
+    return Pairs(
+        values,
+        errors if len(errors) == len(values) else (),
+        inside or not noise.tested,
+        conflict(cells, noise),
+        interacts,
     )
 
 
@@ -216,19 +265,31 @@ def _shape(setting: Setting, contrasts: Sequence[Contrast]) -> str:
     return f"highest at {show(top)}"
 
 
-def _surviving(made: Sequence[SettingEffect]) -> list[SettingEffect]:
-    """Mark the calls that stand when all settings are one family (Holm's method)."""
+def _surviving(made: Sequence[SettingEffect], noise: Noise) -> list[SettingEffect]:
+    """Mark the calls that stand when all settings are one family (Holm's method).
+
+    A level that was run once has no such mark, unless enough settings were repeated and vary alike: how much
+    it varies itself is not known.
+    """
     smallest = {
-        number: min(item.p for item in one.contrasts if item.p is not None)
+        number: min(item.p * item.look**2 for item in one.contrasts if item.p is not None)
         for number, one in enumerate(made)
         if any(item.p is not None for item in one.contrasts)
     }
-    alive: set[int] = set()
+    alive: dict[int, float] = {}
     for rank, number in enumerate(sorted(smallest, key=smallest.__getitem__)):
-        if smallest[number] > LEVEL / (len(smallest) - rank):
+        limit = LEVEL / (len(smallest) - rank)
+        if smallest[number] > limit:
             break
-        alive.add(number)
-    return [
-        replace(one, survives_all=number in alive and one.call not in (NOT_DECIDED, NO_DIFFERENCE))
-        for number, one in enumerate(made)
-    ]
+        alive[number] = limit
+    return [_marked(one, alive.get(number), noise) for number, one in enumerate(made)]
+
+
+def _marked(one: SettingEffect, limit: float | None, noise: Noise) -> SettingEffect:
+    def star(item: Contrast) -> bool:
+        if limit is None or item.p is None or item.call in (NOT_DECIDED, NO_DIFFERENCE):
+            return False
+        return item.p * item.look**2 <= LEVEL and (not item.once or noise.alike)
+
+    contrasts = tuple(replace(item, star=star(item)) for item in one.contrasts)
+    return replace(one, contrasts=contrasts, survives_all=any(item.star for item in contrasts))

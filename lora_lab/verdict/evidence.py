@@ -12,10 +12,12 @@ from typing import Any
 
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
-from lora_lab.store import Checkpoint, Pair, RunRecord, SweepFolder, read_scores
+from lora_lab.store import Checkpoint, Pair, SweepFolder
+from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
+from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.scores import Place, ScoreLog
-from lora_lab.store.table import flags, means, ordered_runs, state
-from lora_lab.verdict.acting import Acting, acting_settings, question_of, same_settings
+from lora_lab.store.table import exposures, flags, means
+from lora_lab.verdict.acting import changes_of, same_experiments
 from lora_lab.verdict.raters import Combined, RaterEvidence, combine
 
 SCORE = "score"
@@ -42,6 +44,7 @@ class CheckpointEvidence:
         metrics: Automatic numbers, means over the previews.
         minutes: Training time up to it.
         said: Notes and tags that people left.
+        scale: Who scored it, where they share no checkpoint with those who scored most; else ''.
     """
 
     tag: str
@@ -59,6 +62,7 @@ class CheckpointEvidence:
     flags: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     file: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,14 @@ class RunEvidence:
     Attributes:
         settings: The settings that act, as dotted keys, without the seed.
         unknown: Settings of which the table does not say what they were.
+        known_as: The name it was trained under, where its folder was renamed since.
+        unread: Why its settings or its record cannot be read, or ''; it is then no evidence of anything.
         inert: Settings that were set and cannot act, with the reason.
-        overrides: What it was composed from; `changes` are the settings it changes of the sweep's base,
-            the seed left out; None where there is no base.
+        overrides: What it was composed from; `changes` are the settings it changes of what all runs share,
+            the seed left out; None where that is not known.
         same_as: The run that is the same experiment; this one is then no evidence of its own.
         group: Runs of one group differ in the seed alone; it is named after its first run.
+        training: The run whose training this is, where it is a checkpoint of another run's; '' is its own.
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
         usable: Whether it ended with pictures that show something; None while that is open.
@@ -83,12 +90,15 @@ class RunEvidence:
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    known_as: str = ""
+    unread: str = ""
     seed: int | None = None
     inert: tuple[Inert, ...] = ()
     overrides: tuple[str, ...] = ()
     changes: tuple[str, ...] | None = None
     same_as: str = ""
     group: str = ""
+    training: str = ""
     checkpoints: tuple[CheckpointEvidence, ...] = ()
     chosen: str = ""
     score: float | None = None
@@ -113,6 +123,7 @@ class Evidence:
         runs: In the order of the plan, those that are another run's experiment included.
         comparisons: What people said of two checkpoints side by side; it is never mixed with scores.
         notes: What a reader of the numbers has to know.
+        gaps: What the verdict lacks, and which runs it leaves out for that; to be said before all else.
     """
 
     name: str
@@ -123,6 +134,7 @@ class Evidence:
     raters: tuple[RaterEvidence, ...] = ()
     comparisons: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     @property
     def own(self) -> tuple[RunEvidence, ...]:
@@ -152,7 +164,7 @@ class Evidence:
 
 
 def evidence(
-    sweep: SweepFolder,
+    sweep: SweepFolder | Sweep,
     *,
     raters: Sequence[str] | None = None,
     score: str = "last",
@@ -161,6 +173,7 @@ def evidence(
     """Gather what is known of a sweep's runs. Without torch, and without looking at a picture.
 
     Args:
+        sweep: Its folder, or what was read of it.
         raters: Whose scores count; None is everybody's.
         score: Which checkpoint stands for a run: `last`, `best`, or a tag such as 000010 (10 will do).
         metric: Judge by this automatic metric instead of by people's scores.
@@ -168,30 +181,65 @@ def evidence(
     Raises:
         RunFolderError: The folder holds no runs, nobody is called like that, or no checkpoint has the metric.
     """
-    folders = ordered_runs(sweep)
-    if not folders:
-        raise RunFolderError(f"{sweep.path} holds no runs: give a sweep's folder, such as results/demo")
-    records = {folder.name: state(folder) for folder in folders}
-    acting = acting_settings(sweep, folders, records)
-    log = read_scores(sweep)
-    same = same_settings(acting, records)
-    combined = combine(_only(log, raters, sweep), same)
-    runs = tuple(_run(name, records, acting[name], same.get(name, ""), combined) for name in records)
-    notes = [text for one in acting.values() for text in one.notes]
-    notes += [f"{log.damaged_lines} damaged lines of {sweep.scores_file} were left out"] * bool(
-        log.damaged_lines
+    read = sweep if isinstance(sweep, Sweep) else read_sweep_folder(sweep.path)
+    log = read.scores()
+    same, changes, unread = same_experiments(read), changes_of(read.runs.values()), _unread(read)
+    combined = combine(_only(log, raters, read.folder), same)
+    runs = tuple(
+        _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
+        for run in read.runs.values()
     )
+    damaged = f"{log.damaged_lines} damaged lines of {read.folder.scores_file} were left out"
+    notes = [*_reread(read), *([damaged] if log.damaged_lines else []), *combined.notes]
     found = Evidence(
-        sweep.name,
-        question_of(sweep),
+        read.name,
+        read.question,
         metric or SCORE,
         score,
         grouped(runs),
         combined.raters,
         _comparisons(log, same, raters),
-        tuple(dict.fromkeys([*notes, *combined.notes])),
+        tuple(dict.fromkeys(notes)),
+        _gaps(unread),
     )
     return judged(found)
+
+
+def _unread(sweep: Sweep) -> dict[str, str]:
+    """The runs of which too little can be read for them to be compared, with the reason.
+
+    Settings that were read again from a config alone lack what the images and the model decide. Beside runs
+    that carry theirs, the difference would look like one that somebody made.
+    """
+    found = {}
+    mixed = {run.acting.origin for run in sweep.runs.values()} >= {RECORDED, REREAD}
+    for run in sweep.runs.values():
+        if run.acting.origin == UNKNOWN:
+            found[run.name] = run.acting.why
+        elif run.problem and not run.work.checkpoints:
+            found[run.name] = run.problem
+        elif mixed and run.acting.origin == REREAD and run.checkpoints:
+            found[run.name] = (
+                "an earlier version trained it and kept no resolved settings: start its sweep again, which "
+                "adds them without training"
+            )
+    return found
+
+
+def _gaps(unread: Mapping[str, str]) -> tuple[str, ...]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in unread.items():
+        by_reason.setdefault(reason, []).append(name)
+    return tuple(
+        f"not compared with the others: {', '.join(names)}: {reason}" for reason, names in by_reason.items()
+    )
+
+
+def _reread(sweep: Sweep) -> list[str]:
+    names = [run.name for run in sweep.runs.values() if run.acting.origin == REREAD]
+    if not names or len(names) < len(sweep.runs):
+        return []
+    return ["an earlier version trained these runs: their settings were read again, without their images"]
 
 
 def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None) -> tuple[Pair, ...]:
@@ -216,44 +264,41 @@ def _only(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> Sc
     return replace(log, scores=[item for item in log.scores if item.rater in raters])
 
 
-def _run(
-    name: str, records: Mapping[str, RunRecord], acting: Acting, same_as: str, combined: Combined
-) -> RunEvidence:
-    record = records[name]
-    origin = records.get(record.same_as, record)
-    checkpoints = record.checkpoints or [
-        item for item in origin.checkpoints if not record.total_steps or item.step <= record.total_steps
-    ]
-    place = same_as or record.same_as or name
-    items = tuple(_checkpoint(item, origin, (place, item.tag), combined) for item in checkpoints)
-    status, reason = (origin.status, origin.reason) if record.same_as else (record.status, record.reason)
+def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined: Combined) -> RunEvidence:
+    place = same_as or run.name
+    items = tuple(_checkpoint(item, run, (place, item.tag), combined) for item in run.checkpoints)
     last = items[-1] if items else None
+    own = run.acting
     return RunEvidence(
-        name=name,
-        status=status,
-        reason=reason,
-        settings=acting.settings,
-        seed=acting.seed,
-        inert=acting.inert,
-        overrides=acting.overrides,
-        changes=acting.changes,
+        name=run.name,
+        status=run.status,
+        reason=run.reason,
+        known_as=run.known_as,
+        # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
+        settings={} if unread else own.settings,
+        unread=unread,
+        seed=own.seed,
+        inert=own.inert,
+        overrides=tuple(run.record.composed or run.record.overrides),
+        changes=changes,
         same_as=same_as,
+        training=run.worker.name,
         checkpoints=items,
-        usable=_usable(status, last),
+        usable=None if unread else _usable(run.status, last),
         train_minutes=last.minutes if last else None,
-        peak_memory_bytes=origin.peak_memory_bytes or None,
+        peak_memory_bytes=run.work.peak_memory_bytes or None,
         file_bytes=last.size_bytes if last else None,
     )
 
 
-def _checkpoint(item: Checkpoint, record: RunRecord, place: Place, combined: Combined) -> CheckpointEvidence:
+def _checkpoint(item: Checkpoint, run: Run, place: Place, combined: Combined) -> CheckpointEvidence:
     given = combined.places.get(place)
     return CheckpointEvidence(
         tag=item.tag,
         epoch=item.epoch,
         step=item.step,
         samples=item.samples,
-        exposures=round(item.samples / record.images, 4) if record.images and item.samples else None,
+        exposures=exposures(item.samples - item.reg_samples, run.work),
         human=given.value if given else None,
         judgements=given.count if given else 0,
         raters=given.raters if given else {},
@@ -262,7 +307,8 @@ def _checkpoint(item: Checkpoint, record: RunRecord, place: Place, combined: Com
         size_bytes=item.size_bytes or None,
         flags=tuple(flags(item)),
         said=given.said if given else (),
-        file=f"{place[0]}/{item.file}",
+        scale=given.scale if given else "",
+        file=f"{run.worker.name}/{item.file}",
     )
 
 
@@ -356,6 +402,8 @@ def _is(tag: str, asked: str) -> bool:
 
 def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> str:
     """Why a run has no score, or ''."""
+    if run.unread:
+        return run.unread
     if run.status != "done":
         return f"{run.status}: {run.reason}" if run.reason else run.status
     if item is None:

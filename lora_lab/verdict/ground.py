@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import stdev
+from typing import Any
 
 from lora_lab.errors import ConfigError
 from lora_lab.verdict.calls import RELEVANT, Scale
-from lora_lab.verdict.cells import Cell, Edge, cells, edges, noise, reference
+from lora_lab.verdict.cells import Cell, Edge, cells, edges, reference
 from lora_lab.verdict.evidence import SCORE, Evidence
+from lora_lab.verdict.noise import eye, noise
+from lora_lab.verdict.prior import BY_CRITERION, Prior
 from lora_lab.verdict.result import Noise
 
 POINTS = (SCORE, "likeness")
@@ -25,15 +29,33 @@ class Ground:
     base: Cell | None
     noise: Noise
     scale: Scale
+    looks: Mapping[str, int] = field(default_factory=dict)
+
+    def look(self, key: str, under: tuple[str, Any] | None, levels: tuple[Any, Any]) -> int:
+        """The how-many-th verdict this is on a change of a setting."""
+        return self.looks.get(change_key(key, under, levels), 0) + 1
 
 
-def ground(evidence: Evidence, noise_floor: float | None = None, relevant: float | None = None) -> Ground:
+def change_key(key: str, under: tuple[str, Any] | None, levels: tuple[Any, Any]) -> str:
+    """A change of a setting as the log of verdicts names it."""
+    return " ".join([key, *(map(repr, under) if under else ()), *map(repr, levels)])
+
+
+def ground(
+    evidence: Evidence,
+    noise_floor: float | None = None,
+    relevant: float | None = None,
+    prior: Prior | None = None,
+    looks: Mapping[str, int] | None = None,
+) -> Ground:
     """Match the scored runs of a sweep.
 
     Args:
         noise_floor: Run-to-run standard deviation to assume where none can be measured.
         relevant: The difference that is worth knowing of; None is 10 points of 100, or half the standard
             deviation over runs of a metric with another scale.
+        prior: What the user's earlier sweeps say of the noise; None is what is shipped, for scores of 100.
+        looks: How many verdicts on other scores were taken before, by `change_key`.
 
     Raises:
         ConfigError: A number is not above 0.
@@ -48,8 +70,14 @@ def ground(evidence: Evidence, noise_floor: float | None = None, relevant: float
         tuple(members),
         tuple(found),
         reference(members, found),
-        noise(members, noise_floor),
+        noise(
+            members,
+            noise_floor,
+            prior or BY_CRITERION.get(evidence.criterion),
+            eye(evidence, members),
+        ),
         _scale(evidence, members, relevant),
+        looks or {},
     )
 
 

@@ -11,20 +11,17 @@ from typing import Any
 
 from lora_lab.axes import axis, show
 from lora_lab.effective import differing
-from lora_lab.verdict.calls import Scale, call_of, points
-from lora_lab.verdict.cells import Cell, Edge
-from lora_lab.verdict.contrasts import Difference, Tested, together
+from lora_lab.verdict.calls import FEWEST_DF, Scale, points
+from lora_lab.verdict.cells import LEVEL, Cell, Edge
+from lora_lab.verdict.contrasts import Difference, Tested, f_test, together
 from lora_lab.verdict.effects import setting_of
 from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.result import (
-    HELPS,
-    HURTS,
     INTERACTS,
     NO_DIFFERENCE,
     NOT_DECIDED,
     SEEMS_TO_INTERACT,
     Interaction,
-    Noise,
 )
 
 
@@ -38,15 +35,89 @@ class Square:
     assumed: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """One combination of levels: its squares, their mean, and what the noise makes of it."""
+
+    squares: tuple[Square, ...]
+    difference: Difference
+    tested: Tested
+
+
 def interactions(ground: Ground) -> tuple[Interaction, ...]:
-    """Every pair of settings of which all four combinations were run, one line for each pair of levels."""
+    """Every pair of settings of which all four combinations of two levels were run.
+
+    There is one F test for each pair of settings, over all combinations of their levels with the reference
+    levels, and these tests are a family of their own (Holm): a grid of many levels would otherwise find
+    something in most cases. Of a pair that is called, each combination stands whose own interval leaves out
+    0; of one that is not, the largest.
+    """
     if ground.base is None:
         return ()
-    groups: dict[tuple[str, ...], list[Square]] = defaultdict(list)
+    groups: dict[frozenset[str], dict[str, list[Square]]] = defaultdict(lambda: defaultdict(list))
     for square in squares(ground.edges, ground.base):
-        groups[tuple(map(repr, (*square.one, *square.other)))].append(square)
-    made = [_interaction(members, ground.noise, ground.scale) for members in groups.values()]
+        levels = repr((*square.one, *square.other))
+        groups[frozenset((square.one[0], square.other[0]))][levels].append(square)
+    known = [_lines(members, ground) for members in groups.values()]
+    adjusted = _holm([f_test([line.difference for line in lines], ground.noise) for lines in known])
+    made = [item for lines, p in zip(known, adjusted, strict=True) for item in _called(lines, p, ground)]
     return tuple(sorted(made, key=lambda item: (item.call == NOT_DECIDED, -abs(item.difference))))
+
+
+def _lines(members: dict[str, list[Square]], ground: Ground) -> list[_Line]:
+    differences = [_difference(own) for own in members.values()]
+    tested = together(differences, ground.noise)
+    return [
+        _Line(tuple(own), difference, one)
+        for own, difference, one in zip(members.values(), differences, tested, strict=True)
+    ]
+
+
+def _difference(members: Sequence[Square]) -> Difference:
+    weights: dict[str, tuple[Cell, float]] = {}
+    for square in members:
+        for cell, sign in zip(square.cells, (1.0, -1.0, -1.0, 1.0), strict=True):
+            before = weights.get(cell.name, (cell, 0.0))[1]
+            weights[cell.name] = (cell, before + sign / len(members))
+    return Difference(tuple(weights.values()))
+
+
+def _holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p values."""
+    order = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    found: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for rank, (p, place) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - rank)))
+        found[place] = largest
+    return found
+
+
+def _called(lines: Sequence[_Line], p: float | None, ground: Ground) -> list[Interaction]:
+    largest = max(lines, key=lambda line: abs(line.difference.value))
+    look = ground.looks.get(pair_key(largest.squares[0].one[0], largest.squares[0].other[0]), 0) + 1
+    if p is None:
+        calls = [(line, SEEMS_TO_INTERACT) for line in lines if line.tested.beyond]
+    elif p < LEVEL / look**2:
+        chosen = [line for line in lines if line.tested.significant] or [largest]
+        calls = [(line, INTERACTS) for line in chosen]
+    else:
+        calls = []
+    if not calls:
+        narrow = p is not None and all(_narrow(line.tested, ground.scale) for line in lines)
+        calls = [(largest, NO_DIFFERENCE if narrow else NOT_DECIDED)]
+    return [_interaction(line, call, p, ground.scale, len(lines)) for line, call in calls]
+
+
+def _narrow(tested: Tested, scale: Scale) -> bool:
+    if tested.low is None or tested.high is None:
+        return False
+    return max(-tested.low, tested.high) <= scale.relevant and tested.df >= FEWEST_DF
+
+
+def pair_key(one: str, other: str) -> str:
+    """Two settings as the log of verdicts names them."""
+    return " x ".join(sorted((one, other)))
 
 
 def squares(found: Sequence[Edge], base: Cell) -> list[Square]:
@@ -62,9 +133,14 @@ def squares(found: Sequence[Edge], base: Cell) -> list[Square]:
     for key, members in turned.items():
         for one, other in combinations(members, 2):
             square = _square(key, one, other, base)
-            if square:
+            if square and not _one_training(square):
                 made.setdefault(frozenset(cell.name for cell in square.cells), square)
     return list(made.values())
+
+
+def _one_training(square: Square) -> bool:
+    """Whether some of its cells share a training, and so their luck."""
+    return any(one.trainings & other.trainings for one, other in combinations(square.cells, 2))
 
 
 def _square(key: str, one: Edge, other: Edge, base: Cell) -> Square | None:
@@ -91,19 +167,9 @@ def _known_change(one: Cell, other: Cell) -> tuple[str, Any, Any] | None:
     return key, low, high
 
 
-def _interaction(members: Sequence[Square], noise: Noise, scale: Scale) -> Interaction:
-    weights: dict[str, tuple[Cell, float]] = {}
-    for square in members:
-        for cell, sign in zip(square.cells, (1.0, -1.0, -1.0, 1.0), strict=True):
-            before = weights.get(cell.name, (cell, 0.0))[1]
-            weights[cell.name] = (cell, before + sign / len(members))
-    tested = together([Difference(tuple(weights.values()))], noise)[0]
+def _interaction(line: _Line, call: str, p: float | None, scale: Scale, levels: int) -> Interaction:
+    members, tested = line.squares, line.tested
     a, b, c, d = (mean(square.cells[place].mean for square in members) for place in range(4))
-    call = call_of(tested, noise, scale)
-    if noise.sd is None and call != NOT_DECIDED:
-        call = SEEMS_TO_INTERACT
-    elif call in (HELPS, HURTS):
-        call = INTERACTS
     one, other = members[0].one, members[0].other
     return Interaction(
         one=one,
@@ -118,9 +184,10 @@ def _interaction(members: Sequence[Square], noise: Noise, scale: Scale) -> Inter
         sentence=_sentence(one, other, (b - a, d - c), call, tested, scale),
         low=tested.low,
         high=tested.high,
-        p=tested.p,
+        p=p,
         holds_up_to=tested.holds_up_to,
         assumed=tuple(sorted(frozenset().union(*(square.assumed for square in members)))),
+        levels=levels,
     )
 
 

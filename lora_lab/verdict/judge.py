@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lora_lab.effective import compare
 from lora_lab.errors import ConfigError
@@ -15,6 +15,7 @@ from lora_lab.verdict.ground import Ground, ground
 from lora_lab.verdict.importance import importance
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.outcomes import costs, courses, usable_shares
+from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.ranking import Ranked, ranking
 from lora_lab.verdict.result import MEASURED, SettingEffect, Verdict
 
@@ -25,6 +26,8 @@ def judge(
     noise_floor: float | None = None,
     relevant: float | None = None,
     with_importance: bool = False,
+    prior: Prior | None = None,
+    looks: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Say what the scores support.
 
@@ -33,6 +36,8 @@ def judge(
         noise_floor: Run-to-run standard deviation to assume where no run was repeated with another seed.
         relevant: The difference worth knowing of; None is 10 points of 100.
         with_importance: Compute fANOVA importance with its permutation null, which takes a while.
+        prior: What the user's earlier sweeps say of the noise (`verdict.prior`); None is what is shipped.
+        looks: Verdicts on other scores of this sweep that were taken before, by change (`verdict.looks`).
 
     Raises:
         ConfigError: A number is not above 0, or the metric is best where a LoRA does nothing.
@@ -43,9 +48,9 @@ def judge(
             "So it cannot say which settings work: judge by scores or another metric, and look at it with "
             f"`lora-lab plot --metric {evidence.criterion}`"
         )
-    found = ground(evidence, noise_floor, relevant)
-    settings = effects(found)
+    found = ground(evidence, noise_floor, relevant, prior, looks)
     pairs = interactions(found)
+    settings = effects(found, pairs)
     shown, why_not = importance(found) if with_importance else (None, "")
     notes = [*evidence.notes, *_notes(found, settings, noise_floor), *([why_not] if why_not else [])]
     cost = costs(evidence)

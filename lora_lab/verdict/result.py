@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.ranking import Ranked
+
+if TYPE_CHECKING:
+    from lora_lab.verdict.prior import Prior
 
 HELPS, HURTS, MIXED, DEPENDS = "helps", "hurts", "mixed", "depends"
 SEEMS_TO_HELP, SEEMS_TO_HURT, SEEMS_MIXED = "seems to help", "seems to hurt", "seems mixed"
@@ -23,7 +27,19 @@ pairs. The `seems` ones describe: nothing was tested, as nothing was repeated.
 
 INTERACTS, SEEMS_TO_INTERACT = "interacts", "seems to interact"
 
-MEASURED, ASSUMED, UNMEASURED = "measured", "assumed", "unmeasured"
+MEASURED, ASSUMED, EARLIER, UNMEASURED = "measured", "assumed", "earlier", "unmeasured"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of one run's score that is reckoned with, and its degrees of freedom.
+
+    Cells whose variances are of one `source` share its error; '' is what most share.
+    """
+
+    variance: float
+    df: float
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,12 +47,21 @@ class Noise:
     """How much the score moves when a run is repeated with another seed.
 
     Attributes:
-        source: `MEASURED` from replicates, `ASSUMED` by the user, or `UNMEASURED`.
-        sd: Standard deviation of one run; None where it is not measured.
+        source: `MEASURED` from replicates, `ASSUMED` by the user, `EARLIER` from the user's earlier sweeps,
+        or
+            `UNMEASURED`: then `single` is what is expected without having been seen, and nothing is tested.
+        sd: Standard deviation of one run as measured or assumed.
         low: Lower end of its 95 % interval (measured only); `high` is the upper one.
-        df: Degrees of freedom; infinite where the sd is assumed.
+        df: Degrees of freedom of `sd`; infinite where it is assumed.
         groups: The runs of each group of replicates.
         smallest: The smallest difference between two single runs that would be called.
+        single: What a cell that was run once is reckoned with; `by_cell` those that were repeated, by group.
+        prior: What was expected before; None where nothing is known of the scale.
+        equal_p: How likely the variances of the groups differ this much by chance; None with one group.
+        unequal: Where they do differ: the groups' first runs with their standard deviations, steadiest first.
+        alike: Whether enough groups have one variance for cells that were run once to be taken to have it.
+        at_the_end: Repeated cells that are no measure, as they reach 0 or 100, by their first runs.
+        least: The variance that the raters' own repeatability leaves in a run's score, by cell.
     """
 
     source: str
@@ -46,6 +71,30 @@ class Noise:
     high: float | None = None
     groups: tuple[tuple[str, ...], ...] = ()
     smallest: float | None = None
+    single: Spread | None = None
+    by_cell: Mapping[str, Spread] = field(default_factory=dict)
+    prior: Prior | None = None
+    equal_p: float | None = None
+    unequal: tuple[tuple[str, float], ...] = ()
+    alike: bool = False
+    at_the_end: tuple[str, ...] = ()
+    least: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tested(self) -> bool:
+        """Whether differences are tested: the noise is known from somewhere."""
+        return self.source != UNMEASURED
+
+    @property
+    def reckoned(self) -> float | None:
+        """The standard deviation that a run that was not repeated is reckoned with."""
+        return math.sqrt(self.single.variance) if self.single else None
+
+    def of(self, group: str) -> Spread | None:
+        """What a cell is reckoned with."""
+        found = self.by_cell.get(group, self.single)
+        least = self.least.get(group, 0.0)
+        return Spread(least, found.df, found.source) if found and found.variance < least else found
 
 
 @dataclass(frozen=True)
@@ -82,6 +131,11 @@ class Contrast:
         p: How likely a difference this large is without an effect, all contrasts of the setting counted.
         conflict: The same for the pairs' disagreement with each other; None with one pair.
         holds_up_to: The run-to-run standard deviation above which the difference would not be called.
+        conflicting: Whether the pairs disagree beyond chance, or a called interaction says so.
+        same_training: Whether all that is compared are checkpoints of the same training: shown, not tested.
+        once: Whether one of the levels was run once only, and how much it varies is not known.
+        look: The how-many-th verdict this is on growing scores of it; the interval is made wider for that.
+        star: Whether the call stands when all settings of the verdict are counted as one family.
     """
 
     reference: Any
@@ -94,6 +148,11 @@ class Contrast:
     p: float | None = None
     conflict: float | None = None
     holds_up_to: float = 0.0
+    conflicting: bool = False
+    same_training: bool = False
+    once: bool = False
+    look: int = 1
+    star: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +174,8 @@ class SettingEffect:
             learning rate of Lion is another setting than that of AdamW.
         sentence: The call in words.
         no_larger_than: The bound of a `NO_DIFFERENCE` call.
-        more_runs: About how many more runs would decide it; None where it is decided or out of reach.
+        more_runs: About how many more runs would decide it, `repeat` which ones; None where it is decided or
+            out of reach.
         survives_all: Whether the call stands when all settings of the verdict are counted as one family.
         shape: How the score moves along a numeric setting: rising, falling, best at 16, ...; or ''.
     """
@@ -129,6 +189,7 @@ class SettingEffect:
     sentence: str
     no_larger_than: float | None = None
     more_runs: int | None = None
+    repeat: Mapping[str, int] = field(default_factory=dict)
     survives_all: bool = False
     shape: str = ""
 
@@ -154,6 +215,8 @@ class Interaction:
         scores: Means over the squares: reference, one changed, other changed, both changed.
         difference: What changing `one` does with `other` changed, minus what it does without.
         squares: The four groups of each square.
+        p: Of one F test of all combinations of levels of the two settings, all pairs of settings counted.
+        levels: How many combinations of levels that is.
     """
 
     one: tuple[str, Any, Any]
@@ -168,6 +231,13 @@ class Interaction:
     p: float | None = None
     holds_up_to: float = 0.0
     assumed: tuple[str, ...] = ()
+    levels: int = 1
+
+    @property
+    def crossing(self) -> bool:
+        """Whether either setting acts in the one direction here and in the other there."""
+        start, one, other, both = self.scores
+        return (one - start) * (both - other) < 0 or (other - start) * (both - one) < 0
 
 
 @dataclass(frozen=True)
@@ -284,3 +354,8 @@ class Verdict:
     ranking: tuple[Ranked, ...] = ()
     importance: tuple[Importance, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def look(self) -> int:
+        """The how-many-th verdict on changed scores of these settings this is."""
+        return max((each.look for item in self.settings for each in item.contrasts), default=1)

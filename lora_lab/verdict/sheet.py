@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lora_lab import config
 from lora_lab.axes import axis
 from lora_lab.effective import Facts, Inert, resolve
@@ -85,6 +83,7 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
         DataError: The file cannot be used, or names a run or checkpoint that the sweep has not.
     """
     sheet = _read(path)
+    sheet = replace(sheet, runs=_present_names(evidence, sheet.runs))
     last = {run.name: run.checkpoints[-1].tag for run in evidence.runs if run.checkpoints}
     unknown = [name for name in sheet.runs if name not in {run.name for run in evidence.runs}]
     if unknown:
@@ -101,6 +100,18 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
     return judged(replace(changed, criterion=SCORE))
 
 
+def _present_names(evidence: Evidence, rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
+    """The rows by the present names of runs: a table may have the names under which they were trained."""
+    names = {run.name: run.name for run in evidence.runs}
+    # Of copies of one folder, the one that kept its name is meant.
+    for run in sorted(evidence.runs, key=lambda run: run.name == run.known_as):
+        names[run.known_as or run.name] = run.name
+    found: dict[str, list[Row]] = defaultdict(list)
+    for name, own in rows.items():
+        found[names.get(name, name)] += own
+    return dict(found)
+
+
 def _tag(item: Score, last: Mapping[str, str]) -> str:
     return last.get(item.run, item.tag) if item.tag == ONLY else item.tag
 
@@ -108,8 +119,15 @@ def _tag(item: Score, last: Mapping[str, str]) -> str:
 def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> CheckpointEvidence:
     given = combined.places.get((run.same_as or run.name, item.tag))
     if given is None:
-        return replace(item, human=None, judgements=0, raters={}, said=())
-    return replace(item, human=given.value, judgements=given.count, raters=given.raters, said=given.said)
+        return replace(item, human=None, judgements=0, raters={}, said=(), scale="")
+    return replace(
+        item,
+        human=given.value,
+        judgements=given.count,
+        raters=given.raters,
+        said=given.said,
+        scale=given.scale,
+    )
 
 
 def _read(path: Path) -> Sheet:
@@ -210,7 +228,7 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
         reason=reason,
         settings=settings,
         unknown=unknown,
-        seed=_whole(first.get("seed", "")),
+        seed=config.whole(first.get("seed", "")),
         inert=inert,
         checkpoints=checkpoints if status == "done" else (),
         usable=status == "done",
@@ -232,13 +250,16 @@ def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> Checkpoint
         size_bytes=_bytes(row.get("size_mb", ""), 1e6),
         flags=("black",) if row.get("status") == "black" else (),
         said=given.said if given else (),
+        scale=given.scale if given else "",
     )
 
 
 def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], tuple[Inert, ...]]:
     """What a row says of its settings: those that act, those that are not known, those that cannot act."""
     given = {
-        key: _plain(row[column]) for column, key in sheet.settings.items() if row.get(column) and key != SEED
+        key: config.parse_value(key, row[column])
+        for column, key in sheet.settings.items()
+        if row.get(column) and key != SEED
     }
     unknown = {key for column, key in sheet.settings.items() if not row.get(column) and key != SEED}
     made = config.RunConfig()
@@ -256,14 +277,6 @@ def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], t
     inert = tuple(Inert(key, silent[key]) for key in given if key in silent)
     settings = {key: value for key, value in given.items() if key not in silent}
     return settings, frozenset(unknown - set(silent)), inert
-
-
-def _plain(text: str) -> Any:
-    value = yaml.safe_load(text) if text[:1] not in "&*!|>%@`{[" else text
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)  # YAML takes 1e-4 for a text
-    return value
 
 
 def _experiments(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
@@ -286,7 +299,3 @@ def _float(text: str) -> float | None:
 def _bytes(text: str, unit: float) -> int | None:
     value = _float(text)
     return None if value is None else round(value * unit)
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lora_lab.__main__ import main
 from lora_lab.engines import Pack, Report
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run.events import Events
 from lora_lab.run.task import Task
 from lora_lab.run.work import PackWork

@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lora_lab.errors import ConfigError, ModelError
+from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.reading import Module
 from lora_lab.loras import LoraFile, read
 from lora_lab.loras.bake import bake, baked
 from lora_lab.loras.extract import Wish, extract
 from lora_lab.loras.factors import delta
-from lora_lab.loras.reading import Module
 from lora_lab.models import load, save_single_file
-from lora_lab.networks.files import save_lora
 from lora_lab.networks.merging import merge as merge_into
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.pack import Pack

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_lab.lora_files.reading import Module
 from lora_lab.loras import LoraFile, Ranks, merge, read, resize, svd_merge
 from lora_lab.loras.bake import baked
 from lora_lab.loras.dense import dense_approximation
 from lora_lab.loras.extract import Wish, approximated
 from lora_lab.loras.factors import delta
-from lora_lab.loras.reading import Module
 from tests.loras.made import error
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lora_files"

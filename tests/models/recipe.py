@@ -6,6 +6,7 @@ Every tensor is uniform noise from a generator seeded by its name, so that no we
 import json
 import math
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lora_lab.models.networks import make_clip, make_unet, make_vae
+from lora_lab.models.family import Denoiser
+from lora_lab.models.networks import make_clip, make_denoiser, make_vae
 from lora_lab.models.single_file import unet_sources, vae_sources
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training"
@@ -50,7 +52,7 @@ def shapes(component: str) -> dict[str, tuple[int, ...]]:
             f"text_model.{key.removeprefix('text_model.')}": tuple(value.shape)
             for key, value in state.items()
         }
-    state = {"unet": make_unet, "vae": make_vae}[component](config).state_dict()
+    state = {"unet": partial(make_denoiser, Denoiser()), "vae": make_vae}[component](config).state_dict()
     return {key: tuple(value.shape) for key, value in state.items()}
 
 

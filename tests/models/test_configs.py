@@ -10,7 +10,8 @@ from diffusers.loaders import single_file_utils as library
 
 from lora_lab.models import loading
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.networks import make_clip, make_unet, make_vae, schedule
+from lora_lab.models.family import Denoiser
+from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule
 from lora_lab.models.single_file import unet_name, unet_sources
 
 CONFIGS = Path(loading.__file__).parent / "configs"
@@ -36,7 +37,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("name", UNET_PARAMETERS)
 def test_unet_and_vae_have_the_published_sizes(name: str) -> None:
-    assert parameters(make_unet(config(name, "unet"))) == UNET_PARAMETERS[name]
+    assert parameters(make_denoiser(Denoiser(), config(name, "unet"))) == UNET_PARAMETERS[name]
     assert parameters(make_vae(config(name, "vae"))) == VAE_PARAMETERS
 
 
@@ -52,14 +53,14 @@ def test_every_family_has_its_configs() -> None:
             assert config(name, "unet")["cross_attention_dim"] == family.width
             assert config(name, family.encoders[0].component)["hidden_act"] == family.hidden_act
             stated = json.loads((CONFIGS / name / "scheduler" / "scheduler_config.json").read_text())
-            assert schedule(stated)[0].shape == (1000,)
+            assert schedule(stated).shape == (1000,)
             assert stated["prediction_type"] == prediction or len(set(family.configs.values())) == 1
 
 
 @pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl"])
 def test_full_size_unet_names_are_those_the_library_knows(name: str) -> None:
     """The library's converter puts each tensor of a published checkpoint where ours comes from."""
-    unet = make_unet(config(name, "unet"))
+    unet = make_denoiser(Denoiser(), config(name, "unet"))
     sources = unet_sources(unet.state_dict(), unet.config)
     content = {sources[key][0]: tensor for key, tensor in unet.state_dict().items()}
     assert len(content) == len(sources)

@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, Sta
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import CLIPTextModelWithProjection
 
-from lora_lab.networks.files import save_lora
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec

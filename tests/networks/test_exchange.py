@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lora_lab.errors import ModelError
-from lora_lab.networks.keys import split
+from lora_lab.lora_files.keys import split
 from lora_lab.networks.merging import difference
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from lora_lab.networks import names
+from lora_lab.lora_files import names
 from lora_lab.networks.arena import plan_row
 from lora_lab.networks.spec import PRESETS, AdapterSpec
 from lora_lab.networks.targets import find_targets

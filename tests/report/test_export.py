@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from lora_lab.errors import ModelError, RunFolderError
-from lora_lab.networks.files import read_lora, save_lora
+from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.plots import Subject, subject
 from lora_lab.report.export import export, file_name
 from lora_lab.store import SweepFolder

@@ -62,8 +62,8 @@ def test_a_log_that_grew_is_read_again_and_only_then(folder: SweepFolder) -> Non
     logs, (run,) = StepLogs(), runs_of(folder, "diverged")
     before = logs.of(run)
     assert logs.of(run) is before and len(before.columns["step"]) == 57
-    append_line(run.folder.steps_file, {"step": 58, "loss": 0.5}, durable=True)
-    append_line(run.folder.steps_file, {"step": 3, "loss": 9.0})
+    append_line(run.read.folder.steps_file, {"step": 58, "loss": 0.5}, durable=True)
+    append_line(run.read.folder.steps_file, {"step": 3, "loss": 9.0})
     assert logs.of(run).points("step", "loss")[-1] == (58.0, 0.5)
     assert logs.of(run).points("step", "loss")[2] == (3.0, 9.0), "the later line of an update counts"
 

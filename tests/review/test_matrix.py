@@ -131,14 +131,14 @@ def test_a_view_survives_its_address(sweep: Sweep) -> None:
 
 
 def test_only_files_that_changed_are_read_again(tmp_path: Path, monkeypatch) -> None:
-    from lora_lab.review import runs
+    from lora_lab.store import reading
 
     folder = make_troubled(tmp_path / "bad")
     shelf = Shelf()
     before = shelf.read(folder)
     read: list[str] = []
-    original = runs.read_record
-    monkeypatch.setattr(runs, "read_record", lambda run: read.append(run.name) or original(run))
+    original = reading.read_record
+    monkeypatch.setattr(reading, "read_record", lambda run: read.append(run.name) or original(run))
     assert shelf.read(folder) is before and read == []
     file = folder.run("waiting").run_file
     file.write_text(file.read_text().replace('"planned"', '"failed"'))

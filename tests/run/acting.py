@@ -1,7 +1,10 @@
-"""For every setting that claims to train: a context in which it acts, and another value.
+"""What the runs of trials share, and the trials of the settings (`fields.Trial`) by what they show.
 
 `{...}` stands for a place that the test makes: see `places` in test_every_setting_acts.py.
 """
+
+from lora_lab.config import settings
+from lora_lab.config.fields import OWN_PACK, PACKED, SAME_WEIGHTS, UNTRIED, Trial
 
 BASE = (
     "base_model=sd15",
@@ -30,136 +33,13 @@ BASE = (
 )
 """What all runs share; a context comes after it."""
 
-BUCKETS = ("dataset.enable_bucket=true", "dataset.resolution='96'")
-EPOCHS = ("train.max_train_steps=null", "train.max_train_epochs=2")
-SHUFFLED = ("dataset.shuffle_caption=true",)
-VELOCITY = ("base_model.v_parameterization=true",)
-HUBER = ("loss.loss_type=huber",)
+TRIALS: dict[str, Trial] = {key: item.trial for key, item in settings().items() if item.trial}
+"""By dotted setting."""
 
-CASES: dict[str, tuple[tuple[str, ...], str]] = {
-    "base_model.clip_skip": ((), "2"),
-    "base_model.max_token_length": ((), "150"),
-    "base_model.v_parameterization": ((), "true"),
-    "dataset.path": ((), "{others}"),
-    "dataset.reg_path": (("train.max_train_steps=8",), "{others}"),
-    "dataset.repeats": (EPOCHS, "2"),
-    "dataset.trigger_word": ((), "yy"),
-    "dataset.class_tokens": (("dataset.path={silent}", "dataset.trigger_word=null"), "a cat"),
-    "dataset.resolution": ((), "'64'"),
-    "dataset.enable_bucket": (("dataset.resolution='96'",), "true"),
-    "dataset.min_bucket_reso": (BUCKETS, "96"),
-    "dataset.max_bucket_reso": (BUCKETS, "96"),
-    "dataset.bucket_reso_steps": (BUCKETS, "32"),
-    "dataset.bucket_no_upscale": (BUCKETS, "true"),
-    "dataset.resize_interpolation": (("dataset.resolution='48'",), "nearest"),
-    "dataset.caption_extension": ((), ".caption"),
-    "dataset.caption_separator": (SHUFFLED, "';'"),
-    "dataset.weighted_captions": ((), "true"),
-    "dataset.shuffle_caption": ((), "true"),
-    "dataset.keep_tokens": (SHUFFLED, "2"),
-    "dataset.keep_tokens_separator": (SHUFFLED, "'|||'"),
-    "dataset.secondary_separator": (SHUFFLED, "'%%'"),
-    "dataset.enable_wildcard": ((), "true"),
-    "dataset.caption_prefix": ((), "a photo of"),
-    "dataset.caption_suffix": ((), "at night"),
-    "dataset.caption_dropout_rate": ((), "0.9"),
-    "dataset.caption_dropout_every_n_epochs": (EPOCHS, "2"),
-    "dataset.caption_tag_dropout_rate": ((), "0.9"),
-    "dataset.token_warmup_min": (("dataset.token_warmup_step=100",), "3"),
-    "dataset.token_warmup_step": ((), "100"),
-    "dataset.flip_aug": ((), "true"),
-    "dataset.random_crop": (("dataset.cache_latents=false",), "true"),
-    "dataset.alpha_mask": (("dataset.path={glass}",), "true"),
-    "network.type": ((), "locon"),
-    "network.network_dim": ((), "3"),
-    "network.network_alpha": ((), "1"),
-    "network.conv_dim": (("network.type=locon",), "2"),
-    "network.conv_alpha": (("network.type=locon",), "1"),
-    "network.preset": ((), "attn-only"),
-    "network.factor": (("network.type=lokr",), "2"),
-    "network.decompose_both": (("network.type=lokr", "network.network_dim=1"), "true"),
-    "network.wd_on_output": (("network.type=dora",), "false"),
-    "network.down_lr_weight": ((), "'0,0,0,0,0,0,0,0,0,0,0,0'"),
-    "network.mid_lr_weight": ((), "'0.1'"),
-    "network.up_lr_weight": ((), "'0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1'"),
-    "network.block_lr_zero_threshold": (("network.mid_lr_weight='0.1'",), "0.5"),
-    "network.train_unet": ((), "false"),
-    "network.train_text_encoder": ((), "false"),
-    "network.network_dropout": ((), "0.5"),
-    "network.rank_dropout": ((), "0.5"),
-    "network.module_dropout": ((), "0.5"),
-    "network.scale_weight_norms": ((), "0.001"),
-    "network.network_weights": ((), "{lora}"),
-    "network.dim_from_weights": (("network.network_weights={lora}", "network.network_dim=8"), "true"),
-    "optimizer.name": ((), "lion"),
-    "optimizer.learning_rate": ((), "1e-3"),
-    "optimizer.unet_lr": ((), "1e-3"),
-    "optimizer.text_encoder_lr": ((), "1e-3"),
-    "optimizer.loraplus_lr_ratio": ((), "4"),
-    "optimizer.args": ((), "{{weight_decay: 0.9}}"),
-    "lr_scheduler.name": ((), "linear"),
-    "lr_scheduler.lr_warmup_steps": (("lr_scheduler.name=constant_with_warmup",), "'2'"),
-    "lr_scheduler.lr_decay_steps": (("lr_scheduler.name=warmup_stable_decay",), "'3'"),
-    "lr_scheduler.num_cycles": (("lr_scheduler.name=cosine_with_restarts",), "2"),
-    "lr_scheduler.power": (("lr_scheduler.name=polynomial",), "3"),
-    "lr_scheduler.min_lr_ratio": (("lr_scheduler.name=cosine_with_min_lr",), "0.5"),
-    "lr_scheduler.timescale": (("lr_scheduler.name=inverse_sqrt",), "2"),
-    "lr_scheduler.step_rules": (
-        ("lr_scheduler.name=piecewise_constant", "lr_scheduler.step_rules='1:2,0.5'"),
-        "'1:1,0.1'",
-    ),
-    "lr_scheduler.args": (("lr_scheduler.name=cosine",), "{{num_cycles: 2}}"),
-    "loss.loss_type": ((), "l1"),
-    "loss.huber_c": (HUBER, "0.5"),
-    "loss.huber_schedule": (HUBER, "constant"),
-    "loss.huber_scale": ((*HUBER, "loss.huber_schedule=constant"), "3"),
-    "loss.min_snr_gamma": ((), "1"),
-    "loss.debiased_estimation_loss": ((), "true"),
-    "loss.v_pred_like_loss": ((), "0.5"),
-    "loss.scale_v_pred_loss_like_noise_pred": (VELOCITY, "true"),
-    "loss.noise_offset": ((), "0.5"),
-    "loss.noise_offset_random_strength": (("loss.noise_offset=0.5",), "true"),
-    "loss.adaptive_noise_scale": (("loss.noise_offset=0.5",), "0.5"),
-    "loss.multires_noise_iterations": ((), "3"),
-    "loss.multires_noise_discount": (("loss.multires_noise_iterations=3",), "0.9"),
-    "loss.ip_noise_gamma": ((), "0.5"),
-    "loss.ip_noise_gamma_random_strength": (("loss.ip_noise_gamma=0.5",), "true"),
-    "loss.zero_terminal_snr": ((), "true"),
-    "loss.min_timestep": ((), "700"),
-    "loss.max_timestep": ((), "300"),
-    "loss.prior_loss_weight": (("dataset.reg_path={others}", "train.max_train_steps=8"), "0.1"),
-    "train.seed": ((), "24"),
-    "train.train_batch_size": ((), "2"),
-    "train.gradient_accumulation_steps": ((), "2"),
-    "train.max_train_epochs": (EPOCHS, "1"),
-    "train.max_train_steps": ((), "3"),
-    "train.max_grad_norm": (("optimizer.name=sgd",), "1e-3"),
-    "train.validation_split": ((), "0.5"),
-    "train.validation_seed": (("train.validation_split=0.5",), "1"),
-}
-"""Setting: (context, other value). All of them can train in one pack."""
 
-OWN_PACK: dict[str, tuple[tuple[str, ...], str]] = {
-    "base_model.path": ((), "{base_2}"),
-    "base_model.vae": ((), "{base_2}"),
-    "base_model.fp8_base": ((), "true"),
-    "base_model.nf4_base": ((), "true"),
-    "network.base_weights": ((), "['{lora}']"),
-    "network.base_weights_multiplier": (("network.base_weights=['{lora}']",), "[0.3]"),
-    "train.mixed_precision": ((), "bf16"),
-    "train.full_bf16": (("train.mixed_precision=bf16",), "true"),
-}
-"""Settings that change the base model or its numbers: the run with the other value is a pack of its own."""
+def showing(what: str) -> list[str]:
+    """The settings whose trial shows PACKED, OWN_PACK, SAME_WEIGHTS or UNTRIED."""
+    return [key for key, trial in TRIALS.items() if trial.shows == what]
 
-SAME_WEIGHTS: dict[str, str] = {
-    "dataset.cache_latents": "the cache keeps each picture's whole distribution, so that draws are the same",
-    "train.gradient_checkpointing": "activations are computed again, to the same numbers",
-}
-"""Settings that must not change the weights, with the reason."""
 
-ELSEWHERE: dict[str, str] = {
-    "base_model.family": "refuses another family; loads the same model",
-    "train.full_fp16": "fp16 is for GPUs; a CPU falls back to fp32 and says so",
-    "train.attention": "xformers is for GPUs",
-}
-"""Settings that cannot act in a small run on a CPU; `config.parameters` names the tests that hold them."""
+__all__ = ["BASE", "OWN_PACK", "PACKED", "SAME_WEIGHTS", "TRIALS", "UNTRIED", "showing"]

@@ -9,8 +9,8 @@ import torch
 
 from lora_lab.config import RunConfig, compose
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.models import BaseModel
-from lora_lab.networks.files import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import PRESETS, AdapterSpec

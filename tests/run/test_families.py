@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from lora_lab.config import load
 from lora_lab.files import read_lines
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.losses.schedule import noise_schedule
 from lora_lab.models import identify, save_single_file
 from lora_lab.models.identify import CONFIG_METADATA
-from lora_lab.networks.files import read_lora
 from lora_lab.run import prepare as preparing
 from lora_lab.store import read_record
 from tests import tiny

@@ -18,7 +18,7 @@ import lora_lab
 from lora_lab import files
 from lora_lab.errors import RunFolderError
 from lora_lab.files import read_lines
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import __main__ as worker
 from lora_lab.run.lock import FolderLock
 from lora_lab.store import RunFolder, read_record, write_record

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lora_lab.files import read_lines
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import work
 from lora_lab.store import RunFolder, read_record
 from tests.run.bench import Bench

@@ -8,8 +8,8 @@ from PIL import Image
 
 from lora_lab.config import compose
 from lora_lab.files import read_lines
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.material import gather
-from lora_lab.networks.files import read_lora
 from lora_lab.store import read_record
 from tests import tiny
 from tests.run.bench import Bench

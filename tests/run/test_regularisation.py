@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.store import read_record
 from lora_lab.store.table import rows
 from tests.run.bench import Bench, write_pictures

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lora_lab.config import compose
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run.checkpoints import oldest_kept_state
 from lora_lab.run.points import SavePoints
 from lora_lab.store import read_record

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from lora_lab.files import read_lines
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import gallery
 from lora_lab.run.task import Task
 from lora_lab.store import PHASES, RunFolder, RunRecord, read_record

@@ -22,7 +22,7 @@ def record(folder: RunFolder, status: str, tags: list[str] | None = None, **valu
     checkpoints = []
     for tag in TAGS if tags is None else tags:
         folder.checkpoint(tag).write_bytes(b"x")
-        checkpoints.append(Checkpoint(tag, folder.checkpoint(tag).name, 5, 50, 50))
+        checkpoints.append(Checkpoint(tag, str(folder.checkpoint(tag).relative_to(folder.path)), 5, 50, 50))
     made = RunRecord(status, fingerprint="f", preview_fingerprint="p", checkpoints=checkpoints, **values)  # type: ignore[arg-type]
     write_record(folder, made)
     return made

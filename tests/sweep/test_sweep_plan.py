@@ -168,7 +168,7 @@ def finish(found: Plan, name: str, **changed: object) -> None:
     checkpoints = []
     for tag in row.checkpoints:
         folder.checkpoint(tag).write_bytes(b"x")
-        checkpoints.append(Checkpoint(tag, "f", 1, 1, 1))
+        checkpoints.append(Checkpoint(tag, str(folder.checkpoint(tag).relative_to(folder.path)), 1, 1, 1))
     values = {"fingerprint": row.fingerprint, "preview_fingerprint": row.preview_fingerprint}
     record = {"status": "done", "checkpoints": checkpoints, **values, **changed}
     write_record(folder, RunRecord(**record))  # type: ignore[arg-type]

@@ -91,8 +91,8 @@ def test_a_verdict_in_words(sweep: SweepFolder, capsys: pytest.CaptureFixture[st
     words = " ".join(told.split())
     assert code == 0
     assert "made: Which?" in words
-    assert "noise floor: repeating a run moves its score by 1" in words
-    assert "16 -> 1 1 -40" in words and "hurts *" in words
+    assert "noise floor: measured 1" in words and "on 2 df (base, base-2, base-3), reckoned with 4.9" in words
+    assert "16 -> 1 1 -40" in words and "hurts" in words and "hurts *" not in words, "it was run once"
     assert "ada-again and ada are one experiment and count once" in words
     assert "lion: diverged: the loss is nan at step 8" in words
     assert "recommended: base" in words
@@ -158,13 +158,13 @@ def test_evidence_of_a_run(sweep: SweepFolder) -> None:
     assert found.run("lion").usable is False and found.run("lion").score is None
 
 
-def test_a_run_outside_the_plan_is_read_from_its_config(sweep: SweepFolder) -> None:
+def test_runs_of_an_earlier_version_are_read_from_their_configs(sweep: SweepFolder) -> None:
     sweep.plan_file.unlink()
     score(sweep)
     found = evidence(sweep)
     assert found.run("alpha-1").settings["network.network_alpha"] == 1
     assert found.run("base").group == found.run("base-2").group
-    assert any("is not in the sweep's plan" in text for text in found.notes)
+    assert any("an earlier version trained these runs" in text for text in found.notes)
 
 
 def test_comparisons_stand_apart(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:

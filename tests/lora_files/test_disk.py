@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lora_lab.errors import ModelError
-from lora_lab.networks.files import read_lora, save_lora
+from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 
@@ -80,7 +80,7 @@ def test_small_files_have_the_legacy_hash_of_nothing(tmp_path):
 )
 def test_programs_can_tell_the_family(family, v, version, architecture, prediction):
     """The keys that Forge and A1111 decide by."""
-    found = standard_metadata(SPEC, family, "x", v_prediction=v)
+    found = standard_metadata(SPEC, family, "x", prediction_type="v_prediction" if v else "epsilon")
     assert found["ss_base_model_version"] == version
     assert found["ss_v2"] == str(family == "sd2")
     assert found["modelspec.architecture"] == architecture

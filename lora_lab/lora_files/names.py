@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+
+from lora_lab.models.families import FAMILIES
 
 RESNET_LEAVES = {
     "conv1": "in_layers.2",
@@ -23,28 +26,45 @@ SINGLES = {
 """Layers outside of blocks: diffusers' path to the original's."""
 
 
-def is_sdxl(family: str) -> bool:
-    """Whether files of this family have SDXL names (`lora_te1_`, `lora_te2_`, original block names)."""
-    return family.startswith("sdxl")
-
-
 def text_encoder_name(path: str, index: int, family: str) -> str:
-    """File name of a module of text encoder `index` (0 or 1), `path` as in `named_modules()`.
+    """File name of a module of text encoder `index` (from 0), `path` as in `named_modules()`.
 
     transformers 5.6 dropped the `text_model` level of `CLIPTextModel` (not of `CLIPTextModelWithProjection`);
     files keep it.
     """
-    prefix = f"lora_te{index + 1}_" if is_sdxl(family) else "lora_te_"
+    prefix = FAMILIES[family].encoders[index].lora_prefix
     if not path.startswith("text_model."):
         path = "text_model." + path
     return prefix + path.replace(".", "_")
 
 
-def unet_name(path: str, family: str, sgm: dict[str, str]) -> str:
-    """File name of a U-Net module; `sgm` is `sgm_blocks(unet)`, used for SDXL."""
-    if is_sdxl(family):
-        path = sgm_path(path, sgm)
-    return "lora_unet_" + path.replace(".", "_")
+def unet_name(path: str, family: str, blocks: dict[str, str]) -> str:
+    """File name of a denoiser's module; `blocks` are `original_blocks(unet, family)`."""
+    denoiser = FAMILIES[family].denoiser
+    if denoiser.original_names:
+        path = sgm_path(path, blocks)
+    return denoiser.lora_prefix + path.replace(".", "_")
+
+
+def original_blocks(unet: Any, family: str) -> dict[str, str]:
+    """`sgm_blocks` of this U-Net where the family's files name blocks as the original does; else nothing."""
+    return sgm_blocks(unet) if FAMILIES[family].denoiser.original_names else {}
+
+
+def public_blocks(family: str) -> dict[str, str]:
+    """`sgm_blocks` of the family's public models; nothing for a family without a U-Net."""
+    shape = FAMILIES[family].denoiser.shape
+    if shape is None:
+        return {}
+    downs = [
+        SimpleNamespace(resnets=range(shape.layers), downsamplers=[0] if level < shape.downs - 1 else None)
+        for level in range(shape.downs)
+    ]
+    ups = [
+        SimpleNamespace(resnets=range(shape.layers + 1), attentions=[0] if attentive else None)
+        for attentive in shape.attentive_ups
+    ]
+    return sgm_blocks(SimpleNamespace(down_blocks=downs, up_blocks=ups))
 
 
 def sgm_blocks(unet: Any) -> dict[str, str]:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.loras import spelling
-from lora_lab.networks import keys
-from lora_lab.networks.files import read_lora
+from lora_lab.lora_files import keys, spelling
+from lora_lab.lora_files.disk import read_lora
+from lora_lab.models.lora_family import family_of
 
 _LARGEST = 1e6
 """Beyond this no weight of a LoRA makes sense, and products of four could leave float32."""
@@ -49,7 +49,7 @@ class LoraFile:
 
     path: Path
     family: str
-    """sd1, sd2, sdxl, or "unknown"."""
+    """A key of `models.families.FAMILIES`, or "unknown"."""
     modules: Mapping[str, Module]
     metadata: Mapping[str, str]
     dtype: torch.dtype
@@ -70,7 +70,7 @@ def read(path: str | Path) -> LoraFile:
     tensors, metadata = read_lora(path)
     leaves, strange = _by_module(path, tensors)
     alphas = _carried_alphas(path, metadata)
-    family = spelling.family_of(_widths(leaves), tensors, metadata)
+    family = family_of(_widths(leaves), tensors, metadata)
     modules: dict[str, Module] = {}
     for name, found in leaves.items():
         _check_numbers(path, name, found)

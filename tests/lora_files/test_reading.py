@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.spelling import block, kernel, part, unified
 from lora_lab.loras import read
 from lora_lab.loras.factors import delta, products
-from lora_lab.loras.spelling import block, family_of, kernel, part, unified
+from lora_lab.models.lora_family import family_of
 from tests.loras.made import dense, error, kohya, numbers, opened
 
 NAMES = Path(__file__).parents[1] / "golden" / "names"

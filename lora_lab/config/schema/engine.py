@@ -1,0 +1,41 @@
+"""Where and how many at a time."""
+
+from dataclasses import dataclass
+
+from lora_lab.config.fields import at_least, one_of, setting
+
+
+@dataclass
+class EngineConfig:
+    """Where and how many at a time."""
+
+    name: str = setting(
+        "local",
+        "where packs run: local",
+        one_of("local"),
+        trains=False,
+        source="ours",
+    )
+    workers: int = setting(
+        0,
+        "processes at a time; 0 = one per GPU, or per CPU core pair",
+        at_least(0),
+        trains=False,
+        peer="num_processes",
+        source="ours",
+    )
+    pack_size: int = setting(
+        8,
+        "most runs that train together on one base model",
+        at_least(1),
+        trains=False,
+        source="ours",
+    )
+    threads: int = setting(
+        0,
+        "CPU threads per process, 0 = cores / workers",
+        at_least(0),
+        trains=False,
+        peer="num_cpu_threads_per_process",
+        source="ours",
+    )
