@@ -14,6 +14,7 @@ from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.config import RunConfig
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
+from lora_lab.data.pictures import decode, extensions, read_bytes
 from lora_lab.errors import DataError
 from lora_lab.material import Material
 from lora_lab.metrics import set_names
@@ -23,7 +24,6 @@ from lora_lab.store import Checkpoint, Preview, RunFolder
 
 MOST_PICTURES = 64
 """Pictures that previews are held against; of more, this many are taken evenly."""
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 Placed = tuple[Item, Assignment]
 T = TypeVar("T")
@@ -90,10 +90,18 @@ def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Imag
     if folder is None:
         return list(_pictures(instead))
     place = Path(folder).expanduser()
-    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in PICTURES)
+    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in extensions())
     if not files:
         raise DataError(f"metric.references={folder}: there are no pictures in it")
-    return [_open(file) for file in _evenly(files)]
+    return [_decoded(file) for file in _evenly(files)]
+
+
+def _decoded(path: Path) -> Image.Image:
+    """A picture of the user's, turned and laid on white as the training's are."""
+    try:
+        return Image.fromarray(decode(read_bytes(path)))
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def _pictures(placed: Sequence[Placed]) -> tuple[Image.Image, ...]:

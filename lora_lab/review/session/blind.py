@@ -156,6 +156,11 @@ class Stage:
     bare: tuple[Path | None, ...]
     texts: tuple[str, ...]
 
+    @property
+    def training_sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of the training pictures as they are sent; a square where one cannot be read."""
+        return [_size_or_square(file) for file in self.training]
+
     def file(self, place: Place, number: int) -> Path | None:
         """The file of a checkpoint's picture of the shot `number`, if it is there."""
         return _file(self.sweep, place, self.shots[number])
@@ -197,6 +202,13 @@ def _size(file: Path | None) -> tuple[int, int] | None:
         return None
     with Image.open(file) as image:
         return image.size
+
+
+def _size_or_square(file: Path) -> tuple[int, int]:
+    try:
+        return _size(file) or (1, 1)
+    except OSError:
+        return 1, 1
 
 
 def _bare(run: Run, shots: Sequence[Shot]) -> list[Path | None]:

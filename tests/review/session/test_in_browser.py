@@ -173,6 +173,19 @@ def test_controls_do_not_move(page: Any) -> None:
     assert boxes() == before
 
 
+def test_anchors_keep_their_room_while_they_load(page: Any) -> None:
+    waiting: list[Any] = []
+    anchor = re.compile("/(training|bare)/")
+    page.route(anchor, lambda route: waiting.append(route))
+    begin(page)
+    empty = [item.bounding_box() for item in page.query_selector_all(".anchors img")]
+    assert len(empty) > 3 and min(box["height"] for box in empty) > 20
+    for route in waiting:
+        route.continue_()
+    page.wait_for_function("[...document.querySelectorAll('.anchors img')].every((one) => one.naturalWidth)")
+    assert [item.bounding_box() for item in page.query_selector_all(".anchors img")] == empty
+
+
 def test_a_score_that_was_not_stored_is_not_passed_over(page: Any, sweep: SweepFolder) -> None:
     begin(page)
     page.route("**/judge", lambda route: route.abort())
