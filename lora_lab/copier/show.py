@@ -16,8 +16,8 @@ from lora_lab.networks.spec import AdapterSpec
 from lora_lab.preview import Shot, render
 from lora_lab.resolved import Resolved
 from lora_lab.run.adapter import adapter_spec
-from lora_lab.run.gallery import render_settings
 from lora_lab.run.prepare import load_base, pick_device
+from lora_lab.run.previews import render_settings
 
 BARE, LORA_A, LORA_B, COPIER = -1, 0, 1, 2
 """Slots of the pack."""

@@ -14,7 +14,7 @@ from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
-from lora_lab.run import gallery
+from lora_lab.run import previews
 from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
@@ -112,7 +112,7 @@ class PackWork:
                     ToPrepare(task.name, task.resolved, task.material, task.config.cache), caches
                 )
                 task.points = SavePoints.of(task.resolved)
-                gallery.copy_pictures(task.folder, task.material)
+                previews.copy_pictures(task.folder, task.material)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
         train = ready[0].resolved.train
@@ -140,7 +140,7 @@ class PackWork:
         for task in ready:
             with self._failing_alone(task):
                 self._forget_after_state(task)
-                gallery.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
+                previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
                 task.write()
         missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
         while missing and not self._interrupt.reason:
