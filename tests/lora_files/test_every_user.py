@@ -16,6 +16,7 @@ from torch import Tensor
 import lora_lab
 from lora_lab import loras
 from lora_lab.config import compose
+from lora_lab.effective import Facts, resolve
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import names, planned
 from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS, delta
@@ -172,7 +173,7 @@ def test_every_user_sees_the_same_lora(tmp_path: Path, family: str, spelling: st
     merged = copy.deepcopy(base(family))  # network.base_weights
     config = compose([f"base_model={'sdxl' if family == 'sdxl' else 'sd15'}", "base_model.path=m",
                       "dataset.path=p", f"network.base_weights=['{path}']"])  # fmt: skip
-    merge_base_weights(merged, config)
+    merge_base_weights(merged, resolve(config, Facts()).network)
     same(changes(base(family), merged, family), expected)
 
     pack = Pack(base(family).unet, base(family).text_encoders, family, [SPEC])  # network_weights, previews
@@ -184,7 +185,7 @@ def test_every_user_sees_the_same_lora(tmp_path: Path, family: str, spelling: st
     config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=p",
                       "network.dim_from_weights=true",
                       f"network.network_weights='{path}'"])  # fmt: skip
-    spec = adapter_spec(config, base(family))
+    spec = adapter_spec(resolve(config, Facts()), base(family))
     assert spec.modules == {
         name: (2, 1.5) if file(family)[f"{name}.lora_down.weight"].shape[0] == 2 else (3, 2.0)
         for name in expected
