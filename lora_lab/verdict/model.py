@@ -83,8 +83,8 @@ def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
 
     # Each run as predicted from all others, the mean taken as known (Rasmussen & Williams 2006, eq. 5.12).
     residuals = weights / np.diag(inverse)
-    spread = float(((scores - scores.mean()) ** 2).mean())
-    explained = max(0.0, 1 - float((residuals**2).mean()) / spread) if spread else 0.0
+    total = float(((scores - scores.mean()) ** 2).mean())
+    explained = max(0.0, 1 - float((residuals**2).mean()) / total) if total else 0.0
     return Model(tuple(keys), best[0], best[1], float(np.sqrt((residuals**2).mean())), explained, predict)
 
 

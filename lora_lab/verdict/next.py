@@ -15,6 +15,8 @@ from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.model import Model, fit
 from lora_lab.verdict.result import Verdict
 
+OF_ONE_SWEEP = (f"{SEED}=", "name=", "sweep=", "results=")
+"""Overrides that say which run of which sweep it is."""
 COMBINE, REPEAT = "combine", "repeat"
 WORTH = 0.25
 """A combination is proposed where it is expected to gain this share of what is relevant, or more."""
@@ -71,7 +73,7 @@ def suggest(ground: Ground, verdict: Verdict, count: int = 5) -> Next:
     repeats = _repeats(ground, verdict, base, model)
     half = min(len(combined), max(count - len(repeats), (count + 1) // 2))
     rows = [*combined[:half], *repeats][:count]
-    from_base = tuple(text for text in base.runs[0].overrides if not text.startswith(f"{SEED}="))
+    from_base = tuple(text for text in base.runs[0].overrides if not text.startswith(OF_ONE_SWEEP))
     return Next(from_base, tuple(rows), best, model)
 
 
@@ -139,9 +141,9 @@ def _repeats(ground: Ground, verdict: Verdict, base: Cell, model: Model | None) 
         for name, runs in effect.repeat.items():
             # What a setting needs most of, and what few more runs decide, comes first.
             wanted.setdefault(name, []).append((effect.key, runs / total**2))
-    cells = {cell.name: cell for cell in ground.cells}
+    cells = {run.name: cell for cell in ground.cells for run in cell.runs}
     order = sorted(wanted, key=lambda name: -sum(weight for _, weight in wanted[name]))
-    found = []
+    found: list[Suggested] = []
     for name in order:
         cell = cells.get(name)
         if cell is None:
