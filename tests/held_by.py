@@ -295,9 +295,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "metric.clip_model": ("metrics/test_sets.py::test_clip_t_tells_texts_apart",),
     "metric.dino_model": ("metrics/test_sets.py::test_dinov2_serves_as_dino",),
     "metric.references": ("metrics/test_sets.py::test_likeness_to_references_is_the_mean_cosine",),
-    "metric.class_word": (
-        "run/test_settings_beside_training.py::test_the_class_word_stands_for_the_trigger_where_clip_reads",
-    ),
+    "metric.class_word": ("run/test_measured.py::test_the_class_word_stands_for_the_trigger_word",),
     "engine.name": ("run/test_settings_beside_training.py::test_an_engine_is_made_by_its_name",),
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),
@@ -364,7 +362,7 @@ BEYOND: Mapping[str, Ability] = {
         "kohya's names, ss_* and modelspec.* metadata, both hashes, a name of its own for every file",
         "A1111, Forge, ComfyUI, diffusers",
         (
-            "networks/test_files.py::test_hashes_are_those_of_the_file_with_training_metadata_only",
+            "lora_files/test_disk.py::test_hashes_are_those_of_the_file_with_training_metadata_only",
             "run/test_work.py::test_diffusers_takes_the_files_with_no_key_left_over",
             "loras/test_interop.py::test_each_writer_through_each_reader",
         ),

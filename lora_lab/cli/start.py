@@ -38,7 +38,7 @@ def train(given: argparse.Namespace) -> int:
     extra = [
         text for text in words if split(text)[0] in OF_THE_SWEEP and split(text)[0] not in ("name", "sweep")
     ]
-    names = dict(split(text) for text in words if split(text)[0] in ("name", "sweep"))
+    names = {key: config.unquoted(value) for key, value in map(split, words) if key in ("name", "sweep")}
     own = [text for text in words if text not in extra and split(text)[0] not in names]
     if given.multirun:
         if "name" in names:

@@ -35,7 +35,7 @@ from lora_lab.config.schema import (
     RunConfig,
     TrainConfig,
 )
-from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, whole
+from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, unquoted, whole
 
 __all__ = [
     "CONF_DIR",
@@ -72,5 +72,6 @@ __all__ = [
     "repeated",
     "settings",
     "unknown_setting",
+    "unquoted",
     "whole",
 ]

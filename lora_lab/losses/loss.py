@@ -14,8 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.schedule import NoiseSchedule
-from lora_lab.losses.settings import LossSettings
 
 _SNR_CAP = 1000.0
 """The peer's cap on the SNR in scale-v, v-like and debiased weights; it acts on the first timestep alone."""
@@ -57,7 +57,7 @@ def _without_zero(snr_T: Tensor) -> Tensor:
     return torch.maximum(snr_T, smallest)
 
 
-def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
+def weight_table(settings: LossConfig, schedule: NoiseSchedule) -> Tensor | None:
     """The factor of every timestep, (T,), all switched-on modifiers in one; None where there is none."""
     parts = []
     if settings.min_snr_gamma:
@@ -71,7 +71,7 @@ def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | No
     return torch.stack(parts).prod(dim=0) if parts else None
 
 
-def huber_c_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
+def huber_c_table(settings: LossConfig, schedule: NoiseSchedule) -> Tensor | None:
     """huber_c of every timestep, (T,); None where the loss type has none.
 
     constant: c. exponential: from 1 at t = 0 down to c. snr: (1 - c) / (1 + sigma)^2 + c, with sigma the
@@ -112,7 +112,7 @@ def per_sample_loss(
     pred_BCHW: Tensor,
     target_BCHW: Tensor,
     timesteps_B: Tensor,
-    settings: LossSettings,
+    settings: LossConfig,
     schedule: NoiseSchedule,
     mask_B1HW: Tensor | None = None,
 ) -> Tensor:
@@ -134,7 +134,7 @@ def per_sample_loss(
 
 
 @functools.lru_cache(maxsize=256)
-def _tables(settings: LossSettings, schedule: NoiseSchedule) -> tuple[Tensor | None, Tensor | None]:
+def _tables(settings: LossConfig, schedule: NoiseSchedule) -> tuple[Tensor | None, Tensor | None]:
     """Both tables, made once per run: the loop then pays one lookup per step."""
     return weight_table(settings, schedule), huber_c_table(settings, schedule)
 

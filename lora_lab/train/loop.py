@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.loss import per_sample_loss
-from lora_lab.losses.settings import LossSettings
 from lora_lab.models import BaseModel, TextStates, encode_captions, predict
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
@@ -99,7 +99,7 @@ class PackTrainer:
             for batch in validation.batches():
                 pred_BChw = self._predict([(runner, batch)])
                 loss_B = per_sample_loss(
-                    pred_BChw, batch.target_BChw, batch.timesteps_B, LossSettings(), validation.schedule
+                    pred_BChw, batch.target_BChw, batch.timesteps_B, LossConfig(), validation.schedule
                 )
                 for timestep, loss in zip(batch.timesteps_B.tolist(), loss_B.tolist(), strict=True):
                     found[timestep].append(loss)

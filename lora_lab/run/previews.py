@@ -1,0 +1,235 @@
+"""Previews of a pack's checkpoints: what to render, rendering it in one batch, measuring and recording it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lora_lab.anchors import anchor_name
+from lora_lab.config import parse_resolution
+from lora_lab.data.buckets import Assignment
+from lora_lab.data.items import Item
+from lora_lab.data.pixels import load_pixels
+from lora_lab.files import replacing, write_text
+from lora_lab.material import Material
+from lora_lab.metrics import measure
+from lora_lab.metrics.sets import COPY
+from lora_lab.models import BaseModel
+from lora_lab.networks.pack import Pack
+from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
+from lora_lab.preview.samplers import SAMPLERS
+from lora_lab.resolved import Resolved
+from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
+from lora_lab.store.layout import lora_name
+
+ANCHOR_PICTURES = 6
+"""Training pictures that are copied beside the previews."""
+SEEN_ON_PREVIEWS = ("black", "flat", "same as base", COPY)
+"""Flags of a checkpoint that come from its previews."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One preview to be made of a checkpoint that lies in `slot`."""
+
+    folder: RunFolder
+    resolved: Resolved
+    checkpoint: Checkpoint
+    slot: int
+    prompt: int
+    seed: int
+    strength: float
+
+    @property
+    def path(self) -> Path:
+        """Where the picture goes."""
+        name = preview_name(self.prompt, self.seed, self.strength)
+        return self.folder.previews(self.checkpoint.tag) / name
+
+
+def anchors_of(folder: RunFolder, resolved: Resolved) -> Path:
+    """Where the base model's images of this run's prompts and seeds lie, shared within the sweep."""
+    return SweepFolder(folder.path.parent).anchors / resolved.anchors
+
+
+def render_settings(resolved: Resolved) -> RenderSettings:
+    """What all previews of a run share."""
+    own = resolved.preview
+    return RenderSettings(
+        own.steps,
+        own.guidance_scale,
+        own.sampler,
+        parse_resolution(own.size or ""),
+        own.batch_size,
+        resolved.base_model.max_token_length,
+        resolved.loss.zero_terminal_snr,
+        resolved.prediction_type,
+    )
+
+
+def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
+    """The previews that a checkpoint should have and has not."""
+    have = {(item.prompt, item.seed, item.strength) for item in checkpoint.previews}
+    return [
+        Wanted(folder, resolved, checkpoint, slot, prompt, seed, strength)
+        for prompt in range(len(resolved.preview.prompts))
+        for seed in resolved.preview.seeds
+        for strength in resolved.preview.strengths
+        if (prompt, seed, strength) not in have
+    ]
+
+
+def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None:
+    """Take previews of other settings out of the record, and delete files that no record names.
+
+    Args:
+        fingerprint: `effective.preview_fingerprint` of the settings as they are now.
+    """
+    if record.preview_fingerprint != fingerprint:
+        for checkpoint in record.checkpoints:
+            checkpoint.previews, checkpoint.metrics = [], {}
+            checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
+        record.preview_fingerprint = fingerprint
+    for checkpoint in record.checkpoints:
+        checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
+        named = {folder.path / item.file for item in checkpoint.previews}
+        for file in folder.previews(checkpoint.tag).glob("*.png"):
+            if file not in named:
+                file.unlink(missing_ok=True)
+
+
+def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:
+    """Render previews, save them, measure them, add them to their checkpoints.
+
+    All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
+    preview when it is there, the seconds that its metrics took.
+    """
+    groups: dict[RenderSettings, list[Wanted]] = {}
+    for item in wanted:
+        groups.setdefault(render_settings(item.resolved), []).append(item)
+    for settings, members in groups.items():
+        shots = [
+            Shot(
+                item.slot,
+                item.resolved.preview.prompts[item.prompt],
+                item.seed,
+                item.strength,
+                item.resolved.preview.clip_skip or 1,
+                item.resolved.preview.negative_prompt,
+            )
+            for item in members
+        ]
+        for item, shot, image in zip(members, shots, render(base, pack, shots, settings), strict=True):
+            yield _keep(item, shot, image, base)
+
+
+def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
+    lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
+    save_png(image, item.path, _parameters(shot, item.resolved, base, lora, image.size))
+    started = time.perf_counter()
+    anchor = anchors_of(item.folder, item.resolved) / anchor_name(item.prompt, item.seed)
+    bare = Image.open(anchor) if anchor.is_file() else None
+    measured = measure(image, bare, item.strength, item.resolved.metric.names)
+    item.checkpoint.previews.append(
+        Preview(
+            str(item.path.relative_to(item.folder.path)),
+            item.prompt,
+            item.seed,
+            item.strength,
+            shot.prompt,
+            measured.flags,
+            measured.numbers,
+        )
+    )
+    return time.perf_counter() - started
+
+
+def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
+    own = resolved.preview
+    return parameters_text(
+        shot.prompt,
+        shot.negative_prompt,
+        f"{lora}:{shot.strength:g}" if lora else "",
+        {
+            "Steps": own.steps,
+            "Sampler": SAMPLERS[own.sampler].label,
+            "CFG scale": own.guidance_scale,
+            "Seed": shot.seed,
+            "Size": f"{size[0]}x{size[1]}",
+            "Model": base.name,
+            "Clip skip": shot.clip_skip,
+            "Version": "lora_lab",
+        },
+    )
+
+
+def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
+    """Set a checkpoint's numbers to the means over its previews, and its flags to what most of them show.
+
+    Likeness and the like are taken at the strength nearest 1, at which a LoRA is meant to be used.
+    """
+    if not checkpoint.previews:
+        return
+    at = min(strengths, key=lambda strength: abs(strength - 1))
+    shown = [item for item in checkpoint.previews if item.strength == at] or checkpoint.previews
+    names = dict.fromkeys(name for item in shown for name in item.metrics)
+    for name in names:
+        values = [value for item in shown if (value := item.metrics.get(name)) is not None]
+        checkpoint.metrics[name] = sum(values) / len(values) if values else None
+    counts = {flag: sum(flag in item.flags for item in shown) for item in shown for flag in item.flags}
+    flags = [flag for flag, count in counts.items() if 2 * count > len(shown)]
+    checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
+
+
+def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
+    """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file."""
+    own = resolved.preview
+    if not own.anchors:
+        return
+    target = anchors_of(folder, resolved)
+    _forget_other_base(target, f"{base.identity} {base.vae_identity}")
+    missing = [
+        (prompt, seed)
+        for prompt in range(len(own.prompts))
+        for seed in own.seeds
+        if not (target / anchor_name(prompt, seed)).is_file()
+    ]
+    shots = [
+        Shot(-1, own.prompts[prompt], seed, 0.0, own.clip_skip or 1, own.negative_prompt)
+        for prompt, seed in missing
+    ]
+    images = render(base, pack, shots, render_settings(resolved))
+    for (prompt, seed), shot, image in zip(missing, shots, images, strict=True):
+        path = target / anchor_name(prompt, seed)
+        save_png(image, path, _parameters(shot, resolved, base, "", image.size))
+        yield path
+
+
+def _forget_other_base(folder: Path, identity: str) -> None:
+    """Drop the pictures of a base model that has been replaced under its own name."""
+    mark = folder / "base.txt"
+    known = mark.read_text(encoding="utf-8") if mark.is_file() else identity
+    if known != identity:
+        for picture in folder.glob("*.png"):
+            picture.unlink()
+    write_text(mark, identity)
+
+
+def copy_pictures(folder: RunFolder, material: Material) -> None:
+    """Put a few training pictures beside the previews, cut as they are trained on."""
+    target = SweepFolder(folder.path.parent).anchors / f"pictures-{material.identity[:8]}"
+    own = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
+    stride = max(len(own) // ANCHOR_PICTURES, 1)
+    for number, (item, place) in enumerate(own[::stride][:ANCHOR_PICTURES]):
+        path = target / f"{number}.png"
+        if not path.is_file():
+            with replacing(path) as temporary:
+                cut_picture(item, place).save(temporary, "PNG")
+
+
+def cut_picture(item: Item, place: Assignment) -> Image.Image:
+    """A training picture as it is trained on."""
+    pixels_CHW = (load_pixels(item, place) + 1) * 127.5
+    return Image.fromarray(pixels_CHW.round().clip(0, 255).astype("uint8").transpose(1, 2, 0))
