@@ -31,7 +31,7 @@ from lora_lab.sweep.searching import (
 def search(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
 ) -> int:
-    """Go on with a search: train what is proposed and not trained, then propose more, until a person is needed.
+    """Go on with a search: train what was proposed, then propose more, until a person is needed.
 
     Whatever ends it, the same command goes on: what was proposed is written before it is trained.
 

@@ -1,4 +1,4 @@
-"""The rounds of a search: which settings were proposed, under which names; written before they are trained."""
+"""The rounds of a search: what was proposed, under which names; written before it is trained."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def read_rounds(folder: SweepFolder) -> list[Proposed]:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
-            f"{folder.search_file} is damaged ({error}): delete it to begin the search anew; its runs are kept"
+            f"{folder.search_file} is damaged ({error}): delete it to begin the search anew; "
+            "its runs are kept"
         ) from error
 
 

@@ -41,11 +41,9 @@ def check_space(space: Space, choices: Iterable[str]) -> None:
     Raises:
         ConfigError: Each of them, with the nearest known one.
     """
-    known = [*settings(), *choices]
+    known, searched = [*settings(), *choices], space.keys()
     wrong = [
-        f"search: space: unknown setting {key}{nearest(key, known)}"
-        for key in space.keys()
-        if key not in known
+        f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))
