@@ -17,6 +17,7 @@ from lora_lab.effective import (
     preview_fingerprint,
     resolve,
 )
+from lora_lab.losses.settings import FLOW, OF_FLOW
 from tests.run.acting import BASE, TRIALS
 
 FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
@@ -40,6 +41,8 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
 
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats"}
+
+ON_FLOW = replace(FACTS, prediction_type=FLOW)
 
 FROM_FILE = ["network.network_weights=x.safetensors", "network.dim_from_weights=true"]
 # Settings that cannot act: the circumstances, and a value that therefore changes nothing.
@@ -134,9 +137,9 @@ PLACES = dict.fromkeys(
 """What stands for the places that trials name; fingerprints take identities in their stead."""
 
 
-def of_trial(*words: str) -> Effective:
+def of_trial(*words: str, facts: Facts = FACTS) -> Effective:
     """The runs of trials, as far as settings go."""
-    return resolve(compose([word.format(**PLACES) for word in (*BASE, *words)]), FACTS)
+    return resolve(compose([word.format(**PLACES) for word in (*BASE, *words)]), facts)
 
 
 def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
@@ -146,7 +149,8 @@ def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
 @pytest.mark.parametrize("key", acting())
 def test_acting_setting_changes_the_fingerprint(key: str) -> None:
     trial = TRIALS[key]
-    before, after = of_trial(*trial.beside), of_trial(*trial.beside, f"{key}={trial.value}")
+    facts = ON_FLOW if key.removeprefix("loss.") in OF_FLOW else FACTS
+    before, after = (of_trial(*trial.beside, *more, facts=facts) for more in ((), (f"{key}={trial.value}",)))
     assert fingerprint(before, {}) != fingerprint(after, {})
     assert key not in {item.key for item in after.inert}
 

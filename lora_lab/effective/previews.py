@@ -19,6 +19,8 @@ def preview_fingerprint(config: RunConfig) -> str:
     values = {key: value for key, value in flat(config).items() if key.startswith("preview.")}
     for key in NOT_SEEN:
         del values[key]
+    if preview.flow_shift == 1:
+        del values["preview.flow_shift"]  # off: the same previews as before there were flows
     values["preview.size"] = preview.size or config.dataset.resolution
     values["preview.clip_skip"] = preview.clip_skip or config.base_model.clip_skip
     if any("{trigger}" in prompt for prompt in preview.prompts):

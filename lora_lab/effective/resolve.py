@@ -14,12 +14,14 @@ from lora_lab.effective.silent import (
     all_silent,
     loss_settings,
     one_rate_only,
+    prediction_of,
     schedule_settings,
     sets_own_rate,
     trained_parts,
 )
 from lora_lab.errors import ConfigError
-from lora_lab.findings import Findings, Inert
+from lora_lab.findings import Findings, Inert, refused
+from lora_lab.losses.process import PROCESSES
 from lora_lab.losses.settings import check as check_loss
 from lora_lab.metrics.registry import check as check_metrics
 from lora_lab.models.families import FAMILIES, unknown_family
@@ -114,8 +116,9 @@ def _check(v: dict[str, Any], facts: Facts, total: int, found: _Found) -> None:
     found.add(_check_optimizer(v, rates[0], parts, facts))
     base_rate = rates[0] if parts[0] is None or not unet else parts[0]
     found.add(check_schedule(schedule_settings(v), total, base_rate))
-    found.add(check_loss(loss_settings(v), _prediction(v, facts)))
+    found.add(check_loss(loss_settings(v), prediction_of(v, facts)))
     found.add(check_metrics(v["metric.names"], v))
+    found.add(_check_sampler(v, facts))
     found.warnings += _network_warnings(v)
     found.refusals += _network_refusals(v, facts)
     if facts.text_layers and v["base_model.clip_skip"] > facts.text_layers:
@@ -175,14 +178,21 @@ def _check_family(asked: str, facts: Facts, found: _Found) -> None:
         )
 
 
+def _check_sampler(v: dict[str, Any], facts: Facts) -> Findings:
+    """Previews are rendered with a sampler of the family's noise process."""
+    family = FAMILIES[facts.family]
+    known = PROCESSES[family.process].samplers
+    if not v["preview.prompts"] or not v["preview.seeds"] or v["preview.sampler"] in known:
+        return Findings()
+    return refused(
+        f"preview.sampler={v['preview.sampler']}: {family.title} is a {family.process} model; "
+        f"use {' or '.join(known)}"
+    )
+
+
 def _check_optimizer(v: dict[str, Any], rate: float | None, parts: list[Any], facts: Facts) -> Findings:
     name, args, ratio = v["optimizer.name"], v["optimizer.args"], v["optimizer.loraplus_lr_ratio"]
     return registry.check(name, rate, parts[0], parts[1], args, facts.device_type, ratio)
-
-
-def _prediction(v: dict[str, Any], facts: Facts) -> str:
-    forced = v["base_model.v_parameterization"]
-    return facts.prediction_type if forced is None else ("v_prediction" if forced else "epsilon")
 
 
 def _inert(asked: dict[str, Any], silent: dict[str, str]) -> list[Inert]:
@@ -230,7 +240,7 @@ def _spelled(v: dict[str, Any], facts: Facts) -> dict[str, Any]:
         conv_dim = conv_dim or v["network.network_dim"]
     spelled: dict[str, Any] = {
         "base_model.family": facts.family,
-        "base_model.v_parameterization": _prediction(v, facts) == "v_prediction",
+        "base_model.v_parameterization": prediction_of(v, facts) == "v_prediction",
         "dataset.resolution": f"{width}x{height}",
         "dataset.repeats": facts.repeats,
         # A trigger word that every caption has is the same as none; previews use it all the same.

@@ -32,6 +32,14 @@ CAPTION_TEXT = (
 BLOCK_WEIGHTS = ("network.down_lr_weight", "network.mid_lr_weight", "network.up_lr_weight")
 
 _OTHER_LOSS: dict[str, Any] = {
+    "min_snr_gamma": 5.0,
+    "debiased_estimation_loss": True,
+    "v_pred_like_loss": 0.5,
+    "scale_v_pred_loss_like_noise_pred": True,
+    "zero_terminal_snr": True,
+    "timestep_sampling": "uniform",
+    "sigmoid_scale": 2.0,
+    "flow_shift": 3.0,
     "huber_c": 0.3,
     "huber_schedule": "constant",
     "huber_scale": 3.0,
@@ -55,6 +63,8 @@ _OTHER_SCHEDULE: dict[str, Any] = {
 def of_base_model(v: Values, facts: Facts) -> Silent:
     """Clip skip, where the family fixes the layer."""
     family = FAMILIES[facts.family]
+    if family.process == "flow":
+        yield "base_model.v_parameterization", f"{family.title} predicts the velocity of its flow"
     if not family.clip_skip:
         yield "base_model.clip_skip", f"{family.title} always takes the last layer but one"
 
@@ -173,11 +183,18 @@ def _of_type(type_: str) -> Silent:
 def of_loss(v: Values, facts: Facts) -> Silent:
     """What the loss's own check says of each dependent setting."""
     settings = LossSettings(**_group(v, "loss", LossSettings))
-    velocity = v["base_model.v_parameterization"]
-    prediction = facts.prediction_type if velocity is None else ("v_prediction" if velocity else "epsilon")
+    prediction = prediction_of(v, facts)
     yield from _probed("loss", settings, _OTHER_LOSS, lambda changed: check_loss(changed, prediction))
     if not v["dataset.reg_path"]:
         yield "loss.prior_loss_weight", "there are no regularisation pictures (dataset.reg_path)"
+
+
+def prediction_of(v: Values, facts: Facts) -> str:
+    """What the model predicts: as it says of itself, or as it is forced to; a flow is always a flow."""
+    forced = v["base_model.v_parameterization"]
+    if forced is None or facts.prediction_type not in ("epsilon", "v_prediction"):
+        return facts.prediction_type
+    return "v_prediction" if forced else "epsilon"
 
 
 def of_schedule(v: Values, facts: Facts) -> Silent:

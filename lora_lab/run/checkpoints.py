@@ -84,7 +84,7 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
         job.adapter,
         task.prepared.base.family,
         f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
-        prediction_type=task.prepared.source.schedule.prediction_type,
+        prediction_type=task.prepared.source.process.prediction_type,
         resolution=parse_resolution(config.dataset.resolution),
         settings=_training_settings(task, record),
     )

@@ -60,6 +60,7 @@ def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
         config.base_model.max_token_length,
         config.loss.zero_terminal_snr or base.zero_terminal_snr,
         prediction,
+        own.flow_shift,
     )
 
 

@@ -21,7 +21,7 @@ from lora_lab.data.items import Item, refuse_errors
 from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
 from lora_lab.errors import ConfigError
-from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.losses.settings import LossSettings
 from lora_lab.material import Material, gather
 from lora_lab.models import BaseModel, TextStates
@@ -155,7 +155,7 @@ def prepare(
         material.items,
         pictures.latent,
         texts.states if texts else None,
-        schedule_of(config, base),
+        process_of(config, base),
         job.loss,
         job.seed,
         config.base_model.max_token_length,
@@ -180,19 +180,14 @@ def _validation(
         held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
     timesteps = sorted(set(config.train.validation_timesteps))
     return Validation(
-        held, timesteps, source.schedule, source.text_of, config.preview.batch_size, source.device
+        held, timesteps, source.process, source.text_of, config.preview.batch_size, source.device
     )
 
 
-def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
-    """The noise schedule of a run: the model's own, with the config's v-prediction and zero terminal SNR."""
-    forced = config.base_model.v_parameterization
-    velocity = base.prediction_type == "v_prediction" if forced is None else forced
-    return schedule_from_betas(
-        base.betas.cpu(),
-        "v_prediction" if velocity else "epsilon",
-        config.loss.zero_terminal_snr or base.zero_terminal_snr,
-    )
+def process_of(config: RunConfig, base: BaseModel) -> NoiseProcess:
+    """The noise process of a run: the model's own, with the config's v-prediction and zero terminal SNR."""
+    forced = {None: "", True: "v_prediction", False: "epsilon"}[config.base_model.v_parameterization]
+    return base.process(forced, config.loss.zero_terminal_snr or base.zero_terminal_snr)
 
 
 def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
@@ -334,7 +329,7 @@ class Texts:
     @torch.no_grad()
     def _encode(self, caption: str) -> dict[str, np.ndarray]:
         if self.pack is not None:
-            self.pack.route([-1] * chunks_of(self._max_token_length), parts=("te1", "te2"))
+            self.pack.route([-1] * chunks_of(self._max_token_length), parts=self._base.spec.text_parts)
         length = self._max_token_length
         states = models.encode_captions(self._base, [caption], self._clip_skip, length, self._weighted)
         made = {"hidden": states.hidden[0].float().cpu().numpy()}
