@@ -364,7 +364,7 @@ BEYOND: Mapping[str, Ability] = {
         "kohya's names, ss_* and modelspec.* metadata, both hashes, a name of its own for every file",
         "A1111, Forge, ComfyUI, diffusers",
         (
-            "networks/test_files.py::test_hashes_are_those_of_the_file_with_training_metadata_only",
+            "lora_files/test_disk.py::test_hashes_are_those_of_the_file_with_training_metadata_only",
             "run/test_work.py::test_diffusers_takes_the_files_with_no_key_left_over",
             "loras/test_interop.py::test_each_writer_through_each_reader",
         ),

@@ -92,7 +92,8 @@ def test_vae_counts_by_content(look, tmp_path: Path) -> None:
 def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> None:
     for name, number in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
         save_file(
-            {"x.lora_up.weight": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors"
+            {"lora_unet_x.lora_up.weight": np.array([number], dtype=np.float32)},
+            tmp_path / f"{name}.safetensors",
         )
     files = [f"{tmp_path}/{name}.safetensors" for name in "abc"]
     prints = [look(f"network.base_weights=['{file}']").fingerprint for file in files]
@@ -109,10 +110,10 @@ def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("key", "fitting", "refused"),
     [
-        ("a.lora_up.weight", ["lora", "locon", "dora"], ["loha", "lokr"]),
-        ("a.dora_scale", ["dora"], ["lora", "locon", "loha", "lokr"]),
-        ("a.hada_w1_a", ["loha"], ["lora", "lokr", "dora"]),
-        ("a.lokr_w1", ["lokr"], ["lora", "loha", "dora"]),
+        ("lora_unet_a.lora_up.weight", ["lora", "locon", "dora"], ["loha", "lokr"]),
+        ("lora_unet_a.dora_scale", ["dora"], ["lora", "locon", "loha", "lokr"]),
+        ("lora_unet_a.hada_w1_a", ["loha"], ["lora", "lokr", "dora"]),
+        ("lora_unet_a.lokr_w1", ["lokr"], ["lora", "loha", "dora"]),
     ],
 )
 def test_a_file_of_another_form_is_refused(
@@ -133,7 +134,7 @@ def test_a_file_of_another_form_is_refused(
         (b"\0" * 100, ""),
         (b"", ""),
         (b"<html>not found</html>", ""),
-        (None, "is no LoRA, its tensors are strange"),
+        (None, "is not a LoRA: no lora_down/lora_up tensors; it holds strange"),
     ],
     ids=["zeros", "empty", "html", "another model"],
 )

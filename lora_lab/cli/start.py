@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_lab import config
+from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
@@ -37,7 +38,7 @@ def train(given: argparse.Namespace) -> int:
     extra = [
         text for text in words if split(text)[0] in OF_THE_SWEEP and split(text)[0] not in ("name", "sweep")
     ]
-    names = dict(split(text) for text in words if split(text)[0] in ("name", "sweep"))
+    names = {key: config.unquoted(value) for key, value in map(split, words) if key in ("name", "sweep")}
     own = [text for text in words if text not in extra and split(text)[0] not in names]
     if given.multirun:
         if "name" in names:
@@ -47,13 +48,26 @@ def train(given: argparse.Namespace) -> int:
         jobs = expand(own, given.config_dir)
     else:
         # What is wrong is said before anything else looks at the words.
-        config.compose(words, given.config_dir, checked=False)
+        _one_run(words, given.config_dir)
         jobs = [tuple(own)]
     rows = rows_from_overrides(jobs)
     if names.get("name"):
         rows = replace(rows, rows=tuple(replace(row, name=names["name"]) for row in rows.rows))
     shared = joined([split(text) for text in rows.base])
     return _start(replace(rows, name=names.get("sweep") or shared or "train"), extra, None, given)
+
+
+def _one_run(words: Sequence[str], conf_dirs: Sequence[str]) -> None:
+    """Hold the words of a single run to the settings.
+
+    Raises:
+        ConfigError: Every mistake; where there are several values, how to train a grid of them.
+    """
+    try:
+        config.compose(words, conf_dirs, checked=False)
+    except ConfigError as error:
+        advice = f"{SEVERAL}: use -m for a run of each"
+        raise ConfigError(str(error).replace(SEVERAL, advice)) from None
 
 
 def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:

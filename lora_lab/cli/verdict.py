@@ -16,6 +16,7 @@ from lora_lab.files import finite
 from lora_lab.verdict.evidence import SCORE, Evidence, evidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.sheet import read_sheet, with_sheet
+from lora_lab.verdict.taken import take
 
 
 def verdict(given: argparse.Namespace) -> int:
@@ -23,12 +24,15 @@ def verdict(given: argparse.Namespace) -> int:
     found = gather(given)
     if not found.scored:
         raise RunFolderError(nothing_to_judge(found))
-    made = judge(
-        found,
-        noise_floor=given.noise_floor,
-        relevant=given.relevant,
-        with_importance=given.importance,
-    )
+    choices = {
+        "noise_floor": given.noise_floor,
+        "relevant": given.relevant,
+        "with_importance": given.importance,
+    }
+    if given.sweep and not given.scores:
+        made = take(sweep_folder(Path(given.sweep), given.results), found, **choices)
+    else:
+        made = judge(found, **choices)
     if given.json:
         sys.stdout.write(json.dumps(finite(plain(made)), indent=1, ensure_ascii=False) + "\n")
     else:

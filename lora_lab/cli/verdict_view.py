@@ -255,6 +255,14 @@ def _counted(out: Console, verdict: Verdict) -> None:
             out, f"{count} comparisons were looked at; the largest of many differences is partly luck", "dim"
         )
         return
+    if verdict.look > 1:
+        _line(
+            out,
+            f"this is verdict number {verdict.look} on growing scores: so that asking again gives chance no "
+            f"further try, settings looked at that often are tested at {100 * LEVEL / verdict.look**2:.2g} % "
+            "instead of 5 %, and their intervals are wider",
+            "dim",
+        )
     by_chance = f"{LEVEL * count:.1f}".removesuffix(".0")
     _line(
         out,

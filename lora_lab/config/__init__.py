@@ -1,8 +1,26 @@
 """Every setting of a run; composing, loading, writing and comparing configs."""
 
-from lora_lab.config.compose import CONF_DIR, as_dict, compose, dump, from_dict, groups, load, register
+from lora_lab.config.compose import (
+    CONF_DIR,
+    as_dict,
+    compose,
+    dump,
+    from_dict,
+    groups,
+    load,
+    register,
+)
 from lora_lab.config.fields import parse_resolution
-from lora_lab.config.inspect import Setting, check, difference, flat, nearest, problems, settings
+from lora_lab.config.inspect import (
+    Setting,
+    check,
+    difference,
+    flat,
+    nearest,
+    problems,
+    settings,
+    unknown_setting,
+)
 from lora_lab.config.plain import load_plain
 from lora_lab.config.schema import (
     BaseModelConfig,
@@ -17,6 +35,7 @@ from lora_lab.config.schema import (
     RunConfig,
     TrainConfig,
 )
+from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, unquoted, whole
 
 __all__ = [
     "CONF_DIR",
@@ -40,11 +59,19 @@ __all__ = [
     "flat",
     "from_dict",
     "groups",
+    "key_of",
+    "kind",
     "load",
     "load_plain",
     "nearest",
     "parse_resolution",
+    "parse_value",
     "problems",
+    "quoted",
     "register",
+    "repeated",
     "settings",
+    "unknown_setting",
+    "unquoted",
+    "whole",
 ]

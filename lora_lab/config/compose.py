@@ -2,12 +2,14 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -16,10 +18,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
-from lora_lab.config.inspect import check, nearest, settings
+from lora_lab.config.inspect import check, flat, nearest, settings, unknown_setting
 from lora_lab.config.schema import RunConfig
+from lora_lab.config.text import key_of, kind, quoted, read_text
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
 
@@ -28,6 +32,9 @@ CONF_DIR = next(
     folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (folder / "config.yaml").is_file()
 )
 """The shipped configs: inside an installed package, else beside it in a checkout."""
+
+SEVERAL = "holds several values, where one is needed"
+"""Ends the message of an override that only a grid of runs can take."""
 
 DICT_KEYS = ("optimizer.args", "lr_scheduler.args")
 
@@ -59,7 +66,9 @@ def compose(
     Raises:
         ConfigError: Names every unknown key, unknown choice and wrong value at once.
     """
-    parsed = _parse(overrides)
+    check_folders(conf_dirs)
+    texts = {key_of(text): text.partition("=")[2] for text in overrides if _is_text(text)}
+    parsed = _parse([text for text in overrides if not _is_text(text)])
     known_groups = groups(conf_dirs)
     wrong = [text for text in (_unknown(item, known_groups) for item in parsed) if text]
     if wrong:
@@ -71,30 +80,68 @@ def compose(
             wrong += _assign(node, item)
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return _to_config(node, checked)
+    return _with_texts(_to_config(node, checked and not texts), texts, checked)
+
+
+def _is_text(override: str) -> bool:
+    """Whether it sets a text, or a list of texts, which Hydra's grammar has no say in."""
+    return "=" in override and not override.startswith("~") and bool(kind(key_of(override)))
+
+
+def _with_texts(config: RunConfig, texts: Mapping[str, str], checked: bool) -> RunConfig:
+    """Set the settings of text to what their overrides say."""
+    if not texts:
+        return config
+    wrong = []
+    before = flat(config)
+    for key, raw in texts.items():
+        try:
+            value = read_text(key, raw, before.__getitem__)
+        except ConfigError as error:
+            wrong.append(str(error))
+            continue
+        group, _, name = key.rpartition(".")
+        setattr(getattr(config, group) if group else config, name, value)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    if checked:
+        check(config)
+    return config
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
     parsed, wrong = [], []
     for text in overrides:
         try:
-            item = _read(text)
+            item = read_override(text)
             if item.is_sweep_override():
-                wrong.append(f"{text!r} holds several values: use -m, or quote commas as key='a, b'")
+                wrong.append(f"{text!r} {SEVERAL}")
             parsed.append(item)
         except HydraException:
-            wrong.append(
-                f"cannot read {text!r}: write key=value; quote values with commas, brackets or other signs, "
-                "as in \"preview.prompts=['a, b']\""
-            )
+            wrong.append(_unreadable(text))
     if wrong:
         raise ConfigError("\n".join(wrong))
     return parsed
 
 
+def _unreadable(text: str) -> str:
+    key = key_of(text)
+    if "=" not in text or not key:
+        return f"cannot read {text!r}: write key=value"
+    if key in settings():
+        return f"{key} must be of type {settings()[key].type}, got {text.partition('=')[2]!r}"
+    if not any(key.startswith(f"{args}.") for args in DICT_KEYS) and key not in groups():
+        return unknown_setting(key, groups())
+    return f"cannot read {text!r}: quote values with commas, brackets or other signs, as in {key}='a, b'"
+
+
 @lru_cache(maxsize=4096)
-def _read(text: str) -> Override:
-    """Parse one override; cached, since the rows of a sweep share most of theirs."""
+def read_override(text: str) -> Override:
+    """Parse one override; cached, since the rows of a sweep share most of theirs.
+
+    Raises:
+        HydraException: It cannot be read.
+    """
     return _parser().parse_override(text)
 
 
@@ -117,7 +164,7 @@ def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
         return f"unknown {key} {lost[0]!r}{nearest(lost[0], known[key])} known: {choices}" if lost else None
     if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
         return None
-    return f"unknown setting {key!r}{nearest(key, [*settings(), *known])}"
+    return unknown_setting(key, known)
 
 
 def _assign(node: DictConfig, item: Override) -> list[str]:
@@ -193,12 +240,48 @@ def _plain_values(group: str, name: str, conf_dirs: tuple[str, ...]) -> DictConf
 @lru_cache(maxsize=256)
 def _by_hydra(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictConfig:
     register()
-    search = [f"hydra.searchpath=[{','.join('file://' + str(Path(d).resolve()) for d in conf_dirs)}]"]
     try:
         with _hydra():
-            return hydra_compose("config", [*chosen, *(search if conf_dirs else [])])
+            return hydra_compose("config", [*chosen, *search_path(conf_dirs)])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
+
+
+def search_path(conf_dirs: Sequence[str]) -> list[str]:
+    """The override that tells Hydra of further folders, whatever signs are in their names."""
+    places = ",".join(quoted(f"file://{Path(folder).resolve()}") for folder in conf_dirs)
+    return [f"hydra.searchpath=[{places}]"] if conf_dirs else []
+
+
+def check_folders(conf_dirs: Sequence[str]) -> None:
+    """Refuse folders of choices that are not there, and files in them that are not YAML.
+
+    Raises:
+        ConfigError: One line per folder and file.
+    """
+    wrong = [
+        f"--config-dir {folder}: there is no such folder" for folder in conf_dirs if not Path(folder).is_dir()
+    ]
+    wrong += [text for folder in conf_dirs for text in _broken_files(str(Path(folder).resolve()))]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+@lru_cache(maxsize=64)
+def _broken_files(folder: str) -> tuple[str, ...]:
+    """What is wrong with files of one's own: not YAML, or of the name of a shipped one."""
+    wrong = []
+    for file in sorted(Path(folder).glob("*/*.yaml")):
+        shipped = CONF_DIR / file.parent.name / file.name
+        try:
+            OmegaConf.load(file)
+        except Exception as error:
+            wrong.append(f"{file} is not readable as YAML: {_one_line(error)}")
+            continue
+        if shipped.is_file() and shipped.resolve() != file and shipped.read_bytes() != file.read_bytes():
+            choice = f"{file.parent.name}={file.stem}"
+            wrong.append(f"{file}: {choice} is a shipped choice and goes first; give the file another name")
+    return tuple(wrong)
 
 
 @contextlib.contextmanager
@@ -236,11 +319,20 @@ def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
         ConfigError: A key is unknown or a value has the wrong type or breaks a rule.
     """
     try:
-        node = OmegaConf.merge(OmegaConf.structured(RunConfig), values)
+        node = OmegaConf.merge(OmegaConf.structured(RunConfig), _literal(values))
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
     assert isinstance(node, DictConfig)
     return _to_config(node, checked)
+
+
+def _literal(value: Any) -> Any:
+    """Plain values as OmegaConf has to be told them, in which ${ is text and refers to nothing."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, list) else value
 
 
 def load(path: Path, *, checked: bool = True) -> RunConfig:
@@ -251,7 +343,7 @@ def load(path: Path, *, checked: bool = True) -> RunConfig:
         ConfigError: It holds an unknown key or a wrong value.
     """
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path))
+        values = yaml.load(path.read_bytes(), Loader=get_yaml_loader())
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:
@@ -271,7 +363,14 @@ def as_dict(config: RunConfig) -> dict[str, Any]:
 
 def dump(config: RunConfig, path: Path) -> None:
     """Write a config as YAML, atomically."""
-    write_text(path, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    text = yaml.dump(
+        asdict(config),
+        Dumper=get_omega_conf_dumper(),
+        default_flow_style=False,
+        allow_unicode=True,
+        sort_keys=False,
+    )
+    write_text(path, text)
 
 
 logging.getLogger("hydra").setLevel(logging.WARNING)

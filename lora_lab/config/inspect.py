@@ -5,9 +5,10 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from lora_lab.config.fields import Check, Trial, default_of, finite
+from lora_lab.config.peers import NOT_SETTINGS
 from lora_lab.config.schema import RunConfig
 from lora_lab.errors import ConfigError
 
@@ -37,7 +38,8 @@ def _walk(cls: type, prefix: str) -> Iterator[Setting]:
         if not item.metadata:
             yield from _walk(item.default_factory, f"{prefix}{item.name}.")  # type: ignore[arg-type]
             continue
-        kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", str(item.type))
+        plain = isinstance(item.type, type) and not get_args(item.type)
+        kind = item.type.__name__ if plain else str(item.type)  # type: ignore[union-attr]
         yield Setting(f"{prefix}{item.name}", kind, default_of(item), **item.metadata)
 
 
@@ -48,18 +50,39 @@ def settings() -> dict[str, Setting]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known word, or nothing: ', did you mean lion?'.
+    """A hint that names what is meant, or nothing: '; did you mean lion?'.
 
-    The last part of a dotted key counts, too: 'alpha' finds 'network.network_alpha'.
+    Of dotted keys an equal last part comes first (network_dim is network.network_dim), then one that only
+    repeats its group (alpha is network.network_alpha), then the closest spelling.
     """
     words = list(known)
-    close = difflib.get_close_matches(word, words, 1, 0.7)
+    tail = word.rsplit(".", 1)[-1]
+    close = [item for item in words if "." in item and item.rsplit(".", 1)[-1] == tail]
+    close = close or [item for item in words if item.endswith(f".{item.split('.')[0]}_{tail}")]
+    close = close or difflib.get_close_matches(word, words, 1, 0.7)
     if not close:
         tails = {item.rsplit(".", 1)[-1]: item for item in words}
-        close = [
-            tails[tail] for tail in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(tails), 1, 0.6)
-        ]
-    return f"; did you mean {close[0]}?" if close else ""
+        close = [tails[found] for found in difflib.get_close_matches(tail, list(tails), 1, 0.6)]
+    return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+
+
+def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
+    """What to say of a key that is no setting: what is meant, also where it is sd-scripts' or kohya_ss' name.
+
+    Args:
+        others: What else could stand there, such as names of groups.
+    """
+    name = key.lstrip("-")
+    peers = {peer.lstrip("-"): item for item in settings().values() for peer in item.peer}
+    reason = {peer.lstrip("-"): text for peer, text in NOT_SETTINGS.items()}.get(name)
+    equal = any(item.rsplit(".", 1)[-1] == name for item in settings())
+    if name in peers and not equal:
+        return f"unknown setting {key!r}: it is called {peers[name].key} here"
+    if reason and not equal:
+        return f"unknown setting {key!r}: {reason}"
+    labelled = [item.key for item in settings().values() if item.label == name.replace("_", " ")]
+    hint = f"; did you mean {labelled[0]}?" if labelled and not equal else ""
+    return f"unknown setting {key!r}{hint or nearest(name, [*settings(), *others])}"
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
@@ -90,8 +113,12 @@ def problems(config: RunConfig) -> list[str]:
     return found + _contradictions(config)
 
 
+_DOLLAR = "${trigger}"
+
+
 def _contradictions(config: RunConfig) -> list[str]:
     train, data = config.train, config.dataset
+    dollar = [text for text in (*config.preview.prompts, config.preview.negative_prompt) if _DOLLAR in text]
     rows: Sequence[tuple[bool, str]] = [
         (
             not config.base_model.path,
@@ -128,6 +155,10 @@ def _contradictions(config: RunConfig) -> list[str]:
         (
             train.full_fp16 and train.mixed_precision != "fp16",
             f"train.full_fp16=true needs train.mixed_precision=fp16, got {train.mixed_precision}",
+        ),
+        (
+            bool(dollar),
+            f"preview.prompts: {dollar[:1]} holds {_DOLLAR}; the trigger word in prompts is {{trigger}}",
         ),
         (
             not config.preview.prompts and bool(config.preview.seeds),

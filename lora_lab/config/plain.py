@@ -67,6 +67,6 @@ def _value(hint: Any, value: Any) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     # `bool` is an `int` to Python, and none to a reader.
-    if type(value) is not hint or (hint is str and "${" in value):
+    if type(value) is not hint:
         raise _Foreign
     return value

@@ -11,8 +11,8 @@ from PIL import Image
 from lora_lab.anchors import clip_skip, prompts
 from lora_lab.config import RunConfig
 from lora_lab.files import replacing
-from lora_lab.lora_files.disk import read_lora
-from lora_lab.networks.exchange import Factors
+from lora_lab.lora_files.factors import Factors
+from lora_lab.lora_files.reading import read
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.preview import Shot, render
@@ -61,7 +61,7 @@ def show(config: RunConfig, files: Files, wanted: Sequence[Shot]) -> Iterator[Im
     pack.attach()
     for slot, (spec, file) in enumerate(zip(specs, (files.a, files.b, files.copier), strict=True)):
         pack.occupy(slot, spec)
-        pack.load(slot, read_lora(file)[0])
+        pack.load(slot, read(file))
     yield from render(base, pack, wanted, render_settings(config, base))
 
 

@@ -16,11 +16,10 @@ from lora_lab.effective.facts import Facts
 from lora_lab.effective.resolve import resolve
 from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.errors import ModelError
-from lora_lab.lora_files.keys import form_of, split
+from lora_lab.lora_files import planned
 from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
-from lora_lab.models.headers import read_header
 from lora_lab.models.identify import text_layers
 from lora_lab.models.identity import file_hash
 
@@ -128,13 +127,9 @@ def _file_identity(name: str, text: str) -> str:
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
     try:
-        names = read_header(path).tensors
+        return planned.identity(path)
     except ModelError as error:
         raise ModelError(f"network.{name}: {error}") from error
-    if not any(split(key) for key in names):
-        some = ", ".join(list(names)[:3]) or "none"
-        raise ModelError(f"network.{name}={path}: is no LoRA, its tensors are {some}; give a LoRA file")
-    return file_hash(path)
 
 
 @lru_cache(maxsize=64)
@@ -142,8 +137,7 @@ def _form_of(text: str | None) -> str | None:
     """What kind of network a LoRA file is, from its header."""
     if not text:
         return None
-    names = read_header(Path(text).expanduser()).tensors
-    return form_of([found[1] for name in names if (found := split(name))])
+    return planned.form(Path(text).expanduser())
 
 
 def _merged_identity(config: RunConfig) -> str:

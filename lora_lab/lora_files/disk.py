@@ -14,27 +14,11 @@ from torch import Tensor
 
 from lora_lab.errors import ModelError
 from lora_lab.files import replacing
+from lora_lab.lora_files.foreign import refuse_foreign
+from lora_lab.models.headers import refuse_non_weights
 
 _MIB = 1 << 20
 _SEAL = "lora_lab.seal"
-_LORA_MARKS = (
-    ".lora_down.weight",
-    ".lora_up.weight",
-    ".lora_A.",
-    ".lora_B.",
-    ".lora.down.weight",
-    ".lora.up.weight",
-    ".hada_w1_",
-    ".lokr_w1",
-    "_lora.down.weight",
-    ".lora_linear_layer.down.weight",
-)
-_CHECKPOINT_MARKS = (
-    "model.diffusion_model.",
-    "cond_stage_model.",
-    "conditioner.embedders.",
-    "first_stage_model.",
-)
 
 
 def save_lora(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
@@ -93,7 +77,7 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
-            _refuse_other_models(path, names)
+            refuse_foreign(path, names)
             # Copied out of the mapping: a file that is written over later must not reach into memory here.
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except SafetensorError as error:
@@ -114,34 +98,21 @@ _AGAIN = "copy or download it again"
 
 
 def _refuse_early(path: Path) -> None:
-    try:
-        with open(path, "rb") as file:
-            start = file.read(16)
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist") from None
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    size = refuse_non_weights(path)
+    with open(path, "rb") as file:
+        start = file.read(16)
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         raise ModelError(
             f"{path} is a pickle (.pt, .ckpt, .bin), which could run code; only .safetensors LoRAs are read"
         )
-    if len(start) < 8:
-        raise ModelError(f"{path} is empty or truncated ({len(start)} bytes); {_AGAIN}")
+    if size < 8:
+        raise ModelError(f"{path} is truncated ({size} bytes); {_AGAIN}")
 
 
 def _damage(message: str) -> str:
     if "IncompleteBuffer" in message or "not fully covered" in message.lower():
         return "truncated: it has fewer bytes than its header says"
     return f"not a safetensors file, or damaged ({message})"
-
-
-def _refuse_other_models(path: Path, names: list[str]) -> None:
-    if any(mark in name for name in names for mark in _LORA_MARKS):
-        return
-    if any(name.startswith(_CHECKPOINT_MARKS) for name in names):
-        raise ModelError(f"{path} is a whole checkpoint, not a LoRA; use it as base_model.path")
-    shown = ", ".join(sorted(names)[:3]) or "nothing"
-    raise ModelError(f"{path} is not a LoRA: no lora_down/lora_up tensors; it holds {shown}")
 
 
 def _check_content(path: Path, metadata: Mapping[str, str]) -> None:

@@ -33,7 +33,7 @@ def text_encoder_name(path: str, index: int, family: str) -> str:
     files keep it.
     """
     prefix = FAMILIES[family].encoders[index].lora_prefix
-    if not path.startswith("text_model."):
+    if not path.startswith(("text_model.", "text_projection")):
         path = "text_model." + path
     return prefix + path.replace(".", "_")
 

@@ -1,13 +1,16 @@
-"""Reading LoRA files of any origin: tensors by module, under one spelling, checked first."""
+"""Reading LoRA files of any origin: tensors by module, under one spelling, alphas filled in, checked first.
+
+This is the one way in: whoever uses a LoRA file (training on it or from it, previews, the verbs of
+`lora-lab lora`, exports) takes what `read` gives.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,19 +18,25 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys, spelling
 from lora_lab.lora_files.disk import read_lora
+from lora_lab.lora_files.peft import Said, said_of
 from lora_lab.models.lora_family import family_of
 
 _LARGEST = 1e6
 """Beyond this no weight of a LoRA makes sense, and products of four could leave float32."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+"""Widened to fp16, which holds every one of their numbers."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """The tensors of one adapted module, by leaf as in `networks.keys.split`."""
+    """The tensors of one adapted module, by leaf as in `keys.split`."""
 
     name: str
+    """In the one spelling of its family."""
     leaves: Mapping[str, Tensor]
+    spelled: str = ""
+    """As the file has it, in kohya's form: with the file's own naming of blocks."""
 
     @property
     def kind(self) -> str:
@@ -53,54 +62,140 @@ class LoraFile:
     modules: Mapping[str, Module]
     metadata: Mapping[str, str]
     dtype: torch.dtype
-    """That of most weights."""
-    sha256: str
-    """Of the whole file."""
+    """That of most weights, as stored."""
     strange: tuple[str, ...] = field(default=())
     """Keys that are no adapter's."""
+    embeddings: tuple[str, ...] = field(default=())
+    """Names of textual inversion embeddings that the file holds beside."""
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    """As stored, by the file's own keys."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What `only` has left out: kind to count."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole file."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def only(self, kinds: frozenset[str], leaves: frozenset[str] | None = None) -> LoraFile:
+        """The file without embeddings, tensors of no module, and modules of other kinds than `kinds`.
+
+        Args:
+            kinds: As `Module.kind` names them.
+            leaves: Leaves that are kept of a module; None keeps all.
+        """
+        kept, lost = {}, {"embeddings": len(self.embeddings), "tensors of no module": len(self.strange)}
+        for name, module in self.modules.items():
+            own = {leaf: t for leaf, t in module.leaves.items() if leaves is None or leaf in leaves}
+            if module.kind not in kinds:
+                lost[module.kind] = lost.get(module.kind, 0) + 1
+                continue
+            for leaf in module.leaves.keys() - own.keys():
+                kind = keys.network_kind(leaf)
+                lost[kind] = lost.get(kind, 0) + 1
+            kept[name] = replace(module, leaves=own)
+        counts = {kind: count for kind, count in lost.items() if count}
+        return replace(self, modules=kept, strange=(), embeddings=(), left_out=counts)
 
 
 def read(path: str | Path) -> LoraFile:
-    """Read a LoRA file: kohya, LyCORIS, diffusers or PEFT.
+    """Read a LoRA file: kohya, LyCORIS, OneTrainer, diffusers or PEFT.
 
     Raises:
-        ModelError: It is missing, damaged, no LoRA, or holds numbers that are none.
+        ModelError: It is missing, damaged, no LoRA, one for another kind of model, or holds numbers that are
+            none.
     """
     path = Path(path).expanduser()
     tensors, metadata = read_lora(path)
-    leaves, strange = _by_module(path, tensors)
-    alphas = _carried_alphas(path, metadata)
-    family = family_of(_widths(leaves), tensors, metadata)
+    file = from_tensors(tensors, metadata, path)
+    for name, module in file.modules.items():
+        _check_numbers(path, name, module.leaves)
+    return file
+
+
+def from_tensors(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, path: Path = Path("LoRA")
+) -> LoraFile:
+    """As `read`, of what a file at `path` holds; numbers are taken as they are.
+
+    Raises:
+        ModelError: Names are mixed, or PEFT's settings are not understood.
+    """
+    metadata = metadata or {}
+    said = said_of(path, tensors, metadata)
+    sorted_keys = _by_module(path, tensors)
+    family = family_of(_widths(sorted_keys.modules), tensors, metadata)
     modules: dict[str, Module] = {}
-    for name, found in leaves.items():
-        _check_numbers(path, name, found)
-        if "alpha" not in found and (alpha := alphas(name, found)) is not None:
-            found["alpha"] = torch.tensor(alpha)
+    for name, found in sorted_keys.modules.items():
+        leaves = _usable(found)
+        _fill_alpha(path, sorted_keys.spelled[name], leaves, said)
         unified = spelling.unified(name, family)
         if unified in modules:
             raise ModelError(f"{path} is damaged or mixed: it has {unified} twice, in two spellings")
-        modules[unified] = Module(unified, found)
-    return LoraFile(path, family, modules, metadata, _main_dtype(leaves), _sha256(path), tuple(strange))
+        modules[unified] = Module(unified, leaves, name)
+    dtype = _main_dtype(sorted_keys.modules)
+    rest = tuple(sorted_keys.strange), tuple(sorted_keys.embeddings)
+    return LoraFile(path, family, modules, metadata, dtype, *rest, tensors)
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass
+class _Sorted:
+    """A file's tensors by module in kohya's form, and the rest."""
+
+    modules: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    spelled: dict[str, str] = field(default_factory=dict)
+    """Each module as the file spells it."""
+    strange: list[str] = field(default_factory=list)
+    embeddings: dict[str, None] = field(default_factory=dict)
 
 
-def _by_module(path: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
-    leaves: dict[str, dict[str, Tensor]] = {}
-    strange = []
+def _by_module(path: Path, tensors: Mapping[str, Tensor]) -> _Sorted:
+    found = _Sorted()
     for key, tensor in tensors.items():
-        found = keys.split(key)
-        if found is None:
-            strange.append(key)
+        separated = keys.separated(key)
+        if separated is None:
+            if embedding := keys.embedding_of(key):
+                found.embeddings[embedding] = None
+            else:
+                found.strange.append(key)
             continue
-        module = leaves.setdefault(found[0], {})
-        if found[1] in module:
+        spelled, leaf = separated
+        name = keys.kohya_name(spelled)
+        module = found.modules.setdefault(name, {})
+        found.spelled[name] = spelled
+        if leaf in module:
             raise ModelError(f"{path} is damaged or mixed: {key} names a tensor that it has already")
-        module[found[1]] = tensor
-    return leaves, strange
+        # PEFT's magnitudes belong to outputs, whatever their shape; LyCORIS' (1, n, 1, 1) belong to inputs.
+        module[leaf] = tensor.flatten() if ".lora_magnitude_vector" in key else tensor
+    return found
+
+
+def _usable(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """8-bit floats widened, magnitudes of outputs in the shape (o, 1) or (o, 1, 1, 1)."""
+    leaves = {
+        leaf: tensor.to(torch.float16) if tensor.dtype in _EIGHT_BITS else tensor
+        for leaf, tensor in stored.items()
+    }
+    magnitude = leaves.get("dora_scale")
+    if magnitude is not None and magnitude.dim() == 1:
+        sides = leaves["down"].dim() - 1 if "down" in leaves else 1
+        leaves["dora_scale"] = magnitude.reshape(-1, *(1,) * sides)
+    return leaves
+
+
+def _fill_alpha(path: Path, spelled: str, leaves: dict[str, Tensor], said: Said) -> None:
+    located = keys.located(spelled)
+    if "alpha" in leaves or "down" not in leaves or located is None or not leaves["down"].dim():
+        return
+    try:
+        alpha = said.alpha(*located, leaves["down"].shape[0])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if alpha is not None:
+        if not abs(alpha) < _LARGEST:
+            raise ModelError(f"{path}: the alpha of {spelled} in {said.source} is {alpha:g}")
+        leaves["alpha"] = torch.tensor(alpha, dtype=torch.float64)
 
 
 def _check_numbers(path: Path, name: str, leaves: Mapping[str, Tensor]) -> None:
@@ -108,9 +203,11 @@ def _check_numbers(path: Path, name: str, leaves: Mapping[str, Tensor]) -> None:
         if leaf in ("alpha", "scalar"):
             if tensor.numel() != 1 or not abs(float(tensor)) < _LARGEST:
                 raise ModelError(f"{path}: {leaf} of {name} is not one finite number; the file is damaged")
+        elif leaf == "on_input":
+            continue
         elif tensor.dtype not in _FLOATS:
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise ModelError(f"{path}: {name}.{leaf} is of type {kind}, not fp16, bf16 or fp32")
+            raise ModelError(f"{path}: {name}.{leaf} is of type {kind}, not fp8, fp16, bf16 or fp32")
         elif not tensor.numel():
             raise ModelError(f"{path}: {name}.{leaf} is empty {tuple(tensor.shape)}; the file is damaged")
         elif not _largest(tensor) < _LARGEST:
@@ -142,57 +239,3 @@ def _main_dtype(leaves: Mapping[str, Mapping[str, Tensor]]) -> torch.dtype:
             if leaf != "alpha":
                 sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
     return max(sizes, key=lambda dtype: sizes[dtype], default=torch.float32)
-
-
-def _carried_alphas(path: Path, metadata: Mapping[str, str]) -> Any:
-    """What PEFT says of alphas outside of the tensors: in diffusers' metadata, or in a file beside.
-
-    Returns a function of a module's name and leaves that gives its alpha, or None if nothing is said.
-    """
-    configs = _parts(_json(metadata.get("lora_adapter_metadata", "")))
-    beside = path.parent / "adapter_config.json"
-    if not configs and path.stem == "adapter_model" and beside.is_file():
-        configs = {"": _json(beside.read_text(encoding="utf-8", errors="replace"))}
-
-    def alpha(name: str, leaves: Mapping[str, Tensor]) -> float | None:
-        part = {"unet": "unet", "te2": "text_encoder_2"}.get(spelling.part(name), "text_encoder")
-        config = configs.get(part, configs.get(""))
-        if not config or "down" not in leaves:
-            return None
-        value = _matching(name, config.get("alpha_pattern"))
-        value = config.get("lora_alpha") if value is None else value
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            return None
-        rank = leaves["down"].shape[0]
-        return float(value) * (rank**0.5 if config.get("use_rslora") else 1.0)
-
-    return alpha
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _parts(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """diffusers packs the configs of all parts into one mapping: `unet.lora_alpha`, `text_encoder.r`."""
-    configs: dict[str, dict[str, Any]] = {}
-    for key, value in flat.items():
-        for root in ("unet", "text_encoder_2", "text_encoder"):
-            if key.startswith(root + "."):
-                configs.setdefault(root, {})[key.removeprefix(root + ".")] = value
-                break
-    return configs
-
-
-def _matching(name: str, pattern: Any) -> Any:
-    """The value of the first dotted path or ending in a PEFT pattern that fits a module's name."""
-    if not isinstance(pattern, dict):
-        return None
-    for path, value in pattern.items():
-        if name.endswith("_" + str(path).lstrip("^").replace(".", "_")):
-            return value
-    return None

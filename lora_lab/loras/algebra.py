@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_lab.networks.exchange import Factors
+from lora_lab.lora_files.factors import Factors
 
 Chooser = Callable[[Tensor], int]
 """From singular values, largest first, to how many are kept."""

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError, ModelError, RunFolderError
 from lora_lab.files import replacing
-from lora_lab.lora_files import names, spelling
+from lora_lab.lora_files import names
+from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile, Module
-from lora_lab.loras.factors import delta, product
 from lora_lab.loras.rewriting import Change, rewrite
 from lora_lab.loras.writing import MADE, Making, record
 from lora_lab.models import identify
@@ -28,10 +28,8 @@ from lora_lab.models.identify import ModelFile
 from lora_lab.models.lora_family import UNKNOWN
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import open_tensors
-from lora_lab.networks.forms import rescaled
+from lora_lab.networks.merging import difference, has_weight, refuse_unmerged
 
-_BAKED = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr", "DoRA",
-                    "full weight differences", "bias differences"})  # fmt: skip
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".msgpack", ".onnx", ".index.json", ".h5")
 
 
@@ -135,7 +133,7 @@ def _changes(
         raise ModelError(f"{file.path} is for {titles[0]}, but {model.path} is {titles[1]}")
     found = parts(model)
     places = _places(found, model.family)
-    modules = {spelling.unified(name, model.family): module for name, module in file.modules.items()}
+    modules = fitted(file, {name: place.path for name, place in places.items()}, model.family)
     _check(file, modules, places, model)
     changes: dict[Path, dict[str, list[Change]]] = {}
     count = 0
@@ -149,7 +147,7 @@ def _changes(
         if ratio == 0:
             continue
         count += 1
-        for leaf, change in _module_changes(module, model.family, ratio):
+        for leaf, change in _module_changes(module, ratio):
             tensor, wrapped = _wrapped(place.part, f"{place.path}.{leaf}", change)
             changes[holders[place.part.name][tensor]].setdefault(tensor, []).append(wrapped)
     chained: dict[Path, dict[str, Change]] = {
@@ -175,7 +173,7 @@ def _holders(part: Part) -> dict[str, Path]:
 
 
 def _places(found: list[Part], family: str) -> dict[str, Place]:
-    """Every linear layer and convolution of a model, by kohya's name and by the underscored path."""
+    """Every linear layer and convolution of a model, by kohya's name."""
     places: dict[str, Place] = {}
     blocks = names.original_blocks(found[0].network, family)
     for part in found:
@@ -184,7 +182,6 @@ def _places(found: list[Part], family: str) -> dict[str, Place]:
                 continue
             if part.name == "unet":
                 name = names.unet_name(path, family, blocks)
-                places["lora_unet_" + path.replace(".", "_")] = Place(part, path)
             else:
                 name = names.text_encoder_name(path, int(part.name[2]) - 1, family)
             places[name] = Place(part, path)
@@ -194,69 +191,37 @@ def _places(found: list[Part], family: str) -> dict[str, Place]:
 def _check(
     file: LoraFile, modules: Mapping[str, Module], places: Mapping[str, Place], model: ModelFile
 ) -> None:
+    refuse_unmerged(file)
     unknown = [name for name in modules if name not in places]
     if unknown:
         raise ModelError(
             f"{file.path} does not fit {model.path}: {len(unknown)} of {len(modules)} modules are not in it "
             f"({', '.join(unknown[:3])})"
         )
-    others = [name for name, module in modules.items() if module.kind not in _BAKED]
-    if others or file.strange:
-        kinds = {modules[name].kind for name in others}
-        listed = ", ".join([*others, *file.strange][:3])
-        raise ModelError(
-            f"{file.path} cannot be baked: {len(others) + len(file.strange)} of its modules or tensors are "
-            f"{', '.join(sorted(kinds)) or 'no LoRA'} ({listed})"
-        )
 
 
-def _module_changes(module: Module, family: str, ratio: float) -> Iterator[tuple[str, Change]]:
-    weight = any(leaf not in ("alpha", "diff_b") for leaf in module.leaves)
-    if weight:
-        yield "weight", partial(baked, module, family, ratio)
+def _module_changes(module: Module, ratio: float) -> Iterator[tuple[str, Change]]:
+    if has_weight(module.leaves):
+        yield "weight", partial(baked, module, ratio)
     if "diff_b" in module.leaves:
         difference = module.leaves["diff_b"].float() * ratio
         yield "bias", lambda bias: bias.float() + difference.reshape(bias.shape)
 
 
-def baked(module: Module, family: str, ratio: float, weight: Tensor) -> Tensor:
-    """A weight with a module added at `ratio`, float32.
-
-    DoRA (Liu et al. 2024): (W + dW) is scaled to the stored magnitudes, per output or per input as their
-    shape says; a ratio other than 1 goes that part of the way from W.
+def baked(module: Module, ratio: float, weight: Tensor) -> Tensor:
+    """A weight with a module added at `ratio`, float32; DoRA goes that part of the way from the weight.
 
     Raises:
         ModelError: The module's size is not the weight's.
     """
     start = weight.float()
-    leaves = {leaf: tensor for leaf, tensor in module.leaves.items() if leaf not in ("dora_scale", "diff_b")}
     try:
-        if "diff" in leaves:
-            difference = leaves["diff"].float()
-        else:
-            difference = delta(product(Module(module.name, leaves), family))
-        difference = difference.reshape(start.shape)
+        found = difference(start.reshape(*start.shape[:2], -1), module.leaves).reshape(start.shape)
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         raise ModelError(
             f"{module.name} does not fit a weight of shape {tuple(weight.shape)}: {error}"
         ) from None
-    if "dora_scale" in module.leaves:
-        magnitude = module.leaves["dora_scale"].float()
-        difference = _with_magnitude(start, difference, magnitude, module.name)
-    return start + difference * ratio
-
-
-def _with_magnitude(weight: Tensor, difference: Tensor, magnitude: Tensor, name: str) -> Tensor:
-    """DoRA's weight difference, in the weight's shape."""
-    count = magnitude.numel()
-    per_output = magnitude.dim() == 1 or magnitude.shape[0] == count
-    on_output = per_output and count == weight.shape[0]
-    if not on_output and count != weight.shape[1]:
-        raise ModelError(f"{name}: magnitudes of shape {tuple(magnitude.shape)} do not fit its weight")
-    weight_oca = weight.reshape(*weight.shape[:2], -1)
-    return rescaled(weight_oca, difference.reshape(1, len(weight), -1), magnitude, on_output).view(
-        weight.shape
-    )
+    return start + found * ratio
 
 
 def _wrapped(part: Part, key: str, change: Change) -> tuple[str, Change]:

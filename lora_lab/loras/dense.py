@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lora_lab.lora_files.factors import Factors
 from lora_lab.loras.algebra import Kept
-from lora_lab.networks.exchange import Factors
 
 _SMALL = 384
 """Up to this smaller side an exact decomposition takes no time."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ConfigError, ModelError
+from lora_lab.lora_files.factors import Factors
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
 from lora_lab.loras.dense import dense_approximation, energy
@@ -23,7 +24,6 @@ from lora_lab.models.families import FAMILIES
 from lora_lab.models.identify import ModelFile
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import Tensors
-from lora_lab.networks.exchange import Factors
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import find_targets
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from lora_lab.lora_files import spelling
+from lora_lab.lora_files.factors import product
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras import algebra
-from lora_lab.loras.factors import product
 from lora_lab.loras.writing import made_of
 
 _OWN_CONFIG = "lora_lab.config"

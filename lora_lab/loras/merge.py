@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ConfigError, ModelError
+from lora_lab.lora_files.factors import Factors, check_products, outputs_and_inputs, product_of
 from lora_lab.lora_files.reading import LoraFile
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
-from lora_lab.loras.factors import check_products, outputs_and_inputs, product_of
 from lora_lab.loras.ranks import Ranks
-from lora_lab.networks.exchange import Factors
 
 
 @dataclass(frozen=True)

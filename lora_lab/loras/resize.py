@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from lora_lab.lora_files.factors import Factors, check_products, product_of
 from lora_lab.lora_files.reading import LoraFile
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
-from lora_lab.loras.factors import check_products, product_of
 from lora_lab.loras.merge import Result, each_module
 from lora_lab.loras.ranks import Ranks
-from lora_lab.networks.exchange import Factors
 
 
 def resize(file: LoraFile, ranks: Ranks) -> Result:

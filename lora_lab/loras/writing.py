@@ -17,10 +17,10 @@ from lora_lab import __version__
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files import spelling
 from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.factors import Factors, products
 from lora_lab.lora_files.reading import LoraFile
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.lora_family import UNKNOWN, stated_prediction
-from lora_lab.networks.exchange import Factors
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 
@@ -109,6 +109,20 @@ def with_common_alphas(modules: Mapping[str, Factors]) -> dict[str, Factors]:
         if common and any(_alpha(modules[name]) != common for name in delicate):
             found.update({name: _with_alpha(modules[name], common) for name in names})
     return found
+
+
+def portable(file: LoraFile) -> dict[str, Tensor]:
+    """A file's tensors, with one alpha per part where diffusers would misread several.
+
+    Other networks than LoRA, and files whose alphas are read right, stay as they are.
+    """
+    stored = dict(file.tensors)
+    if any(not module.leaves.keys() <= {"down", "up", "alpha"} for module in file.modules.values()):
+        return stored
+    modules = products(file)
+    changed = with_common_alphas(modules)
+    same = all(_alpha(changed[name]) == _alpha(factors) for name, factors in modules.items())
+    return stored if same else to_tensors(changed, file.dtype)
 
 
 def _alpha(factors: Factors) -> float:

@@ -3,6 +3,7 @@
 What needs torch is imported on first use, so that planning can import this package without it.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from lora_lab.models.pipelines import pipeline, save_folder
     from lora_lab.models.single_file import save_single_file
     from lora_lab.models.text import encode_captions, encode_text, tokenize, tokenize_weighted
+
+# diffusers imports bitsandbytes, which tells of a kernel for 4-bit products that it does without.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 _NEED_TORCH = {
     "BaseModel": "base",

@@ -9,7 +9,7 @@ from lora_lab.errors import ModelError
 from lora_lab.models.headers import listing, read_header, refuse_non_weights
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
-_VARIANTS = ("", ".fp16", ".bf16", ".non_ema")
+_VARIANTS = ("", ".fp16", ".bf16", ".fp32", ".non_ema")
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",

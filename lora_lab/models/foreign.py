@@ -5,21 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lora_lab.errors import ModelError
+from lora_lab.models.architectures import architecture
 
 _ADAPTER = re.compile(
     r"^(?P<module>.+?)\.(?:lora_(?:up|down|mid|A|B)\b.*|lora\.(?:up|down)\..*|hada_w\d_\w+|lokr_\w+|oft_\w+|"
     r"dora_scale|alpha|lora_magnitude_vector.*)$"
 )
 _ADAPTER_PREFIX = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lycoris_")
-_ARCHITECTURES = {
-    "double_blocks.": "Flux",
-    "joint_blocks.": "Stable Diffusion 3",
-    "transformer_blocks.": "a diffusion transformer",
+_OTHERS = {
     "down_blocks.0.": "a U-Net alone, as diffusers names it",
     "control_model.": "a ControlNet",
     "input_hint_block.": "a ControlNet",
     "controlnet_": "a ControlNet",
 }
+_KNOWN = "known: Stable Diffusion 1.x, 2.x and XL checkpoints with U-Net, text encoder and VAE"
 
 
 def refuse_foreign(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -37,6 +36,8 @@ def refuse_foreign(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
             f"{path} is a LoRA ({modules} modules), not a checkpoint: give it to network.network_weights"
         )
     bare = [name.removeprefix("model.diffusion_model.").removeprefix("model.") for name in names]
+    if other := architecture(names):
+        raise ModelError(f"{path} is of an unknown architecture: it looks like {other}; {_KNOWN}")
     if _any(bare, "first_stage_model.", "encoder.down.", "encoder.down_blocks.", "decoder.up_blocks."):
         raise ModelError(f"{path} is a VAE only, not a checkpoint: give it to base_model.vae")
     if _any(bare, "input_blocks."):
@@ -45,12 +46,9 @@ def refuse_foreign(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         )
     if {"emb_params", "string_to_param", "clip_l", "clip_g"} & set(names):
         raise ModelError(f"{path} is a textual inversion embedding, not a checkpoint")
-    for start, what in _ARCHITECTURES.items():
+    for start, what in _OTHERS.items():
         if _any(bare, start):
-            raise ModelError(
-                f"{path} is of an unknown architecture: it looks like {what}; "
-                "known: Stable Diffusion 1.x, 2.x and XL checkpoints with U-Net, text encoder and VAE"
-            )
+            raise ModelError(f"{path} is of an unknown architecture: it looks like {what}; {_KNOWN}")
     if _any(
         bare,
         "text_model.",

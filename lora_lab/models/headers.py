@@ -34,7 +34,7 @@ def refuse_non_weights(path: Path) -> int:
     """The size of a file in bytes, after the checks that hold for every weight file.
 
     Raises:
-        ModelError: It is missing, not a file, unreadable, empty, a git-lfs pointer, or a web page.
+        ModelError: It is missing, not a file, unreadable, empty, a git-lfs pointer, GGUF, or a web page.
     """
     try:
         size = path.stat().st_size
@@ -50,6 +50,11 @@ def refuse_non_weights(path: Path) -> int:
         raise ModelError(
             f"{path} is a git-lfs pointer of {size} bytes, not the weights; fetch them with `git lfs pull` "
             "or download the file itself"
+        )
+    if start.startswith(b"GGUF"):
+        raise ModelError(
+            f"{path} is a GGUF file, quantised for other programs, and is not read here; give the "
+            ".safetensors file that it was made of"
         )
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ModelError(f"{path} is a web page, not weights; the download needs a login or another address")

@@ -10,7 +10,7 @@ from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Denoiser, Family
 from lora_lab.models.foreign import refuse_foreign
-from lora_lab.models.headers import listing, read_header
+from lora_lab.models.headers import listing, read_header, refuse_non_weights
 from lora_lab.models.pickles import scan_pickle
 
 CONFIG_METADATA = "lora_lab.config"
@@ -74,6 +74,7 @@ def identify(path: str | Path) -> ModelFile:
         return _identify_folder(path)
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None and path.is_file():
+        refuse_non_weights(path)
         raise ModelError(
             f"{path} is no model: its name ends in none of {', '.join(_SUFFIXES)}, and it is no folder"
         )

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys
+from lora_lab.lora_files.fitting import fitted
+from lora_lab.lora_files.reading import LoraFile
 from lora_lab.networks.arena import Arena, Site
 from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, scale_of, weight_norms
 from lora_lab.networks.spec import AdapterSpec
 
 Leaves = Mapping[str, Tensor]
 """The tensors of one module, by leaf as in `keys.split`."""
+Modules = Mapping[str, Leaves]
+WITHOUT_REST = "`lora-lab lora merge FILE --leave-out-rest -o NEW` writes a file without it"
 
 _FILE_NAMES = {"down": "lora_down.weight", "up": "lora_up.weight", "magnitude": "dora_scale"}
 _PREFIXES = {"lora": "", "dora": "", "loha": "hada_", "lokr": "lokr_"}
 _TRANSPOSED = {("lora", "up"), ("dora", "up"), ("loha", "w1_a"), ("loha", "w2_a")}
 """Sides that files have with the outputs first."""
 _TITLES = {"lora": "LoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
-
-
-@dataclass
-class Factors:
-    """The low-rank term of one module of a file, up @ down x alpha / rank (alpha None: rank)."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float | None = None
-
-    @property
-    def rank(self) -> int:
-        """Number of rows of `down`."""
-        return self.down.shape[0]
-
-    @property
-    def scale(self) -> float:
-        """alpha / rank."""
-        return 1.0 if self.alpha is None else self.alpha / self.rank
 
 
 def to_file(
@@ -70,16 +53,13 @@ def to_file(
     return tensors
 
 
-def from_file(
-    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, tensors: Mapping[str, Tensor]
-) -> None:
-    """Put a file's tensors into a run's row, so that the weight differences are the file's.
+def from_file(arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, modules: Modules) -> None:
+    """Put a file's modules into a run's row, so that the weight differences are the file's.
 
     A smaller rank fills the first ranks; the rest stays without effect, but can learn. Another alpha is made
     up for. A DoRA run can begin with a plain LoRA: its magnitudes are then the norms with that LoRA. Raises
     `ModelError` that names every module that is unknown, missing or misshapen.
     """
-    modules = read_modules(tensors, {site.target.name: site.target.path for site in sites})
     problems = list(_mismatches(sites, spec, modules))
     if problems:
         more = f"\n... and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -88,19 +68,20 @@ def from_file(
         _fill(arena, site, slot, spec, modules[site.target.name])
 
 
-def read_modules(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dict[str, Leaves]:
-    """Group a file's tensors by module, under kohya's names as the base model of `paths` (name -> module
-    path) has them.
+def trainable(file: LoraFile, paths: Mapping[str, str], family: str) -> Modules:
+    """The modules of a file that training can go on with, by the names of a base model.
 
-    Understands the names of kohya and LyCORIS (for SDXL with either block naming), diffusers and PEFT.
+    Args:
+        file: Any spelling.
+        paths: File name of each module of the base model, to its path.
+        family: The base model's.
+
+    Raises:
+        ModelError: The file holds something that is not trained here, or modules are incomplete.
     """
-    aliases = _aliases(paths)
-    modules: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        found = keys.split(key)
-        if found is None:
-            raise ModelError(f"{key}: not the name of a LoRA tensor")
-        modules.setdefault(aliases.get(found[0], found[0]), {})[found[1]] = value
+    if rest := [*file.strange, *file.embeddings]:
+        raise ModelError(f"{rest[0]}: not the name of a LoRA tensor; {WITHOUT_REST}")
+    modules = {name: module.leaves for name, module in fitted(file, paths, family).items()}
     for name, leaves in modules.items():
         _refuse_unknown(name, leaves)
         if "alpha" in leaves and leaves["alpha"].numel() != 1:
@@ -109,7 +90,7 @@ def read_modules(tensors: Mapping[str, Tensor], paths: Mapping[str, str]) -> dic
     incomplete = sorted(name for name, leaves in modules.items() if len({"down", "up"} & leaves.keys()) == 1)
     if incomplete:
         raise ModelError(f"the LoRA file lacks lora_down or lora_up of: {', '.join(incomplete[:5])}")
-    return dict(modules)
+    return modules
 
 
 def alpha_of(leaves: Leaves, rank: int) -> float:
@@ -133,29 +114,13 @@ def _refuse_unknown(name: str, leaves: Leaves) -> None:
         kind = keys.network_kind(strange[0])
         raise ModelError(
             f"{name}.{strange[0]}: this is a {kind} network; only LoRA, LoCon, DoRA, LoHa and LoKr, without "
-            "Tucker decomposition, can be used"
+            f"Tucker decomposition, can be trained on; {WITHOUT_REST}"
         )
 
 
 def _leaf(form: str, side: str) -> str:
     """The leaf of `keys.split` for a side."""
     return {"magnitude": "dora_scale"}.get(side, _PREFIXES[form] + side)
-
-
-def _aliases(paths: Mapping[str, str]) -> dict[str, str]:
-    """Other names of the same modules: underscored diffusers paths."""
-    aliases = {}
-    for name, path in paths.items():
-        prefix = re.match(r"lora_(unet|te1|te2|te)_", name)
-        inner = (
-            path
-            if prefix is None or prefix[1] == "unet" or path.startswith("text_model.")
-            else "text_model." + path
-        )
-        part = {"te": "te1"}.get(prefix[1], prefix[1]) if prefix else "unet"
-        aliases[f"lora_{part}_{inner.replace('.', '_')}"] = name
-        aliases[f"lora_{part}_{inner.replace('.', '_').removeprefix('text_model_')}"] = name
-    return aliases
 
 
 def _fill(arena: Arena, site: Site, slot: int, spec: AdapterSpec, leaves: Leaves) -> None:
@@ -206,7 +171,7 @@ def _match_magnitudes(site: Site, spec: AdapterSpec, own: Mapping[str, Tensor]) 
     own["magnitude"].copy_(weight_norms(whole[None], spec.wd_on_output).view(own["magnitude"].shape))
 
 
-def _mismatches(sites: Sequence[Site], spec: AdapterSpec, modules: Mapping[str, Leaves]) -> Iterator[str]:
+def _mismatches(sites: Sequence[Site], spec: AdapterSpec, modules: Modules) -> Iterator[str]:
     fitting = {spec.form, "lora"} if spec.form == "dora" else {spec.form}
     others = {form: name for name, leaves in modules.items() if (form := keys.form_of(leaves)) not in fitting}
     for form, name in others.items():

@@ -2,78 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys
-from lora_lab.networks.exchange import Leaves, alpha_of, rank_of, read_modules
+from lora_lab.lora_files.factors import BAKED, delta, product
+from lora_lab.lora_files.fitting import fitted
+from lora_lab.lora_files.reading import LoraFile, Module
+from lora_lab.networks.exchange import WITHOUT_REST, Leaves, alpha_of, rank_of
 from lora_lab.networks.forms import base_weight, low_rank, rescaled
 from lora_lab.networks.targets import Target, all_targets
 
 _WITH_OUTPUTS_FIRST = {"up": "up", "hada_w1_a": "w1_a", "hada_w2_a": "w2_a"}
+_NO_FACTORS = ("alpha", "dora_scale", "scalar", "diff", "diff_b")
 
 
 @torch.no_grad()
 def merge(
-    unet: nn.Module,
-    text_encoders: Sequence[nn.Module],
-    family: str,
-    tensors: Mapping[str, Tensor],
-    strength: float,
+    unet: nn.Module, text_encoders: Sequence[nn.Module], family: str, file: LoraFile, strength: float
 ) -> None:
     """Add strength x the file's weight differences to the weights, computed in float32 or wider.
 
     Raises:
-        ModelError: The file has modules that the model lacks, or of other sizes; nothing is changed then.
+        ModelError: The file has modules that the model lacks, of other sizes, or of a kind that is no change
+            of a weight or bias; nothing is changed then.
     """
     targets = {target.name: target for target in all_targets(unet, text_encoders, family)}
-    modules = read_modules(tensors, {name: target.path for name, target in targets.items()})
+    refuse_unmerged(file)
+    modules = fitted(file, {name: target.path for name, target in targets.items()}, family)
     unknown = sorted(modules.keys() - targets.keys())
     if unknown:
         raise ModelError(f"{len(unknown)} modules of the LoRA are not in the base model: {unknown[0]}, ...")
-    for name, leaves in modules.items():
-        _check(targets[name], leaves)
-    for name, leaves in modules.items():
-        weight = targets[name].module.weight
-        whole = base_weight(targets[name])
-        whole += strength * difference(whole, leaves).view(whole.shape)
-        weight.data.copy_(whole.view(weight.shape))
+    for name, module in modules.items():
+        _check(targets[name], module.leaves)
+    for name, module in modules.items():
+        layer, leaves = targets[name].module, module.leaves
+        if has_weight(leaves):
+            whole = base_weight(targets[name])
+            whole += strength * difference(whole, leaves).view(whole.shape)
+            layer.weight.data.copy_(whole.view(layer.weight.shape))
+        if "diff_b" in leaves:
+            layer.bias.data += strength * leaves["diff_b"].to(layer.bias).reshape(layer.bias.shape)
+
+
+def refuse_unmerged(file: LoraFile) -> None:
+    """Refuse what cannot be put into weights.
+
+    Raises:
+        ModelError: The kinds, and some of the names.
+    """
+    odd = {name: module.kind for name, module in file.modules.items() if module.kind not in BAKED}
+    rest = [*file.strange, *file.embeddings]
+    if odd or rest:
+        kinds = ", ".join(sorted({*odd.values(), *(["embeddings"] if file.embeddings else [])})) or "no LoRA"
+        listed = ", ".join([*odd, *rest][:3])
+        raise ModelError(
+            f"{file.path} cannot be put into a base model as it is: {len(odd) + len(rest)} of its modules or "
+            f"tensors are {kinds} ({listed}); {WITHOUT_REST}"
+        )
+
+
+def has_weight(leaves: Leaves) -> bool:
+    """Whether a module changes its weight, and not its bias alone."""
+    return any(leaf not in ("alpha", "diff_b") for leaf in leaves)
 
 
 def difference(weight_oca: Tensor, leaves: Leaves) -> Tensor:
     """What a module of a file adds to a weight `(o, c, a)` at strength 1, `(o, c a)`.
 
+    DoRA (Liu et al. 2024): W + dW is scaled to the stored magnitudes, per output or per input channel as
+    their shape says.
+
     Raises:
         RuntimeError: The shapes do not fit.
     """
-    form, factors = keys.form_of(leaves), {}
+    found = _learned(leaves, weight_oca)
+    if "dora_scale" in leaves:
+        magnitude = leaves["dora_scale"].to(weight_oca)
+        found = rescaled(weight_oca, found, magnitude, _on_output(magnitude, weight_oca))
+    return found[0]
+
+
+def _learned(leaves: Leaves, like: Tensor) -> Tensor:
+    """The part before DoRA's magnitudes, `(1, o, c a)`."""
+    if "diff" in leaves:
+        return leaves["diff"].to(like).flatten(1)[None]
+    if any(leaf in leaves for leaf in ("mid", "scalar", "hada_t1", "hada_t2", "lokr_t1", "lokr_t2")):
+        plain = {leaf: value for leaf, value in leaves.items() if leaf not in ("dora_scale", "diff_b")}
+        plain = {leaf: value.to(like.device) for leaf, value in plain.items()}
+        return delta(product(Module("", plain), "", like.dtype), like.dtype).flatten(1)[None]
+    factors = {}
     for leaf, value in leaves.items():
-        if leaf in ("alpha", "dora_scale"):
+        if leaf in _NO_FACTORS:
             continue
-        value = value.to(weight_oca)
+        value = value.to(like)
         if leaf in _WITH_OUTPUTS_FIRST:
             factors[_WITH_OUTPUTS_FIRST[leaf]] = value.flatten(1).mT[None]
         else:
             factors[leaf.removeprefix("hada_").removeprefix("lokr_")] = value[None]
-    found = low_rank(form, factors)
+    found = low_rank(keys.form_of(leaves), factors)
     rank = rank_of(leaves)
-    if rank is not None:
-        found = found * (alpha_of(leaves, rank) / rank)
-    if form == "dora":
-        magnitude = leaves["dora_scale"].to(weight_oca)
-        on_output = magnitude.shape[0] == weight_oca.shape[0]
-        found = rescaled(weight_oca, found, magnitude, on_output)
-    return found[0]
+    return found if rank is None else found * (alpha_of(leaves, rank) / rank)
+
+
+def _on_output(magnitude: Tensor, weight_oca: Tensor) -> bool:
+    """Whether magnitudes belong to outputs: (o, 1) or (o, 1, 1, 1); (1, i) or (1, i, 1, 1) to inputs."""
+    outputs, inputs = weight_oca.shape[:2]
+    count = magnitude.numel()
+    if magnitude.shape[0] == count == outputs:
+        return True
+    if count != inputs or (magnitude.dim() > 1 and magnitude.shape[1] != count):
+        raise RuntimeError(f"magnitudes of shape {tuple(magnitude.shape)}")
+    return False
 
 
 def _check(target: Target, leaves: Leaves) -> None:
+    if "diff_b" in leaves:
+        bias = getattr(target.module, "bias", None)
+        if bias is None or bias.numel() != leaves["diff_b"].numel():
+            raise ModelError(f"{target.name}: the LoRA changes a bias that the base model does not have so")
+    if not has_weight(leaves):
+        return
     weight = base_weight(target)
     try:
         fits = difference(weight.to("meta"), {k: v.to("meta") for k, v in leaves.items() if k != "alpha"})
-    except (RuntimeError, KeyError, IndexError):
+    except (RuntimeError, KeyError, IndexError, ValueError):
         fits = None
     if fits is None or fits.numel() != weight.numel():
         shapes = ", ".join(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.reading import LoraFile, from_tensors
 from lora_lab.models.families import FAMILIES
 from lora_lab.networks import exchange, groups, norms
 from lora_lab.networks.arena import Arena, Layout, Site, plan_row
@@ -205,9 +206,13 @@ class Pack:
         """The adapter as tensors with kohya's names, on the CPU."""
         return exchange.to_file(self.arena, self.sites(slot), slot, self._spec(slot), dtype)
 
-    def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from a LoRA: see `exchange.from_file`."""
-        exchange.from_file(self.arena, self.sites(slot), slot, self._spec(slot), tensors)
+    def load(self, slot: int, source: LoraFile | Mapping[str, Tensor]) -> None:
+        """Continue from a LoRA, a file that was read or its tensors: see `exchange.from_file`."""
+        file = source if isinstance(source, LoraFile) else from_tensors(source)
+        sites = self.sites(slot)
+        paths = {site.target.name: site.target.path for site in sites}
+        modules = exchange.trainable(file, paths, self._family)
+        exchange.from_file(self.arena, sites, slot, self._spec(slot), modules)
         self._changed(slot)
 
     # -- inside ----------------------------------------------------------------------------------------------

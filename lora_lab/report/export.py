@@ -19,6 +19,7 @@ from lora_lab.report.pictures import chosen_shots
 from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import Told, tell
 from lora_lab.store import Checkpoint, Preview
+from lora_lab.store.layout import lora_name
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 
@@ -46,15 +47,18 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
         ModelError: The LoRA file is missing or damaged.
     """
     # Reading and writing LoRA files needs torch, which the rest of the report does without.
-    from lora_lab.lora_files.disk import read_lora, save_lora
+    from lora_lab.lora_files.disk import save_lora
+    from lora_lab.lora_files.reading import read
+    from lora_lab.loras.writing import portable
 
     told = tell(subject, "en")
     choice = _choice(told, chosen)
-    tensors, metadata = read_lora(choice.source)
+    file = read(choice.source)
+    metadata = file.metadata
     name = file_name(metadata.get("ss_output_name") or f"{told.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
     target = folder / f"{name}.safetensors"
-    whole = save_lora(target, tensors, {**metadata, **_metadata(told, choice, metadata)})
+    whole = save_lora(target, portable(file), {**metadata, **_metadata(told, choice, metadata)})
     config = _config(told, choice.run)
     pictures = _pictures(told, choice, shots, folder / name)
     shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
@@ -142,7 +146,7 @@ def _last_part(value: Any) -> Any:
 
 def file_name(name: str) -> str:
     """A name that files may have everywhere and that `<lora:name:1>` can hold."""
-    return re.sub(r"[^\w.\-=+]+", "_", name).strip("._") or "lora"
+    return re.sub(r"[^\w.\-+]+", "_", lora_name(name)).strip("._") or "lora"
 
 
 def _config(told: Told, run: RunEvidence) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from lora_lab.report.words import Words
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder
 from lora_lab.store.reading import Run
 from lora_lab.verdict.evidence import Evidence, RunEvidence
-from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import Verdict
+from lora_lab.verdict.taken import take
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,4 @@ class Told:
 
 def tell(subject: Subject, language: str) -> Told:
     """Gather what a report tells."""
-    return Told(subject, judge(subject.evidence), Words(language, subject.evidence.criterion))
+    return Told(subject, take(subject.folder, subject.evidence), Words(language, subject.evidence.criterion))

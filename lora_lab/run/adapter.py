@@ -4,14 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from lora_lab.config import RunConfig
 from lora_lab.errors import ModelError
-from lora_lab.lora_files.disk import read_lora
+from lora_lab.lora_files.reading import LoraFile, read
 from lora_lab.models import BaseModel
 from lora_lab.networks.blocks import block_weights
-from lora_lab.networks.exchange import alpha_of, rank_of, read_modules
+from lora_lab.networks.exchange import alpha_of, rank_of, trainable
 from lora_lab.networks.merging import merge
 from lora_lab.networks.spec import PRESETS, AdapterSpec
 from lora_lab.networks.targets import Target, all_targets
@@ -72,21 +70,22 @@ def merge_base_weights(base: BaseModel, config: RunConfig) -> None:
     """
     merged = config.network.merged()
     for name, strength in merged:
-        tensors = read_lora(Path(name).expanduser())[0]
         try:
-            merge(base.unet, base.text_encoders, base.family, tensors, strength)
+            file = read(name)
+            merge(base.unet, base.text_encoders, base.family, file, strength)
         except ModelError as error:
             raise ModelError(f"network.base_weights={name}: {error}") from None
         # Captions that were cached for the text encoders as they came are others now.
-        mark = f"{base.text_identity} {strength} {_content(tensors)}"
+        mark = f"{base.text_identity} {strength} {_content(file)}"
         base.text_identity = hashlib.sha256(mark.encode()).hexdigest()
 
 
-def _content(tensors: dict[str, Tensor]) -> str:
+def _content(file: LoraFile) -> str:
     found = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.double().numpy().tobytes())
+    for name, module in sorted(file.modules.items()):
+        for leaf, tensor in sorted(module.leaves.items()):
+            found.update(f"{name}.{leaf} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.double().numpy().tobytes())
     return found.hexdigest()
 
 
@@ -94,7 +93,8 @@ def _dims_of(path: Path, base: BaseModel) -> dict[str, Any]:
     """Layers, dims and alphas of a LoRA file, as fields of `AdapterSpec`."""
     targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
     try:
-        modules = read_modules(read_lora(path)[0], {name: target.path for name, target in targets.items()})
+        paths = {name: target.path for name, target in targets.items()}
+        modules = trainable(read(path), paths, base.family)
     except ModelError as error:
         raise ModelError(f"network.network_weights={path}: {error}") from None
     unknown = sorted(modules.keys() - targets.keys())

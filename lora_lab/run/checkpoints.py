@@ -13,6 +13,7 @@ from lora_lab.lora_files.disk import save_lora
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
+from lora_lab.store.layout import lora_name
 from lora_lab.store.steps import read_steps
 from lora_lab.train import Record
 
@@ -83,7 +84,7 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     texts = standard_metadata(
         job.adapter,
         task.prepared.base.family,
-        f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}",
+        lora_name(f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}"),
         prediction_type=task.prepared.source.process.prediction_type,
         resolution=parse_resolution(config.dataset.resolution),
         settings=_training_settings(task, record),

@@ -21,6 +21,7 @@ from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
+from lora_lab.store.layout import lora_name
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
@@ -121,7 +122,7 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
 
 
 def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
-    lora = f"{item.folder.name}-{item.checkpoint.tag}"
+    lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
     save_png(image, item.path, _parameters(shot, item.config, base, lora, image.size))
     started = time.perf_counter()
     anchor = anchor_folder(item.folder, item.config) / anchor_name(item.prompt, item.seed)

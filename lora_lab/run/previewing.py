@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lora_lab.lora_files.disk import read_lora
+from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
@@ -51,9 +51,9 @@ class Previewer:
             ModelError: Its file is missing or damaged.
         """
         assert task.prepared
-        tensors = read_lora(task.folder.path / checkpoint.file)[0]
+        file = read(task.folder.path / checkpoint.file)
         self._pack.occupy(slot, task.prepared.job.adapter)
-        self._pack.load(slot, tensors)
+        self._pack.load(slot, file)
         return task, checkpoint, slot
 
     def render(self, saved: Sequence[Saved]) -> None:

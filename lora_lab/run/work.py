@@ -6,14 +6,13 @@ A run that fails is a record with its reason, and the others go on.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from lora_lab import sheets
 from lora_lab.effective import preview_fingerprint
 from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
-from lora_lab.lora_files.disk import read_lora
+from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.run import gallery
@@ -193,7 +192,7 @@ class PackWork:
             if state:
                 task.runner.load_state(state)
             elif task.config.network.network_weights:
-                pack.load(slot, read_lora(Path(task.config.network.network_weights).expanduser())[0])
+                pack.load(slot, read(task.config.network.network_weights))
             trainer.add(task.runner)
             return
         pack.vacate(slot)

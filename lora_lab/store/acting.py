@@ -42,7 +42,7 @@ def acting_of(record: RunRecord, config: RunConfig | None, why: str = "") -> Act
         try:
             return _recorded(record.resolved)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            why = why or f"its resolved settings are damaged ({error!r})"
+            return Acting(why=f"its resolved settings in run.json are damaged ({error!r})")
     if config is None:
         return Acting(why=why or "it has no config.yaml")
     try:

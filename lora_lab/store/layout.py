@@ -12,11 +12,18 @@ from lora_lab.errors import RunFolderError
 CONFIG, RECORD = "config.yaml", "run.json"
 NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
 """What may lie in a sweep's folder beside its runs; `lost+found` is a disk's own."""
+TAKEN = (*NO_RUNS, "sweep.yaml", "plan.json", "scores.jsonl", "table.csv", "sheet.png")
+"""What no run can be called."""
 
 
 def preview_name(prompt: int, seed: int, strength: float) -> str:
     """File name of one preview: p0-s1234-w1.0.png."""
     return f"p{prompt}-s{seed}-w{strength:.2f}".rstrip("0").rstrip(".") + ".png"
+
+
+def lora_name(run: str) -> str:
+    """A run's name as that of a LoRA: in A1111's `<lora:NAME:1>` a name with = in it is an argument."""
+    return run.replace("=", "-")
 
 
 def epoch_tag(epoch: int) -> str:
@@ -82,7 +89,7 @@ class RunFolder:
 
     def checkpoint(self, tag: str) -> Path:
         """LoRA file of a checkpoint tag (`epoch_tag` or `step_tag`)."""
-        return self.checkpoints / f"{self.name}-{tag}.safetensors"
+        return self.checkpoints / f"{lora_name(self.name)}-{tag}.safetensors"
 
     def state(self, step: int) -> Path:
         """Folder of the training state after `step` updates."""
@@ -137,6 +144,11 @@ class SweepFolder:
     def scores_file(self) -> Path:
         """Append-only log of human scores."""
         return self.path / "scores.jsonl"
+
+    @property
+    def verdicts_file(self) -> Path:
+        """Append-only log of the verdicts that were taken."""
+        return self.path / "verdicts.jsonl"
 
     @property
     def anchors(self) -> Path:

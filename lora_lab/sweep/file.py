@@ -28,7 +28,7 @@ from typing import Any
 
 from lora_lab.config import nearest
 from lora_lab.errors import ConfigError
-from lora_lab.sweep.names import distinct, joined, name_problem, split
+from lora_lab.sweep.names import distinct, joined, run_problem, same_folder, split
 from lora_lab.sweep.text import read_yaml, value_text
 
 KEYS = ("question", "config_dirs", "base", "patterns", "grid", "zip", "replicates", "only")
@@ -156,7 +156,7 @@ def _patterns(value: Any, wrong: list[str]) -> list[RowSpec]:
         return []
     rows = []
     for name, overrides in value.items():
-        problem = name_problem(name)
+        problem = run_problem(name)
         if problem:
             wrong.append(f"patterns: {problem}")
         rows.append(RowSpec(str(name), tuple(_overrides(overrides, f"row {str(name)!r}", wrong))))
@@ -218,7 +218,7 @@ def _name_clashes(rows: Sequence[RowSpec]) -> list[str]:
     seen: dict[str, str] = {}
     wrong = []
     for row in rows:
-        other = seen.setdefault(row.name.lower(), row.name)
+        other = seen.setdefault(same_folder(row.name), row.name)
         if other != row.name or sum(item.name == row.name for item in rows) > 1:
             wrong.append(f"row {row.name!r} has the same folder as row {other!r}: rename one")
     return list(dict.fromkeys(wrong))

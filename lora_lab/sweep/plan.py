@@ -28,6 +28,7 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another
+from lora_lab.sweep.names import name_problem, run_problem
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
@@ -176,6 +177,7 @@ def plan(
             holds the runs of another sweep file.
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
+    _refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
@@ -202,6 +204,21 @@ def plan(
         base,
         dirs,
     )
+
+
+def _refuse_names(sweep: SweepFile, folder: SweepFolder | None) -> None:
+    """Refuse what cannot be the name of a folder, from whatever door the rows come; what is there may stay.
+
+    Raises:
+        ConfigError: One line per name.
+    """
+    where = str(sweep.path or sweep.name)
+    there = {run.name for run in folder.runs()} if folder else set()
+    problem = None if folder else name_problem(sweep.name)
+    wrong = [f"{problem}; give the sweep another with sweep=NAME"] if problem else []
+    wrong += [text for row in sweep.rows if row.name not in there and (text := run_problem(row.name))]
+    if wrong:
+        raise ConfigError("\n".join(f"{where}: {text}" for text in wrong))
 
 
 def device_type(asked: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from lora_lab.config import quoted
 from lora_lab.errors import ConfigError
 
 
@@ -111,5 +112,4 @@ def value_text(value: Any) -> str:
         "inf",
     ):
         return text
-    escaped = re.sub(r"(\\+)('|$)", r"\1\1\2", text).replace("'", "\\'")
-    return f"'{escaped}'"
+    return quoted(text)

@@ -39,7 +39,9 @@ def recommend(
     ground: Ground, settings: Sequence[SettingEffect], costs: Sequence[Cost]
 ) -> Recommendation | None:
     """The best-scored run, or one that costs much less and scores hardly less; None where none is scored."""
-    usable = [cell for cell in ground.cells if any(run.usable is not False for run in cell.runs)]
+    usable = [
+        cell for cell in ground.cells if not cell.scale and any(run.usable is not False for run in cell.runs)
+    ]
     if not usable or ground.base is None:
         return None
     by_run, scale = {item.run: item for item in costs}, ground.scale

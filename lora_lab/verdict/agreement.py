@@ -12,6 +12,8 @@ from lora_lab.verdict.result import Agreement
 
 FEWEST = 6
 """Runs below which nothing is said of a metric."""
+FEWEST_SHARED = 5
+"""Checkpoints that several people scored, below which nothing is said of their agreement."""
 CLEAR = 0.6
 """From this correlation on a metric is said to order runs much as people do, if 0 is not in its interval."""
 
@@ -68,7 +70,7 @@ def krippendorff(given: Mapping[str, Mapping[object, float]]) -> float | None:
             units[place].append(value)
     shared = [values for values in units.values() if len(values) > 1]
     pooled = [value for values in shared for value in values]
-    if len(shared) < 2 or len(set(pooled)) < 2:
+    if len(shared) < FEWEST_SHARED or len(set(pooled)) < 2:
         return None
     observed = sum(_squares(values) / (len(values) - 1) for values in shared) / len(pooled)
     expected = _squares(pooled) / (len(pooled) * (len(pooled) - 1))

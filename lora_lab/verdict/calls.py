@@ -171,7 +171,9 @@ def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more
     else:
         what = f"about {total(more)} would find {points(scale.relevant, scale, signed=False)}{scale.unit}"
     if noise.source != UNMEASURED:
-        return f"not decided: {what if more else 'runs differ too much by themselves'}"
+        if more is None and any(item.low is not None for item in contrasts):
+            what = f"it may be as large as {points(bound(contrasts), scale, signed=False)}{scale.unit}"
+        return f"not decided: {what}"
     text = "not decided: run-to-run variation not measured"
     return f"{text}; {what}" if more else text
 

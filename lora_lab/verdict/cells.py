@@ -72,6 +72,12 @@ class Cell:
         return any(score in (0.0, 100.0) for score in self.scores)
 
     @property
+    def scale(self) -> str:
+        """Who scored its first run, where they cannot be compared with those who scored most; else ''."""
+        item = self.runs[0].checkpoint(self.runs[0].chosen)
+        return item.scale if item else ""
+
+    @property
     def trainings(self) -> frozenset[str]:
         """The trainings that its runs are from: a checkpoint of another run shares that run's luck."""
         return frozenset(run.training or run.name for run in self.runs)
@@ -90,10 +96,11 @@ class Edge:
 
 def cells(runs: Sequence[RunEvidence]) -> list[Cell]:
     """The scored experiments by group, in the order of the plan."""
-    found: dict[str, list[RunEvidence]] = {}
+    found: dict[tuple[str, str], list[RunEvidence]] = {}
     for run in runs:
         if run.score is not None and not run.same_as:
-            found.setdefault(run.group, []).append(run)
+            item = run.checkpoint(run.chosen)
+            found.setdefault((run.group, item.scale if item else ""), []).append(run)
     return [Cell(tuple(members)) for members in found.values()]
 
 
@@ -105,7 +112,7 @@ def edges(members: Sequence[Cell]) -> list[Edge]:
     """
     found = []
     for one, other in combinations(members, 2):
-        if one.unknown & set(other.settings) or other.unknown & set(one.settings):
+        if one.scale != other.scale or one.unknown & set(other.settings) or other.unknown & set(one.settings):
             continue
         changed = differing(one.settings, other.settings)
         if len(changed) == 1:

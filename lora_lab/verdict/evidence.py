@@ -44,6 +44,7 @@ class CheckpointEvidence:
         metrics: Automatic numbers, means over the previews.
         minutes: Training time up to it.
         said: Notes and tags that people left.
+        scale: Who scored it, where they share no checkpoint with those who scored most; else ''.
     """
 
     tag: str
@@ -61,6 +62,7 @@ class CheckpointEvidence:
     flags: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     file: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,7 @@ def _checkpoint(item: Checkpoint, run: Run, place: Place, combined: Combined) ->
         size_bytes=item.size_bytes or None,
         flags=tuple(flags(item)),
         said=given.said if given else (),
+        scale=given.scale if given else "",
         file=f"{run.worker.name}/{item.file}",
     )
 

@@ -64,6 +64,8 @@ def more_runs(differences: Sequence[Difference], noise: Noise, wanted: float, le
     """Which runs, repeated how often, find the least certain difference four times in five; None beyond
     `MOST`.
 
+    and where the runs that there are do: then it is smaller, or hardly more will show it.
+
     One run is added at a time, always where it makes the difference surer: that is seldom the reference run
     alone.
     """
@@ -80,7 +82,7 @@ def more_runs(differences: Sequence[Difference], noise: Noise, wanted: float, le
     for total in range(MOST + 1):
         error = math.sqrt(sum(part / runs for part, runs in parts.values()))
         if chance_of(round(wanted / error, 3), known, known + total, len(differences), level) >= POWER:
-            return More({name: count for name, count in extra.items() if count})
+            return More({name: count for name, count in extra.items() if count}) if total else None
         best = max(parts, key=lambda name: parts[name][0] / parts[name][1] / (parts[name][1] + 1))
         parts[best][1] += 1
         extra[best] += 1

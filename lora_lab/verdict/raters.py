@@ -9,11 +9,9 @@ from statistics import mean, stdev
 
 from lora_lab.store import Score
 from lora_lab.store.scores import Place, ScoreLog
+from lora_lab.verdict.distributions import chi2_quantile
+from lora_lab.verdict.scales import Given, Scales, Unit, connected, fit
 
-ENOUGH_SHARED = 8
-"""Checkpoints that raters need in common before their spread is compared, too."""
-ROUNDS = 200
-"""Sweeps of the alternating means; they settle after a few."""
 FEWEST_REPEATS = 3
 """Repeated judgements below which nothing is said of a rater's drift."""
 
@@ -26,7 +24,8 @@ class RaterEvidence:
         level: How much higher this person scores the same checkpoints than the raters' mean.
         spread: Standard deviation of this person's scores.
         repeats: Judgements of a checkpoint that this person had judged before.
-        repeat_sd: Standard deviation of one judgement, from those; None without.
+        repeat_sd: Standard deviation of one judgement, from those, drift left out; None without. Its 95 %
+            interval is from `repeat_low` to `repeat_high`.
         drift: Points that scores move per ten judgements, from repeats of a session; None with too few.
     """
 
@@ -37,33 +36,38 @@ class RaterEvidence:
     repeats: int = 0
     repeat_sd: float | None = None
     drift: float | None = None
+    repeat_low: float | None = None
+    repeat_high: float | None = None
 
 
 @dataclass(frozen=True)
-class Given:
-    """What people gave one checkpoint: `value` is the mean over raters on one scale."""
+class Judged:
+    """What people gave one checkpoint.
+
+    Attributes:
+        value: The mean over raters on one scale.
+        raters: Each one's own mean, as given.
+        scale: Who gave it, where they cannot be compared with those who scored most; else ''.
+    """
 
     value: float
     count: int
     raters: dict[str, float]
     said: tuple[str, ...]
+    scale: str = ""
 
 
 @dataclass(frozen=True)
 class Combined:
     """All scores by checkpoint, the raters, and what was done to put them on one scale."""
 
-    places: dict[Place, Given] = field(default_factory=dict)
+    places: dict[Place, Judged] = field(default_factory=dict)
     raters: tuple[RaterEvidence, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
-    """Put all scores on one scale and average them by checkpoint.
-
-    A rater's level is taken out by least squares over the checkpoints that raters share (score = checkpoint +
-    rater), so that a strict rater who saw only the good runs does them no harm. Spread is made equal, too,
-    where every rater shares enough.
+    """Put all scores on one scale (`verdict.scales`) and average them by checkpoint; 0 to 100 it stays.
 
     Args:
         log: What counts of a sweep's scores.
@@ -72,82 +76,67 @@ def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
     by_place: dict[Place, list[Score]] = defaultdict(list)
     for item in log.scores:
         by_place[same_as.get(item.run, item.run), item.tag].append(item)
-    own: dict[str, dict[Place, float]] = defaultdict(dict)
+    given: dict[Unit, dict[Place, float]] = defaultdict(dict)
     for place, items in by_place.items():
-        for name in {item.rater for item in items}:
-            own[name][place] = mean(item.value for item in items if item.rater == name)
-    adjusted, levels, notes = on_one_scale(own)
-    places = {}
-    for place, items in by_place.items():
-        names = sorted({item.rater for item in items})
-        said = dict.fromkeys(text for item in items for text in (*item.tags, item.note) if text)
-        places[place] = Given(
-            mean(adjusted[name][place] for name in names),
-            len(items),
-            {name: own[name][place] for name in names},
-            tuple(said),
-        )
-    raters = tuple(_rater(name, log.scores, same_as, levels[name]) for name in sorted(own))
-    return Combined(places, raters, tuple(notes))
+        for unit in dict.fromkeys((item.rater, item.session) for item in items):
+            given[unit][place] = mean(item.value for item in items if (item.rater, item.session) == unit)
+    if not given:
+        return Combined()
+    scales = fit(given)
+    places = {place: _given(place, items, given, scales) for place, items in by_place.items()}
+    raters = tuple(
+        _rater(name, log.scores, same_as, scales) for name in sorted({rater for rater, _ in given})
+    )
+    return Combined(places, raters, tuple(_notes(given, scales)))
 
 
-def on_one_scale(
-    own: Mapping[str, Mapping[Place, float]],
-) -> tuple[dict[str, dict[Place, float]], dict[str, float], list[str]]:
-    """Each rater's scores without that rater's level (and spread), the levels, and what was done in words."""
-    if len(own) < 2:
-        return {name: dict(values) for name, values in own.items()}, dict.fromkeys(own, 0.0), []
+def _given(place: Place, items: Sequence[Score], given: Given, scales: Scales) -> Judged:
+    names = sorted({item.rater for item in items})
+    units = {name: [unit for unit in given if unit[0] == name and place in given[unit]] for name in names}
+    each = {
+        name: mean(scales.adjusted(unit, given[unit][place]) for unit in own) for name, own in units.items()
+    }
+    said = dict.fromkeys(text for item in items for text in (*item.tags, item.note) if text)
+    group = next(number for number, members in enumerate(scales.groups) if names[0] in members)
+    return Judged(
+        # A level may lead out of the scale that people score on.
+        min(100.0, max(0.0, mean(each.values()))),
+        len(items),
+        {name: mean(item.value for item in items if item.rater == name) for name in names},
+        tuple(said),
+        ", ".join(sorted(scales.groups[group])) if group else "",
+    )
+
+
+def _notes(given: Given, scales: Scales) -> list[str]:
+    """What was done to put scores on one scale, and what could not be."""
     notes = []
-    shared = {name: [p for p in values if _raters_of(p, own) > 1] for name, values in own.items()}
-    current = {name: dict(values) for name, values in own.items()}
-    spreads = (
-        {name: stdev([own[name][p] for p in shared[name]] or [0.0, 0.0]) for name in own}
-        if all(len(items) >= ENOUGH_SHARED for items in shared.values())
-        else {}
-    )
-    if spreads and min(spreads.values()) > 0:
-        usual = mean(spreads.values())
-        for name, values in current.items():
-            centre = mean(own[name][p] for p in shared[name])
-            current[name] = {p: centre + (v - centre) * usual / spreads[name] for p, v in values.items()}
-        notes.append("several raters: each one's level and spread were made equal before averaging")
-    else:
-        notes.append("several raters: each one's level was made equal before averaging")
-    apart = [name for name in own if not shared[name]]
-    if apart:
+    raters = {rater for rater, _ in given}
+    if len(raters) > 1:
         notes.append(
-            f"{', '.join(sorted(apart))} scored no checkpoint that somebody else scored, too: "
-            "the level is taken from the mean of all that each one scored"
+            "several raters: each one's level, and as far as it is known the spread, was made equal on what "
+            "they scored in common"
         )
-    levels = _levels(current, apart)
-    return (
-        {name: {p: v - levels[name] for p, v in values.items()} for name, values in current.items()},
-        levels,
-        notes,
-    )
+    for group in scales.groups[1:]:
+        notes.append(
+            f"{', '.join(sorted(group))} scored no checkpoint that the others scored, too: these scores are "
+            "not compared with theirs; two or three checkpoints scored by both would join them"
+        )
+    for name in sorted(raters):
+        own = [unit for unit in given if unit[0] == name]
+        apart = len(connected({unit[1]: given[unit] for unit in own})) if len(own) > 1 else 1
+        if apart > 1:
+            notes.append(
+                f"{name} scored in {len(own)} sessions of which some have no checkpoint in common: "
+                f"whether one "
+                "was stricter cannot be seen; show two or three of the earlier ones again"
+            )
+        elif len(own) > 1 and max(abs(scales.sessions[unit]) for unit in own) >= 1:
+            notes.append(f"{name}'s {len(own)} sessions were put on one level by what was scored in both")
+    return notes
 
 
-def _raters_of(place: Place, own: Mapping[str, Mapping[Place, float]]) -> int:
-    return sum(place in values for values in own.values())
-
-
-def _levels(values: Mapping[str, Mapping[Place, float]], apart: Sequence[str]) -> dict[str, float]:
-    """Least squares of score = checkpoint + rater, by alternating means; levels have mean 0."""
-    levels = dict.fromkeys(values, 0.0)
-    places = {place for items in values.values() for place in items}
-    for _ in range(ROUNDS):
-        items = {
-            place: mean(own[place] - levels[name] for name, own in values.items() if place in own)
-            for place in places
-        }
-        levels = {name: mean(v - items[p] for p, v in own.items()) for name, own in values.items()}
-        middle = mean(levels.values())
-        levels = {name: level - middle for name, level in levels.items()}
-    overall = mean(v for own in values.values() for v in own.values())
-    return levels | {name: mean(values[name].values()) - overall for name in apart}
-
-
-def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], level: float) -> RaterEvidence:
+def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scales: Scales) -> RaterEvidence:
     own = [item for item in scores if item.rater == name]
     again = []
     before: dict[Place, Score] = {}
@@ -156,21 +145,35 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], level
         if place in before:
             again.append((before[place], item))
         before[place] = item
-    moved = [second.value - first.value for first, second in again]
     within = [
         (second.value - first.value, second.position - first.position)
         for first, second in again
         if first.session == second.session
     ]
     squares = sum(gap * gap for _, gap in within)
-    drift = 10 * sum(move * gap for move, gap in within) / squares if squares else None
+    drift = sum(move * gap for move, gap in within) / squares if len(within) >= FEWEST_REPEATS else 0.0
+    # Drift and the level of another session are no unsteadiness of single judgements.
+    left = [move - drift * gap for move, gap in within]
+    left += [
+        second.value - first.value - scales.sessions[second.rater, second.session]
+        + scales.sessions[first.rater, first.session]
+        for first, second in again
+        if first.session != second.session
+    ]  # fmt: skip
+    df = len(left) - bool(drift)
+    # Two judgements differ by sqrt(2) of what one of them varies.
+    sd = (sum(move * move for move in left) / 2 / df) ** 0.5 if df > 0 else None
+    low = high = None
+    if sd is not None:
+        high, low = (sd * (df / chi2_quantile(q, df)) ** 0.5 for q in (0.025, 0.975))
     return RaterEvidence(
         name,
         len(own),
-        level,
+        scales.levels[name],
         stdev(item.value for item in own) if len(own) > 1 else 0.0,
         len(again),
-        # Two judgements differ by sqrt(2) of what one of them varies.
-        (mean(move * move for move in moved) / 2) ** 0.5 if moved else None,
-        drift if len(within) >= FEWEST_REPEATS else None,
+        sd,
+        10 * drift if len(within) >= FEWEST_REPEATS else None,
+        low,
+        high,
     )

@@ -354,3 +354,8 @@ class Verdict:
     ranking: tuple[Ranked, ...] = ()
     importance: tuple[Importance, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def look(self) -> int:
+        """The how-many-th verdict on changed scores of these settings this is."""
+        return max((each.look for item in self.settings for each in item.contrasts), default=1)

@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lora_lab import config
 from lora_lab.axes import axis
 from lora_lab.effective import Facts, Inert, resolve
@@ -121,8 +119,15 @@ def _tag(item: Score, last: Mapping[str, str]) -> str:
 def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> CheckpointEvidence:
     given = combined.places.get((run.same_as or run.name, item.tag))
     if given is None:
-        return replace(item, human=None, judgements=0, raters={}, said=())
-    return replace(item, human=given.value, judgements=given.count, raters=given.raters, said=given.said)
+        return replace(item, human=None, judgements=0, raters={}, said=(), scale="")
+    return replace(
+        item,
+        human=given.value,
+        judgements=given.count,
+        raters=given.raters,
+        said=given.said,
+        scale=given.scale,
+    )
 
 
 def _read(path: Path) -> Sheet:
@@ -223,7 +228,7 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
         reason=reason,
         settings=settings,
         unknown=unknown,
-        seed=_whole(first.get("seed", "")),
+        seed=config.whole(first.get("seed", "")),
         inert=inert,
         checkpoints=checkpoints if status == "done" else (),
         usable=status == "done",
@@ -245,13 +250,16 @@ def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> Checkpoint
         size_bytes=_bytes(row.get("size_mb", ""), 1e6),
         flags=("black",) if row.get("status") == "black" else (),
         said=given.said if given else (),
+        scale=given.scale if given else "",
     )
 
 
 def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], tuple[Inert, ...]]:
     """What a row says of its settings: those that act, those that are not known, those that cannot act."""
     given = {
-        key: _plain(row[column]) for column, key in sheet.settings.items() if row.get(column) and key != SEED
+        key: config.parse_value(key, row[column])
+        for column, key in sheet.settings.items()
+        if row.get(column) and key != SEED
     }
     unknown = {key for column, key in sheet.settings.items() if not row.get(column) and key != SEED}
     made = config.RunConfig()
@@ -269,14 +277,6 @@ def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], t
     inert = tuple(Inert(key, silent[key]) for key in given if key in silent)
     settings = {key: value for key, value in given.items() if key not in silent}
     return settings, frozenset(unknown - set(silent)), inert
-
-
-def _plain(text: str) -> Any:
-    value = yaml.safe_load(text) if text[:1] not in "&*!|>%@`{[" else text
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)  # YAML takes 1e-4 for a text
-    return value
 
 
 def _experiments(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
@@ -299,7 +299,3 @@ def _float(text: str) -> float | None:
 def _bytes(text: str, unit: float) -> int | None:
     value = _float(text)
     return None if value is None else round(value * unit)
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

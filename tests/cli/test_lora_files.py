@@ -7,8 +7,8 @@ import pytest
 from safetensors.torch import save_file
 
 from lora_lab.__main__ import main
+from lora_lab.lora_files.factors import delta, products
 from lora_lab.loras import read
-from lora_lab.loras.factors import delta, products
 from tests import tiny
 from tests.loras.made import dense, error, kohya, numbers
 

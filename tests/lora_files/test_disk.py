@@ -120,8 +120,17 @@ def _other(path):
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "cannot be read"),
-        (lambda path: path.write_bytes(b""), "empty or truncated"),
-        (lambda path: path.write_bytes(b"<!DOCTYPE html><html>not found</html>"), "not a safetensors file"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (
+            lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1"),
+            "is a git-lfs pointer",
+        ),
+        (lambda path: path.write_bytes(b"<html><body>Sign in</body></html>"), "is a web page, not weights"),
+        (lambda path: path.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(64)), "is a GGUF file"),
+        (
+            lambda path: path.write_bytes(b"<!DOCTYPE html><html>no</html>"),
+            "is a web page, not weights",
+        ),
         (_pickle, "could run code"),
         (_checkpoint, "whole checkpoint, not a LoRA"),
         (_other, "no lora_down/lora_up tensors"),

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from lora_lab.errors import ConfigError, ModelError
+from lora_lab.lora_files.factors import Factors, delta, products
 from lora_lab.loras import Making, Ranks, merge, read, resize, save, svd_merge
 from lora_lab.loras.algebra import effective_rank, norm, singular_values
 from lora_lab.loras.dense import dense_approximation
-from lora_lab.loras.factors import delta, products
 from lora_lab.loras.ranks import wanted_by
-from lora_lab.networks.exchange import Factors
 from tests.loras.made import dense, error, kohya, numbers, opened
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files.disk import save_lora
-from lora_lab.lora_files.reading import Module
+from lora_lab.lora_files.factors import delta
+from lora_lab.lora_files.reading import Module, from_tensors
 from lora_lab.loras import LoraFile, read
 from lora_lab.loras.bake import bake, baked
 from lora_lab.loras.extract import Wish, extract
-from lora_lab.loras.factors import delta
 from lora_lab.models import load, save_single_file
 from lora_lab.networks.merging import merge as merge_into
 from lora_lab.networks.metadata import standard_metadata
@@ -172,7 +172,7 @@ def test_dora(side: str, ratio: float) -> None:
     shape = {"output": (6, 1), "input": (1, 5), "peft": (6,)}[side]
     leaves = {"down": down, "up": up, "alpha": torch.tensor(1.0), "dora_scale": magnitude.reshape(shape)}
     expected = end / end.norm(dim=dim, keepdim=True) * magnitude.reshape((6, 1) if dim else (1, 5))
-    found = baked(Module("lora_unet_x", leaves), "sd1", ratio, weight)
+    found = baked(Module("lora_unet_x", leaves), ratio, weight)
     assert torch.allclose(found, weight + ratio * (expected - weight), atol=1e-5)
 
 
@@ -189,7 +189,7 @@ def test_every_form_that_is_trained_here_is_baked(tmp_path: Path, form: str) -> 
     save_lora(tmp_path / "x.safetensors", tensors, standard_metadata(spec, "sd1", "x"))
     bake(tiny.folder("sd1"), read(tmp_path / "x.safetensors"), tmp_path / "out", (0.5, 0.5), force=False)
     expected, found = tiny.base("sd1"), load(tmp_path / "out")
-    merge_into(expected.unet, expected.text_encoders, "sd1", tensors, 0.5)
+    merge_into(expected.unet, expected.text_encoders, "sd1", from_tensors(tensors), 0.5)
     pairs = zip([expected.unet, *expected.text_encoders], [found.unet, *found.text_encoders], strict=True)
     for one, other in pairs:
         for key, value in one.state_dict().items():
@@ -198,7 +198,7 @@ def test_every_form_that_is_trained_here_is_baked(tmp_path: Path, form: str) -> 
 
 def test_whole_differences() -> None:
     weight, difference = numbers(6, 5, 3, 3), numbers(6, 5, 3, 3, seed=2)
-    found = baked(Module("lora_unet_x", {"diff": difference}), "sd1", 0.5, weight)
+    found = baked(Module("lora_unet_x", {"diff": difference}), 0.5, weight)
     assert torch.allclose(found, weight + difference / 2)
 
 

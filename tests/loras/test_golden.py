@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_lab.lora_files.factors import delta
 from lora_lab.lora_files.reading import Module
 from lora_lab.loras import LoraFile, Ranks, merge, read, resize, svd_merge
 from lora_lab.loras.bake import baked
 from lora_lab.loras.dense import dense_approximation
 from lora_lab.loras.extract import Wish, approximated
-from lora_lab.loras.factors import delta
 from tests.loras.made import error
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lora_files"
@@ -197,7 +197,7 @@ def test_baking_is_the_peers_merge_into_weights() -> None:
     modules = {extract_name(weight): weight for weight in REPORT["merge_into_weights"]["changed"]}
     assert modules.keys() == leaves.keys()
     for name, weight in modules.items():
-        found = baked(Module(name, leaves[name]), "sd1", ratio, WEIGHTS[f"before.{weight}"])
+        found = baked(Module(name, leaves[name]), ratio, WEIGHTS[f"before.{weight}"])
         assert torch.allclose(found, WEIGHTS[f"after.{weight}"], rtol=0, atol=1e-6)
 
 

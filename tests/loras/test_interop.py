@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from lora_lab.lora_files import names
 from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.factors import delta, products
 from lora_lab.loras import Making, merge, read, save
-from lora_lab.loras.factors import delta, products
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec

@@ -10,9 +10,9 @@ import torch
 
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files.disk import save_lora
+from lora_lab.lora_files.factors import Factors
 from lora_lab.loras import Making, Ranks, check_output, info, merge, read, resize, save
 from lora_lab.loras.writing import with_common_alphas
-from lora_lab.networks.exchange import Factors
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 from tests.loras.made import dense, kohya, numbers, opened

@@ -155,7 +155,7 @@ def test_without_scores_a_run_has_to_be_named(made: Subject, tmp_path: Path) -> 
     ("name", "text"),
     [
         ("a b:c/d", "a_b_c_d"),
-        ("optimizer=lion,alpha=1", "optimizer=lion_alpha=1"),
+        ("optimizer=lion,alpha=1", "optimizer-lion_alpha-1"),
         ("みこ-1", "みこ-1"),
         ("..", "lora"),
     ],

@@ -193,6 +193,17 @@ def test_a_config_that_cannot_be_read_costs_the_run_its_settings_alone(sweep: Sw
     assert found.run("base").group == found.run("base-r2").group == "base"
 
 
+DAMAGED = ({"acting": 5}, {"acting": {}, "inert": [3]}, {"inert": []}, {"acting": ["a"]}, {"acting": None})
+
+
+@pytest.mark.parametrize("resolved", DAMAGED, ids=str)
+def test_damaged_resolved_settings_are_not_made_up_for(sweep: SweepFolder, resolved: dict[str, Any]) -> None:
+    changed(resolved=resolved)(sweep.run("alpha-16"))
+    found = evidence(sweep)
+    assert found.run("alpha-16").score is None and found.run("alpha-16").settings == {}
+    assert any("alpha-16: its resolved settings in run.json are damaged" in text for text in found.gaps)
+
+
 def test_a_run_without_its_config_is_still_there(sweep: SweepFolder) -> None:
     sweep.run("alpha-16").config_file.unlink()
     run = read_sweep_folder(sweep.path).runs["alpha-16"]

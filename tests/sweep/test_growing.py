@@ -171,7 +171,7 @@ def test_a_file_that_was_moved_or_added_to_is_the_same_one(place: Path) -> None:
     [
         (["name=foo"], "name=... names a single run"),
         (["sweep=a/b"], "cannot be a folder"),
-        (["sweep=anchors"], "taken by the sweep's own folder"),
+        (["sweep=CON"], "reserved on Windows"),
     ],
 )
 def test_words_without_effect_are_refused(

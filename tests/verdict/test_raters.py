@@ -1,11 +1,17 @@
 """Several raters on one scale."""
 
+import random
+
 import pytest
 
 from lora_lab.store import Score
 from lora_lab.store.scores import ScoreLog
 from lora_lab.verdict.agreement import interval, krippendorff
-from lora_lab.verdict.raters import combine, on_one_scale
+from lora_lab.verdict.evidence import CheckpointEvidence
+from lora_lab.verdict.judge import judge
+from lora_lab.verdict.raters import combine
+from lora_lab.verdict.scales import fit
+from tests.verdict.made import of, run
 
 
 def scores(rater: str, values: dict[str, float], session: str = "", start: int = 0) -> list[Score]:
@@ -35,28 +41,93 @@ def test_a_strict_rater_who_saw_the_good_runs_does_them_no_harm() -> None:
 def test_spread_is_made_equal_where_enough_is_shared() -> None:
     true = {f"r{i}": float(10 * i) for i in range(9)}
     narrow = {run: 40 + value / 4 for run, value in true.items()}
-    found, _, notes = on_one_scale(
-        {
-            "anna": {(run, "1"): v for run, v in true.items()},
-            "ben": {(run, "1"): v for run, v in narrow.items()},
-        }
+    found = combine(ScoreLog(scores=scores("anna", true) + scores("ben", narrow)), {})
+    scales = fit({("anna", ""): _places(true), ("ben", ""): _places(narrow)})
+    assert scales.slopes["anna"] / scales.slopes["ben"] == pytest.approx(4, rel=0.1), (
+        "they agree in all but it"
     )
-    assert found["anna"]["r8", "1"] == pytest.approx(found["ben"]["r8", "1"])
-    assert "spread" in notes[0]
+    each = [scales.adjusted((name, ""), own["r8"]) for name, own in (("anna", true), ("ben", narrow))]
+    assert each[0] == pytest.approx(each[1], abs=3) and found.places["r8", "1"].value <= 100
 
 
-def test_raters_with_nothing_in_common_are_named() -> None:
-    log = ScoreLog(scores=scores("anna", {"a": 80, "b": 60}) + scores("ben", {"c": 30, "d": 10}))
+def _places(values: dict[str, float]) -> dict[tuple[str, str], float]:
+    return {(run, "1"): value for run, value in values.items()}
+
+
+def test_a_rater_who_saw_only_good_runs_is_not_stretched() -> None:
+    draw = random.Random(8)
+    true = {f"r{i}": 4.0 * i for i in range(25)}
+
+    def seen(names: list[str], error: float = 5) -> dict[str, float]:
+        return {name: min(100, max(0, round(true[name] + draw.gauss(0, error)))) for name in names}
+
+    good = [name for name, value in true.items() if value > 60]
+    log = ScoreLog(
+        scores=scores("anna", seen(list(true))) + scores("ben", seen(list(true))) + scores("cleo", seen(good))
+    )
     found = combine(log, {})
-    assert any("scored no checkpoint that somebody else scored" in text for text in found.notes)
-    assert found.places["a", "1"].value == pytest.approx(found.places["c", "1"].value)
+    errors = [found.places[name, "1"].value - value for name, value in true.items()]
+    assert (sum(error * error for error in errors) / len(errors)) ** 0.5 < 4
+    slopes = fit(
+        {(name, ""): {i.place: i.value for i in log.scores if i.rater == name} for name in ("anna", "cleo")}
+    ).slopes
+    assert 0.8 < slopes["cleo"] < 1.25
+
+
+def test_levels_of_a_weak_chain_are_exact() -> None:
+    # Ten raters, each sharing one checkpoint with the next: rater k is k points stricter.
+    own = {}
+    for k in range(10):
+        own[f"rater{k}", ""] = {(f"r{k}", "1"): 50.0 - 3 * k, (f"r{k + 1}", "1"): 60.0 - 3 * k}
+    levels = fit(own).levels
+    # The second place of a rater is the first one of the next, who gives it less.
+    steps = [levels[f"rater{k}"] - levels[f"rater{k + 1}"] for k in range(9)]
+    assert steps == pytest.approx([(60 - 3 * k) - (50 - 3 * (k + 1)) for k in range(9)])
+    assert sum(levels.values()) == pytest.approx(0)
+
+
+def test_raters_with_nothing_in_common_are_named_and_never_compared() -> None:
+    log = ScoreLog(scores=scores("anna", {"a": 80, "b": 60, "e": 50}) + scores("ben", {"c": 30, "d": 10}))
+    found = combine(log, {})
+    assert any("ben scored no checkpoint that the others scored" in text for text in found.notes)
+    assert found.places["a", "1"].scale == "" and found.places["c", "1"].scale == "ben"
+    items = {
+        name: CheckpointEvidence("1", human=given.value, scale=given.scale)
+        for (name, _), given in found.places.items()
+    }
+    values = {"a": 0, "b": 1, "e": 2, "c": 3, "d": 4}
+    runs = [run(name, {"x": values[name]}, checkpoints=(item,)) for name, item in items.items()]
+    verdict = judge(of(runs))
+    pairs = {
+        (pair.reference, pair.other) for one in verdict.settings for c in one.contrasts for pair in c.pairs
+    }
+    assert pairs and not any((one in "abe") != (other in "abe") for one, other in pairs)
+    assert verdict.recommendation is not None and verdict.recommendation.rivals == ()
+
+
+def test_printed_scores_stay_on_the_scale() -> None:
+    # One score of a strict rater against 26 of another: the level of the one must not lead out of 0 to 100.
+    many = {f"r{i}": 100.0 for i in range(26)}
+    found = combine(ScoreLog(scores=scores("anna", many) + scores("ben", {"r0": 10.0})), {})
+    assert all(0 <= given.value <= 100 for given in found.places.values())
+
+
+def test_a_session_with_a_bridge_is_put_on_one_level_and_one_without_is_named() -> None:
+    first = {f"r{i}": 10.0 * i for i in range(8)}
+    later = {"r1": 22.0, "r4": 52.0, "r6": 72.0, "new": 92.0}
+    found = combine(ScoreLog(scores=scores("anna", first, "s1") + scores("anna", later, "s2")), {})
+    assert 80 < found.places["new", "1"].value < 90, "drawn towards the rater's level, and so not all of 12"
+    assert any("sessions were put on one level" in text for text in found.notes)
+    apart = combine(ScoreLog(scores=scores("anna", first, "s1") + scores("anna", {"new": 92.0}, "s2")), {})
+    assert apart.places["new", "1"].value == pytest.approx(92)
+    assert any("whether one was stricter cannot be seen" in text for text in apart.notes)
 
 
 def test_repeats_measure_the_rater_and_drift() -> None:
     first = scores("anna", {"a": 80, "b": 60, "c": 40}, "s")
     again = scores("anna", {"a": 75, "b": 55, "c": 35}, "s", start=10)
     (rater,) = combine(ScoreLog(scores=first + again), {}).raters
-    assert rater.repeats == 3 and rater.repeat_sd == pytest.approx((25 / 2) ** 0.5)
+    assert rater.repeats == 3 and rater.repeat_sd == pytest.approx(0, abs=1e-9)
     assert rater.drift == pytest.approx(-5), "5 points in 10 judgements"
 
 
@@ -79,6 +150,8 @@ def test_krippendorff_of_the_published_example() -> None:
     }
     assert krippendorff(given) == pytest.approx(0.849, abs=0.001)
     assert krippendorff({"A": {1: 5.0}, "B": {2: 6.0}}) is None
+    two = {name: {1: 5.0, 2: 90.0} for name in "AB"}
+    assert krippendorff(two) is None, "two checkpoints say nothing of agreement"
 
 
 def test_the_interval_of_a_rank_correlation() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lora_lab.loras.factors import delta, products
+from lora_lab.lora_files.factors import delta, products
 from tests.loras.made import Tensors, error, numbers, opened
 
 LINEAR = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"

@@ -7,6 +7,7 @@ Formulas of Tucker, LoHa and LoKr: LyCORIS (`functional/loha.py`, `functional/lo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,11 +15,39 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import spelling
 from lora_lab.lora_files.reading import LoraFile, Module
-from lora_lab.networks.exchange import Factors
+
+
+@dataclass
+class Factors:
+    """The low-rank term of one module of a file, up @ down x alpha / rank (alpha None: rank)."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float | None = None
+
+    @property
+    def rank(self) -> int:
+        """Number of rows of `down`."""
+        return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank."""
+        return 1.0 if self.alpha is None else self.alpha / self.rank
+
 
 _PLAIN = frozenset({"down", "up", "alpha", "scalar", "mid"})
-_KINDS = ("LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr")
+PRODUCTS = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr"})
 """What has an exact low-rank product. The rest needs the base model, or is no product at all."""
+BAKED = PRODUCTS | {"DoRA", "full weight differences", "bias differences"}
+"""What can be put into a base model's weights."""
+PRODUCT_LEAVES = frozenset(
+    {"down", "up", "alpha", "scalar", "mid", "lokr_w1", "lokr_w2"}
+    | {f"lokr_w{side}_{end}" for side in "12" for end in "ab"}
+    | {f"hada_w{side}_{end}" for side in "12" for end in "ab"}
+    | {"hada_t1", "hada_t2", "lokr_t1", "lokr_t2"}
+)
+LEAVE_OUT = "--leave-out-rest goes on without them"
 
 
 def products(file: LoraFile) -> dict[str, Factors]:
@@ -52,32 +81,37 @@ def check_products(file: LoraFile) -> None:
     Raises:
         ModelError: All such modules are named.
     """
-    if file.strange:
+    if rest := [*file.strange, *file.embeddings]:
         raise ModelError(
-            f"{file.path} holds {len(file.strange)} tensors that are no LoRA's and would be lost: "
-            f"{', '.join(file.strange[:3])}"
+            f"{file.path} holds {len(rest)} tensors that are no LoRA's and would be lost: "
+            f"{', '.join(rest[:3])}; {LEAVE_OUT}"
         )
     others: dict[str, list[str]] = {}
     for name, module in file.modules.items():
-        if module.kind not in _KINDS or set(module.leaves) & {"dora_scale", "diff_b", "diff"}:
-            others.setdefault(module.kind, []).append(name)
+        if module.kind not in PRODUCTS or set(module.leaves) & {"dora_scale", "diff_b", "diff"}:
+            others.setdefault(_odd_kind(module), []).append(name)
     if others:
         listed = "; ".join(
             f"{kind}: {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             for kind, names in others.items()
         )
+        baked = "`lora-lab lora bake` puts such a file into a base model; " if others.keys() <= BAKED else ""
         raise ModelError(
             f"{file.path} has modules that are no low-rank product, so nothing exact can be computed from "
-            f"them without the base model. {listed}. `lora-lab lora bake` puts such a file into a base model"
+            f"them without the base model. {listed}. {baked}{LEAVE_OUT}"
         )
     if not file.modules:
         raise ModelError(f"{file.path} holds no LoRA modules")
 
 
-def product(module: Module, family: str) -> Factors:
+def _odd_kind(module: Module) -> str:
+    return module.kind if module.kind not in PRODUCTS else "bias differences"
+
+
+def product(module: Module, family: str, dtype: torch.dtype = torch.float32) -> Factors:
     """One module's product: down (R, i) or (R, i, kh, kw), up (o, R); alpha always set.
 
-    float32, but plain LoRA stays in the file's type, so that no copy is made.
+    Of type `dtype`, but plain LoRA stays in the file's type, so that no copy is made.
 
     Raises:
         KeyError: A tensor is missing.
@@ -85,7 +119,7 @@ def product(module: Module, family: str) -> Factors:
     """
     leaves = dict(module.leaves)
     if not leaves.keys() <= {"down", "up", "alpha"}:
-        leaves = {leaf: tensor.float() for leaf, tensor in leaves.items()}
+        leaves = {leaf: tensor.to(dtype) for leaf, tensor in leaves.items()}
     if module.kind == "LoHa":
         down, up, scale = _loha(leaves)
     elif module.kind == "LoKr":
@@ -158,8 +192,8 @@ def _kron_side(leaves: Mapping[str, Tensor], which: str) -> tuple[Tensor, Tensor
     if whole is not None:
         inner = whole[0].numel()
         if whole.shape[0] <= inner:
-            return whole, torch.eye(whole.shape[0]), None
-        return torch.eye(inner).reshape(inner, *whole.shape[1:]), whole.flatten(1), None
+            return whole, torch.eye(whole.shape[0], dtype=whole.dtype), None
+        return torch.eye(inner, dtype=whole.dtype).reshape(inner, *whole.shape[1:]), whole.flatten(1), None
     wide, narrow = leaves[f"lokr_w{which}_a"], leaves[f"lokr_w{which}_b"]
     core = leaves.get(f"lokr_t{which}")
     if core is not None:
@@ -183,7 +217,7 @@ def outputs_and_inputs(factors: Factors) -> tuple[int, int]:
     return factors.up.shape[0], factors.down[0].numel()
 
 
-def delta(factors: Factors) -> Tensor:
-    """The weight difference, float32, (o, i) or (o, i, kh, kw)."""
-    flat = factors.up.float().flatten(1) @ factors.down.float().flatten(1) * factors.scale
+def delta(factors: Factors, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The weight difference, (o, i) or (o, i, kh, kw)."""
+    flat = factors.up.to(dtype).flatten(1) @ factors.down.to(dtype).flatten(1) * factors.scale
     return flat.reshape(flat.shape[0], *factors.down.shape[1:])

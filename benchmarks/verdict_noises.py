@@ -1,0 +1,228 @@
+"""A verdict under every kind of noise: false calls, stars, crossing effects, asking again, power.
+
+    python benchmarks/verdict_noises.py                  # all, about 8 minutes on one core
+    python benchmarks/verdict_noises.py --sweeps 200 --only looks
+
+Truth is known in every sweep. After each share stands its 95 % Monte-Carlo error.
+"""
+
+import argparse
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lora_lab.verdict.effects import effects
+from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
+from lora_lab.verdict.ground import Ground, change_key, ground
+from lora_lab.verdict.interactions import interactions
+from lora_lab.verdict.prior import Prior
+from lora_lab.verdict.result import DEPENDS, HELPS, HURTS, INTERACTS, MIXED, NO_DIFFERENCE, SettingEffect
+
+CALLED = (HELPS, HURTS, MIXED, DEPENDS)
+Cells = dict[tuple[int, ...], list[float]]
+"""Scores by the levels of the settings, one for each seed."""
+SETTINGS = 6
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of noise: what the standard deviations of base and others are, and how a score is given."""
+
+    name: str
+    sds: Callable[[np.random.Generator, int], np.ndarray]
+    mean: float = 60.0
+    tails: float = math.inf
+    raters: int = 0
+
+
+def _alike(sd: float) -> Callable[[np.random.Generator, int], np.ndarray]:
+    return lambda draw, count: np.full(count, sd)
+
+
+def _own(draw: np.random.Generator, count: int) -> np.ndarray:
+    return 4 * np.exp(0.9 * draw.standard_normal(count))
+
+
+def _steady_base(draw: np.random.Generator, count: int) -> np.ndarray:
+    return np.array([2.0] + [8.0] * (count - 1))
+
+
+KINDS = (
+    Kind("equal, sd 5", _alike(5)),
+    Kind("equal, sd 8", _alike(8)),
+    Kind("heavy tails (t4), sd 5", _alike(5), tails=4),
+    Kind("heavy tails (t4), sd 8", _alike(8), tails=4),
+    Kind("base sd 2, others 8", _steady_base),
+    Kind("own sd per cell, 4 e^(0.9 z)", _own),
+    Kind("ceiling: mean 95, sd 8", _alike(8), mean=95),
+    Kind("two raters in tens, run sd 5", _alike(5), raters=2),
+)
+
+
+def scores(
+    kind: Kind, draw: np.random.Generator, repeats: Sequence[int], true: Sequence[float]
+) -> list[list[Any]]:
+    """One sweep's scores by cell: numbers, or each rater's."""
+    found = []
+    for sd, count, value in zip(kind.sds(draw, len(repeats)), repeats, true, strict=True):
+        spread = draw.standard_normal(count)
+        if math.isfinite(kind.tails):
+            spread = draw.standard_t(kind.tails, count) / math.sqrt(kind.tails / (kind.tails - 2))
+        run = value + sd * spread
+        if kind.raters:
+            eyes = run[:, None] + 4 * draw.standard_normal((count, kind.raters))
+            found.append(np.clip(10 * np.round(eyes / 10), 0, 100).tolist())
+        else:
+            found.append(np.clip(np.round(run), 0, 100).tolist())
+    return found
+
+
+def sweep(cells: dict[tuple[int, ...], list[Any]]) -> Evidence:
+    """Evidence of cells, by the levels of settings a, b, c, ..."""
+    runs = []
+    for levels, own in cells.items():
+        settings = {chr(97 + place): level for place, level in enumerate(levels)}
+        for seed, given in enumerate(own):
+            raters = {str(i): float(v) for i, v in enumerate(given)} if isinstance(given, list) else {}
+            value = sum(raters.values()) / len(raters) if raters else float(given)
+            item = CheckpointEvidence("1", human=value, raters=raters, judgements=max(1, len(raters)))
+            name = f"{''.join(map(str, levels))}-{seed}"
+            runs.append(RunEvidence(name, settings=settings, seed=seed, checkpoints=(item,), usable=True))
+    return judged(Evidence("made", "", "score", "last", grouped(runs)))
+
+
+def one_at_a_time(count: int) -> list[tuple[int, ...]]:
+    """The base and each of `count` settings changed alone."""
+    return [tuple(int(place == key) for place in range(count)) for key in range(-1, count)]
+
+
+def judge(found: Evidence, **choices: Any) -> tuple[Ground, tuple[SettingEffect, ...]]:
+    """What the verdict says of settings."""
+    on = ground(found, **choices)
+    return on, effects(on, interactions(on))
+
+
+def share(hits: int, of: int) -> str:
+    """A share in percent with its 95 % Monte-Carlo error."""
+    part = hits / of
+    return f"{100 * part:5.1f} ± {196 * math.sqrt(max(part * (1 - part), 1 / of / 4) / of):.1f} %"
+
+
+def false_calls(sweeps: int) -> Iterator[str]:
+    """Settings without an effect that are called, and sweeps in which one has a star."""
+    layout = one_at_a_time(SETTINGS)
+    for again in (3, 6):
+        for number, kind in enumerate(KINDS):
+            draw = np.random.default_rng([again, number])
+            called = stars = 0
+            for _ in range(sweeps):
+                given = scores(kind, draw, [again] + [1] * SETTINGS, [kind.mean] * (SETTINGS + 1))
+                _, found = judge(sweep(dict(zip(layout, given, strict=True))))
+                called += sum(item.call in CALLED for item in found)
+                stars += any(item.survives_all for item in found)
+            rate, starred = share(called, sweeps * SETTINGS), share(stars, sweeps)
+            yield f"base x{again}, {kind.name:<32} false calls {rate}   a star in {starred}"
+
+
+def crossing(sweeps: int) -> Iterator[str]:
+    """Two settings that reverse each other: -15 and +15 points at sd 5."""
+    for name, count, again in (
+        ("2x2 all twice", 2, 2),
+        ("2x2 all four times", 2, 4),
+        ("2^4 all twice", 4, 2),
+    ):
+        draw = np.random.default_rng([2, count, again])
+        layout = list(itertools.product((0, 1), repeat=count))
+        said: dict[str, int] = {"depends": 0, "no difference": 0, "more": 0}
+        for _ in range(sweeps):
+            true = [60 + (7.5 if levels[0] == levels[1] else -7.5) for levels in layout]
+            given = scores(KINDS[0], draw, [again] * len(layout), true)
+            _, found = judge(sweep(dict(zip(layout, given, strict=True))))
+            for item in (one for one in found if one.key in "ab"):
+                said["depends"] += item.call == DEPENDS
+                said["no difference"] += item.call == NO_DIFFERENCE
+                said["more"] += item.more_runs is not None
+        parts = ", ".join(f"{key} {share(hits, 2 * sweeps)}" for key, hits in said.items())
+        yield f"crossing, {name}: {parts}"
+
+
+def null_grids(sweeps: int) -> Iterator[str]:
+    """Grids in which nothing matters: a false interaction anywhere, and false calls of settings."""
+    for levels, again in (((2, 2), 2), ((2, 2, 2, 2), 1), ((4, 4), 1)):
+        draw = np.random.default_rng([3, *levels])
+        layout = list(itertools.product(*map(range, levels)))
+        any_of = called = 0
+        for _ in range(sweeps):
+            repeats = [again] * len(layout) if again > 1 else [4] + [1] * (len(layout) - 1)
+            given = scores(KINDS[0], draw, repeats, [60.0] * len(layout))
+            on = ground(sweep(dict(zip(layout, given, strict=True))))
+            pairs = interactions(on)
+            any_of += any(item.call == INTERACTS for item in pairs)
+            called += sum(item.call in CALLED for item in effects(on, pairs))
+        name = "x".join(map(str, levels)) + (", all twice" if again > 1 else ", base x4")
+        rate = share(called, sweeps * len(levels))
+        yield f"null grid {name}: an interaction in {share(any_of, sweeps)}, false calls {rate}"
+
+
+def power(sweeps: int) -> Iterator[str]:
+    """Ten settings, the base twice, sd 6: effects of 10, 20 and 30 points."""
+    draw, layout = np.random.default_rng(4), one_at_a_time(10)
+    true = [0.0, 10.0, -20.0, 30.0, 0.0, -10.0, 20.0, -30.0, 0.0, 0.0]
+    kind = Kind("sd 6", _alike(6), mean=50)
+    found_of = {0.0: [0, 0], 10.0: [0, 0], 20.0: [0, 0], 30.0: [0, 0]}
+    for _ in range(sweeps):
+        given = scores(kind, draw, [2] + [1] * 10, [50.0, *(50 + value for value in true)])
+        _, found = judge(sweep(dict(zip(layout, given, strict=True))))
+        for item in found:
+            value = true[ord(item.key) - 97]
+            right = item.call in CALLED if not value else item.call == (HELPS if value > 0 else HURTS)
+            found_of[abs(value)][0] += right
+            found_of[abs(value)][1] += 1
+    parts = ", ".join(f"{size:g}: {share(*hits)}" for size, hits in found_of.items())
+    yield f"10 settings, base x2, sd 6: called at an effect of {parts}"
+
+
+def looks(sweeps: int) -> Iterator[str]:
+    """Five verdicts, one after each further run of the base; at sd 5, and where a prior is right."""
+    for sd, prior in ((5.0, None), (5.5, None), (8.0, Prior(8.0, 10.0, ("earlier",)))):
+        draw, layout = np.random.default_rng([5, int(10 * sd)]), one_at_a_time(SETTINGS)
+        ever = plain = 0
+        for _ in range(sweeps):
+            whole = scores(Kind("", _alike(sd)), draw, [7] + [1] * SETTINGS, [60.0] * (SETTINGS + 1))
+            seen: dict[str, set[str]] = {"ever": set(), "plain": set()}
+            for look in range(5):
+                own = sweep(dict(zip(layout, [whole[0][: look + 2], *whole[1:]], strict=True)))
+                before = {change_key(chr(97 + place), None, (0, 1)): look for place in range(SETTINGS)}
+                for name, counted in (("ever", before), ("plain", {})):
+                    _, found = judge(own, looks=counted, prior=prior)
+                    seen[name] |= {item.key for item in found if item.call in CALLED}
+            ever, plain = ever + len(seen["ever"]), plain + len(seen["plain"])
+        count = sweeps * SETTINGS
+        yield (
+            f"5 verdicts on a growing sweep, sd {sd:g}: false calls {share(ever, count)}, "
+            f"looks not counted {share(plain, count)}"
+        )
+
+
+PARTS = {"false": false_calls, "crossing": crossing, "null": null_grids, "power": power, "looks": looks}
+
+
+def main() -> None:
+    """Simulate and print."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("--sweeps", type=int, default=1000, help="sweeps of each kind (default: 1000)")
+    parser.add_argument("--only", default="", choices=["", *PARTS], help="one part")
+    given = parser.parse_args()
+    for name, part in PARTS.items():
+        if given.only in ("", name):
+            for line in part(given.sweeps):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What a plan can know of a LoRA file: from its header and what stands beside it, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lora_lab.lora_files.foreign import refuse_foreign
+from lora_lab.lora_files.keys import form_of, split
+from lora_lab.lora_files.peft import said_of
+from lora_lab.models.headers import read_header
+from lora_lab.models.identity import file_hash
+
+
+def identity(path: Path) -> str:
+    """A LoRA file by content, with the settings that PEFT keeps beside it; checked as far as headers go.
+
+    Raises:
+        ModelError: It is missing, damaged, no LoRA, one for another kind of model, or of an adapter that is
+            not understood.
+    """
+    header = read_header(path)
+    refuse_foreign(path, header.tensors.keys())
+    said = said_of(path, header.tensors, header.metadata)
+    whole = file_hash(path)
+    if said.beside is None:
+        return whole
+    return hashlib.sha256(whole.encode() + said.beside.read_bytes()).hexdigest()
+
+
+def form(path: Path) -> str:
+    """What kind of network a LoRA file is: lora, dora, loha or lokr.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    names = read_header(path).tensors
+    return form_of([found[1] for name in names if (found := split(name))])
