@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lora_lab.errors import ConfigError
 from lora_lab.losses.ddpm import Ddpm
 from lora_lab.losses.flow import STEPS
-from lora_lab.losses.process import NoiseProcess
+from lora_lab.losses.process import PROCESSES, NoiseProcess
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,9 @@ def build(name: str, process: NoiseProcess, steps: int, device: Any, flow_shift:
         return made
     import diffusers
 
+    if not SAMPLERS[name].flow:
+        known = " or ".join(PROCESSES[process.name].samplers)
+        raise ConfigError(f"preview.sampler={name}: the base model is a flow; use {known}")
     made = getattr(diffusers, SAMPLERS[name].flow)(num_train_timesteps=STEPS, shift=flow_shift)
     # Given the sigmas, the scheduler shifts them once; given their number, it shifts the last one twice.
     made.set_timesteps(sigmas=[1 - step / steps for step in range(steps)], device=device)
