@@ -34,7 +34,7 @@ HARNESS = (
     "optim.registry", "models.families", "models.lora_family", "demo", "cli.look", "cli.start", "cli.copier",
     "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict",
     "cli.verdict_view", "search", "plots", "cli.plot", "report", "report.export", "cli.report", "cli.export",
-    "review.app", "cli.review", "__main__",
+    "review.web.app", "cli.review", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 
@@ -217,5 +217,5 @@ def test_only_the_store_opens_results(file: Path) -> None:
     assert "sweep_file" not in asked or where in LAUNCHED
 
 
-SCORE_LOGS = {"review/sessions.py", "verdict/evidence.py"}
+SCORE_LOGS = {"review/session/sessions.py", "verdict/evidence.py"}
 """Who asks whether the log of scores changed, or names it in a message."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from lora_lab import __version__
 from lora_lab.cli.command import Command
-from lora_lab.cli.rows_files import FILES
-from lora_lab.cli.rows_other import OTHER
-from lora_lab.cli.rows_results import RESULTS
-from lora_lab.cli.rows_runs import RUNS
+from lora_lab.cli.commands_files import FILES
+from lora_lab.cli.commands_other import OTHER
+from lora_lab.cli.commands_results import RESULTS
+from lora_lab.cli.commands_runs import RUNS
 
 ABOUT = "Which LoRA settings work for my pictures, and what each does."
 COMMANDS: tuple[Command, ...] = (*RUNS, *RESULTS, *FILES, *OTHER)

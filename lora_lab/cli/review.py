@@ -16,9 +16,9 @@ import uvicorn
 from lora_lab import config
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.review.app import create_app
-from lora_lab.review.gallery import Options
-from lora_lab.review.security import is_loopback
+from lora_lab.review.web.app import create_app
+from lora_lab.review.web.gallery import Options
+from lora_lab.review.web.security import is_loopback
 
 HIGHEST_PORT = 65535
 

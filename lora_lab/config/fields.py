@@ -146,6 +146,18 @@ def division(value: Any) -> str | None:
     return None if value == -1 or value >= 1 else "must be -1 or at least 1"
 
 
+def multiple_of(step: int) -> Check:
+    """The value must be one of `step`, 2 * `step`, ..."""
+
+    def broken(value: Any) -> str | None:
+        near = max(step, round(value / step) * step)
+        return (
+            None if value >= step and value % step == 0 else f"must be a multiple of {step}, such as {near}"
+        )
+
+    return broken
+
+
 def each(check: Check) -> Check:
     """Every element of a list must satisfy `check`."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_lab.config import RunConfig
-from lora_lab.data.pictures import decode, read_bytes
+from lora_lab.data.pictures import decode, extensions, read_bytes
 from lora_lab.errors import ConfigError, DataError
 from lora_lab.files import replacing
 from lora_lab.store import SweepFolder
@@ -59,6 +59,9 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     if not path.is_file():
         kind = "is a folder; give the picture itself" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {kind}")
+    if path.suffix.lower() not in extensions():
+        kinds = ", ".join(sorted(extensions()))
+        raise DataError(f"{path} is not trained on: pictures are files named {kinds}; save it as .png")
     try:
         pixels: npt.NDArray[np.uint8] = decode(read_bytes(path))
     except (DataError, ValueError, OSError) as error:

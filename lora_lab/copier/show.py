@@ -17,8 +17,8 @@ from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.preview import Shot, render
 from lora_lab.run.adapter import adapter_spec
-from lora_lab.run.gallery import render_settings
 from lora_lab.run.prepare import load_base, pick_device, precision
+from lora_lab.run.previews import render_settings
 
 BARE, LORA_A, LORA_B, COPIER = -1, 0, 1, 2
 """Slots of the pack."""

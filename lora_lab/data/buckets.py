@@ -20,6 +20,9 @@ from lora_lab.errors import ConfigError, DataError
 
 Size = tuple[int, int]
 _MUCH_ENLARGED = 2.0
+_MUCH_CUT = 1 / 3
+VAE_STEP = 8
+"""Pixels of a picture's side that become one of the latent: what is over, the VAE drops."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Assignment:
     resized: Size
     ar_error: float
     crop_left_top: Size
+
+    @property
+    def cut_away(self) -> float:
+        """Share of the resized picture that lies outside the bucket, 0 to below 1."""
+        return 1 - self.bucket[0] * self.bucket[1] / (self.resized[0] * self.resized[1])
 
     @property
     def enlargement(self) -> float:
@@ -62,16 +70,25 @@ def bucket_sizes(settings: BucketSettings) -> list[Size]:
 
 
 def check_settings(settings: BucketSettings) -> None:
-    """Refuse limits that contradict the resolution.
+    """Refuse limits that contradict the resolution, and sizes that the VAE cannot keep.
 
     Raises:
         ConfigError: Names every rule that is broken.
     """
-    if not settings.enable_bucket:
-        return
     step, (width, height) = settings.bucket_reso_steps, settings.resolution
+    if not settings.enable_bucket:
+        if width % VAE_STEP or height % VAE_STEP:
+            raise ConfigError(
+                f"dataset.resolution = {width}x{height}: without buckets both sides must be multiples of "
+                f"{VAE_STEP}, such as {_whole(width)}x{_whole(height)}: the VAE drops what is over"
+            )
+        return
     low, high = adjusted_limits(settings)
     wrong = []
+    if step % VAE_STEP:
+        wrong.append(
+            f"dataset.bucket_reso_steps = {step} must be a multiple of {VAE_STEP}: the VAE drops the rest"
+        )
     if not settings.bucket_no_upscale and low > min(width, height):
         wrong.append(f"dataset.min_bucket_reso = {low} must not exceed the resolution's shorter side")
     if not settings.bucket_no_upscale and high < max(width, height):
@@ -82,6 +99,10 @@ def check_settings(settings: BucketSettings) -> None:
         wrong.append(f"dataset.bucket_reso_steps = {step} must not exceed the resolution")
     if wrong:
         raise ConfigError(f"dataset.resolution = {width}x{height}: " + "; ".join(wrong))
+
+
+def _whole(side: int) -> int:
+    return max(VAE_STEP, round(side / VAE_STEP) * VAE_STEP)
 
 
 @lru_cache(maxsize=64)
@@ -183,7 +204,32 @@ def assign_all(
             continue
         kept.append(item)
         assignments.append(assignment)
-    return kept, assignments, problems + _enlarged(kept, assignments)
+    return kept, assignments, problems + _enlarged(kept, assignments) + _cut(kept, assignments, settings)
+
+
+def _cut(items: Sequence[Item], assignments: Sequence[Assignment], settings: BucketSettings) -> list[Problem]:
+    """One warning per folder for pictures of which more than a third is cut away, naming the worst."""
+    worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
+    for item, assignment in zip(items, assignments, strict=True):
+        if assignment.cut_away > _MUCH_CUT:
+            worst[item.folder].append((assignment.cut_away, item.path.name))
+    way_out = "crop them yourself"
+    if not settings.enable_bucket:
+        way_out += ", or set dataset.enable_bucket=true"
+    elif settings.bucket_no_upscale:
+        way_out += ", or take a smaller dataset.bucket_reso_steps"
+    else:
+        way_out += ", or widen dataset.min_bucket_reso and dataset.max_bucket_reso"
+    return [
+        Problem(
+            folder,
+            "warning",
+            f"{len(found)} lose more than a third of their area to the crop, {name} {share:.0%}",
+            way_out,
+        )
+        for folder, found in worst.items()
+        for share, name in [max(found)]
+    ]
 
 
 def _enlarged(items: Sequence[Item], assignments: Sequence[Assignment]) -> list[Problem]:

@@ -117,9 +117,10 @@ def _chosen_line(caption: str, settings: CaptionSettings, rng: random.Random) ->
 
 
 def _with_trigger(caption: str, settings: CaptionSettings) -> str:
-    """Put the trigger word in front of a caption in which it does not occur as words of their own."""
+    """Put the trigger word in front of a caption that lacks it; prefix and suffix may hold it, too."""
     trigger = settings.trigger_word.strip()
-    if not trigger or re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE):
+    whole = f"{settings.caption_prefix} {caption} {settings.caption_suffix}"
+    if not trigger or re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", whole, re.IGNORECASE):
         return caption
     return f"{trigger}{settings.caption_separator} {caption}" if caption.strip() else trigger
 

@@ -12,6 +12,11 @@ from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import DataError
 
 
+def readable(text: str) -> str:
+    """A text with file names in it as it can be printed: bytes that are no UTF-8 show as \\x83."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing the user should know about a file or folder, and the way out."""
@@ -23,7 +28,7 @@ class Problem:
 
     def __str__(self) -> str:
         way_out = f"; {self.way_out}" if self.way_out else ""
-        return f"{self.severity}: {self.path}: {self.what}{way_out}"
+        return readable(f"{self.severity}: {self.path}: {self.what}{way_out}")
 
 
 @dataclass(frozen=True)

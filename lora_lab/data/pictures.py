@@ -15,6 +15,8 @@ from lora_lab.errors import DataError
 
 # Twice Pillow's warning limit: what Pillow itself refuses as a decompression bomb.
 MAX_IMAGE_PIXELS = 178_956_970
+JPEGS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp"))
+"""Names that browsers and cameras give to JPEG files."""
 _ORIENTATION_TAG = 0x0112
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _limit_lock = threading.Lock()
@@ -33,7 +35,7 @@ class Header:
 
 def extensions() -> frozenset[str]:
     """Lower-case file name extensions that are read as pictures."""
-    known = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+    known = {".png", ".apng", ".webp", ".bmp", ".dib", *JPEGS}
     if ".avif" in Image.registered_extensions():
         known.add(".avif")
     return frozenset(known)
@@ -111,7 +113,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         with _limit_lock:
             before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                picture = Image.open(io.BytesIO(data))
+                picture = Image.open(io.BytesIO(_without_texts(data)))
             finally:
                 Image.MAX_IMAGE_PIXELS = before
     except Exception as error:
@@ -120,6 +122,30 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         raise DataError(f"{width}x{height} pixels are more than dataset.max_image_pixels = {max_pixels}")
     return picture
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_TURNS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without the texts that nobody reads here: Pillow refuses the picture when they are large.
+
+    Those that may hold an orientation stay. Of a damaged file nothing is taken.
+    """
+    if not data.startswith(_PNG) or not any(kind in data for kind in _TEXTS):
+        return data
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
+            break
+        body = at + 8
+        if data[at + 4 : body] not in _TEXTS or data[body : body + 32].startswith(_TURNS):
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]])
 
 
 def _orientation(picture: Image.Image, data: bytes) -> int:

@@ -39,8 +39,7 @@ def load_pixels(
         raise DataError(f"{item.path}: {error}") from error
     if crop is not None:
         assignment = random_crop(assignment, crop)
-    resized = resize(pixels, assignment.resized, item.settings.resize_interpolation)
-    return to_array(cut(resized, assignment), flip=flip)
+    return to_array(resized_part(pixels, assignment, item.settings.resize_interpolation), flip=flip)
 
 
 def load_mask(item: Item, assignment: Assignment, *, flip: bool = False) -> np.ndarray | None:
@@ -55,14 +54,14 @@ def load_mask(item: Item, assignment: Assignment, *, flip: bool = False) -> np.n
         raise DataError(f"{item.path}: {error}") from error
     if alpha is None:
         return None
-    part = cut(resize(alpha, assignment.resized, item.settings.resize_interpolation), assignment)[:, :, 0]
+    part = resized_part(alpha, assignment, item.settings.resize_interpolation)[:, :, 0]
     return np.ascontiguousarray(part[:, ::-1] if flip else part).astype(np.float32) / np.float32(255)
 
 
-def cut(pixels: np.ndarray, assignment: Assignment) -> np.ndarray:
-    """The bucket's part of a resized picture (H, W, 3)."""
-    (left, top), (width, height) = assignment.crop_left_top, assignment.bucket
-    return pixels[top : top + height, left : left + width]
+def resized_part(pixels: np.ndarray, assignment: Assignment, interpolation: str | None) -> np.ndarray:
+    """uint8 (H, W, C) resized and cut to the bucket as the assignment says."""
+    part = (*assignment.crop_left_top, *assignment.bucket)
+    return resize(pixels, assignment.resized, interpolation, part)
 
 
 def to_array(pixels: np.ndarray, *, flip: bool = False) -> np.ndarray:

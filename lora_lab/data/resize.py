@@ -13,38 +13,60 @@ _ROWS_AT_ONCE = 32
 _FIXED_POINT = 2048  # OpenCV weighs uint8 pixels by whole numbers of this
 _BEND = -0.75  # OpenCV's parameter of the cubic kernel
 
+_WHOLE = 2**24  # pixels up to which a resized picture is made whole and then cut
+
+Size = tuple[int, int]
+Part = tuple[int, int, int, int]
+Rule = Callable[[np.ndarray, Size, Part], np.ndarray]
 Taps = tuple[np.ndarray, np.ndarray]
 """Source pixels and their weights for each target pixel of one side: (targets, taps) each."""
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str | None = None) -> np.ndarray:
-    """uint8 (H, W, C) to `size` = (width, height).
+def resize(
+    pixels: np.ndarray, size: Size, interpolation: str | None = None, part: Part | None = None
+) -> np.ndarray:
+    """uint8 (H, W, C) to `size` = (width, height), or the `part` of that which is wanted.
 
     Args:
         interpolation: A key of `INTERPOLATIONS`; None is area averages if no side grows, else Lanczos.
+        part: (left, top, width, height) in the resized picture; None is all of it.
     """
     height, width = pixels.shape[:2]
+    part = part or (0, 0, *size)
     if (width, height) == size:
-        return pixels
+        return _cut(pixels, part)
     if interpolation is None:
         interpolation = "area" if width >= size[0] and height >= size[1] else "lanczos"
-    return INTERPOLATIONS[interpolation](pixels, size)
+    return INTERPOLATIONS[interpolation](pixels, size, part)
 
 
-def _pillow(method: Image.Resampling) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
-    def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        layers = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-        return np.asarray(Image.fromarray(layers).resize(size, method)).reshape(size[1], size[0], -1)
+def _cut(pixels: np.ndarray, part: Part) -> np.ndarray:
+    left, top, width, height = part
+    return pixels[top : top + height, left : left + width]
+
+
+def _pillow(method: Image.Resampling) -> Rule:
+    def resized(pixels: np.ndarray, size: Size, part: Part) -> np.ndarray:
+        layers = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        if size[0] * size[1] <= _WHOLE:
+            whole = np.asarray(layers.resize(size, method)).reshape(size[1], size[0], -1)
+            return _cut(whole, part)
+        # Of an enlarged stripe only what is wanted is made: 4000x1 would become 1,024,000x256.
+        left, top, width, height = part
+        wide, high = layers.width / size[0], layers.height / size[1]
+        box = (left * wide, top * high, (left + width) * wide, (top + height) * high)
+        return np.asarray(layers.resize((width, height), method, box=box)).reshape(height, width, -1)
 
     return resized
 
 
-def _tapped(
-    taps: Callable[[int, int], Taps],
-) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
-    def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        wide = _weighed(pixels.astype(np.int64).transpose(1, 0, 2), *taps(pixels.shape[1], size[0]))
-        whole = _weighed(wide.transpose(1, 0, 2), *taps(pixels.shape[0], size[1]))
+def _tapped(taps: Callable[[int, int], Taps]) -> Rule:
+    def resized(pixels: np.ndarray, size: Size, part: Part) -> np.ndarray:
+        left, top, width, height = part
+        columns = [side[left : left + width] for side in taps(pixels.shape[1], size[0])]
+        rows = [side[top : top + height] for side in taps(pixels.shape[0], size[1])]
+        wide = _weighed(pixels.astype(np.int64).transpose(1, 0, 2), *columns)
+        whole = _weighed(wide.transpose(1, 0, 2), *rows)
         scaled = (whole + _FIXED_POINT**2 // 2) // _FIXED_POINT**2
         return np.asarray(np.clip(scaled, 0, 255).astype(np.uint8))
 
@@ -100,9 +122,9 @@ def _area_of_growing(source: int, target: int) -> Taps:
     return places, np.stack([1 - share, share], axis=1)
 
 
-def _any_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _any_area(pixels: np.ndarray, size: Size, part: Part) -> np.ndarray:
     shrinks = pixels.shape[1] >= size[0] and pixels.shape[0] >= size[1]
-    return area(pixels, size) if shrinks else _tapped(_area_of_growing)(pixels, size)
+    return _cut(area(pixels, size), part) if shrinks else _tapped(_area_of_growing)(pixels, size, part)
 
 
 def area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -140,7 +162,7 @@ def _overlaps(targets: np.ndarray, sources: np.ndarray, scale: float) -> np.ndar
     return weights
 
 
-INTERPOLATIONS: Mapping[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] = {
+INTERPOLATIONS: Mapping[str, Rule] = {
     "lanczos": _pillow(Image.Resampling.LANCZOS),
     "box": _pillow(Image.Resampling.BOX),
     "area": _any_area,

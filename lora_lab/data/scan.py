@@ -1,20 +1,30 @@
 """One scanner for folders of pictures: kohya's `15_trigger class` folders, or one flat folder."""
 
-import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_lab.data import pictures
-from lora_lab.data.caption_files import read_caption
+from lora_lab.data.caption_files import GUESSED, read_caption
+from lora_lab.data.folder import (
+    CAPTIONS,
+    Contents,
+    caption_key,
+    contents,
+    not_read,
+    numbered_name,
+    passed_over,
+    pictures_below,
+    some,
+)
 from lora_lab.data.headers import FileFacts, HeaderCache
-from lora_lab.data.items import ImageSet, Item, Problem
+from lora_lab.data.items import ImageSet, Item, Problem, readable
 from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import DataError
 
-_NUMBERED = re.compile(r"(\d+)(?:_(.*))?", re.DOTALL)
-_FOREIGN = {".gif", ".tif", ".tiff", ".heic", ".heif", ".jxl", ".avif", ".psd", ".svg", ".jp2", ".tga"}
-_CAPTION_EXTENSIONS = (".txt", ".caption")
+_MANY_REPEATS = 200
+_TEXT_SHOWN = 40  # letters of a caption whose encoding was guessed
 _HUGE_PIXELS = 89_478_485  # Pillow's own warning limit
 
 
@@ -25,8 +35,7 @@ class _Folder:
     path: Path
     settings: SubsetSettings
     headers: HeaderCache
-    pictures: list[Path] = field(default_factory=list)
-    texts: dict[str, Path] = field(default_factory=dict)  # lower-case name to path
+    found: Contents = field(default_factory=Contents)
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -60,22 +69,38 @@ def scan(
     missing = _missing(folder)
     if missing is not None:
         return ImageSet(problems=[missing])
-    subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(p))
-    numbered = [p for p in subfolders if _NUMBERED.fullmatch(p.name)]
+    within = contents(folder, settings.captions.caption_extension)
+    numbered = [p for p in within.subfolders if numbered_name(p)]
     found = ImageSet()
     if numbered:
         for sub in numbered:
-            found += scan_subset(sub, _named(sub, settings), cache=cache, max_pixels=max_pixels)
-        found.problems.extend(_left_out(folder, subfolders, numbered))
-    elif _holds_pictures(folder) or not subfolders:
-        found = scan_subset(folder, _named(folder, settings), cache=cache, max_pixels=max_pixels)
-        found.problems.extend(_left_out(folder, subfolders, [folder]))
+            found += _scan_named(sub, settings, cache, max_pixels)
+        found.problems.extend(_beside(folder, within, numbered))
+    elif within.pictures or not any(pictures_below(sub)[0] for sub in within.subfolders):
+        found = _scan_named(folder, settings, cache, max_pixels)
     else:
-        found.problems.extend(_unnumbered(subfolders))
-    if not found.items and not any(p.severity == "error" for p in found.problems):
-        found.problems.append(Problem(folder, "error", "no pictures in it", _kinds()))
+        found.problems.extend(_unnumbered(within.subfolders))
     found.problems.extend(_duplicates(found.items))
     return found
+
+
+def _scan_named(folder: Path, settings: SubsetSettings, cache: Path | None, max_pixels: int) -> ImageSet:
+    """Read one folder with the repeats and class tokens of its name."""
+    own = _named(folder, settings)
+    found = scan_subset(folder, own, cache=cache, max_pixels=max_pixels)
+    return ImageSet(found.items, [*found.problems, *_odd_name(folder, settings, own)])
+
+
+def _odd_name(folder: Path, given: SubsetSettings, named: SubsetSettings) -> Iterator[Problem]:
+    """What a folder's name says that can hardly be meant."""
+    repeats = named.repeats or 1
+    if given.repeats is None and repeats > _MANY_REPEATS:
+        what = f"its name gives every picture {repeats:,} repeats; is the number a year, a date or a size?"
+        yield Problem(folder, "warning", what, "rename it, or set dataset.repeats")
+    tokens = named.class_tokens or ""
+    if given.class_tokens is None and readable(tokens) != tokens:
+        what = "its name is not UTF-8, and would be the caption of pictures without one"
+        yield Problem(folder, "error", what, "rename it, or set dataset.class_tokens")
 
 
 def scan_subset(
@@ -94,10 +119,13 @@ def scan_subset(
         work.error(
             folder, f"repeats must be at least 1, got {settings.repeats}", "rename it, or set dataset.repeats"
         )
-    _list_files(work)
-    items = [item for path in work.pictures if (item := _item(work, path)) is not None]
+    work.found = contents(folder, settings.captions.caption_extension)
+    items = [item for path in work.found.pictures if (item := _item(work, path)) is not None]
     work.headers.save()
-    _summarise(work, len(work.pictures))
+    if not work.found.pictures:
+        work.error(folder, "no pictures in it", f"take it away, or fill it: {_kinds()}")
+    _summarise(work, len(work.found.pictures))
+    work.problems.extend(not_read(folder, work.found))
     return ImageSet(items, work.problems)
 
 
@@ -119,74 +147,45 @@ def _missing(folder: Path) -> Problem | None:
 def _named(folder: Path, settings: SubsetSettings) -> SubsetSettings:
     """Settings completed by the folder's name; repeats are 1 and class tokens empty where nothing says
     more."""
-    match = _NUMBERED.fullmatch(folder.resolve().name)
+    match = numbered_name(folder)
     number, words = (int(match[1]), match[2] or "") if match else (1, "")
     repeats = number if settings.repeats is None else settings.repeats
     class_tokens = words.strip() if settings.class_tokens is None else settings.class_tokens
     return replace(settings, repeats=repeats, class_tokens=class_tokens)
 
 
-def _left_out(folder: Path, subfolders: list[Path], read: list[Path]) -> list[Problem]:
-    """Warnings for pictures beside the folders that are read."""
-    problems = []
-    if folder not in read and _holds_pictures(folder):
-        what = "pictures beside the numbered folders are not trained on"
-        problems.append(Problem(folder, "warning", what, "move them into one of the folders"))
+def _beside(folder: Path, within: Contents, numbered: list[Path]) -> Iterator[Problem]:
+    """What lies beside the numbered folders and is not read."""
+    if within.pictures:
+        what = f"{len(within.pictures)} pictures beside the numbered folders are not trained on"
+        names = some(path.name for path in within.pictures)
+        yield Problem(folder, "warning", f"{what} ({names})", "move them into one of the folders")
+    for path in within.dangling:
+        if numbered_name(path):
+            yield Problem(path, "error", "is a link to nothing", "mend or remove it")
+    links = [path for path in within.dangling if not numbered_name(path)]
+    yield from not_read(folder, Contents(dangling=links, unknown=within.unknown))
+    for sub in within.subfolders:
+        if sub not in numbered:
+            why = "not trained on: its name does not begin with a number of repeats"
+            yield from passed_over(sub, why, "name it like `15_trigger class`")
+
+
+def _unnumbered(subfolders: list[Path]) -> Iterator[Problem]:
     for sub in subfolders:
-        if sub not in read and _holds_pictures(sub):
-            what = "not trained on: its name does not begin with a number of repeats"
-            problems.append(Problem(sub, "warning", what, "name it like `15_trigger class`"))
-    return problems
-
-
-def _unnumbered(subfolders: list[Path]) -> list[Problem]:
-    inner = [p for p in subfolders if _missing(p) is None and _holds_numbered(p)]
-    if inner:
-        return [
-            Problem(p, "error", "the numbered folders lie one level deeper", f"give {p} itself")
-            for p in inner
-        ]
-    what = "its name does not begin with a number of repeats"
-    full = [p for p in subfolders if _holds_pictures(p)]
-    return [
-        Problem(p, "error", what, "name it like `15_trigger class`, or give this folder itself") for p in full
-    ]
+        if _missing(sub) is None and _holds_numbered(sub):
+            yield Problem(sub, "error", "the numbered folders lie one level deeper", f"give {sub} itself")
+        elif pictures_below(sub)[0]:
+            what = "its name does not begin with a number of repeats"
+            yield Problem(sub, "error", what, "name it like `15_trigger class`, or give this folder itself")
 
 
 def _holds_numbered(folder: Path) -> bool:
-    return any(_NUMBERED.fullmatch(p.name) for p in folder.iterdir() if p.is_dir())
-
-
-def _is_hidden(path: Path) -> bool:
-    """System leavings such as `._a.png` of macOS and notebook checkpoints."""
-    return path.name.startswith(".") or path.name == "__MACOSX"
-
-
-def _holds_pictures(folder: Path) -> bool:
-    known = pictures.extensions()
-    try:
-        return any(p.suffix.lower() in known and p.is_file() and not _is_hidden(p) for p in folder.iterdir())
-    except OSError:
-        return False
+    return any(numbered_name(p) for p in folder.iterdir() if p.is_dir())
 
 
 def _kinds() -> str:
     return f"pictures are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
-
-
-def _list_files(work: _Folder) -> None:
-    known = pictures.extensions()
-    texts = {*_CAPTION_EXTENSIONS, work.settings.captions.caption_extension.lower()}
-    for path in sorted(work.path.iterdir(), key=lambda p: p.name):
-        suffix = path.suffix.lower()
-        if _is_hidden(path) or not path.is_file():
-            continue
-        if suffix in known:
-            work.pictures.append(path)
-        elif suffix in texts:
-            work.texts[path.name.lower()] = path
-        elif suffix in _FOREIGN:
-            work.note("foreign", path)
 
 
 def _item(work: _Folder, path: Path) -> Item | None:
@@ -217,7 +216,7 @@ def _note_kind(work: _Folder, path: Path, facts: FileFacts) -> None:
 def _caption(work: _Folder, path: Path) -> str:
     """The caption of one picture, or the class tokens."""
     wanted = work.settings.captions.caption_extension
-    file = work.texts.get((path.stem + wanted).lower())
+    file = work.found.captions.get(caption_key(path.stem + wanted))
     if file is None:
         kind = "other caption" if _other_caption(work, path) else "no caption"
         work.note(kind, path)
@@ -229,8 +228,9 @@ def _caption(work: _Folder, path: Path) -> str:
     except DataError as error:
         work.error(file, f"the caption {error}", "save it as UTF-8")
         return ""
-    if caption.encoding == "cp932":
-        work.note("cp932", file)
+    if caption.encoding in GUESSED:
+        shown = caption.text[:_TEXT_SHOWN] + ("..." if len(caption.text) > _TEXT_SHOWN else "")
+        work.counts[caption.encoding].append(f"{file.name}: {shown!r}")
     if not caption.text:
         work.note("empty caption", file)
     if "\n" in caption.text and not work.settings.captions.enable_wildcard:
@@ -240,7 +240,7 @@ def _caption(work: _Folder, path: Path) -> str:
 
 def _other_caption(work: _Folder, path: Path) -> bool:
     wanted = work.settings.captions.caption_extension.lower()
-    return any((path.stem + e).lower() in work.texts for e in _CAPTION_EXTENSIONS if e != wanted)
+    return any(caption_key(path.stem + e) in work.found.captions for e in CAPTIONS if e != wanted)
 
 
 def _summarise(work: _Folder, total: int) -> None:
@@ -260,7 +260,7 @@ def _summarise(work: _Folder, total: int) -> None:
             "more than one caption line; the first is used",
             "dataset.enable_wildcard draws one",
         ),
-        "cp932": ("caption read as Shift-JIS", "save it as UTF-8"),
+        **{key: (f"caption read as {name}", "save it as UTF-8") for key, name in GUESSED.items()},
         "transparent": (
             "transparency; laid on white" + (", and masks the loss" if work.settings.alpha_mask else ""),
             "",
@@ -269,24 +269,23 @@ def _summarise(work: _Folder, total: int) -> None:
             "CMYK colours; converted without their colour profile",
             "save it as RGB to be sure of colours",
         ),
-        "foreign": ("not read: a kind of picture that is not supported", _kinds()),
     }
     for kind, (what, way_out) in wordings.items():
         names = work.counts.get(kind)
         if names:
-            of = f" of {total}" if kind != "foreign" else ""
-            work.warn(work.path, f"{len(names)}{of}: {what} ({_some(names)})", way_out)
-    _check_texts(work, {p.stem.lower() for p in work.pictures})
+            work.warn(work.path, f"{len(names)} of {total}: {what} ({some(names)})", way_out)
+    _check_texts(work, {caption_key(p.stem) for p in work.found.pictures})
 
 
 def _check_texts(work: _Folder, stems: set[str]) -> None:
     wanted = work.settings.captions.caption_extension.lower()
-    orphans = [p for p in work.texts.values() if p.suffix.lower() == wanted and p.stem.lower() not in stems]
+    ends = [(p, caption_key(p.name)) for p in work.found.captions.values()]
+    orphans = [p for p, key in ends if key.endswith(wanted) and key.removesuffix(wanted) not in stems]
     if orphans:
         work.warn(work.path, f"{len(orphans)} caption files without a picture ({orphans[0].name}, ...)")
     by_stem = defaultdict(list)
-    for path in work.pictures:
-        by_stem[path.stem.lower()].append(path.name)
+    for path in work.found.pictures:
+        by_stem[caption_key(path.stem)].append(path.name)
     for names in by_stem.values():
         if len(names) > 1:
             work.warn(
@@ -304,10 +303,6 @@ def _duplicates(items: list[Item]) -> list[Problem]:
             again[item.folder].append(f"{item.path.name} = {original.path}")
     way_out = "take one out, or raise its repeats"
     return [
-        Problem(folder, "warning", f"{len(pairs)} pictures count twice ({_some(pairs)})", way_out)
+        Problem(folder, "warning", f"{len(pairs)} pictures count twice ({some(pairs)})", way_out)
         for folder, pairs in again.items()
     ]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

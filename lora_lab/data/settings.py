@@ -43,6 +43,10 @@ class CaptionSettings:
     token_warmup_step: float = 0.0
     trigger_word: str = ""
 
+    def __post_init__(self) -> None:
+        # "txt" can only mean ".txt".
+        object.__setattr__(self, "caption_extension", "." + self.caption_extension.strip().lstrip("."))
+
 
 @dataclass(frozen=True)
 class SubsetSettings:

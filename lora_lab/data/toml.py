@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.buckets import check_settings
+from lora_lab.data.buckets import VAE_STEP, check_settings
 from lora_lab.data.items import ImageSet, Problem
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.plan import DataPlan, DatasetSpec, plan
@@ -44,6 +44,10 @@ def _is_int(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return _is_int(value) and value >= 1
+
+
+def _is_step(value: Any) -> bool:
+    return _is_count(value) and value % VAE_STEP == 0
 
 
 def _is_natural(value: Any) -> bool:
@@ -90,7 +94,7 @@ _DATASET_KEYS: dict[str, _Rule] = {
     "enable_bucket": _BOOL,
     "min_bucket_reso": _COUNT,
     "max_bucket_reso": _COUNT,
-    "bucket_reso_steps": _COUNT,
+    "bucket_reso_steps": (_is_step, "a multiple of 8"),
     "bucket_no_upscale": _BOOL,
 }
 _SHARE: _Rule = (_is_share, "a number from 0 to below 1")

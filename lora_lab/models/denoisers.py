@@ -16,7 +16,8 @@ def unet(base: Any, noisy: Tensor, timesteps: Tensor, text: Any, sizes: Tensor |
             raise ValueError(f"{base.spec.title} needs sizes of shape (B, 6) and pooled text states")
         conditions = {
             "text_embeds": text.pooled.to(base.dtype),
-            "time_ids": sizes.to(device=noisy.device, dtype=base.dtype),
+            # Half precision has no room for pixels (1081 is 1080 in bf16): the U-Net rounds their sinusoids.
+            "time_ids": sizes.to(noisy.device).float(),
         }
     answer: Tensor = base.unet(
         noisy.to(base.dtype),

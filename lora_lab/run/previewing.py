@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
-from lora_lab.run import gallery
+from lora_lab.run import previews
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure
-from lora_lab.run.measuring import measure_checkpoint
+from lora_lab.run.measured import measure_checkpoint
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
 
@@ -19,7 +19,7 @@ Saved = tuple[Task, Checkpoint, int]
 
 def missing_of(task: Task) -> list[Checkpoint]:
     """The checkpoints of a run that lack previews."""
-    return [item for item in task.record.checkpoints if gallery.wanted_of(task.folder, task.config, item, 0)]
+    return [item for item in task.record.checkpoints if previews.wanted_of(task.folder, task.config, item, 0)]
 
 
 class Previewer:
@@ -40,7 +40,7 @@ class Previewer:
         self._events.send("phase", phase="preview")
         with clock(tasks, "preview"):
             for task in tasks:
-                for _ in gallery.make_anchors(self._base, self._pack, task.folder, task.config):
+                for _ in previews.make_anchors(self._base, self._pack, task.folder, task.config):
                     if self._interrupt.reason:
                         return
 
@@ -64,7 +64,7 @@ class Previewer:
         wanted = [
             item
             for task, checkpoint, slot in saved
-            for item in gallery.wanted_of(task.folder, task.config, checkpoint, slot)
+            for item in previews.wanted_of(task.folder, task.config, checkpoint, slot)
         ]
         tasks = list({task.name: task for task, _, _ in saved}.values())
         self._events.send("phase", phase="preview")
@@ -81,10 +81,10 @@ class Previewer:
                     runner.go_on()
         self._measure(saved, tasks)
         for task, checkpoint, _ in saved:
-            gallery.summarise(checkpoint, task.config.preview.strengths)
+            previews.summarise(checkpoint, task.config.preview.strengths)
 
-    def _make(self, tasks: Sequence[Task], wanted: Sequence[gallery.Wanted]) -> None:
-        made = gallery.make_previews(self._base, self._pack, wanted)
+    def _make(self, tasks: Sequence[Task], wanted: Sequence[previews.Wanted]) -> None:
+        made = previews.make_previews(self._base, self._pack, wanted)
         for done, seconds in enumerate(made, start=1):
             self._events.send("preview", done=done, total=len(wanted))
             for task in tasks:
@@ -98,7 +98,7 @@ class Previewer:
         """Measure the checkpoints whose previews are all there; what goes wrong is a note of the runs."""
         with clock(tasks, "metric"):
             for task, checkpoint, _ in saved:
-                if not task.prepared or gallery.wanted_of(task.folder, task.config, checkpoint, 0):
+                if not task.prepared or previews.wanted_of(task.folder, task.config, checkpoint, 0):
                     continue
                 material = task.prepared.material
                 try:

@@ -15,7 +15,7 @@ from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
-from lora_lab.run import gallery
+from lora_lab.run import previews
 from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
@@ -96,7 +96,7 @@ class PackWork:
                 task.record.total_steps = job.total_updates
                 task.record.updates_per_epoch = job.updates_per_epoch
                 task.record.images = material.images
-                gallery.copy_pictures(task.folder, material)
+                previews.copy_pictures(task.folder, material)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
         train = ready[0].config.train
@@ -124,7 +124,7 @@ class PackWork:
         for task in ready:
             with self._failing_alone(task):
                 self._forget_after_state(task)
-                gallery.forget_stale(task.folder, task.record, preview_fingerprint(task.config))
+                previews.forget_stale(task.folder, task.record, preview_fingerprint(task.config))
                 task.write()
         missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
         while missing and not self._interrupt.reason:

@@ -97,7 +97,7 @@ def test_what_is_left_out_is_named(tmp_path):
     text = _by_severity(scan(tmp_path, PLAIN), "warning")
     for part in (
         "beside the numbered folders",
-        "notes: not trained on",
+        "notes: 1 pictures not trained on: its name does not begin",
         "(c.gif)",
         "without a picture (alone",
     ):

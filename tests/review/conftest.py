@@ -13,7 +13,7 @@ import uvicorn
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lora_lab.review.app import create_app
+from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder
 from tests.review.made_up import make_sweep
 

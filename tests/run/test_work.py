@@ -9,7 +9,7 @@ from PIL import Image
 
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
-from lora_lab.run import gallery
+from lora_lab.run import previews
 from lora_lab.run.task import Task
 from lora_lab.store import PHASES, RunFolder, RunRecord, read_record
 from tests import tiny
@@ -175,7 +175,7 @@ def test_previews_that_cannot_be_rendered_cost_no_run(bench: Bench, monkeypatch:
     def fails(*_: object) -> None:
         raise RuntimeError("no memory for that")
 
-    monkeypatch.setattr(gallery, "make_previews", fails)
+    monkeypatch.setattr(previews, "make_previews", fails)
     (record,) = bench.run("a")
     assert record.status == "done" and len(record.checkpoints) == 2
     assert record.notes == ["previews failed: RuntimeError: no memory for that"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lora_lab.config.fields import (
     at_least,
     between,
+    multiple_of,
     not_empty,
     one_of,
     resolution,
@@ -113,7 +114,7 @@ class DatasetConfig:
     bucket_reso_steps: int = setting(
         64,
         "bucket sides are multiples of this, in pixels",
-        at_least(8),
+        multiple_of(8),
         label="bucket step",
         ja="バケットの刻み",
         peer="--bucket_reso_steps",
@@ -140,6 +141,7 @@ class DatasetConfig:
     caption_extension: str = setting(
         ".txt",
         "file name extension of caption files",
+        not_empty,
         peer="--caption_extension",
         source="sd-scripts, train_util.py",
         trial=tried(".caption"),

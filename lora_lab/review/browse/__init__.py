@@ -1,0 +1,1 @@
+"""Looking at a sweep: pictures, settings, curves and timings."""

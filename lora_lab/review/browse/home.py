@@ -1,0 +1,75 @@
+"""The first pages: the sweeps there are, and what can be done with one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from lora_lab.review.session.blind import candidates
+from lora_lab.review.session.sessions import Sitting, ledger_of, open_here
+from lora_lab.review.web.gallery import gallery_of, page
+
+SHOWN = 5
+"""Pictures on a sweep's card."""
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return [Route("/", sweeps), Route("/sweep/{sweep}", sweep)]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sweep in a list, without a name or a score of what is in it; `blind` where this browser has an open
+    session of it."""
+
+    name: str
+    question: str
+    runs: int
+    statuses: dict[str, int]
+    checkpoints: int
+    pictures: list[str]
+    sessions: list[Sitting]
+    blind: bool
+
+    @property
+    def standing(self) -> str:
+        """How many runs there are, and how they stand."""
+        parts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        return f"{self.runs} runs ({parts}), {self.checkpoints} checkpoints with pictures"
+
+
+def _card(request: Request, name: str) -> Card:
+    sweep, ledger = gallery_of(request).read(name), ledger_of(request)
+    counts = Counter("twin" if run.same_as else run.status for run in sweep.runs.values())
+    twins = counts.pop("twin", 0)
+    statuses = {**counts, **({"the same as another": twins} if twins else {})}
+    return Card(
+        sweep.name,
+        sweep.read.question,
+        len(sweep.runs),
+        statuses,
+        len(candidates(sweep, unusable=True)),
+        sweep.training[:SHOWN],
+        ledger.sittings(sweep.name),
+        open_here(request, name) is not None,
+    )
+
+
+def sweeps(request: Request) -> Response:
+    """The list of sweeps; a single one is shown at once."""
+    gallery = gallery_of(request)
+    names = gallery.names()
+    if gallery.options.only:
+        return RedirectResponse(f"/sweep/{names[0]}", 303)
+    cards = [_card(request, name) for name in names]
+    return page(request, "home.html", {"cards": cards, "results": gallery.results})
+
+
+def sweep(request: Request) -> Response:
+    """What can be done with one sweep."""
+    return page(request, "sweep.html", {"card": _card(request, request.path_params["sweep"])})

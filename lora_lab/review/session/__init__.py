@@ -1,0 +1,1 @@
+"""Blind scoring and comparing: from the first page to what the session says."""

@@ -1,0 +1,130 @@
+"""Closing a blind session, and what it said once names may be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from lora_lab.review.browse.runs import Sweep
+from lora_lab.review.session.sessions import Sitting, guarded, ledger_of, remember
+from lora_lab.review.web.forms import Posted, taking
+from lora_lab.review.web.gallery import gallery_of, page
+from lora_lab.store import Pair, Place, Score, ScoreLog, Skip
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return [
+        Route("/session/{session}/close", taking(close), methods=["POST"]),
+        *guarded([Route("/sweep/{sweep}/result/{session}", result)]),
+    ]
+
+
+def close(request: Request, given: Posted) -> Response:
+    """End a session for good, and show what it said."""
+    ledger = ledger_of(request)
+    with ledger.lock:
+        sitting = ledger.find(request.path_params["session"])
+        if not sitting.session.closed:
+            ledger.write(sitting, "close")
+    answer = RedirectResponse(f"/sweep/{sitting.sweep}/result/{sitting.session.id}", 303)
+    remember(request, answer, sitting.session.id, keep=False)
+    return answer
+
+
+def result(request: Request) -> Response:
+    """What a closed session said."""
+    sitting = ledger_of(request).find(request.path_params["session"])
+    if sitting.sweep != request.path_params["sweep"]:
+        raise HTTPException(404, "there is no such session")
+    if not sitting.session.closed:
+        raise HTTPException(409, "this session is still open: its names are shown when it is closed")
+    sweep = gallery_of(request).read(sitting.sweep)
+    if sitting.session.mode == "compare":
+        return page(request, "compare_result.html", {"sweep": sweep, **_compared(sweep, sitting)})
+    return page(request, "score_result.html", {"sweep": sweep, **_scored(sweep, sitting)})
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """One checkpoint's scores of a session, the first and the hidden repeat."""
+
+    place: Place
+    changes: str
+    values: tuple[float, ...]
+    said: tuple[str, ...]
+    pictures: tuple[str, ...]
+
+    @property
+    def value(self) -> float:
+        """The mean of its scores."""
+        return mean(self.values)
+
+
+def changes_of(sweep: Sweep, run: str) -> str:
+    """What a run changes, in words; a run that has gone from the disk has none."""
+    if run not in sweep.runs:
+        return "this run is gone"
+    return ", ".join(f"{label} {value}" for _, label, value in sweep.runs[run].changes) or "the base settings"
+
+
+def _pictures(sweep: Sweep, place: Place, shots: Sequence[tuple[int, int, float]]) -> tuple[str, ...]:
+    run = sweep.runs.get(place[0])
+    previews = [run.previews.get((place[1], *shot)) for shot in shots] if run else []
+    return tuple(run.picture(place[1], item) for item in previews if run and item)
+
+
+def _scored(sweep: Sweep, sitting: Sitting) -> dict[str, object]:
+    from lora_lab.verdict.raters import combine
+
+    scores = [item for _, item in sorted(sitting.judged.items()) if isinstance(item, Score)]
+    places = dict.fromkeys(item.place for item in scores)
+    rows = [_row(sweep, sitting, place, [item for item in scores if item.place == place]) for place in places]
+    # Of one session alone: a rater's other sessions are their own matter.
+    raters = combine(ScoreLog(scores=scores), {}).raters
+    skips = [item for item in sitting.judged.values() if isinstance(item, Skip)]
+    return {
+        "session": sitting.session,
+        "rows": sorted(rows, key=lambda row: -row.value),
+        "rater": raters[0] if raters else None,
+        "points": [(item.position, item.value, f"{item.run} {item.tag}") for item in scores],
+        "skipped": [(item.run, item.tag) for item in skips],
+        "left": sitting.total - len(sitting.judged),
+        "repeats": [row for row in rows if len(row.values) > 1],
+        "seconds": sorted(item.seconds for item in scores if item.seconds is not None),
+    }
+
+
+def _row(sweep: Sweep, sitting: Sitting, place: Place, scores: Sequence[Score]) -> ScoredRow:
+    return ScoredRow(
+        place,
+        changes_of(sweep, place[0]),
+        tuple(item.value for item in scores),
+        tuple(dict.fromkeys(text for item in scores for text in (*item.tags, item.note) if text)),
+        _pictures(sweep, place, sitting.session.shots),
+    )
+
+
+def _compared(sweep: Sweep, sitting: Sitting) -> dict[str, object]:
+    from lora_lab.verdict.ranking import ranking
+
+    pairs = [item for _, item in sorted(sitting.judged.items()) if isinstance(item, Pair)]
+    rows = ranking(sitting.session.places, pairs)
+    reach = max((max(abs(row.low), abs(row.high)) for row in rows), default=1.0)
+    return {
+        "session": sitting.session,
+        "rows": [
+            (row, changes_of(sweep, row.place[0]), _pictures(sweep, row.place, sitting.session.shots))
+            for row in rows
+        ],
+        "reach": reach,
+        "counts": {name: sum(pair.result == name for pair in pairs) for name in ("tie", "both_bad")},
+        "pairs": len(pairs),
+        "never": len(sitting.session.places) - len(rows),
+    }

@@ -1,0 +1,102 @@
+"""Scoring blind: one checkpoint's pictures at a time, 0 to 100."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lora_lab.review.session.sessions import (
+    Judgement,
+    Ledger,
+    Sitting,
+    judging_page,
+    ledger_of,
+    open_sitting,
+    pause,
+)
+from lora_lab.review.web.forms import Posted, taking
+from lora_lab.store import Score
+
+TAGS = ("broken at strength 1", "wrong person", "skin", "clothes do not change", "too weak")
+"""What can be said of a checkpoint with one key; a rater can add own words."""
+LONGEST_TAG = 60
+MOST_TAGS = 20
+MODE = "score"
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return [
+        Route("/score/{session}", score_page),
+        Route("/score/{session}/judge", taking(judge), methods=["POST"]),
+        Route("/score/{session}/undo", taking(undo), methods=["POST"]),
+    ]
+
+
+def score_page(request: Request) -> Response:
+    """The page on which one scores; where it stands comes from the log."""
+    return judging_page(request, MODE, _stored)
+
+
+def _stored(sitting: Sitting) -> dict[str, Any]:
+    own_tags = {tag for item in sitting.judged.values() if isinstance(item, Score) for tag in item.tags}
+    return {
+        "tags": [*TAGS, *sorted(own_tags - set(TAGS))],
+        "judged": {str(position): _said(item) for position, item in sorted(sitting.judged.items())},
+    }
+
+
+def _said(item: Judgement) -> dict[str, Any]:
+    if isinstance(item, Score):
+        return {"value": item.value, "note": item.note, "tags": list(item.tags)}
+    return {"value": None, "note": "", "tags": []}
+
+
+def _answer(ledger: Ledger, sitting: Sitting, position: int | None) -> Response:
+    """What is stored of a position now, and whether a break is due."""
+    now = ledger.find(sitting.session.id)
+    item = None if position is None else now.judged.get(position)
+    said = _said(item) if item else None
+    return JSONResponse({"position": position, "said": said, "pause": pause(now)})
+
+
+def judge(request: Request, given: Posted) -> Response:
+    """Store a score, or a skip where `value` is missing; what was said of the position before is cancelled.
+
+    The answer is sent when the line is on the disk.
+    """
+    with ledger_of(request).lock:
+        ledger, sitting = open_sitting(request, MODE)
+        position = given.whole("position", 0, len(sitting.session.order) - 1)
+        run, tag, repeat = sitting.session.order[position]
+        place = {"run": run, "tag": tag, "position": position, "repeat": repeat}
+        before = sitting.judged.get(position)
+        if given.values.get("value") is None:
+            new: dict[str, Any] = {"value": None, "note": "", "tags": []}
+            kind, values = "skip", place
+        else:
+            new = {
+                "value": given.whole("value", 0, 100),
+                "note": given.text("note"),
+                "tags": given.texts("tags", LONGEST_TAG)[:MOST_TAGS],
+            }
+            kind, values = "score", {**place, **new, "seconds": given.seconds()}
+        # The same again is a browser that asks a second time because it did not hear the answer.
+        if before is None or _said(before) != new:
+            ledger.write(sitting, kind, **values)
+            if before is not None:
+                ledger.write(sitting, "cancel", cancels=before.id)
+        return _answer(ledger, sitting, position)
+
+
+def undo(request: Request, given: Posted) -> Response:
+    """Cancel what was said last; the answer names its position, None where nothing was said."""
+    with ledger_of(request).lock:
+        ledger, sitting = open_sitting(request, MODE)
+        last = sitting.last
+        if last is not None:
+            ledger.write(sitting, "cancel", cancels=last.id)
+        return _answer(ledger, sitting, last.position if last else None)

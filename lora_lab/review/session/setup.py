@@ -1,0 +1,182 @@
+"""The page on which a blind session is set up, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from lora_lab.review.browse.runs import Sweep
+from lora_lab.review.session import blind
+from lora_lab.review.session.sessions import RATER_COOKIE, guarded, ledger_of, remember
+from lora_lab.review.web.forms import Posted, taking
+from lora_lab.review.web.gallery import gallery_of, page
+from lora_lab.store import Place, ScoreLog, Shot, append_score_line
+
+LONGEST_NAME = 40
+SECONDS_PER_SCORE = 7
+"""What a score takes, typically; for the estimate on the page."""
+COMPARISONS_PER_PLACE = 3
+MOST_COMPARISONS = 2000
+MANY = 40
+"""Checkpoints above which only the last of each run are proposed."""
+SEEDS = 2**31
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return guarded(
+        [
+            Route("/sweep/{sweep}/score", lambda request: _form(request, "score")),
+            Route("/sweep/{sweep}/compare", lambda request: _form(request, "compare")),
+            Route("/sweep/{sweep}/score", taking(start_scoring), methods=["POST"]),
+            Route("/sweep/{sweep}/compare", taking(start_comparing), methods=["POST"]),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What can be chosen from: checkpoints with pictures, prompts by number, strengths."""
+
+    places: tuple[Place, ...]
+    unusable: int
+    prompts: dict[int, str]
+    strengths: tuple[float, ...]
+
+    @property
+    def strength(self) -> float:
+        """The strength nearest to that at which a LoRA is meant to be used."""
+        return min(self.strengths, key=lambda item: abs(item - 1))
+
+
+def offer(sweep: Sweep) -> Offer:
+    """What a session of a sweep may show."""
+    every = blind.candidates(sweep, unusable=True)
+    usable = blind.candidates(sweep)
+    prompts: dict[int, str] = {}
+    strengths: set[float] = set()
+    for run, tag in every:
+        for (at, prompt, _, strength), preview in sweep.runs[run].previews.items():
+            if at == tag:
+                prompts.setdefault(prompt, preview.text)
+                strengths.add(strength)
+    return Offer(
+        tuple(every), len(every) - len(usable), dict(sorted(prompts.items())), tuple(sorted(strengths))
+    )
+
+
+def _form(request: Request, mode: str, problem: str = "", status: int = 200) -> Response:
+    name = request.path_params["sweep"]
+    sweep, log = gallery_of(request).read(name), ledger_of(request).log(name)
+    offered = offer(sweep)
+    values = {
+        "sweep": sweep,
+        "mode": mode,
+        "offer": offered,
+        "problem": problem,
+        "last": blind.last_of_each_run(offered.places),
+        "raters": sorted({item.rater for item in log.sessions.values()}),
+        "rater": unquote(request.cookies.get(RATER_COOKIE, "")),
+        "many": len(offered.places) > MANY,
+        "repeats": round(100 * blind.REPEATS),
+        "seconds": SECONDS_PER_SCORE,
+    }
+    return page(request, "start.html", values, status)
+
+
+def start_scoring(request: Request, given: Posted) -> Response:
+    """Begin a scoring session as the form says, and go to it."""
+    return _start(request, given, "score")
+
+
+def start_comparing(request: Request, given: Posted) -> Response:
+    """Begin a comparing session as the form says, and go to it."""
+    return _start(request, given, "compare")
+
+
+def _start(request: Request, given: Posted, mode: str) -> Response:
+    name = request.path_params["sweep"]
+    sweep, log = gallery_of(request).read(name), ledger_of(request).log(name)
+    try:
+        rater, shots, places = _chosen(sweep, log, given, mode)
+        seed = secrets.randbelow(SEEDS)
+        own = _score_fields(given, places, seed) if mode == "score" else _compare_fields(given, places)
+    except HTTPException as error:
+        return _form(request, mode, error.detail, error.status_code)
+    identity = append_score_line(
+        sweep.folder,
+        "session",
+        rater=rater,
+        mode=mode,
+        seed=seed,
+        prompts=sorted({shot[0] for shot in shots}),
+        shots=shots,
+        layout="one" if given.text("layout") == "one" else "grid",
+        **own,
+    )
+    answer = RedirectResponse(f"/{mode}/{identity}", 303)
+    remember(request, answer, identity)
+    answer.set_cookie(RATER_COOKIE, quote(rater), httponly=True, samesite="strict")
+    return answer
+
+
+def _score_fields(given: Posted, places: Sequence[Place], seed: int) -> dict[str, object]:
+    return {"order": blind.shuffled(places, given.number("repeats", 0, 100) / 100, seed)}
+
+
+def _compare_fields(given: Posted, places: Sequence[Place]) -> dict[str, object]:
+    if len(places) < 2:
+        raise HTTPException(400, "comparing needs at least two checkpoints")
+    usual = len(places) * COMPARISONS_PER_PLACE
+    target = (
+        given.whole("target", 1, MOST_COMPARISONS) if given.text("target") else min(usual, MOST_COMPARISONS)
+    )
+    return {"places": places, "target": target}
+
+
+def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str, list[Shot], list[Place]]:
+    """Who judges, which pictures of each, and which checkpoints.
+
+    Raises:
+        HTTPException: The answers are wrong or leave nothing to show (400).
+    """
+    rater = given.text("rater", LONGEST_NAME)
+    if not rater:
+        raise HTTPException(400, "write your name first: scores of several people are kept apart")
+    offered = offer(sweep)
+    if not offered.places:
+        raise HTTPException(400, "there is no checkpoint with pictures yet")
+    places = _places(offered, blind.candidates(sweep, unusable=bool(given.text("unusable"))), given)
+    if mode == "score" and given.text("new"):
+        done = {item.place for item in log.scores if item.rater == rater}
+        places = [place for place in places if place not in done]
+    if not places:
+        raise HTTPException(400, "nothing is left to show: choose other checkpoints")
+    prompts = [item for item in offered.prompts if str(item) in given.all("prompt")]
+    if not prompts:
+        raise HTTPException(400, "choose at least one prompt")
+    strengths = {f"{item:g}": item for item in offered.strengths}
+    strength = strengths.get(given.text("strength"), offered.strength)
+    shots, places = blind.common_shots(sweep, places, prompts, strength)
+    if not places:
+        raise HTTPException(400, "no checkpoint has pictures of these prompts at this strength")
+    return rater, shots, places
+
+
+def _places(offered: Offer, usable: Sequence[Place], given: Posted) -> list[Place]:
+    match given.text("which"):
+        case "last":
+            # The last usable one: that a run ended black is known without looking.
+            return blind.last_of_each_run(usable)
+        case "chosen":
+            numbers = set(given.all("place"))
+            return [place for number, place in enumerate(offered.places) if str(number) in numbers]
+        case _:
+            return list(usable)

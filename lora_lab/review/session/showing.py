@@ -1,0 +1,86 @@
+"""The pictures of a blind session: an address names a session, a position and a number, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lora_lab.review.session.blind import anonymous
+from lora_lab.review.session.pairing import pair_at
+from lora_lab.review.session.sessions import Sitting, ledger_of
+from lora_lab.store import Pair, Place
+
+
+def routes() -> list[Route]:
+    """The routes of this module."""
+    return [
+        Route("/session/{session}/picture/{position:int}/{number:int}", picture),
+        Route("/session/{session}/training/{number:int}", training),
+        Route("/session/{session}/bare/{number:int}", bare),
+    ]
+
+
+def shown(sitting: Sitting, position: int) -> tuple[Place, ...]:
+    """What stands at a position of a session: one checkpoint to score, or two to compare.
+
+    Raises:
+        HTTPException: The session has no such position (404).
+    """
+    own = sitting.session
+    if own.mode == "score" and position < len(own.order):
+        return (own.order[position][:2],)
+    # The next pair is loaded ahead, and none beyond it.
+    if own.mode == "compare" and position <= max([-1, *sitting.judged]) + 2:
+        pairs = {number: item for number, item in sitting.judged.items() if isinstance(item, Pair)}
+        return pair_at(own.places, pairs, own.seed, position)
+    raise HTTPException(404, "there is no such picture")
+
+
+def picture(request: Request) -> Response:
+    """One picture of what stands at a position; of a pair, the right one's follow the left one's."""
+    ledger = ledger_of(request)
+    sitting = ledger.find(request.path_params["session"])
+    places = shown(sitting, request.path_params["position"])
+    stage = ledger.stage(sitting)
+    side, number = divmod(request.path_params["number"], len(stage.shots))
+    if side >= len(places):
+        raise HTTPException(404, "there is no such picture")
+    file = stage.file(places[side], number)
+    if file is None:
+        ledger.forget_stage(sitting)
+        raise HTTPException(404, "this picture is gone")
+    return _answer(file, stage.size)
+
+
+def training(request: Request) -> Response:
+    """One of the training pictures."""
+    ledger = ledger_of(request)
+    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    return _numbered(request, stage.training, None)
+
+
+def bare(request: Request) -> Response:
+    """The bare base model's picture of a shot."""
+    ledger = ledger_of(request)
+    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    return _numbered(request, stage.bare, stage.size)
+
+
+def _numbered(request: Request, files: tuple[Path | None, ...], size: tuple[int, int] | None) -> Response:
+    number = request.path_params["number"]
+    file = files[number] if number < len(files) else None
+    if file is None or not file.is_file():
+        raise HTTPException(404, "there is no such picture")
+    return _answer(file, size)
+
+
+def _answer(file: Path, size: tuple[int, int] | None) -> Response:
+    """The picture without anything that names it, not even when it was made."""
+    try:
+        return Response(anonymous(file, size), media_type="image/png")
+    except OSError as error:
+        raise HTTPException(404, "this picture cannot be read") from error

@@ -1,0 +1,1 @@
+"""What serves pages: the application, its checks, forms, thumbnails."""

@@ -1,0 +1,121 @@
+"""Metrics that look at all previews of a checkpoint at once, with models and the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from lora_lab.anchors import anchor_folder, anchor_name
+from lora_lab.config import RunConfig
+from lora_lab.data.buckets import Assignment
+from lora_lab.data.items import Item
+from lora_lab.data.pictures import decode, extensions, read_bytes
+from lora_lab.errors import DataError
+from lora_lab.material import Material
+from lora_lab.metrics import set_names
+from lora_lab.metrics.sets import COPY, Models, PreviewSet, Shown, measure_set
+from lora_lab.run.previews import cut_picture
+from lora_lab.store import Checkpoint, Preview, RunFolder
+
+MOST_PICTURES = 64
+"""Pictures that previews are held against; of more, this many are taken evenly."""
+
+Placed = tuple[Item, Assignment]
+T = TypeVar("T")
+
+
+def measure_checkpoint(
+    folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, material: Material, device: torch.device
+) -> None:
+    """Add the numbers of the metrics of sets to a checkpoint and its previews, where they are asked for.
+
+    Raises:
+        ModelError: A model cannot be used.
+        DataError: `metric.references` cannot be used.
+    """
+    names = set_names(config.metric.names)
+    if not names or not checkpoint.previews:
+        return
+    metric = config.metric
+    cache = Path(config.cache).expanduser()
+    training = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
+    held_against = PreviewSet(
+        [_shown(item, folder, config) for item in checkpoint.previews],
+        references(metric.references, material.validation or training),
+        _pictures(training) if "copy" in names else (),
+        _models(metric.clip_model, metric.dino_model, cache, device),
+    )
+    found = measure_set(held_against, names)
+    for item, numbers, flags in zip(checkpoint.previews, found.each, found.flags, strict=True):
+        item.metrics.update(numbers)
+        item.flags = [flag for flag in item.flags if flag != COPY] + flags
+    checkpoint.metrics.update(found.whole)
+
+
+# A process measures many checkpoints with the same models.
+_models = lru_cache(maxsize=4)(Models)
+
+
+def _shown(item: Preview, folder: RunFolder, config: RunConfig) -> Shown:
+    anchor = anchor_folder(folder, config) / anchor_name(item.prompt, item.seed)
+    return Shown(
+        _open(folder.path / item.file),
+        words(config, item.prompt),
+        item.prompt,
+        item.seed,
+        item.strength,
+        _open(anchor) if anchor.is_file() else None,
+    )
+
+
+def words(config: RunConfig, prompt: int) -> str:
+    """A prompt as CLIP can know it: the class word in place of the trigger word."""
+    text = config.preview.prompts[prompt].replace("{trigger}", config.metric.class_word)
+    if config.dataset.trigger_word:
+        text = text.replace(config.dataset.trigger_word, config.metric.class_word)
+    return text.strip(", ")
+
+
+def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Image]:
+    """The pictures that previews should be like: those of a folder, or those of the run.
+
+    Raises:
+        DataError: The folder holds no pictures, or one that cannot be read.
+    """
+    if folder is None:
+        return list(_pictures(instead))
+    place = Path(folder).expanduser()
+    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in extensions())
+    if not files:
+        raise DataError(f"metric.references={folder}: there are no pictures in it")
+    return [_decoded(file) for file in _evenly(files)]
+
+
+def _decoded(path: Path) -> Image.Image:
+    """A picture of the user's, turned and laid on white as the training's are."""
+    try:
+        return Image.fromarray(decode(read_bytes(path)))
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _pictures(placed: Sequence[Placed]) -> tuple[Image.Image, ...]:
+    return tuple(cut_picture(item, place) for item, place in _evenly(placed))
+
+
+def _evenly(items: Sequence[T]) -> list[T]:
+    count = min(len(items), MOST_PICTURES)
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error

@@ -1,0 +1,270 @@
+"""Scoring and comparing by keyboard in a real browser, and what reaches it meanwhile."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lora_lab.store import SweepFolder, read_scores
+from tests.review import made_up
+from tests.review.conftest import Answer, Recorder
+
+pytestmark = pytest.mark.browser
+
+GIVES_AWAY = (
+    *made_up.RUNS, *made_up.TAGS, "twin", "out-of-memory", "network_alpha", "learning_rate", "batch_size",
+    "lion", "p0-s7", "p1-s7", "safetensors", "previews/", "results/demo", "parameters", "thebase",
+)  # fmt: skip
+"""What would tell a run from another."""
+
+
+@pytest.fixture
+def page(chromium: Any, address: str) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=address)
+    context.set_default_timeout(10_000)
+    made = context.new_page()
+    problems: list[str] = []
+    made.on("pageerror", lambda error: problems.append(str(error)))
+    made.on("console", lambda line: line.type == "error" and problems.append(line.text))
+    made.problems = problems
+    yield made
+    context.close()
+
+
+def begin(page: Any, mode: str = "score", rater: str = "Anna", **values: str) -> None:
+    """Fill the first page as a person does: the name, then Enter."""
+    page.goto(f"/sweep/demo/{mode}")
+    for name, value in values.items():
+        page.fill(f"[name={name}]", value)
+    page.fill("[name=rater]", rater)
+    page.keyboard.press("Enter")
+    at(page, 0, mode)
+
+
+def at(page: Any, position: int | str, mode: str = "score") -> None:
+    """Wait until what stands at a position is shown."""
+    page.wait_for_selector(f'#{mode}[data-position="{position}"]')
+
+
+def value(page: Any) -> str:
+    return str(page.inner_text("#value"))
+
+
+def scored(sweep: SweepFolder) -> dict[int, float]:
+    return {item.position: item.value for item in read_scores(sweep).scores}
+
+
+def test_a_whole_session_by_keyboard_stays_blind(page: Any, sweep: SweepFolder, recorder: Recorder) -> None:
+    page.goto("/sweep/demo/score")
+    recorder.answers.clear()
+    page.keyboard.type("Anna")
+    page.keyboard.press("Enter")
+    at(page, 0)
+    total = 9  # eight checkpoints, and one of them twice
+    for position, keys in enumerate(("85", "7", "0", "-", "100", "05", "42", "99", "1")):
+        assert page.inner_text("#count") == f"{position} of {total}"
+        page.keyboard.type(keys)
+        if position == 2:
+            page.keyboard.press("n")
+            page.keyboard.type("eyes 11 are odd")
+            page.keyboard.press("Enter")
+            for key in ("t", "2", "Enter"):
+                page.keyboard.press(key)
+            # The key that closes the tags does nothing else.
+            page.wait_for_selector("#tagbox", state="hidden")
+            assert page.get_attribute("#score", "data-position") == "2"
+        page.keyboard.press("Enter")
+        at(page, position + 1 if position + 1 < total else "")
+    assert scored(sweep) == dict(enumerate((85, 70, 0, 100, 100, 5, 42, 99, 10)))
+    third = next(item for item in read_scores(sweep).scores if item.position == 2)
+    assert (third.note, third.tags) == ("eyes 11 are odd", ("wrong person",))
+    assert_blind(page, recorder.answers)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("table.rows")
+    assert "base-run" in page.content() and "wrong person" in page.content()
+    assert page.problems == []
+
+
+def assert_blind(page: Any, answers: list[Answer]) -> None:
+    """Nothing that the browser was sent, sent or shows tells a run from another."""
+    shown = f"{page.url} {page.title()} {page.content()}"
+    assert not [word for word in GIVES_AWAY if word in shown]
+    sizes = set()
+    for answer in answers:
+        head = f"{answer.asked} {answer.headers}".lower()
+        assert not [word for word in GIVES_AWAY if word in head or word.encode() in answer.body], head
+        if "/static/" not in answer.asked:
+            assert not re.search("etag|last-modified|content-disposition|accept-ranges", answer.headers)
+        if "/picture/" in answer.asked:
+            with Image.open(io.BytesIO(answer.body)) as image:
+                image.load()
+                assert (image.format, image.mode, image.info) == ("PNG", "RGB", {})
+                sizes.add(image.size)
+    assert sizes == {(32, 48)}
+
+
+def test_keys_move_the_number_and_undo_takes_back(page: Any, sweep: SweepFolder) -> None:
+    begin(page)
+    for keys, shown in (
+        ("7", "7_"), ("3", "73"), ("ArrowUp", "74"), ("Shift+ArrowDown", "69"), ("ArrowDown", "68"),
+        ("-", "100"), ("ArrowUp", "100"), ("Backspace", "–"), ("ArrowUp", "50"), ("4", "4_"),
+    ):  # fmt: skip
+        page.keyboard.press(keys)
+        assert value(page) == shown
+    page.wait_for_selector("#value:has-text('40')")
+    page.keyboard.press("Control+5")
+    assert value(page) == "40"
+    page.keyboard.press("Enter")
+    at(page, 1)
+    assert value(page) == "–"
+    page.keyboard.press("Enter")
+    assert "Type a score first" in page.inner_text("#notice")
+    page.keyboard.press("s")
+    at(page, 2)
+    page.keyboard.press("u")
+    at(page, 1)
+    page.keyboard.press("u")
+    at(page, 0)
+    assert value(page) == "40"
+    assert "Taken back: 40" in page.inner_text("#notice")
+    assert scored(sweep) == {} and read_scores(sweep).skips == []
+    page.keyboard.type("45")
+    page.keyboard.press("Enter")
+    at(page, 1)
+    page.reload()
+    at(page, 1)
+    assert page.inner_text("#count") == "1 of 9"
+    page.keyboard.press("l")
+    page.click("#listbox .scores button")
+    at(page, 0)
+    assert value(page) == "45"
+    assert scored(sweep) == {0: 45}
+
+
+def test_controls_do_not_move(page: Any) -> None:
+    begin(page)
+
+    def boxes() -> list[Any]:
+        return [
+            item.bounding_box()
+            for item in page.query_selector_all(".controls > *, .bar > button, .anchors img")
+        ]
+
+    before = boxes()
+    page.keyboard.press("n")
+    page.keyboard.type("a long note " * 20)
+    page.keyboard.press("Enter")
+    for number in "123":
+        page.keyboard.press("t")
+        page.keyboard.press(number)
+        page.keyboard.press("t")
+        page.wait_for_selector("#tagbox", state="hidden")
+    page.keyboard.press("Enter")
+    assert boxes() == before
+    page.keyboard.press("f")
+    page.keyboard.press("-")
+    assert boxes() == before
+    page.keyboard.press("Enter")
+    at(page, 1)
+    assert boxes() == before
+
+
+def test_anchors_keep_their_room_while_they_load(page: Any) -> None:
+    waiting: list[Any] = []
+    anchor = re.compile("/(training|bare)/")
+    page.route(anchor, lambda route: waiting.append(route))
+    begin(page)
+    empty = [item.bounding_box() for item in page.query_selector_all(".anchors img")]
+    assert len(empty) > 3 and min(box["height"] for box in empty) > 20
+    for route in waiting:
+        route.continue_()
+    page.wait_for_function("[...document.querySelectorAll('.anchors img')].every((one) => one.naturalWidth)")
+    assert [item.bounding_box() for item in page.query_selector_all(".anchors img")] == empty
+
+
+def test_a_score_that_was_not_stored_is_not_passed_over(page: Any, sweep: SweepFolder) -> None:
+    begin(page)
+    page.route("**/judge", lambda route: route.abort())
+    page.keyboard.type("64")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#notice.bad")
+    assert "Not stored" in page.inner_text("#notice")
+    assert page.get_attribute("#score", "data-position") == "0"
+    assert (value(page), page.inner_text("#count")) == ("64", "0 of 9")
+    page.unroute("**/judge")
+    page.keyboard.press("Enter")
+    at(page, 1)
+    assert scored(sweep) == {0: 64}
+
+
+def test_two_people_score_at_once(chromium: Any, page: Any, address: str, sweep: SweepFolder) -> None:
+    other = chromium.new_context(base_url=address).new_page()
+    begin(page, rater="Anna")
+    begin(other, rater="Bo")
+    for position, keys in enumerate(("11", "22", "33")):
+        for person, add in ((page, ""), (other, "ArrowUp")):
+            person.keyboard.type(keys)
+            if add:
+                person.keyboard.press(add)
+            person.keyboard.press("Enter")
+            at(person, position + 1)
+    page.keyboard.press("u")
+    at(page, 2)
+    log = read_scores(sweep)
+    given = {(item.rater, item.position): item.value for item in log.scores}
+    assert given == {("Anna", 0): 11, ("Anna", 1): 22, ("Bo", 0): 12, ("Bo", 1): 23, ("Bo", 2): 34}
+    one, two = (item.order for item in log.sessions.values())
+    assert one != two
+    other.context.close()
+
+
+def test_comparing_by_keyboard_stays_blind(page: Any, sweep: SweepFolder, recorder: Recorder) -> None:
+    page.goto("/sweep/demo/compare")
+    recorder.answers.clear()
+    page.fill("[name=target]", "4")
+    page.fill("[name=rater]", "Anna")
+    page.keyboard.press("Enter")
+    at(page, 0, "compare")
+    for position, key in enumerate(("ArrowLeft", "ArrowRight", "ArrowDown", "ArrowUp")):
+        page.keyboard.press(key)
+        at(page, position + 1, "compare")
+    page.keyboard.press("u")
+    at(page, 3, "compare")
+    page.reload()
+    at(page, 3, "compare")
+    page.keyboard.press("ArrowLeft")
+    at(page, 4, "compare")
+    assert [item.result for item in read_scores(sweep).pairs] == ["left", "right", "tie", "left"]
+    assert_blind(page, recorder.answers)
+    page.click("text=Close")
+    page.click("text=Close and show the result")
+    page.wait_for_selector("table.rows")
+    assert "4 comparisons" in page.content()
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 844), (1100, 500)])
+def test_nothing_is_cut_off(chromium: Any, address: str, width: int, height: int, scheme: str) -> None:
+    context = chromium.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, base_url=address
+    )
+    page = context.new_page()
+    begin(page)
+    # As wide as the counts of a long session.
+    page.evaluate("document.getElementById('count').textContent = '1000 of 1100'")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollHeight") <= height
+    for item in page.query_selector_all(
+        ".controls button, .bar button, .item:not([hidden]) canvas, .anchors img"
+    ):
+        box = item.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height
+    overflow = "section => section.scrollHeight - section.clientHeight"
+    assert [page.evaluate(overflow, item) for item in page.query_selector_all(".anchors section")] == [0, 0]
+    context.close()

@@ -1,0 +1,262 @@
+"""Scoring over HTTP: what is stored, taken back, gone on with, and revealed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.testclient import TestClient
+
+from lora_lab.review.session.sessions import Sitting, pause
+from lora_lab.review.web.app import create_app
+from lora_lab.store import Score, Session, SweepFolder, read_scores
+from tests.review import made_up
+from tests.review.asking import FORM, begin, say
+from tests.review.conftest import ADDRESS
+
+
+def test_a_session_stores_its_order(client: TestClient, sweep: SweepFolder) -> None:
+    identity = begin(client)
+    session = read_scores(sweep).sessions[identity]
+    assert (session.rater, session.mode, session.closed) == ("anna", "score", False)
+    assert len(session.order) == 10 and sum(repeat for *_, repeat in session.order) == 2
+    assert session.shots == ((0, 7, 1.0), (1, 7, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"rater": "  "}, "write your name first"),
+        ({"rater": "x" * 41}, "at most 40 characters"),
+        ({"prompt": []}, "choose at least one prompt"),
+        ({"which": "chosen"}, "nothing is left to show"),
+        ({"repeats": "many"}, "repeats must be a number"),
+        ({"repeats": "nan"}, "repeats must be a number"),
+    ],
+)
+def test_a_wrong_answer_is_told_and_starts_nothing(
+    client: TestClient, sweep: SweepFolder, values: dict[str, object], problem: str
+) -> None:
+    answer = client.post("/sweep/demo/score", data={**FORM, **values})
+    assert answer.status_code == 400
+    assert problem in answer.text
+    assert not sweep.scores_file.exists()
+
+
+def test_which_checkpoints_can_be_chosen(client: TestClient, sweep: SweepFolder) -> None:
+    last = begin(client, which="last", repeats="0")
+    client.cookies.clear()
+    chosen = begin(client, which="chosen", place=["1", "6"], repeats="0")
+    client.cookies.clear()
+    one = begin(client, prompt=["1"], which="last", repeats="0")
+    sessions = read_scores(sweep).sessions
+    assert {(run, tag) for run, tag, _ in sessions[last].order} == {(r, "000010") for r in made_up.RUNS}
+    assert len(sessions[chosen].order) == 2
+    assert sessions[one].shots == ((1, 7, 1.0),)
+
+
+def test_a_score_is_stored_with_all_that_was_said(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client)
+    answer = say(client, session, 0, 85, note=" odd \n eyes ", tags=["skin", "skin", "own"])
+    assert answer.json() == {
+        "position": 0,
+        "said": {"value": 85, "note": "odd eyes", "tags": ["skin", "own"]},
+        "pause": False,
+    }
+    (score,) = read_scores(sweep).scores
+    run, tag, repeat = read_scores(sweep).sessions[session].order[0]
+    assert (score.run, score.tag, score.repeat, score.value) == (run, tag, repeat, 85)
+    assert (score.rater, score.note, score.tags, score.seconds) == ("anna", "odd eyes", ("skin", "own"), 1.5)
+
+
+@pytest.mark.parametrize("value", [-1, 101, 50.5, "x", [], {}, float("nan"), True])
+def test_only_whole_numbers_from_0_to_100_are_scores(
+    client: TestClient, sweep: SweepFolder, value: object
+) -> None:
+    session = begin(client)
+    body = json.dumps({"position": 0, "value": value, "seconds": 1})
+    answer = client.post(
+        f"/score/{session}/judge", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert "value must be" in answer.json()["error"]
+    assert read_scores(sweep).scores == []
+
+
+@pytest.mark.parametrize("position", [-1, 10, 1.5, "first", None])
+def test_only_positions_of_the_session_are_scored(client: TestClient, position: object) -> None:
+    answer = client.post(
+        f"/score/{begin(client)}/judge", json={"position": position, "value": 5, "seconds": 1}
+    )
+    assert answer.status_code == 400
+
+
+def test_undo_cancels_the_last_and_then_the_one_before(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client)
+    for position, value in ((0, 10), (1, None), (2, 30)):
+        say(client, session, position, value)
+    undone = [client.post(f"/score/{session}/undo", json={}).json() for _ in range(4)]
+    assert [item["position"] for item in undone] == [2, 1, 0, None]
+    assert all(item["said"] is None for item in undone)
+    log = read_scores(sweep)
+    assert (log.scores, log.skips) == ([], [])
+    assert len(sweep.scores_file.read_text().splitlines()) == 7
+
+
+def test_a_second_thought_replaces_the_first(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client)
+    say(client, session, 0, 10)
+    say(client, session, 1, 20)
+    say(client, session, 0, 15)
+    assert [(item.position, item.value) for item in read_scores(sweep).scores] == [(1, 20), (0, 15)]
+    # Undo takes back what was said last, not what stands last.
+    assert client.post(f"/score/{session}/undo", json={}).json()["position"] == 0
+
+
+def test_the_same_sent_twice_counts_once(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client)
+    assert say(client, session, 0, 10).json() == say(client, session, 0, 10).json()
+    assert len(sweep.scores_file.read_text().splitlines()) == 2
+
+
+def test_a_session_goes_on_after_a_restart(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client)
+    say(client, session, 0, 10)
+    say(client, session, 1, None)
+    order = read_scores(sweep).sessions[session].order
+    picture = client.get(f"/session/{session}/picture/2/1")
+    again = TestClient(create_app(sweep.path.parent), ADDRESS)
+    page = again.get(f"/score/{session}").text
+    assert "&#34;0&#34;: {&#34;note&#34;" in page and "&#34;1&#34;:" in page and "&#34;2&#34;:" not in page
+    assert read_scores(sweep).sessions[session].order == order
+    assert again.get(f"/session/{session}/picture/2/1").content == picture.content
+
+
+def test_new_checkpoints_wait_for_the_next_session(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client, repeats="0")
+    for position in range(8):
+        say(client, session, position, 50)
+    run = made_up.write_run(sweep, "late", ["network.network_alpha=64"])
+    shown = [made_up.checkpoint(run, "000010", 150)]
+    made_up.write_run(sweep, "late", ["network.network_alpha=64"], checkpoints=shown)
+    assert say(client, session, 8, 50).status_code == 400
+    client.post(f"/session/{session}/close", data={})
+    later = begin(client, new="1", repeats="0")
+    assert read_scores(sweep).sessions[later].order == (("late", "000010", False),)
+    client.post(f"/session/{later}/close", data={})
+    assert client.post("/sweep/demo/score", data={**FORM, "rater": "bo", "new": "1"}).status_code == 303
+
+
+def test_a_run_that_has_gone_does_not_end_the_session(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client, repeats="0")
+    order = read_scores(sweep).sessions[session].order
+    gone = next(number for number, step in enumerate(order) if step[0] == "lion-fast")
+    (sweep.path / "lion-fast" / "config.yaml").unlink()
+    assert client.get(f"/session/{session}/picture/{gone}/0").status_code in (200, 404)
+    assert client.get(f"/score/{session}").status_code == 200
+    assert say(client, session, gone, None).status_code == 200
+    client.post(f"/session/{session}/close", data={})
+    assert client.get(f"/sweep/demo/result/{session}").status_code == 200
+
+
+def test_names_are_shown_when_the_session_is_closed_and_not_before(
+    client: TestClient, sweep: SweepFolder
+) -> None:
+    session = begin(client)
+    say(client, session, 0, 85)
+    for address in ("look", f"result/{session}", "score", "compare"):
+        answer = client.get(f"/sweep/demo/{address}")
+        assert answer.status_code == 409
+        assert not any(name in answer.text for name in made_up.RUNS)
+    assert client.get("/sweep/demo").status_code == 200
+    other = TestClient(create_app(sweep.path.parent), ADDRESS)
+    assert other.get("/sweep/demo/look").status_code == 200
+    assert other.get(f"/sweep/demo/result/{session}").status_code == 409
+    answer = client.post(f"/session/{session}/close", data={})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/sweep/demo/result/{session}")
+    page = client.get(answer.headers["location"])
+    assert read_scores(sweep).sessions[session].order[0][0] in page.text
+    assert say(client, session, 1, 5).status_code == 409
+    assert client.post(f"/score/{session}/undo", json={}).status_code == 409
+    assert client.get("/sweep/demo/look").status_code == 200
+
+
+def test_the_result_tells_how_steady_the_rater_is(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client, repeats="100")
+    order = read_scores(sweep).sessions[session].order
+    for position, (*_, repeat) in enumerate(order):
+        moved = 10 if position % 2 else -10
+        say(client, session, position, 50 + moved if repeat else 50, tags=["wrong person"])
+    client.post(f"/session/{session}/close", data={})
+    page = client.get(f"/sweep/demo/result/{session}").text
+    # Eight differences of 10 to either side: one score varies by about 10 / sqrt(2), drift left out.
+    assert "8 checkpoints were shown twice" in page
+    assert "±7" in page or "±8" in page
+    assert "alpha 16" in page and "wrong person" in page
+    assert page.count("<circle") == 16
+
+
+def test_a_repeat_cannot_be_told_by_its_address(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client, repeats="50")
+    order = read_scores(sweep).sessions[session].order
+    second = next(number for number, step in enumerate(order) if step[2])
+    first = order.index((*order[second][:2], False))
+    one, other = (client.get(f"/session/{session}/picture/{number}/0") for number in (first, second))
+    assert one.content == other.content
+    assert {key: value for key, value in one.headers.items() if key != "content-length"} == {
+        key: value for key, value in other.headers.items() if key != "content-length"
+    }
+
+
+def test_pictures_outside_the_session_are_not_there(client: TestClient) -> None:
+    session = begin(client)
+    for address in ("picture/10/0", "picture/0/2", "picture/-1/0", "training/3", "bare/2", "picture/0/x"):
+        assert client.get(f"/session/{session}/{address}").status_code == 404
+    assert client.get(f"/session/{'0' * 32}/picture/0/0").status_code == 404
+    assert client.get("/score/nothing").status_code == 404
+
+
+def test_two_raters_do_not_disturb_each_other(client: TestClient, sweep: SweepFolder) -> None:
+    other = TestClient(create_app(sweep.path.parent), ADDRESS, follow_redirects=False)
+    other.headers["origin"] = ADDRESS
+    one, two = begin(client), begin(other, rater="bo")
+    say(client, one, 0, 10)
+    say(other, two, 0, 90)
+    assert client.post(f"/score/{one}/undo", json={}).json()["position"] == 0
+    (score,) = read_scores(sweep).scores
+    assert (score.rater, score.value) == ("bo", 90)
+
+
+def test_a_score_survives_a_kill_right_after_the_key_press(sweep: SweepFolder, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lora_lab", "review", str(sweep.path), "--port", "0", "--no-browser"]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    try:
+        assert served.stdout is not None
+        address = served.stdout.readline().split(" at ")[1].split()[0].rstrip("/")
+        client = httpx2.Client(base_url=address, headers={"origin": address})
+        location = client.post("/sweep/demo/score", data=FORM).headers["location"]
+        answer = client.post(f"{location}/judge", json={"position": 0, "value": 77, "seconds": 1})
+        os.kill(served.pid, signal.SIGKILL)
+        assert answer.json()["said"]["value"] == 77
+    finally:
+        served.kill()
+        served.wait(10)
+    assert [item.value for item in read_scores(sweep).scores] == [77]
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "sitting"),
+    [([], 0), ([2], 2), ([32, 25, 18, 11, 4], 32), ([60, 40, 9, 5, 1], 9), ([12], 0)],
+)
+def test_a_sitting_lasts_from_the_last_break(minutes_ago: list[int], sitting: int) -> None:
+    session = Session("s", "anna", "score", 1)
+    at = [(datetime.now(UTC) - timedelta(minutes=ago)).isoformat() for ago in minutes_ago]
+    scores = {n: Score(f"{n}", "s", "anna", "r", "t", n, 50, at=text) for n, text in enumerate(at)}
+    found = Sitting("demo", SweepFolder(Path()), session, scores)
+    assert found.minutes() == sitting
+    assert pause(found) == (sitting >= 30)
