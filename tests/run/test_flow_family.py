@@ -108,3 +108,13 @@ def test_settings_of_flows_act(bench: Bench, setting: str) -> None:
     bench.work([bench.write("plain", *QUICK), bench.write("other", *QUICK, f"loss.{setting}")])
     one, two = weights(bench, "plain"), weights(bench, "other")
     assert any(not torch.equal(one[key], two[key]) for key in one)
+
+
+def test_previews_are_shifted(bench: Bench) -> None:
+    bench.work([bench.write("one", *FLOW), bench.write("other", *FLOW, "preview.flow_shift=1")])
+    pictures = []
+    for name in ("one", "other"):
+        folder = bench.sweep.run(name)
+        (preview,) = read_record(folder).checkpoints[-1].previews
+        pictures.append(Image.open(folder.path / preview.file).tobytes())
+    assert pictures[0] != pictures[1]

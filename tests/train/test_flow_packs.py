@@ -28,7 +28,7 @@ def test_a_run_in_a_pack_equals_the_run_alone(flows: Bench) -> None:
     for name in NAMES:
         _, alone, _ = flows.train([name], EXTRA)
         assert (
-            max(float(tensor.abs().max()) for key, tensor in alone[name].items() if "lora_up" in key) > 1e-4
+            max(float(tensor.abs().max()) for key, tensor in alone[name].items() if "lora_up" in key) > 1e-5
         )
         assert largest_difference(packed[name], alone[name]) < 1e-12, name
 
