@@ -311,9 +311,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "metric.clip_model": ("metrics/test_sets.py::test_clip_t_tells_texts_apart",),
     "metric.dino_model": ("metrics/test_sets.py::test_dinov2_serves_as_dino",),
     "metric.references": ("metrics/test_sets.py::test_likeness_to_references_is_the_mean_cosine",),
-    "metric.class_word": (
-        "run/test_settings_beside_training.py::test_the_class_word_stands_for_the_trigger_where_clip_reads",
-    ),
+    "metric.class_word": ("run/test_measured.py::test_the_class_word_stands_for_the_trigger_word",),
     "engine.name": ("run/test_settings_beside_training.py::test_an_engine_is_made_by_its_name",),
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),

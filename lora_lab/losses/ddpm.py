@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.schedule import NoiseSchedule, add_noise, target
-from lora_lab.losses.settings import LossSettings, PredictionType
+from lora_lab.losses.settings import PredictionType
 from lora_lab.losses.weights import huber_c_table, weight_table
 
 
@@ -31,7 +32,7 @@ class Ddpm:
         """`epsilon` or `v_prediction`."""
         return self.schedule.prediction_type
 
-    def draw_times(self, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+    def draw_times(self, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
         """Timesteps from `min_timestep` up to, but without, `max_timestep`: (B,), int64, on the CPU."""
         low, high = settings.min_timestep, settings.max_timestep
         draws = [torch.randint(low, high, (1,), generator=g, device=g.device).cpu() for g in generators]
@@ -49,19 +50,19 @@ class Ddpm:
         """The noise, or v."""
         return target(latents_BCHW, noise_BCHW, times_B, self.schedule)
 
-    def weights(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def weights(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """The product of all switched-on weights of the timesteps, (B,)."""
         weights_T, _ = _tables(settings, self.schedule)
         return None if weights_T is None else _at(weights_T, times_B, like)
 
-    def huber_c(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def huber_c(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """huber_c of the timesteps, (B,)."""
         _, huber_c_T = _tables(settings, self.schedule)
         return None if huber_c_T is None else _at(huber_c_T, times_B, like)
 
 
 @functools.lru_cache(maxsize=256)
-def _tables(settings: LossSettings, schedule: NoiseSchedule) -> tuple[Tensor | None, Tensor | None]:
+def _tables(settings: LossConfig, schedule: NoiseSchedule) -> tuple[Tensor | None, Tensor | None]:
     """Both tables, made once per run: the loop then pays one lookup per step."""
     return weight_table(settings, schedule), huber_c_table(settings, schedule)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from lora_lab.losses.settings import FLOW, LossSettings, PredictionType
+from lora_lab.config.schema import LossConfig
+from lora_lab.losses.settings import FLOW, PredictionType
 
 STEPS = 1000
 """What a time of pure noise is called."""
@@ -33,7 +34,7 @@ class Flow:
         """The velocity along sigma."""
         return FLOW
 
-    def draw_times(self, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+    def draw_times(self, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
         """Times from `min_timestep` to `max_timestep`, (B,), float32, on the CPU.
 
         `sigmoid` draws the sigmoid of a normal number times `sigmoid_scale`: logit-normal, arXiv 2403.03206,
@@ -57,11 +58,11 @@ class Flow:
         """noise - x, at every time."""
         return noise_BCHW - latents_BCHW
 
-    def weights(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def weights(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """None: where samples count is left to the drawing of times, as trainers of flows have it."""
         return None
 
-    def huber_c(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def huber_c(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """constant: c. exponential: from 1 at time 0 down to c. Both times `huber_scale`.
 
         Raises:
@@ -77,7 +78,7 @@ class Flow:
         return (c * settings.huber_scale).to(like)
 
 
-def _share(settings: LossSettings, generator: Generator) -> float:
+def _share(settings: LossConfig, generator: Generator) -> float:
     """A number from 0 to 1, drawn in fp32."""
     if settings.timestep_sampling == "uniform":
         return float(torch.rand((), generator=generator, device=generator.device))

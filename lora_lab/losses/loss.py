@@ -6,8 +6,8 @@ Shape suffixes: B samples, C channels, H and W latent size.
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.process import NoiseProcess
-from lora_lab.losses.settings import LossSettings
 
 
 def distance(
@@ -32,7 +32,7 @@ def per_sample_loss(
     pred_BCHW: Tensor,
     target_BCHW: Tensor,
     times_B: Tensor,
-    settings: LossSettings,
+    settings: LossConfig,
     process: NoiseProcess,
     mask_B1HW: Tensor | None = None,
 ) -> Tensor:

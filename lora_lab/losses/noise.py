@@ -13,8 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.process import NoiseProcess
-from lora_lab.losses.settings import LossSettings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Draw:
 
 
 def draw(
-    latents_BCHW: Tensor, settings: LossSettings, process: NoiseProcess, generators: Sequence[Generator]
+    latents_BCHW: Tensor, settings: LossConfig, process: NoiseProcess, generators: Sequence[Generator]
 ) -> Draw:
     """Draw times and noise for a batch, one generator per sample; on the latents' device, in their dtype."""
     times = process.draw_times(settings, generators).to(latents_BCHW.device)
@@ -56,7 +56,7 @@ def draw_noise(latents_BCHW: Tensor, generators: Sequence[Generator]) -> Tensor:
 
 
 def offset_noise(
-    noise_BCHW: Tensor, latents_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]
+    noise_BCHW: Tensor, latents_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]
 ) -> Tensor:
     """Noise plus an offset that is constant over a channel (Guttenberg 2023, "Diffusion with Offset Noise").
 
@@ -78,7 +78,7 @@ def offset_noise(
     return torch.stack(shifted)
 
 
-def multires_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+def multires_noise(noise_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
     """Noise plus coarser and coarser noise, back at unit variance (Whitaker 2023, "Multi-Resolution Noise").
 
     Level i is drawn at the size divided by r^i, r uniform from 2 to 4, enlarged bilinearly, times
@@ -91,7 +91,7 @@ def multires_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Seque
     return torch.stack([_pyramid(noise_CHW, settings, generator) for noise_CHW, generator in pairs])
 
 
-def _pyramid(noise_CHW: Tensor, settings: LossSettings, generator: Generator) -> Tensor:
+def _pyramid(noise_CHW: Tensor, settings: LossConfig, generator: Generator) -> Tensor:
     channels, height, width = noise_CHW.shape
     total_CHW = noise_CHW
     for level in range(settings.multires_noise_iterations):
@@ -105,7 +105,7 @@ def _pyramid(noise_CHW: Tensor, settings: LossSettings, generator: Generator) ->
     return total_CHW / total_CHW.std()
 
 
-def perturbed_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+def perturbed_noise(noise_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
     """The noise that is added to the latents under input perturbation (Ning et al. 2023, arXiv 2301.11706).
 
     noise + gamma z, with z another standard normal draw and gamma times a uniform number where its strength

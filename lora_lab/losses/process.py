@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lora_lab.losses.settings import FLOW, LossSettings, PredictionType
+from lora_lab.config.schema import LossConfig
+from lora_lab.losses.settings import FLOW, PredictionType
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -50,7 +51,7 @@ class NoiseProcess(Protocol):
     def prediction_type(self) -> PredictionType:
         """What the model predicts."""
 
-    def draw_times(self, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+    def draw_times(self, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
         """A time for each generator, (B,), on the CPU: one draw from each, whatever the settings."""
 
     def times(self, steps: Sequence[int]) -> Tensor:
@@ -62,10 +63,10 @@ class NoiseProcess(Protocol):
     def target(self, latents: Tensor, noise: Tensor, times_B: Tensor) -> Tensor:
         """What the model should answer."""
 
-    def weights(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def weights(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """Each sample's factor in the loss, (B,), as `like` is; None where all are 1."""
 
-    def huber_c(self, settings: LossSettings, times_B: Tensor, like: Tensor) -> Tensor | None:
+    def huber_c(self, settings: LossConfig, times_B: Tensor, like: Tensor) -> Tensor | None:
         """Each sample's huber_c, (B,), as `like` is; None where the loss type has none."""
 
 

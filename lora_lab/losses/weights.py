@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.schedule import NoiseSchedule
-from lora_lab.losses.settings import LossSettings
 
 _SNR_CAP = 1000.0
 """The peer's cap on the SNR in scale-v, v-like and debiased weights; it acts on the first timestep alone."""
@@ -56,7 +56,7 @@ def _without_zero(snr_T: Tensor) -> Tensor:
     return torch.maximum(snr_T, smallest)
 
 
-def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
+def weight_table(settings: LossConfig, schedule: NoiseSchedule) -> Tensor | None:
     """The factor of every timestep, (T,), all switched-on modifiers in one; None where there is none."""
     parts = []
     if settings.min_snr_gamma:
@@ -70,7 +70,7 @@ def weight_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | No
     return torch.stack(parts).prod(dim=0) if parts else None
 
 
-def huber_c_table(settings: LossSettings, schedule: NoiseSchedule) -> Tensor | None:
+def huber_c_table(settings: LossConfig, schedule: NoiseSchedule) -> Tensor | None:
     """huber_c of every timestep, (T,); None where the loss type has none.
 
     constant: c. exponential: from 1 at t = 0 down to c. snr: (1 - c) / (1 + sigma)^2 + c, with sigma the

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.loss import per_sample_loss
-from lora_lab.losses.settings import LossSettings
 from lora_lab.models import BaseModel, TextStates, encode_captions, predict
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
@@ -98,7 +98,7 @@ class PackTrainer:
             for batch in validation.batches():
                 pred_BChw = self._predict([(runner, batch)])
                 loss_B = per_sample_loss(
-                    pred_BChw, batch.target_BChw, batch.times_B, LossSettings(), validation.process
+                    pred_BChw, batch.target_BChw, batch.times_B, LossConfig(), validation.process
                 )
                 for timestep, loss in zip(batch.times_B.tolist(), loss_B.tolist(), strict=True):
                     found[round(timestep)].append(loss)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.data.captions import process
 from lora_lab.data.items import Item
 from lora_lab.data.order import Batch as Draws
 from lora_lab.data.order import Draw, Stream, sample_rng, sample_seed
 from lora_lab.losses.noise import draw
 from lora_lab.losses.process import NoiseProcess
-from lora_lab.losses.settings import LossSettings
 from lora_lab.models import TextStates
 
 
@@ -78,7 +78,7 @@ class Source:
     latent_of: LatentOf
     text_of: TextOf | None
     process: NoiseProcess
-    loss: LossSettings
+    loss: LossConfig
     seed: int
     max_token_length: int
     total_updates: int

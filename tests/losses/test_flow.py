@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses.flow import Flow, shifted
 from lora_lab.losses.loss import per_sample_loss
 from lora_lab.losses.process import PROCESSES, noise_process
-from lora_lab.losses.settings import FLOW, OF_FLOW, OF_SNR, LossSettings, check
+from lora_lab.losses.settings import FLOW, OF_FLOW, OF_SNR, check
 from lora_lab.preview.samplers import SAMPLERS, build, first, scaled
 
-PLAIN = LossSettings()
-UNIFORM = LossSettings(timestep_sampling="uniform")
+PLAIN = LossConfig()
+UNIFORM = LossConfig(timestep_sampling="uniform")
 
 
 def generators(count: int) -> list[torch.Generator]:
@@ -48,7 +49,7 @@ def test_the_target_is_the_slope_of_the_noisy_latents() -> None:
         ),
     ],
 )
-def test_times_have_the_stated_distribution(settings: LossSettings, quantile) -> None:
+def test_times_have_the_stated_distribution(settings: LossConfig, quantile) -> None:
     times = Flow().draw_times(settings, generators(4000)).double().sort().values / 1000
     assert times.dtype == torch.float64
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -97,15 +98,15 @@ def test_euler_follows_a_known_velocity_to_its_end(shift: float) -> None:
 def test_what_has_no_effect_and_what_is_refused() -> None:
     loud = {"min_snr_gamma": 5.0, "debiased_estimation_loss": True, "v_pred_like_loss": 0.5,
             "scale_v_pred_loss_like_noise_pred": True, "zero_terminal_snr": True}  # fmt: skip
-    found = check(LossSettings(**loud), FLOW)
+    found = check(LossConfig(**loud), FLOW)
     assert {item.key for item in found.inert} == {f"loss.{name}" for name in OF_SNR}
     assert not found.refusals
     flows = {"timestep_sampling": "uniform", "sigmoid_scale": 2.0, "flow_shift": 3.0}
     for prediction in ("epsilon", "v_prediction"):
-        found = check(LossSettings(**flows), prediction)
+        found = check(LossConfig(**flows), prediction)
         assert {item.key for item in found.inert} == {f"loss.{name}" for name in OF_FLOW}
-    assert [item.key for item in check(LossSettings(**flows), FLOW).inert] == ["loss.sigmoid_scale"]
-    (refusal,) = check(LossSettings(loss_type="huber"), FLOW).refusals
+    assert [item.key for item in check(LossConfig(**flows), FLOW).inert] == ["loss.sigmoid_scale"]
+    (refusal,) = check(LossConfig(loss_type="huber"), FLOW).refusals
     assert "constant or exponential" in refusal
 
 

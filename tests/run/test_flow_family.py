@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lora_lab.config import compose
+from lora_lab.effective import Facts, resolve
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.models import identify, load
 from lora_lab.store import read_record
@@ -118,3 +120,18 @@ def test_previews_are_shifted(bench: Bench) -> None:
         (preview,) = read_record(folder).checkpoints[-1].previews
         pictures.append(Image.open(folder.path / preview.file).tobytes())
     assert pictures[0] != pictures[1]
+
+
+def test_the_planner_knows_what_a_flow_has(bench: Bench) -> None:
+    facts = Facts(family="linear", prediction_type="flow_prediction")
+    asked = ["base_model.v_parameterization=true", "loss.min_snr_gamma=5", "preview.sampler=ddim"]
+    config = compose([*bench.common, *asked], checked=False)
+    found = resolve(config, facts)
+    assert {"base_model.v_parameterization", "loss.min_snr_gamma"} <= {item.key for item in found.inert}
+    assert found.prediction_type == "flow_prediction"
+    (refusal,) = found.refusals
+    assert refusal == "preview.sampler=ddim: Linear Flow is rendered with euler only"
+    blocks = compose([*bench.common, "preview.sampler=euler", "network.mid_lr_weight='0.5'"], checked=False)
+    assert any("no down, mid and up blocks" in text for text in resolve(blocks, facts).refusals)
+    plain = resolve(compose([*bench.common, "preview.flow_shift=3"], checked=False), Facts())
+    assert "preview.flow_shift" in {item.key for item in plain.inert}

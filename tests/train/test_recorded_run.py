@@ -17,12 +17,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lora_lab.config.schema import LossConfig, LrSchedulerConfig
 from lora_lab.losses.process import NoiseProcess
-from lora_lab.losses.settings import LossSettings
 from lora_lab.models import BaseModel, load
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
-from lora_lab.optim.schedules import ScheduleSettings
 from lora_lab.train import Batch, Job, PackTrainer, Record, Runner
 from tests.models import recipe
 
@@ -42,8 +41,8 @@ JOB = Job(
     unet_lr=1e-3,
     text_encoder_lr=5e-4,
     loraplus_lr_ratio=1.0,
-    schedule=ScheduleSettings(name="constant"),
-    loss=LossSettings(),
+    schedule=LrSchedulerConfig(name="constant"),
+    loss=LossConfig(),
     clip_skip=1,
     max_grad_norm=1.0,
     scale_weight_norms=0.0,

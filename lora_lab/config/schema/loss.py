@@ -8,7 +8,7 @@ _VELOCITY = ("base_model.v_parameterization=true",)
 _HUBER = ("loss.loss_type=huber",)
 
 
-@dataclass
+@dataclass(unsafe_hash=True)  # its tables are kept by its values; nothing changes one in place
 class LossConfig:
     """Noise, target and weights of the loss."""
 
