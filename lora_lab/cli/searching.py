@@ -21,6 +21,7 @@ from lora_lab.sweep.searching import (
     check_space,
     folder_of,
     look,
+    material_of,
     overrides_of,
     propose,
     recommended,
@@ -43,6 +44,7 @@ def search(
     check_space(spec.space, groups())
     place = folder or folder_of(rows, extra)
     proposed, code = read_rounds(place), 0
+    material = material_of(rows, spec, extra)
     while True:
         now = with_rounds(rows, proposed)
         if now.rows:
@@ -50,7 +52,7 @@ def search(
             code = exit_code(outcome)
             if outcome.interrupted:
                 return code
-        seen = look(place, spec) if now.rows else Seen([], [])
+        seen = look(place, spec, material)
         if seen.unjudged and spec.judge == PEOPLE:
             _ask_for_scores(place, spec, proposed, seen)
             return code
@@ -81,8 +83,8 @@ def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> N
 def _ask_for_scores(place: SweepFolder, spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:
     _console().print(
         f"[bold]round {proposed[-1].round} of {spec.rounds} is trained[/]; {len(seen.unjudged)} of its runs "
-        f"wait for a score ({', '.join(seen.unjudged)}): score them blind with `lora-lab review {place.path}`, "
-        "then the same command goes on"
+        f"wait for a score ({', '.join(seen.unjudged)}): score them blind with "
+        f"`lora-lab review {place.path}`, then the same command goes on"
     )
 
 

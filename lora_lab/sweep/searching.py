@@ -8,7 +8,10 @@ from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
+import numpy as np
+
 from lora_lab.config import RunConfig, compose, flat, groups, nearest, settings
+from lora_lab.effective import examine
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.search import Choices, Observation, Proposal, Range, Space, best, next_round
 from lora_lab.search.spec import PEOPLE, SearchSpec
@@ -16,6 +19,7 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.rounds import Proposed, read_rounds
 from lora_lab.sweep.file import RowSpec, SweepFile
+from lora_lab.sweep.plan import device_type
 from lora_lab.sweep.text import value_text
 from lora_lab.verdict.evidence import Evidence, evidence
 from lora_lab.verdict.ground import POINTS
@@ -59,10 +63,15 @@ def with_rounds(sweep: SweepFile, proposed: Sequence[Proposed]) -> SweepFile:
 
 def as_it_stands(sweep: SweepFile, extra: Sequence[str], folder: SweepFolder | None) -> SweepFile:
     """The sweep with all that was proposed so far; where nothing was, with what a first round will be."""
-    assert sweep.search is not None
-    check_space(sweep.search.space, groups())
-    proposed = read_rounds(folder or folder_of(sweep, extra))
-    return with_rounds(sweep, proposed or propose(sweep, sweep.search, extra, Seen([], []), []))
+    spec = sweep.search
+    assert spec is not None
+    check_space(spec.space, groups())
+    place = folder or folder_of(sweep, extra)
+    proposed = read_rounds(place)
+    if not proposed:
+        seen = look(place, spec, material_of(sweep, spec, extra))
+        proposed = propose(sweep, spec, extra, seen, [])
+    return with_rounds(sweep, proposed)
 
 
 def overrides_of(chosen: Mapping[str, Any]) -> tuple[str, ...]:
@@ -71,13 +80,32 @@ def overrides_of(chosen: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{key}={value_text(value)}" for key, value in ordered)
 
 
-def look(folder: SweepFolder, spec: SearchSpec, *, earlier: bool = True) -> Seen:
+Material = tuple[str, str]
+"""The identities of images and base model."""
+
+
+def material_of(sweep: SweepFile, spec: SearchSpec, extra: Sequence[str]) -> Material:
+    """What the rows of a search are trained on.
+
+    Raises:
+        LoraLabError: The images or the base model cannot be used.
+    """
+    first = overrides_of(spec.space.candidates(np.random.default_rng(0), most=1)[0])
+    config = compose([*sweep.base, *first, *extra], sweep.config_dirs, checked=False)
+    identities = examine(config, device_type(config.device)).resolved.identities
+    return identities["dataset"], identities["base_model"]
+
+
+def look(folder: SweepFolder, spec: SearchSpec, material: Material | None = None) -> Seen:
     """Read the scores of the sweep, and of earlier ones on the same images and base model.
+
+    Args:
+        material: Images and base model; None leaves other sweeps out.
 
     Raises:
         RunFolderError: The sweep's folder or its rounds cannot be read, or no checkpoint has the metric.
     """
-    sweep = read_sweep_folder(folder.path)
+    sweep = read_sweep_folder(folder.path) if folder.path.is_dir() else Sweep(folder, {})
     metric = None if spec.judge == PEOPLE else spec.judge
     own = _observed(sweep, spec, metric)
     last = max((item.round for item in read_rounds(folder)), default=0)
@@ -88,7 +116,7 @@ def look(folder: SweepFolder, spec: SearchSpec, *, earlier: bool = True) -> Seen
         for name, run in sweep.runs.items()
         if name in names and name not in judged and run.status in ("done", "planned", "running", "cancelled")
     ]
-    others = _of_others(folder, sweep, spec, metric) if earlier else []
+    others = _of_others(folder, material, spec, metric) if material else []
     return Seen(_alike([*own, *others], spec.judge), unjudged, len(others))
 
 
@@ -132,8 +160,6 @@ def recommended(sweep: SweepFile, spec: SearchSpec, extra: Sequence[str], seen: 
     Raises:
         ConfigError: Nothing has a score yet.
     """
-    import numpy as np
-
     base = flat(base_of(sweep, extra))
     return best(spec.space, base, seen.observations, np.random.default_rng(spec.seed))
 
@@ -186,18 +212,19 @@ def _value(part: Choices | Range, asked: Mapping[str, Any], given: Mapping[str, 
     return found
 
 
-def _of_others(folder: SweepFolder, sweep: Sweep, spec: SearchSpec, metric: str | None) -> list[Observation]:
+def _of_others(
+    folder: SweepFolder, material: Material, spec: SearchSpec, metric: str | None
+) -> list[Observation]:
     """Scored runs of the sweeps beside this one on the same images and base model."""
-    own = {_material(run) for run in sweep.runs.values()} - {None}
     found: list[Observation] = []
-    for place in sorted(folder.path.parent.iterdir()) if own else ():
+    for place in sorted(folder.path.parent.iterdir()) if folder.path.parent.is_dir() else ():
         if place == folder.path or not place.is_dir():
             continue
         try:
             other = read_sweep_folder(place)
         except (LoraLabError, OSError):
             continue
-        same = {name for name, run in other.runs.items() if _material(run) in own}
+        same = {name for name, run in other.runs.items() if _material(run) == material}
         found += [
             replace(item, run=f"{place.name}/{item.run}")
             for item in (_observed(other, spec, metric) if same else ())
@@ -206,7 +233,7 @@ def _of_others(folder: SweepFolder, sweep: Sweep, spec: SearchSpec, metric: str 
     return found
 
 
-def _material(run: Run) -> tuple[str, str] | None:
+def _material(run: Run) -> Material | None:
     identities = run.record.resolved.get("identities", {}) if run.record.resolved else {}
     if not isinstance(identities, Mapping) or "dataset" not in identities:
         return None
