@@ -23,7 +23,7 @@ import torch
 from lora_lab.config import RunConfig, compose
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
-from lora_lab.run.prepare import Caches, Prepared, adapter_spec, pick_device, prepare
+from lora_lab.run.prepare import Caches, Prepared, on_base, pick_device, prepare
 from lora_lab.train import PackTrainer, Runner
 
 WARM_STEPS = 3
@@ -36,7 +36,7 @@ def main() -> None:
     device = pick_device(given.device)
     with tempfile.TemporaryDirectory() as place:
         base = models.load(given.base, device, given.precision)
-        runs = [prepare(config, Caches(base)) for config in _configs(given, Path(place))]
+        runs = [prepare(on_base(config, base), Caches(base)) for config in _configs(given, Path(place))]
         steps = _measure(base, runs, given)
     cpu = device.type == "cpu"
     where = (
@@ -118,7 +118,7 @@ def _measure(
 
 @contextmanager
 def _training(base: BaseModel, runs: Sequence[Prepared]) -> Iterator[PackTrainer]:
-    specs = [adapter_spec(run.config, base) for run in runs]
+    specs = [run.job.adapter for run in runs]
     pack = Pack(base.unet, base.text_encoders, base.family, specs, compute_dtype=base.dtype).attach()
     trainer = PackTrainer(base, pack)
     for slot, run in enumerate(runs):

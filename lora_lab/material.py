@@ -18,7 +18,7 @@ from lora_lab.data.scan import scan
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.data.steps import RunLength, run_length
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
-from lora_lab.errors import RunFolderError
+from lora_lab.errors import ConfigError, RunFolderError
 
 DEMO = "demo"
 """What `dataset.path` says for the demo's drawn pictures."""
@@ -162,8 +162,14 @@ def gather(config: RunConfig) -> Material:
         ConfigError: Bucket limits contradict the resolution, or a dataset file has wrong keys.
     """
     data, train = config.dataset, config.train
+    path = dataset_path(config)
+    if data.reg_path and is_dataset_file(path):
+        raise ConfigError(
+            f"dataset.reg_path={data.reg_path} has no place beside a dataset file: add a subset with "
+            f"is_reg = true to {path}, or leave dataset.reg_path out"
+        )
     found = _plan(
-        dataset_path(config),
+        path,
         Path(data.reg_path).expanduser() if data.reg_path else None,
         Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size),
         Path(config.cache).expanduser() / "headers",

@@ -196,6 +196,18 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "train/test_updates.py::test_timesteps_stay_in_their_range",
     ),
     "loss.max_timestep": ("losses/test_noise.py::test_timesteps_fill_the_range_without_its_end",),
+    "loss.timestep_sampling": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
+    "loss.sigmoid_scale": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
+    "loss.flow_shift": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
     "loss.prior_loss_weight": (
         "run/test_regularisation.py::test_weight_zero_is_training_without_their_loss",
         "train/test_updates.py::test_the_prior_weight_multiplies_the_loss_of_regularisation",
@@ -281,6 +293,10 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "preview.sampler": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
     ),
+    "preview.flow_shift": (
+        "losses/test_flow.py::test_euler_follows_a_known_velocity_to_its_end",
+        "run/test_flow_family.py::test_previews_are_shifted",
+    ),
     "preview.size": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
     ),
@@ -295,9 +311,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "metric.clip_model": ("metrics/test_sets.py::test_clip_t_tells_texts_apart",),
     "metric.dino_model": ("metrics/test_sets.py::test_dinov2_serves_as_dino",),
     "metric.references": ("metrics/test_sets.py::test_likeness_to_references_is_the_mean_cosine",),
-    "metric.class_word": (
-        "run/test_settings_beside_training.py::test_the_class_word_stands_for_the_trigger_where_clip_reads",
-    ),
+    "metric.class_word": ("run/test_measured.py::test_the_class_word_stands_for_the_trigger_word",),
     "engine.name": ("run/test_settings_beside_training.py::test_an_engine_is_made_by_its_name",),
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),

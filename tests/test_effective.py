@@ -10,13 +10,13 @@ from lora_lab.config import RunConfig, compose, settings
 from lora_lab.effective import (
     BY_CONTENT,
     SAME_RESULT,
-    Effective,
     Facts,
+    Resolved,
     differences,
     fingerprint,
-    preview_fingerprint,
     resolve,
 )
+from lora_lab.losses.settings import FLOW, OF_FLOW
 from tests.run.acting import BASE, TRIALS
 
 FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
@@ -26,12 +26,12 @@ def config(*overrides: str) -> RunConfig:
     return compose(["base_model=sd15", "base_model.path=m.safetensors", "dataset.path=pictures", *overrides])
 
 
-def of(*overrides: str, facts: Facts = FACTS) -> Effective:
+def of(*overrides: str, facts: Facts = FACTS) -> Resolved:
     return resolve(config(*overrides), facts)
 
 
 def mark(*overrides: str, facts: Facts = FACTS) -> str:
-    return fingerprint(of(*overrides, facts=facts), {"base_model": "m", "dataset": "d"})
+    return resolve(config(*overrides), facts, {"base_model": "m", "dataset": "d"}).fingerprint
 
 
 def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
@@ -40,6 +40,8 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
 
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats"}
+
+ON_FLOW = replace(FACTS, prediction_type=FLOW)
 
 FROM_FILE = ["network.network_weights=x.safetensors", "network.dim_from_weights=true"]
 # Settings that cannot act: the circumstances, and a value that therefore changes nothing.
@@ -134,9 +136,9 @@ PLACES = dict.fromkeys(
 """What stands for the places that trials name; fingerprints take identities in their stead."""
 
 
-def of_trial(*words: str) -> Effective:
+def of_trial(facts: Facts, *words: str) -> Resolved:
     """The runs of trials, as far as settings go."""
-    return resolve(compose([word.format(**PLACES) for word in (*BASE, *words)]), FACTS)
+    return resolve(compose([word.format(**PLACES) for word in (*BASE, *words)]), facts)
 
 
 def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
@@ -146,8 +148,10 @@ def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
 @pytest.mark.parametrize("key", acting())
 def test_acting_setting_changes_the_fingerprint(key: str) -> None:
     trial = TRIALS[key]
-    before, after = of_trial(*trial.beside), of_trial(*trial.beside, f"{key}={trial.value}")
-    assert fingerprint(before, {}) != fingerprint(after, {})
+    facts = replace(FACTS, reg_images=4) if any("reg_path" in word for word in trial.beside) else FACTS
+    facts = ON_FLOW if key.removeprefix("loss.") in OF_FLOW else facts
+    before, after = of_trial(facts, *trial.beside), of_trial(facts, *trial.beside, f"{key}={trial.value}")
+    assert before.key != after.key
     assert key not in {item.key for item in after.inert}
 
 
@@ -166,15 +170,16 @@ def test_settings_that_are_not_set_are_not_named() -> None:
 
 @pytest.mark.parametrize("key", [key for key, item in settings().items() if not item.trains])
 def test_settings_that_do_not_train_stay_out(key: str) -> None:
-    assert key not in of().values
+    assert key not in of().acting
     assert key not in of().key
 
 
 def test_places_leave_for_identities() -> None:
     moved = resolve(config("base_model.path=other", "dataset.path=elsewhere"), FACTS)
+    key = moved.key
     same, different = {"base_model": "m", "dataset": "d"}, {"base_model": "m2", "dataset": "d"}
-    assert fingerprint(moved, same) == mark()
-    assert fingerprint(moved, different) != mark()
+    assert fingerprint(key, same) == mark()
+    assert fingerprint(key, different) != mark()
 
 
 def test_gradient_checkpointing_is_the_same_experiment_and_no_mistake() -> None:
@@ -399,7 +404,7 @@ class TestDifferences:
     ],
 )
 def test_preview_fingerprint(override: str, changes: bool) -> None:
-    assert (preview_fingerprint(config(override)) != preview_fingerprint(config())) is changes
+    assert (of(override).preview_fingerprint != of().preview_fingerprint) is changes
 
 
 def test_fingerprint_is_a_plain_hash() -> None:
@@ -407,9 +412,9 @@ def test_fingerprint_is_a_plain_hash() -> None:
     values: dict[str, Any] = {"network.network_dim": 4.0, "optimizer.args.betas": (0.9, 0.99)}
     text = (
         '{"identities":{"dataset":"d"},'
-        '"settings":{"network.network_dim":4,"optimizer.args.betas":[0.9,0.99]}}'
+        '"settings":{"network.network_dim":4,"optimizer.args.betas":[0.9,0.99]},"version":2}'
     )
-    found = fingerprint(Effective(values, values), {"dataset": "d"})
+    found = fingerprint(values, {"dataset": "d"})
     assert found == hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -30,30 +30,30 @@ def look(tmp_path: Path):
 
 
 def test_facts(look) -> None:
-    facts = look("train.train_batch_size=8", device="cpu").facts
+    facts = look("train.train_batch_size=8", device="cpu").resolved.facts
     assert (facts.family, facts.prediction_type, facts.device_type) == ("sd1", "epsilon", "cpu")
     assert (facts.images, facts.reg_images, facts.repeats, facts.buckets) == (4, 0, 15, 1)
     assert (facts.draws_per_epoch, facts.batches_per_epoch, facts.text_layers) == (60, 8, 12)
 
 
 def test_trigger_word(look, tmp_path: Path) -> None:
-    assert not look("dataset.trigger_word=miko").facts.trigger_missing
-    assert look("dataset.trigger_word=neko").facts.trigger_missing
-    assert not look().facts.trigger_missing
+    assert not look("dataset.trigger_word=miko").resolved.facts.trigger_missing
+    assert look("dataset.trigger_word=neko").resolved.facts.trigger_missing
+    assert not look().resolved.facts.trigger_missing
     (tmp_path / "pictures" / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
     other = write_pictures(tmp_path / "second", 1)
     (other / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
-    assert look("dataset.trigger_word=miko", f"dataset.path='{other}'").facts.trigger_missing
+    assert look("dataset.trigger_word=miko", f"dataset.path='{other}'").resolved.facts.trigger_missing
 
 
 def test_repeats_of_folders_and_of_the_setting(look, tmp_path: Path) -> None:
     write_pictures(tmp_path / "two", 2, "10_a")
     write_pictures(tmp_path / "two", 3, "20_b")
     path = f"dataset.path='{tmp_path}/two'"
-    assert look(path).facts.repeats is None
-    assert look(path, "dataset.repeats=7").facts.repeats == 7
-    assert look(path).fingerprint != look(path, "dataset.repeats=7").fingerprint
-    assert look("dataset.repeats=15").fingerprint == look().fingerprint
+    assert look(path).resolved.facts.repeats is None
+    assert look(path, "dataset.repeats=7").resolved.facts.repeats == 7
+    assert look(path).resolved.fingerprint != look(path, "dataset.repeats=7").resolved.fingerprint
+    assert look("dataset.repeats=15").resolved.fingerprint == look().resolved.fingerprint
 
 
 def test_balance_of_repeats_counts(look, tmp_path: Path) -> None:
@@ -62,31 +62,31 @@ def test_balance_of_repeats_counts(look, tmp_path: Path) -> None:
     for root, first, second in (("x", 10, 20), ("y", 20, 10)):
         folder = write_pictures(tmp_path / root, 2, f"{first}_a")
         write_pictures(tmp_path / root, 4, f"{second}_b")
-        prints.add(look(f"dataset.path='{folder}'").fingerprint)
+        prints.add(look(f"dataset.path='{folder}'").resolved.fingerprint)
     assert len(prints) == 2
 
 
 def test_models_count_by_content(look, tmp_path: Path) -> None:
     same = write_model(tmp_path / "copy")
     other = write_model(tmp_path / "other", seed=1)
-    assert look(f"base_model.path='{same}'").fingerprint == look().fingerprint
-    assert look(f"base_model.path='{other}'").fingerprint != look().fingerprint
+    assert look(f"base_model.path='{same}'").resolved.fingerprint == look().resolved.fingerprint
+    assert look(f"base_model.path='{other}'").resolved.fingerprint != look().resolved.fingerprint
 
 
 def test_v_prediction_is_the_models(look, tmp_path: Path) -> None:
     model = write_model(tmp_path / "v", prediction_type="v_prediction")
     found = look(f"base_model.path='{model}'")
-    assert found.effective.values["base_model.v_parameterization"] is True
+    assert found.resolved.acting["base_model.v_parameterization"] is True
 
 
 def test_vae_counts_by_content(look, tmp_path: Path) -> None:
     for name, number in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
         save_file({"x": np.array([number], dtype=np.float32)}, tmp_path / f"{name}.safetensors")
-    prints = [look(f"base_model.vae='{tmp_path}/{name}.safetensors'").fingerprint for name in "abc"]
+    prints = [look(f"base_model.vae='{tmp_path}/{name}.safetensors'").resolved.fingerprint for name in "abc"]
     assert prints[0] == prints[1] != prints[2]
-    assert look().fingerprint not in prints
-    folder = look(f"base_model.vae='{tmp_path}/model'").identities["vae"]
-    assert folder == look(f"base_model.vae='{tmp_path}/model/vae'").identities["vae"]
+    assert look().resolved.fingerprint not in prints
+    folder = look(f"base_model.vae='{tmp_path}/model'").resolved.identities["vae"]
+    assert folder == look(f"base_model.vae='{tmp_path}/model/vae'").resolved.identities["vae"]
 
 
 def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> None:
@@ -96,15 +96,15 @@ def test_merged_files_count_by_content_and_strength(look, tmp_path: Path) -> Non
             tmp_path / f"{name}.safetensors",
         )
     files = [f"{tmp_path}/{name}.safetensors" for name in "abc"]
-    prints = [look(f"network.base_weights=['{file}']").fingerprint for file in files]
-    assert prints[0] == prints[1] != prints[2] and look().fingerprint not in prints
+    prints = [look(f"network.base_weights=['{file}']").resolved.fingerprint for file in files]
+    assert prints[0] == prints[1] != prints[2] and look().resolved.fingerprint not in prints
     one = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[1]")
     half = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[0.5]")
-    assert one.fingerprint == prints[0] != half.fingerprint
-    keys = {pack_key(item.config, item.effective, item.identities) for item in (look(), one, half)}
+    assert one.resolved.fingerprint == prints[0] != half.resolved.fingerprint
+    keys = {pack_key(item.config, item.resolved) for item in (look(), one, half)}
     assert len(keys) == 3
     many = look(f"network.base_weights=['{files[0]}']", "network.base_weights_multiplier=[1,2]")
-    assert "give at most one value for each file" in many.effective.refusals[0]
+    assert "give at most one value for each file" in many.resolved.refusals[0]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_file_of_another_form_is_refused(
     file = tmp_path / "a.safetensors"
     save_file({key: np.ones(2, dtype=np.float32)}, file)
     for type_ in (*fitting, *refused):
-        found = look(f"network.network_weights='{file}'", f"network.type={type_}").effective.refusals
+        found = look(f"network.network_weights='{file}'", f"network.type={type_}").resolved.refusals
         assert bool(found) == (type_ in refused), type_
         assert all(str(file) in text and "set network.type=" in text for text in found)
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from lora_lab import config
 from lora_lab.cli.ending import INTERRUPTED
 from lora_lab.cli.start import carry_out
-from lora_lab.config import RunConfig
 from lora_lab.copier import pair as pairs
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
 from lora_lab.material import gather
+from lora_lab.resolved import Resolved
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.names import name_problem
 
 if TYPE_CHECKING:
     from lora_lab.sweep import Plan
     from lora_lab.sweep.launch import Outcome
+    from lora_lab.sweep.plan import Row
 
 
 def copier(given: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def copier(given: argparse.Namespace) -> int:
     if outcome.interrupted or len(outcome.of("done")) < len(outcome.statuses):
         sys.stderr.write("no copier was made: both LoRAs are needed; the same command goes on from here\n")
         return INTERRUPTED if outcome.interrupted else 1
-    _finish(given, _shown(plan.row("A").config), (name, pair, strengths), folder, output)
+    _finish(given, plan.row("A"), (name, pair, strengths), folder, output)
     return 0
 
 
@@ -77,16 +78,16 @@ def _train(
     return carry_out(pairs.rows(*made_of, merged=last_file(folder, "A").resolve()), words, folder, given)
 
 
-def _shown(run: RunConfig) -> RunConfig:
-    """A's job with previews of the size that the picture is trained at, unless another was asked for."""
-    width, height = gather(run).assignments[0].bucket
-    size = run.preview.size or f"{width}x{height}"
-    return replace(run, preview=replace(run.preview, size=size))
+def _shown(row: Row) -> Resolved:
+    """A's settings with previews of the size that its image is trained at, unless another was asked for."""
+    width, height = gather(row.config).assignments[0].bucket
+    size = row.config.preview.size or f"{width}x{height}"
+    return replace(row.resolved, preview=replace(row.resolved.preview, size=size))
 
 
 def _finish(
     given: argparse.Namespace,
-    run: RunConfig,
+    row: Row,
     about: tuple[str, pairs.Pair, list[float]],
     folder: SweepFolder,
     output: Path,
@@ -103,7 +104,7 @@ def _finish(
         own[1] = output  # B alone is nothing: it was trained on a base that holds A
     files = Files(own[0], own[1], output, dict(result.modules))
     place = folder.path / "copier"
-    found, rendered = report.make(run, pair, files, strengths, place)
+    found, rendered = report.make(_shown(row), row.config.device, (pair, files), strengths, place)
     sheet = folder.path / "copier.png"
     report.draw(sheet, name, pair, rendered, strengths)
     told = {

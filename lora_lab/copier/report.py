@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lora_lab.anchors import prompts
-from lora_lab.config import RunConfig
 from lora_lab.copier.measure import Edit, Moved, Pixels, edit_of, moved
 from lora_lab.copier.pair import Pair
 from lora_lab.copier.show import COPIER, LORA_A, LORA_B, Files, keep, shots, show
 from lora_lab.loras.merge import Result
 from lora_lab.preview import Shot
+from lora_lab.resolved import Resolved
 from lora_lab.sheets import Line, sheet
 
 
@@ -54,20 +53,23 @@ class Report:
 
 
 def make(
-    config: RunConfig, pair: Pair, files: Files, strengths: Sequence[float], place: Path
+    resolved: Resolved, device: str, shown: tuple[Pair, Files], strengths: Sequence[float], place: Path
 ) -> tuple[Report, list[Rendered]]:
     """Render everything into `place` and measure it.
 
     Args:
-        config: A's job: base model and preview settings.
+        resolved: A's settings: base model and previews.
+        device: Where to render, as `device` of a config.
+        shown: The two images and the LoRA files.
         strengths: 0 first.
         place: A folder, made where it is missing.
     """
+    pair, files = shown
     merged = files.b == files.copier
-    wanted = shots(config, strengths, merged)
+    wanted = shots(resolved, strengths, merged)
     rendered = []
-    for shot, image in zip(wanted, show(config, files, wanted), strict=True):
-        path = keep(image, place / _name(shot, config))
+    for shot, image in zip(wanted, show(resolved, device, files, wanted), strict=True):
+        path = keep(image, place / _name(shot, resolved.preview.prompts))
         rendered.append(Rendered(shot, path, np.asarray(image, dtype=np.float64)))
     size = (rendered[0].pixels.shape[1], rendered[0].pixels.shape[0])
     edit = edit_of(_fitted(pair.before, size), _fitted(pair.after, size))
@@ -107,14 +109,13 @@ def _fitted(pixels: Any, size: tuple[int, int]) -> Pixels:
     return np.asarray(image, dtype=np.float64)
 
 
-def _name(shot: Shot, config: RunConfig) -> str:
+def _name(shot: Shot, texts: Sequence[str]) -> str:
     alone = {LORA_A: "lora-a.png", LORA_B: "lora-b.png"}
     if shot.slot in alone:
         return alone[shot.slot]
-    texts = prompts(config)
     if shot.slot != COPIER and shot.prompt == "" and "" not in texts:
         return "bare.png"
-    return f"p{texts.index(shot.prompt)}-s{shot.seed}-w{shot.strength:g}.png"
+    return f"p{list(texts).index(shot.prompt)}-s{shot.seed}-w{shot.strength:g}.png"
 
 
 def draw(path: Path, name: str, pair: Pair, rendered: Sequence[Rendered], strengths: Sequence[float]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lora_lab.data import buckets, held_back, items, scan, steps
 from lora_lab.data.buckets import Assignment
@@ -27,9 +28,9 @@ class DataPlan:
     """Pictures with what happens to them; `items[i]` goes with `assignments[i]`.
 
     Args: items: Repeats are final: regularisation pictures match the training draws, unused ones are left
-    out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file set beyond
-    the run's config, for `identity`; "" where it is all there. validation: Pictures that are held back, each
-    with what happens to it.
+    out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file says, for
+    `identity`; "" where there is none. from_file, decided: The same by setting of the run; see
+    `resolved.Facts`. validation: Pictures that are held back, each with what happens to it.
     """
 
     items: list[Item]
@@ -37,6 +38,8 @@ class DataPlan:
     batch_sizes: list[int]
     problems: list[Problem] = field(default_factory=list)
     settings_key: str = ""
+    from_file: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    decided: tuple[str, ...] = ()
     validation: list[tuple[Item, Assignment]] = field(default_factory=list)
 
     def stream(self, seed: int) -> Stream:

@@ -156,7 +156,7 @@ def plan_file(
     general = content.get("general", {})
     specs: list[DatasetSpec] = []
     problems: list[Problem] = []
-    settings: list[Any] = []
+    said = _Said(defaults)
     for number, dataset in enumerate(content["datasets"]):
         bucket_settings = _buckets(general | dataset, defaults.buckets)
         _check_limits(path, number, bucket_settings)
@@ -164,17 +164,72 @@ def plan_file(
         subsets = _subsets(path, dataset, problems)
         for subset in subsets:
             one = _subset(general | dataset | subset, defaults.subset, number)
-            found += scan_subset(_folder(path, subset), one, cache=cache, max_pixels=max_pixels)
-            # What is held back shows in the pictures that are left.
-            settings.append({k: v for k, v in asdict(one).items() if k not in _VALIDATION_KEYS})
+            images = scan_subset(_folder(path, subset), one, cache=cache, max_pixels=max_pixels)
+            if images.items:
+                said.add(general | dataset | subset)
+            found += images
         batch_size = (general | dataset).get("batch_size", defaults.batch_size)
         specs.append(DatasetSpec(found.items, bucket_settings, batch_size))
-        settings.append([asdict(bucket_settings), batch_size])
         problems.extend(found.problems)
     if not any(spec.items for spec in specs):
         problems.append(Problem(path, "error", "none of its folders has a picture"))
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return plan(specs, problems, key)
+    return replace(plan(specs, problems, said.key()), from_file=said.in_force(), decided=said.everywhere())
+
+
+_OF_THE_RUN = {
+    "batch_size": "train.train_batch_size",
+    "num_repeats": "dataset.repeats",
+    "validation_split": "train.validation_split",
+    "validation_seed": "train.validation_seed",
+}
+"""The run's setting that a key of the file stands for, where it is not `dataset.KEY`."""
+
+
+class _Said:
+    """What a dataset file says of the run's settings, subset by subset."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        subset = asdict(defaults.subset)
+        self._asked = {**asdict(defaults.buckets), **subset["captions"], **subset}
+        self._asked |= {"batch_size": defaults.batch_size, "num_repeats": defaults.subset.repeats}
+        self._subsets: list[dict[str, Any]] = []
+
+    def add(self, table: Mapping[str, Any]) -> None:
+        """Take a subset that has images, with what it inherits."""
+        known = _DATASET_KEYS | _VALIDATION_KEYS | _SUBSET_KEYS
+        said = {key: value for key, value in table.items() if key in known}
+        if table.get("is_reg"):
+            said = {"num_repeats": 1, "class_tokens": "", **said, "is_reg": True}
+        self._subsets.append(said)
+
+    def key(self) -> str:
+        """Hash of what is said. What is held back shows in the images that are left."""
+        kept = [{k: v for k, v in said.items() if k not in _VALIDATION_KEYS} for said in self._subsets]
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+    def in_force(self) -> dict[str, tuple[Any, ...]]:
+        """The different values of every setting that some subset sets."""
+        found = {}
+        for key in self._keys():
+            values = [said.get(key, self._asked[key]) for said in self._subsets]
+            found[_name(key)] = tuple(dict.fromkeys(map(_spelled, values)))
+        return found
+
+    def everywhere(self) -> tuple[str, ...]:
+        """The settings that every subset sets."""
+        return tuple(_name(key) for key in self._keys() if all(key in said for said in self._subsets))
+
+    def _keys(self) -> list[str]:
+        return sorted({key for said in self._subsets for key in said} - {"is_reg"})
+
+
+def _name(key: str) -> str:
+    return _OF_THE_RUN.get(key, f"dataset.{key}")
+
+
+def _spelled(value: Any) -> Any:
+    """A resolution as `WIDTHxHEIGHT`; other values as they are."""
+    return f"{value[0]}x{value[1]}" if isinstance(value, (list, tuple)) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

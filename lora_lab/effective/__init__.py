@@ -1,12 +1,12 @@
-"""What of a config acts, what cannot, and which experiment it is. Without torch."""
+"""What of a config acts, what has no effect, and which experiment it is. Without torch."""
 
+from lora_lab.effective.differences import SHORT, differences, differing, short
 from lora_lab.effective.examine import Examined, examine, facts_of
-from lora_lab.effective.facts import Facts
 from lora_lab.effective.pairs import Comparison, Comparisons, compare
 from lora_lab.effective.previews import preview_fingerprint
-from lora_lab.effective.resolve import BY_CONTENT, SAME_RESULT, resolve
-from lora_lab.effective.result import SHORT, Effective, differences, differing, fingerprint, short
+from lora_lab.effective.resolve import BY_CONTENT, SAME_RESULT, fingerprint, resolve
 from lora_lab.findings import Inert
+from lora_lab.resolved import Facts, Resolved
 
 __all__ = [
     "BY_CONTENT",
@@ -14,10 +14,10 @@ __all__ = [
     "SHORT",
     "Comparison",
     "Comparisons",
-    "Effective",
     "Examined",
     "Facts",
     "Inert",
+    "Resolved",
     "compare",
     "differences",
     "differing",

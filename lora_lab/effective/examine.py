@@ -12,9 +12,7 @@ from lora_lab.config import RunConfig
 from lora_lab.data.captions import process
 from lora_lab.data.items import Item, identity
 from lora_lab.data.settings import CaptionSettings
-from lora_lab.effective.facts import Facts
 from lora_lab.effective.resolve import resolve
-from lora_lab.effective.result import Effective, digest, fingerprint
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import planned
 from lora_lab.material import Material, gather
@@ -22,19 +20,17 @@ from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
 from lora_lab.models.identify import text_layers
 from lora_lab.models.identity import file_hash
+from lora_lab.resolved import Facts, Resolved, digest
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A config with what it leads to. `fingerprint` has 64 hex digits."""
+    """A config with what it leads to."""
 
     config: RunConfig
     material: Material
     model: ModelFile
-    facts: Facts
-    effective: Effective
-    identities: dict[str, str]
-    fingerprint: str
+    resolved: Resolved
 
 
 def examine(config: RunConfig, device_type: str) -> Examined:
@@ -59,8 +55,7 @@ def examine(config: RunConfig, device_type: str) -> Examined:
     material = gather(config)
     facts = facts_of(config, material, model, device_type)
     identities["dataset"] = _data_identity(material, facts)
-    effective = resolve(config, facts)
-    return Examined(config, material, model, facts, effective, identities, fingerprint(effective, identities))
+    return Examined(config, material, model, resolve(config, facts, identities))
 
 
 def facts_of(config: RunConfig, material: Material, model: ModelFile, device_type: str) -> Facts:
@@ -70,6 +65,7 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
     return Facts(
         family=model.family,
         prediction_type=model.prediction_type,
+        zero_terminal_snr=model.zero_terminal_snr,
         device_type=device_type,
         images=len(own),
         reg_images=len(material.items) - len(own),
@@ -79,8 +75,11 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         batches_per_epoch=material.stream.batches_per_epoch,
         trigger_missing=_trigger_missing(config, material.items),
         transparent=any(item.transparent for item in material.items),
+        held_back=len(material.validation),
         text_layers=text_layers(model),
         weights_form=_form_of(config.network.network_weights),
+        from_file=material.plan.from_file,
+        decided=material.plan.decided,
     )
 
 
@@ -97,7 +96,7 @@ def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
 
 def _data_identity(material: Material, facts: Facts) -> str:
     """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
-    if facts.repeats is None or facts.reg_images or material.plan.settings_key:
+    if facts.repeats is None or facts.reg_images or facts.from_file:
         return material.identity
     return identity([replace(item, repeats=1) for item in material.items])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from lora_lab.effective.result import differing
+from lora_lab.effective.differences import differing
 
 SEED = "train.seed"
 

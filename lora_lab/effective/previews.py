@@ -1,37 +1,74 @@
 """What decides how a checkpoint's previews look, beside its weights."""
 
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lora_lab.config import RunConfig, flat
-from lora_lab.effective.result import digest
 from lora_lab.metrics import set_names
+from lora_lab.resolved import digest
 
 NOT_SEEN = ("preview.batch_size", "preview.anchors")
-"""Preview settings that change no picture of a run."""
+"""Preview settings that change no image of a run."""
 
 
-def preview_fingerprint(config: RunConfig) -> str:
-    """Equal for configs whose checkpoints are rendered and measured alike, as 64 hex digits.
+def final_prompts(prompts: Sequence[str], trigger: str | None) -> list[str]:
+    """The preview prompts with the trigger word filled in."""
+    return [text.replace("{trigger}", trigger or "").strip(", ") for text in prompts]
+
+
+def anchors_name(asked: Mapping[str, Any]) -> str:
+    """The folder of the base model's own images: another one for everything that they depend on."""
+    strengths = [*asked["network.base_weights_multiplier"], *[1.0] * len(asked["network.base_weights"])]
+    parts = [
+        final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"]),
+        *(asked[f"preview.{name}"] for name in ("negative_prompt", "seeds", "steps", "guidance_scale")),
+        asked["preview.sampler"],
+        asked["preview.size"] or asked["dataset.resolution"],
+        asked["preview.clip_skip"] or asked["base_model.clip_skip"],
+        *(asked[f"base_model.{name}"] for name in ("path", "vae", "max_token_length")),
+        asked["base_model.v_parameterization"],
+        asked["loss.zero_terminal_snr"],
+        *zip(asked["network.base_weights"], strengths, strict=False),
+        *([asked["preview.flow_shift"]] if asked["preview.flow_shift"] != 1 else []),
+        *(name for name in ("fp8_base", "nf4_base") if asked[f"base_model.{name}"]),
+    ]
+    return f"base-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]}"
+
+
+def class_prompts(asked: Mapping[str, Any], trigger: str | None) -> tuple[str, ...]:
+    """The preview prompts with the class word in place of the trigger word."""
+    word = asked["metric.class_word"]
+    texts = [text.replace("{trigger}", word) for text in asked["preview.prompts"]]
+    return tuple((text.replace(trigger, word) if trigger else text).strip(", ") for text in texts)
+
+
+def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
+    """Equal for runs whose checkpoints are rendered and measured alike, as 64 hex digits.
 
     A finished run whose preview fingerprint changed is rendered again, not trained again.
+
+    Args:
+        asked: The flat values of a config.
+        trigger: What stands for `{trigger}` in prompts.
     """
-    preview = config.preview
-    values = {key: value for key, value in flat(config).items() if key.startswith("preview.")}
-    for key in NOT_SEEN:
-        del values[key]
-    values["preview.size"] = preview.size or config.dataset.resolution
-    values["preview.clip_skip"] = preview.clip_skip or config.base_model.clip_skip
-    if any("{trigger}" in prompt for prompt in preview.prompts):
-        values["trigger"] = config.dataset.trigger_word
-    if not preview.seeds:
+    values = {key: asked[key] for key in asked if key.startswith("preview.") and key not in NOT_SEEN}
+    if asked["preview.flow_shift"] == 1:
+        del values["preview.flow_shift"]  # off: the same previews as before there were flows
+    values["preview.size"] = asked["preview.size"] or asked["dataset.resolution"]
+    values["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
+    if any("{trigger}" in prompt for prompt in asked["preview.prompts"]):
+        values["trigger"] = trigger
+    if not asked["preview.seeds"]:
         values = {}
-    return digest({**values, **_measured(config)})
+    return digest({**values, **_measured(asked)})
 
 
-def _measured(config: RunConfig) -> dict[str, Any]:
+def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers of previews depend on; models and references count where some metric uses them."""
-    metric = config.metric
-    values: dict[str, Any] = {"metric.names": metric.names}
-    if set_names(metric.names):
-        values |= {key: value for key, value in flat(config).items() if key.startswith("metric.")}
+    values: dict[str, Any] = {"metric.names": asked["metric.names"]}
+    if set_names(asked["metric.names"]):
+        values |= {key: value for key, value in asked.items() if key.startswith("metric.")}
     return values

@@ -1,7 +1,7 @@
-"""What is drawn for each sample: timestep, noise, and the noise's variants.
+"""What is drawn for each sample: time, noise, and the noise's variants.
 
 Every sample has a generator of its own and is drawn alone, so that it does not depend on its batch or pack.
-The timestep is drawn first and the plain noise second: runs that differ in a noise setting share both.
+The time is drawn first and the plain noise second: runs that differ in a noise setting share both.
 
 Shape suffixes: B samples, C channels, H and W latent size.
 """
@@ -13,7 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from lora_lab.losses.settings import LossSettings
+from lora_lab.config.schema import LossConfig
+from lora_lab.losses.process import NoiseProcess
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,20 @@ class Draw:
     differs from it under input perturbation only.
     """
 
-    timesteps_B: Tensor
+    times_B: Tensor
     noise_BCHW: Tensor
     input_noise_BCHW: Tensor
 
 
-def draw(latents_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Draw:
-    """Draw timesteps and noise for a batch, one generator per sample; on their device, in their dtype."""
-    timesteps = draw_timesteps(settings, generators).to(latents_BCHW.device)
+def draw(
+    latents_BCHW: Tensor, settings: LossConfig, process: NoiseProcess, generators: Sequence[Generator]
+) -> Draw:
+    """Draw times and noise for a batch, one generator per sample; on the latents' device, in their dtype."""
+    times = process.draw_times(settings, generators).to(latents_BCHW.device)
     noise = draw_noise(latents_BCHW, generators)
     noise = offset_noise(noise, latents_BCHW, settings, generators)
     noise = multires_noise(noise, settings, generators)
-    return Draw(timesteps, noise, perturbed_noise(noise, settings, generators))
-
-
-def draw_timesteps(settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
-    """Timesteps from `min_timestep` up to, but without, `max_timestep`: (B,), int64, on the CPU."""
-    low, high = settings.min_timestep, settings.max_timestep
-    draws = [torch.randint(low, high, (1,), generator=g, device=g.device).cpu() for g in generators]
-    return torch.cat(draws)
+    return Draw(times, noise, perturbed_noise(noise, settings, generators))
 
 
 def _normal(shape: Sequence[int], like: Tensor, generator: Generator) -> Tensor:
@@ -60,7 +56,7 @@ def draw_noise(latents_BCHW: Tensor, generators: Sequence[Generator]) -> Tensor:
 
 
 def offset_noise(
-    noise_BCHW: Tensor, latents_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]
+    noise_BCHW: Tensor, latents_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]
 ) -> Tensor:
     """Noise plus an offset that is constant over a channel (Guttenberg 2023, "Diffusion with Offset Noise").
 
@@ -82,7 +78,7 @@ def offset_noise(
     return torch.stack(shifted)
 
 
-def multires_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+def multires_noise(noise_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
     """Noise plus coarser and coarser noise, back at unit variance (Whitaker 2023, "Multi-Resolution Noise").
 
     Level i is drawn at the size divided by r^i, r uniform from 2 to 4, enlarged bilinearly, times
@@ -95,7 +91,7 @@ def multires_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Seque
     return torch.stack([_pyramid(noise_CHW, settings, generator) for noise_CHW, generator in pairs])
 
 
-def _pyramid(noise_CHW: Tensor, settings: LossSettings, generator: Generator) -> Tensor:
+def _pyramid(noise_CHW: Tensor, settings: LossConfig, generator: Generator) -> Tensor:
     channels, height, width = noise_CHW.shape
     total_CHW = noise_CHW
     for level in range(settings.multires_noise_iterations):
@@ -109,7 +105,7 @@ def _pyramid(noise_CHW: Tensor, settings: LossSettings, generator: Generator) ->
     return total_CHW / total_CHW.std()
 
 
-def perturbed_noise(noise_BCHW: Tensor, settings: LossSettings, generators: Sequence[Generator]) -> Tensor:
+def perturbed_noise(noise_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
     """The noise that is added to the latents under input perturbation (Ning et al. 2023, arXiv 2301.11706).
 
     noise + gamma z, with z another standard normal draw and gamma times a uniform number where its strength

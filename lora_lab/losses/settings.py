@@ -1,43 +1,24 @@
-"""The loss settings of one run, and what can be said of them before anything runs. Imports without torch."""
+"""What can be said of the loss settings before anything runs. Imports without torch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.findings import Findings, cannot_act, refused, warned
 
-PredictionType = Literal["epsilon", "v_prediction"]
-"""What the base model predicts: the noise, or the velocity of arXiv 2202.00512."""
+FLOW: Literal["flow_prediction"] = "flow_prediction"
+PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
+"""What the base model predicts: the noise, the velocity of arXiv 2202.00512, or that of a rectified flow."""
 
 
-@dataclass(frozen=True)
-class LossSettings:
-    """The settings of group `loss`; see there for their meaning."""
-
-    loss_type: str = "l2"
-    huber_c: float = 0.1
-    huber_schedule: str = "snr"
-    huber_scale: float = 1.0
-    min_snr_gamma: float = 0.0
-    debiased_estimation_loss: bool = False
-    v_pred_like_loss: float = 0.0
-    scale_v_pred_loss_like_noise_pred: bool = False
-    noise_offset: float = 0.0
-    noise_offset_random_strength: bool = False
-    adaptive_noise_scale: float = 0.0
-    multires_noise_iterations: int = 0
-    multires_noise_discount: float = 0.3
-    ip_noise_gamma: float = 0.0
-    ip_noise_gamma_random_strength: bool = False
-    zero_terminal_snr: bool = False
-    min_timestep: int = 0
-    max_timestep: int = 1000
-    prior_loss_weight: float = 1.0
-
-
-def check(settings: LossSettings, prediction_type: str, num_train_timesteps: int = 1000) -> Findings:
+def check(settings: LossConfig, prediction_type: str, num_train_timesteps: int = 1000) -> Findings:
     """What is refused, doubtful or cannot act in these settings on a model of this prediction type."""
+    if prediction_type == FLOW:
+        found = _timesteps(settings, num_train_timesteps) + _of_flow(settings)
+        return found + _inert_huber(settings) + _inert_noise(settings)
     return (
         _timesteps(settings, num_train_timesteps)
+        + _unlike_default(settings, "the base model is no flow", OF_FLOW)
         + _against_prediction(settings, prediction_type)
         + _terminal(settings, prediction_type)
         + _inert_huber(settings)
@@ -45,7 +26,38 @@ def check(settings: LossSettings, prediction_type: str, num_train_timesteps: int
     )
 
 
-def _timesteps(settings: LossSettings, num_train_timesteps: int) -> Findings:
+OF_FLOW = ("timestep_sampling", "sigmoid_scale", "flow_shift")
+"""Settings of flows alone."""
+OF_SNR = (
+    "min_snr_gamma",
+    "debiased_estimation_loss",
+    "v_pred_like_loss",
+    "scale_v_pred_loss_like_noise_pred",
+    "zero_terminal_snr",
+)
+"""Settings of schedules with a signal-to-noise ratio, which flows do not have."""
+
+
+def _unlike_default(settings: LossConfig, reason: str, names: Sequence[str]) -> Findings:
+    off = LossConfig()
+    return cannot_act(
+        reason, *(f"loss.{name}" for name in names if getattr(settings, name) != getattr(off, name))
+    )
+
+
+def _of_flow(settings: LossConfig) -> Findings:
+    found = _unlike_default(settings, "the base model is a flow, which has no signal-to-noise ratio", OF_SNR)
+    if settings.timestep_sampling == "uniform":
+        found += _unlike_default(settings, "timestep_sampling is uniform", ("sigmoid_scale",))
+    if settings.loss_type in ("huber", "smooth_l1") and settings.huber_schedule == "snr":
+        found += refused(
+            f"loss.huber_schedule=snr with loss.loss_type={settings.loss_type}: a flow has no "
+            "signal-to-noise ratio; set loss.huber_schedule=constant or exponential"
+        )
+    return found
+
+
+def _timesteps(settings: LossConfig, num_train_timesteps: int) -> Findings:
     low, high = settings.min_timestep, settings.max_timestep
     if low < 0 or high > num_train_timesteps:
         return refused(
@@ -59,7 +71,7 @@ def _timesteps(settings: LossSettings, num_train_timesteps: int) -> Findings:
     return Findings()
 
 
-def _against_prediction(settings: LossSettings, prediction_type: str) -> Findings:
+def _against_prediction(settings: LossConfig, prediction_type: str) -> Findings:
     velocity = prediction_type == "v_prediction"
     if velocity and settings.v_pred_like_loss:
         return refused(
@@ -74,7 +86,7 @@ def _against_prediction(settings: LossSettings, prediction_type: str) -> Finding
     return Findings()
 
 
-def _terminal(settings: LossSettings, prediction_type: str) -> Findings:
+def _terminal(settings: LossConfig, prediction_type: str) -> Findings:
     if not settings.zero_terminal_snr or prediction_type == "v_prediction":
         return Findings()
     found = warned(
@@ -97,8 +109,8 @@ def _terminal(settings: LossSettings, prediction_type: str) -> Findings:
     return found
 
 
-def _inert_huber(settings: LossSettings) -> Findings:
-    off = LossSettings()
+def _inert_huber(settings: LossConfig) -> Findings:
+    off = LossConfig()
     if settings.loss_type not in ("huber", "smooth_l1"):
         changed = [
             n for n in ("huber_c", "huber_schedule", "huber_scale") if getattr(settings, n) != getattr(off, n)
@@ -111,7 +123,7 @@ def _inert_huber(settings: LossSettings) -> Findings:
     return Findings()
 
 
-def _inert_noise(settings: LossSettings) -> Findings:
+def _inert_noise(settings: LossConfig) -> Findings:
     found = Findings()
     if not settings.noise_offset:
         if settings.noise_offset_random_strength:
@@ -120,7 +132,7 @@ def _inert_noise(settings: LossSettings) -> Findings:
             found += cannot_act("noise_offset is 0", "loss.adaptive_noise_scale")
     if (
         not settings.multires_noise_iterations
-        and settings.multires_noise_discount != LossSettings().multires_noise_discount
+        and settings.multires_noise_discount != LossConfig().multires_noise_discount
     ):
         found += cannot_act("multires_noise_iterations is 0", "loss.multires_noise_discount")
     if not settings.ip_noise_gamma and settings.ip_noise_gamma_random_strength:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lora_lab.optim.class_defaults import CLASS_DEFAULTS
+
 Layout = Literal["flat", "stacked", "tensors"]
 """How parameters may be handed over without changing the result.
 
@@ -66,6 +68,11 @@ class OptimizerRow:
     schedule_free: bool = False
     whole_tensors: tuple[str, ...] = ()
     alias_of: str | None = None
+
+    @property
+    def class_defaults(self) -> Mapping[str, object]:
+        """What the class takes for arguments that nobody gives; empty where that is not known."""
+        return CLASS_DEFAULTS.get(self.target, {})
 
     def layout_for(self, args: Mapping[str, object]) -> Layout:
         """The layout under these arguments."""

@@ -9,8 +9,9 @@ import difflib
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from lora_lab.config.schema import LrSchedulerConfig
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, cannot_act, refused, warned
 
@@ -18,26 +19,16 @@ POLYNOMIAL_END = 1e-7
 """The rate at which `polynomial` ends unless `args.lr_end` says another; absolute, as in transformers."""
 
 
-@dataclass(frozen=True)
-class ScheduleSettings:
-    """The settings of group `lr_scheduler`; see there for their meaning."""
+def number(settings: LrSchedulerConfig, argument: str, default: float) -> float:
+    """An argument of `args` as a number.
 
-    name: str = "constant"
-    lr_warmup_steps: str = "0"
-    lr_decay_steps: str = "0"
-    num_cycles: float = 1.0
-    power: float = 1.0
-    min_lr_ratio: float = 0.0
-    timescale: float | None = None
-    step_rules: str = ""
-    args: Mapping[str, object] = field(default_factory=dict)
-
-    def number(self, argument: str, default: float) -> float:
-        """An argument of `args` as a number."""
-        value = self.args.get(argument, default)
-        if not isinstance(value, (int, float)):
-            raise ConfigError(f"lr_scheduler.args.{argument}={value!r}: must be a number")
-        return float(value)
+    Raises:
+        ConfigError: It is none.
+    """
+    value = settings.args.get(argument, default)
+    if not isinstance(value, (int, float)):
+        raise ConfigError(f"lr_scheduler.args.{argument}={value!r}: must be a number")
+    return float(value)
 
 
 def _length(text: object) -> tuple[float, bool]:
@@ -79,7 +70,7 @@ class _Point:
     step: int
     warmup: int
     total: int
-    settings: ScheduleSettings
+    settings: LrSchedulerConfig
     learning_rate: float | None
 
     @property
@@ -113,7 +104,7 @@ def _wave(turns: float) -> float:
 
 
 def _cosine(at: _Point) -> float:
-    cycles = at.settings.number("num_cycles", 0.5)
+    cycles = number(at.settings, "num_cycles", 0.5)
     return at.warmed if at.in_warmup else max(0.0, _wave(cycles * at.progress))
 
 
@@ -138,7 +129,7 @@ def _cosine_with_min_lr(at: _Point) -> float:
 def _polynomial(at: _Point) -> float:
     end = 0.0
     if at.learning_rate:
-        end = at.settings.number("lr_end", POLYNOMIAL_END) / at.learning_rate
+        end = number(at.settings, "lr_end", POLYNOMIAL_END) / at.learning_rate
     if at.in_warmup:
         return at.warmed
     if at.step > at.total or at.total == at.warmup:
@@ -222,7 +213,7 @@ FORMULAS: Mapping[str, Callable[[_Point], float]] = {
 
 
 def lr_factor(
-    step: int, settings: ScheduleSettings, total_steps: int, learning_rate: float | None = None
+    step: int, settings: LrSchedulerConfig, total_steps: int, learning_rate: float | None = None
 ) -> float:
     """The rate of optimizer step `step` (from 0) as a share of the base rate.
 
@@ -243,7 +234,7 @@ def lr_factor(
 
 
 def factor_function(
-    settings: ScheduleSettings, total_steps: int, learning_rate: float | None
+    settings: LrSchedulerConfig, total_steps: int, learning_rate: float | None
 ) -> Callable[[int], float]:
     """The schedule as a function of the step, also for the dotted path of a torch scheduler class.
 
@@ -260,7 +251,7 @@ def factor_function(
     return lambda step: float(table[min(step, total_steps - 1)])
 
 
-def depends_on_total(settings: ScheduleSettings) -> bool:
+def depends_on_total(settings: LrSchedulerConfig) -> bool:
     """Whether the rate of some step depends on how long the run is.
 
     Where it does not, a shorter run is the beginning of a longer one.
@@ -299,7 +290,7 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 """What `args` may hold for a named schedule: the allowed values, None for a number."""
 
 
-def check_company(settings: ScheduleSettings, optimizer: str) -> Findings:
+def check_company(settings: LrSchedulerConfig, optimizer: str) -> Findings:
     """Refuse `adafactor`, the peer's name for leaving the rate to that optimizer, beside another one."""
     if settings.name != "adafactor" or optimizer.lower() == "adafactor":
         return Findings()
@@ -310,7 +301,7 @@ def check_company(settings: ScheduleSettings, optimizer: str) -> Findings:
 
 
 def check(
-    settings: ScheduleSettings, total_steps: int | None = None, learning_rate: float | None = None
+    settings: LrSchedulerConfig, total_steps: int | None = None, learning_rate: float | None = None
 ) -> Findings:
     """What can be said of a schedule before anything runs; total and base rate where they are known."""
     dotted = "." in settings.name
@@ -331,7 +322,7 @@ def check(
     return found if dotted else found + _named_arguments(settings) + _polynomial_end(settings, learning_rate)
 
 
-def _lengths(settings: ScheduleSettings, total_steps: int | None) -> Findings:
+def _lengths(settings: LrSchedulerConfig, total_steps: int | None) -> Findings:
     total = total_steps or 0
     warmup = steps_of(settings.lr_warmup_steps, total)
     decay = steps_of(settings.lr_decay_steps, total)
@@ -351,9 +342,9 @@ def _lengths(settings: ScheduleSettings, total_steps: int | None) -> Findings:
     return Findings()
 
 
-def _inert(settings: ScheduleSettings) -> Findings:
+def _inert(settings: LrSchedulerConfig) -> Findings:
     found = Findings()
-    unset = ScheduleSettings()
+    unset = LrSchedulerConfig()
     for name, acts_on in _ACTS_ON.items():
         off = (
             steps_of(settings.lr_warmup_steps, 10**9) == 0
@@ -369,7 +360,7 @@ def _inert(settings: ScheduleSettings) -> Findings:
     return found
 
 
-def _named_arguments(settings: ScheduleSettings) -> Findings:
+def _named_arguments(settings: LrSchedulerConfig) -> Findings:
     known = _ARGUMENTS.get(settings.name, {})
     found = Findings()
     for name, value in settings.args.items():
@@ -385,7 +376,7 @@ def _named_arguments(settings: ScheduleSettings) -> Findings:
     return found
 
 
-def _polynomial_end(settings: ScheduleSettings, learning_rate: float | None) -> Findings:
+def _polynomial_end(settings: LrSchedulerConfig, learning_rate: float | None) -> Findings:
     if settings.name != "polynomial" or not learning_rate:
         return Findings()
     end = settings.args.get("lr_end", POLYNOMIAL_END)

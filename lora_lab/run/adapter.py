@@ -4,33 +4,32 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from lora_lab.config import RunConfig
+from lora_lab.config.schema import NetworkConfig
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.reading import LoraFile, read
 from lora_lab.models import BaseModel
 from lora_lab.networks.blocks import block_weights
 from lora_lab.networks.exchange import alpha_of, rank_of, trainable
 from lora_lab.networks.merging import merge
-from lora_lab.networks.spec import PRESETS, AdapterSpec
+from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import Target, all_targets
+from lora_lab.resolved import Resolved
 
 
-def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
+def adapter_spec(resolved: Resolved, base: BaseModel) -> AdapterSpec:
     """The adapter of a run.
 
-    `type: lora` has no 3x3 convolutions of other dims, whatever conv_dim says; `locon` has them always, and
-    the other types where conv_dim is set or the preset takes them. With `dim_from_weights` the file decides.
+    With `dim_from_weights` the file decides about layers, dims and alphas.
 
     Raises:
         ModelError: The file of `network_weights` cannot be read, or does not belong to the base model.
     """
-    own = config.network
-    conv_dim = {"lora": 0, "locon": own.conv_dim or own.network_dim}.get(own.type, own.conv_dim)
+    own = resolved.network
     dims: dict[str, Any] = {
         "network_dim": own.network_dim,
         "network_alpha": own.network_alpha,
-        "conv_dim": conv_dim,
-        "conv_alpha": (own.conv_alpha or own.network_alpha) if conv_dim else 0.0,
+        "conv_dim": own.conv_dim,
+        "conv_alpha": own.conv_alpha,
         "preset": own.preset,
     }
     if own.dim_from_weights and own.network_weights:
@@ -41,8 +40,8 @@ def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
         rank_dropout=own.rank_dropout,
         module_dropout=own.module_dropout,
         train_unet=own.train_unet,
-        train_text_encoder=trains_text_encoder(config),
-        seed=config.train.seed,
+        train_text_encoder=own.train_text_encoder,
+        seed=resolved.train.seed,
         form="lora" if own.type == "locon" else own.type,
         factor=own.factor,
         decompose_both=own.decompose_both,
@@ -53,22 +52,13 @@ def adapter_spec(config: RunConfig, base: BaseModel) -> AdapterSpec:
     )
 
 
-def trains_text_encoder(config: RunConfig) -> bool:
-    """Whether the text encoders get adapters: switched on, in the preset, and with a rate above 0."""
-    own, network = config.optimizer, config.network
-    rate = own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr
-    from_file = bool(network.dim_from_weights and network.network_weights)
-    has_layers = from_file or bool(PRESETS[network.preset].text_classes)
-    return network.train_text_encoder and has_layers and rate != 0
-
-
-def merge_base_weights(base: BaseModel, config: RunConfig) -> None:
+def merge_base_weights(base: BaseModel, own: NetworkConfig) -> None:
     """Merge the LoRAs of `network.base_weights` into a base model, in their order.
 
     Raises:
         ModelError: A file cannot be read, or does not belong to the base model.
     """
-    merged = config.network.merged()
+    merged = own.merged()
     for name, strength in merged:
         try:
             file = read(name)
@@ -94,7 +84,7 @@ def _dims_of(path: Path, base: BaseModel) -> dict[str, Any]:
     targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
     try:
         paths = {name: target.path for name, target in targets.items()}
-        modules = trainable(read(path), paths, base.family)
+        modules = trainable(read(path), paths, base.family, base.unet)
     except ModelError as error:
         raise ModelError(f"network.network_weights={path}: {error}") from None
     unknown = sorted(modules.keys() - targets.keys())

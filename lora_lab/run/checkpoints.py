@@ -1,15 +1,19 @@
 """When a run saves, and what: LoRA files with metadata, and training states."""
 
 import json
+import math
 import time
 from typing import Any
 
 import torch
 
-from lora_lab.config import RunConfig, flat, parse_resolution
+from lora_lab.config import flat, parse_resolution
+from lora_lab.config.schema import TrainConfig
 from lora_lab.data.captions import tag_frequency
+from lora_lab.data.items import Item
 from lora_lab.errors import DivergedError
 from lora_lab.lora_files.disk import save_lora
+from lora_lab.material import Material
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
@@ -20,13 +24,13 @@ from lora_lab.train import Record
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def oldest_kept_state(config: RunConfig, update: int, updates_per_epoch: int) -> int:
+def oldest_kept_state(train: TrainConfig, update: int, updates_per_epoch: int) -> int:
     """States of fewer updates than this are deleted after a state at `update` is written.
 
     `save_last_n_steps_state` 300 at step 800 keeps what is not older than step 500; without either setting
     only the newest stays.
     """
-    steps, epochs = config.train.save_last_n_steps_state, config.train.save_last_n_epochs_state
+    steps, epochs = train.save_last_n_steps_state, train.save_last_n_epochs_state
     span = max(steps, epochs * updates_per_epoch)
     return update - span
 
@@ -40,12 +44,12 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
     """
     runner = task.runner
     assert runner
-    dtype = PRECISIONS[task.config.train.save_precision]
+    dtype = PRECISIONS[task.resolved.train.save_precision]
     tensors = runner.weights(dtype)
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise DivergedError(
-            f"{len(broken)} of {len(tensors)} tensors are not finite in {task.config.train.save_precision} "
+            f"{len(broken)} of {len(tensors)} tensors are not finite in {task.resolved.train.save_precision} "
             f"at step {record.step} ({broken[0]}): lower the learning rate, or train.save_precision=fp32"
         )
     path = task.folder.checkpoint(tag)
@@ -80,13 +84,14 @@ def _mean_loss_since(task: Task, step: int) -> float | None:
 def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     """The `ss_*` and `modelspec.*` metadata of a checkpoint, and our own: config, fingerprint, run."""
     assert task.prepared
-    config, material, job = task.config, task.prepared.material, task.prepared.job
+    config, resolved, material = task.config, task.resolved, task.prepared.material
+    sizes = resolved.facts.in_force("dataset.resolution", resolved.dataset.resolution)
     texts = standard_metadata(
-        job.adapter,
+        task.prepared.job.adapter,
         task.prepared.base.family,
         lora_name(f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}"),
-        prediction_type=task.prepared.source.schedule.prediction_type,
-        resolution=parse_resolution(config.dataset.resolution),
+        prediction_type=task.prepared.source.process.prediction_type,
+        resolution=max((parse_resolution(size) for size in sizes), key=math.prod),
         settings=_training_settings(task, record),
     )
     texts["lora_lab.config"] = json.dumps({key: value for key, value in flat(config).items()})
@@ -96,54 +101,79 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
 
 
 def _training_settings(task: Task, record: Record) -> dict[str, Any]:
+    """What sd-scripts' metadata says of a training, as it acted: a dataset file may have decided."""
     assert task.prepared
-    config, material, job = task.config, task.prepared.material, task.prepared.job
-    train, data = config.train, config.dataset
-    folders = {item.folder.name: {"n_repeats": item.repeats, "img_count": 0} for item in material.items}
-    for item in material.items:
-        folders[item.folder.name]["img_count"] += 1
-    tags = tag_frequency([(item.caption, item.repeats) for item in material.items], data.caption_separator)
+    resolved, material, job = task.resolved, task.prepared.material, task.prepared.job
+    train, data, loss = resolved.train, resolved.dataset, resolved.loss
+    batch = max(material.plan.batch_sizes)
+
+    def in_force(key: str, asked: Any) -> Any:
+        """One value, or the values of several subsets separated by commas."""
+        values = resolved.facts.in_force(key, asked)
+        return values[0] if len(values) == 1 else ",".join(map(str, values))
+
+    asked = ("shuffle_caption", "keep_tokens", "flip_aug", "enable_bucket", "min_bucket_reso",
+             "max_bucket_reso", "bucket_no_upscale")  # fmt: skip
     return {
         "sd_model_name": task.prepared.base.name,
         "new_sd_model_hash": task.prepared.base.identity,
-        "learning_rate": config.optimizer.learning_rate,
+        "learning_rate": resolved.optimizer.learning_rate,
         "unet_lr": job.unet_lr,
         "text_encoder_lr": job.text_encoder_lr,
         "num_train_images": material.images,
+        "num_reg_images": resolved.facts.reg_images,
         "num_validation_images": len(material.validation),
-        "validation_split": train.validation_split,
-        "validation_seed": train.validation_seed,
+        "validation_split": in_force("train.validation_split", train.validation_split),
+        "validation_seed": in_force("train.validation_seed", train.validation_seed),
         "num_batches_per_epoch": material.stream.batches_per_epoch,
         "num_epochs": material.length.epochs,
         "epoch": record.epoch,
         "steps": record.step,
         "max_train_steps": job.total_updates,
-        "batch_size_per_device": train.train_batch_size,
-        "total_batch_size": train.train_batch_size * train.gradient_accumulation_steps,
+        "batch_size_per_device": batch,
+        "total_batch_size": batch * train.gradient_accumulation_steps,
         "gradient_accumulation_steps": train.gradient_accumulation_steps,
         "gradient_checkpointing": train.gradient_checkpointing,
-        "lr_scheduler": config.lr_scheduler.name,
-        "lr_warmup_steps": config.lr_scheduler.lr_warmup_steps,
-        "optimizer": config.optimizer.name
-        + "".join(f",{key}={value}" for key, value in sorted(config.optimizer.args.items())),
+        "lr_scheduler": job.schedule.name,
+        "lr_warmup_steps": job.schedule.lr_warmup_steps,
+        "optimizer": ",".join([job.optimizer, *(f"{k}={v}" for k, v in sorted(job.optimizer_args.items()))]),
         "max_grad_norm": train.max_grad_norm,
         "mixed_precision": train.mixed_precision,
-        "clip_skip": config.base_model.clip_skip,
-        "max_token_length": config.base_model.max_token_length,
+        "clip_skip": resolved.base_model.clip_skip,
+        "max_token_length": resolved.base_model.max_token_length,
         "seed": train.seed,
-        "noise_offset": config.loss.noise_offset or None,
-        "min_snr_gamma": config.loss.min_snr_gamma or None,
-        "scale_weight_norms": config.network.scale_weight_norms or None,
+        "noise_offset": loss.noise_offset or None,
+        "min_snr_gamma": loss.min_snr_gamma or None,
+        "zero_terminal_snr": loss.zero_terminal_snr or None,
+        "scale_weight_norms": resolved.network.scale_weight_norms or None,
         "cache_latents": data.cache_latents,
-        "shuffle_caption": data.shuffle_caption,
-        "keep_tokens": data.keep_tokens,
-        "flip_aug": data.flip_aug,
-        "enable_bucket": data.enable_bucket,
-        "min_bucket_reso": data.min_bucket_reso,
-        "max_bucket_reso": data.max_bucket_reso,
-        "bucket_no_upscale": data.bucket_no_upscale,
-        "dataset_dirs": folders,
-        "tag_frequency": {next(iter(folders), ""): tags},
+        **{name: in_force(f"dataset.{name}", getattr(data, name)) for name in asked},
+        "dataset_dirs": _folders(material),
+        "tag_frequency": _tags(material),
         "training_comment": train.training_comment or None,
         "training_started_at": str(time.time() - task.record.seconds.get("train", 0.0)),
+    }
+
+
+def _folders(material: Material) -> dict[str, dict[str, int]]:
+    """Repeats and images by folder; regularisation images are not in it, as in sd-scripts."""
+    found: dict[str, dict[str, int]] = {}
+    for item in material.items:
+        if not item.is_reg:
+            one = found.setdefault(item.folder.name, {"n_repeats": item.repeats, "img_count": 0})
+            one["img_count"] += 1
+    return found
+
+
+def _tags(material: Material) -> dict[str, dict[str, int]]:
+    """How often each tag is shown in an epoch, by folder."""
+    by_folder: dict[str, list[Item]] = {}
+    for item in material.items:
+        if not item.is_reg:
+            by_folder.setdefault(item.folder.name, []).append(item)
+    return {
+        name: tag_frequency(
+            [(item.caption, item.repeats) for item in items], items[0].settings.captions.caption_separator
+        )
+        for name, items in by_folder.items()
     }

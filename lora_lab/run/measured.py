@@ -10,8 +10,7 @@ from typing import TypeVar
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from lora_lab.anchors import anchor_folder, anchor_name
-from lora_lab.config import RunConfig
+from lora_lab.anchors import anchor_name
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
 from lora_lab.data.pictures import decode, extensions, read_bytes
@@ -19,7 +18,9 @@ from lora_lab.errors import DataError
 from lora_lab.material import Material
 from lora_lab.metrics import set_names
 from lora_lab.metrics.sets import COPY, Models, PreviewSet, Shown, measure_set
-from lora_lab.run.previews import cut_picture
+from lora_lab.resolved import Resolved
+from lora_lab.run.previews import anchors_of, cut_picture
+from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, Preview, RunFolder
 
 MOST_PICTURES = 64
@@ -29,23 +30,22 @@ Placed = tuple[Item, Assignment]
 T = TypeVar("T")
 
 
-def measure_checkpoint(
-    folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, material: Material, device: torch.device
-) -> None:
+def measure_checkpoint(task: Task, checkpoint: Checkpoint, material: Material, device: torch.device) -> None:
     """Add the numbers of the metrics of sets to a checkpoint and its previews, where they are asked for.
 
     Raises:
         ModelError: A model cannot be used.
         DataError: `metric.references` cannot be used.
     """
-    names = set_names(config.metric.names)
+    folder, resolved = task.folder, task.resolved
+    names = set_names(resolved.metric.names)
     if not names or not checkpoint.previews:
         return
-    metric = config.metric
-    cache = Path(config.cache).expanduser()
+    metric = resolved.metric
+    cache = Path(task.config.cache).expanduser()
     training = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
     held_against = PreviewSet(
-        [_shown(item, folder, config) for item in checkpoint.previews],
+        [_shown(item, folder, resolved) for item in checkpoint.previews],
         references(metric.references, material.validation or training),
         _pictures(training) if "copy" in names else (),
         _models(metric.clip_model, metric.dino_model, cache, device),
@@ -61,24 +61,16 @@ def measure_checkpoint(
 _models = lru_cache(maxsize=4)(Models)
 
 
-def _shown(item: Preview, folder: RunFolder, config: RunConfig) -> Shown:
-    anchor = anchor_folder(folder, config) / anchor_name(item.prompt, item.seed)
+def _shown(item: Preview, folder: RunFolder, resolved: Resolved) -> Shown:
+    anchor = anchors_of(folder, resolved) / anchor_name(item.prompt, item.seed)
     return Shown(
         _open(folder.path / item.file),
-        words(config, item.prompt),
+        resolved.class_prompts[item.prompt],
         item.prompt,
         item.seed,
         item.strength,
         _open(anchor) if anchor.is_file() else None,
     )
-
-
-def words(config: RunConfig, prompt: int) -> str:
-    """A prompt as CLIP can know it: the class word in place of the trigger word."""
-    text = config.preview.prompts[prompt].replace("{trigger}", config.metric.class_word)
-    if config.dataset.trigger_word:
-        text = text.replace(config.dataset.trigger_word, config.metric.class_word)
-    return text.strip(", ")
 
 
 def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Image]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config import RunConfig
+from lora_lab.resolved import Resolved
 from lora_lab.store import epoch_tag, step_tag
 
 
@@ -24,12 +24,12 @@ class SavePoints:
     validate_every_steps: int = 0
 
     @staticmethod
-    def of(config: RunConfig, total_updates: int, updates_per_epoch: int) -> "SavePoints":
-        """The save points of a config."""
-        train = config.train
+    def of(resolved: Resolved) -> "SavePoints":
+        """The save points of a run."""
+        train = resolved.train
         return SavePoints(
-            total_updates,
-            updates_per_epoch,
+            resolved.total_steps,
+            resolved.updates_per_epoch,
             train.save_every_n_epochs,
             train.save_every_n_steps,
             train.save_state_every_n_steps,

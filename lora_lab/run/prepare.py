@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +19,14 @@ from lora_lab.data.captions import undropped
 from lora_lab.data.items import Item, refuse_errors
 from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
+from lora_lab.effective import facts_of, resolve
 from lora_lab.errors import ConfigError
-from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
-from lora_lab.losses.settings import LossSettings
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.material import Material, gather
-from lora_lab.models import BaseModel, TextStates
+from lora_lab.models import BaseModel, ModelFile, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
-from lora_lab.optim.schedules import ScheduleSettings
+from lora_lab.resolved import Resolved
 from lora_lab.run.adapter import adapter_spec, merge_base_weights
 from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
@@ -54,35 +53,27 @@ def pick_device(asked: str) -> torch.device:
     return torch.device(asked)
 
 
-def precision(config: RunConfig, device: torch.device) -> tuple[torch.dtype, str]:
-    """The type the frozen model computes in, and a note where it is not the one asked for."""
-    asked = config.train.mixed_precision
-    if asked == "fp16" and device.type == "cpu":
-        return torch.float32, "train.mixed_precision=fp16 is for GPUs: this CPU trains in fp32"
-    return DTYPES[asked], ""
-
-
-def load_base(config: RunConfig, device: torch.device, dtype: torch.dtype) -> BaseModel:
+def load_base(resolved: Resolved, device: torch.device) -> BaseModel:
     """Load the base model of a pack, with `network.base_weights` merged into it.
 
     Raises:
         ModelError: The file or folder is missing, damaged or not a model that can be trained on.
     """
-    own = config.base_model
+    own, train = resolved.base_model, resolved.train
     # SDXL's VAE overflows in half precision; previews and latents are a small part of the work.
     base = models.load(
         own.path,
         family=own.family,
         vae=own.vae,
-        dtype=dtype,
+        dtype=DTYPES[train.mixed_precision],
         vae_dtype=torch.float32,
         device=str(device),
-        attention=config.train.attention,
+        attention=train.attention,
     )
-    merge_base_weights(base, config)
+    merge_base_weights(base, resolved.network)
     if own.fp8_base or own.nf4_base:
         models.compress(base, "fp8" if own.fp8_base else "nf4")
-    models.set_gradient_checkpointing(base, config.train.gradient_checkpointing)
+    models.set_gradient_checkpointing(base, train.gradient_checkpointing)
     return base
 
 
@@ -110,7 +101,6 @@ class Prepared:
     `texts` is there where its text encoders stay frozen, `validation` where pictures are held back.
     """
 
-    config: RunConfig
     base: BaseModel
     material: Material
     job: Job
@@ -120,57 +110,80 @@ class Prepared:
 
 
 def prepare(
-    config: RunConfig, caches: Caches, on_picture: Callable[[int, int], None] | None = None
+    task: "ToPrepare", caches: Caches, on_picture: Callable[[int, int], None] | None = None
 ) -> Prepared:
-    """Check the pictures, fill the caches and describe the run to the loop.
+    """Check the images, fill the caches and describe the run to the loop.
 
     Args:
-        config: The run's config.
         caches: Shared by the pack.
-        on_picture: Called with (done, total) while pictures are encoded.
+        on_picture: Called with (done, total) while images are encoded.
 
     Raises:
-        DataError: A picture does not decode.
+        DataError: An image does not decode.
     """
-    base, material = caches.base, gather(config)
-    cache_folder = Path(config.cache).expanduser()
+    base, resolved, material = caches.base, task.resolved, task.material
+    data, length = resolved.dataset, resolved.base_model.max_token_length
     held_back = [item for item, _ in material.validation]
     refuse_errors(
         verify(
             [*material.items, *held_back],
-            cache=cache_folder / "verified",
-            max_pixels=config.dataset.max_image_pixels,
+            cache=Path(task.cache).expanduser() / "verified",
+            max_pixels=data.max_image_pixels,
         )
     )
-    pictures = Pictures(base, material, caches.latents_in(config.cache), config.dataset.cache_latents)
-    if config.dataset.cache_latents:
+    pictures = Pictures(base, material, caches.latents_in(task.cache), data.cache_latents)
+    if data.cache_latents:
         pictures.fill(on_picture)
-    job = job_of(config, base, material)
+    job = job_of(task.name, resolved, base)
     texts = None
     if not job.trains_text_encoder:
-        length, weighted = config.base_model.max_token_length, config.dataset.weighted_captions
-        texts = Texts(base, caches.texts_in(config.cache), job.clip_skip, length, weighted)
+        texts = Texts(base, caches.texts_in(task.cache), job.clip_skip, length, data.weighted_captions)
     source = Source(
         material.stream,
         material.items,
         pictures.latent,
         texts.states if texts else None,
-        schedule_of(config, base),
+        process_of(resolved, base),
         job.loss,
         job.seed,
-        config.base_model.max_token_length,
+        length,
         job.total_updates,
         base.device,
     )
-    return Prepared(
-        config, base, material, job, source, texts, _validation(config, source, pictures, material)
+    return Prepared(base, material, job, source, texts, _validation(resolved, source, pictures, material))
+
+
+@dataclass(frozen=True)
+class ToPrepare:
+    """What preparing a run takes: its name, what it does, its images, and the folder of its caches."""
+
+    name: str
+    resolved: Resolved
+    material: Material
+    cache: str
+
+
+def on_base(config: RunConfig, base: BaseModel) -> ToPrepare:
+    """What preparing a run takes, on a base model that is in memory already, whatever the config names."""
+    model = ModelFile(
+        path=Path(base.name),
+        kind="loaded",
+        family=base.family,
+        prediction_type=base.prediction_type,
+        prediction_stated=True,
+        zero_terminal_snr=base.zero_terminal_snr,
+        size=0,
+        problems=(),
     )
+    material = gather(config)
+    resolved = resolve(config, facts_of(config, material, model, base.device.type))
+    return ToPrepare(config.name, resolved, material, config.cache)
 
 
 def _validation(
-    config: RunConfig, source: Source, pictures: "Pictures", material: Material
+    resolved: Resolved, source: Source, pictures: "Pictures", material: Material
 ) -> Validation | None:
-    """What the run is measured on; None where no pictures are held back."""
+    """What the run is measured on; None where no images are held back."""
     if not material.validation:
         return None
     held = []
@@ -178,50 +191,40 @@ def _validation(
         latent = pictures.whole(item, place)
         caption = undropped(item.caption, item.settings.captions)
         held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
-    timesteps = sorted(set(config.train.validation_timesteps))
+    timesteps = sorted(set(resolved.train.validation_timesteps))
     return Validation(
-        held, timesteps, source.schedule, source.text_of, config.preview.batch_size, source.device
+        held, timesteps, source.process, source.text_of, resolved.preview.batch_size, source.device
     )
 
 
-def schedule_of(config: RunConfig, base: BaseModel) -> NoiseSchedule:
-    """The noise schedule of a run: the model's own, with the config's v-prediction and zero terminal SNR."""
-    forced = config.base_model.v_parameterization
-    velocity = base.prediction_type == "v_prediction" if forced is None else forced
-    return schedule_from_betas(
-        base.betas.cpu(),
-        "v_prediction" if velocity else "epsilon",
-        config.loss.zero_terminal_snr or base.zero_terminal_snr,
-    )
+def process_of(resolved: Resolved, base: BaseModel) -> NoiseProcess:
+    """The noise process of a run: the model's own, as what it is trained on is resolved."""
+    return base.process(resolved.prediction_type, resolved.loss.zero_terminal_snr)
 
 
-def job_of(config: RunConfig, base: BaseModel, material: Material) -> Job:
-    """The flat values that the loop needs of a config."""
-    own, train = config.optimizer, config.train
+def job_of(name: str, resolved: Resolved, base: BaseModel) -> Job:
+    """The flat values that the loop needs of a run."""
+    own, train = resolved.optimizer, resolved.train
     return Job(
-        name=config.name,
+        name=name,
         seed=train.seed,
-        adapter=adapter_spec(config, base),
-        total_updates=material.length.updates,
-        updates_per_epoch=material.length.updates_per_epoch,
+        adapter=adapter_spec(resolved, base),
+        total_updates=resolved.total_steps,
+        updates_per_epoch=resolved.updates_per_epoch,
         gradient_accumulation_steps=train.gradient_accumulation_steps,
         optimizer=own.name,
         optimizer_args=dict(own.args),
-        unet_lr=own.learning_rate if own.unet_lr is None else own.unet_lr,
-        text_encoder_lr=own.learning_rate if own.text_encoder_lr is None else own.text_encoder_lr,
+        unet_lr=own.unet_lr,
+        text_encoder_lr=own.text_encoder_lr,
         loraplus_lr_ratio=own.loraplus_lr_ratio,
-        schedule=ScheduleSettings(**_values(config.lr_scheduler)),
-        loss=LossSettings(**_values(config.loss)),
-        clip_skip=config.base_model.clip_skip,
+        schedule=resolved.lr_scheduler,
+        loss=resolved.loss,
+        clip_skip=resolved.base_model.clip_skip,
         max_grad_norm=train.max_grad_norm,
-        scale_weight_norms=config.network.scale_weight_norms,
+        scale_weight_norms=resolved.network.scale_weight_norms,
         loss_scaling=base.dtype == torch.float16,
-        weighted_captions=config.dataset.weighted_captions,
+        weighted_captions=resolved.dataset.weighted_captions,
     )
-
-
-def _values(part: Any) -> dict[str, Any]:
-    return dict(vars(part))
 
 
 class Pictures:
@@ -334,7 +337,7 @@ class Texts:
     @torch.no_grad()
     def _encode(self, caption: str) -> dict[str, np.ndarray]:
         if self.pack is not None:
-            self.pack.route([-1] * chunks_of(self._max_token_length), parts=("te1", "te2"))
+            self.pack.route([-1] * chunks_of(self._max_token_length), parts=self._base.spec.text_parts)
         length = self._max_token_length
         states = models.encode_captions(self._base, [caption], self._clip_skip, length, self._weighted)
         made = {"hidden": states.hidden[0].float().cpu().numpy()}

@@ -19,7 +19,9 @@ Saved = tuple[Task, Checkpoint, int]
 
 def missing_of(task: Task) -> list[Checkpoint]:
     """The checkpoints of a run that lack previews."""
-    return [item for item in task.record.checkpoints if previews.wanted_of(task.folder, task.config, item, 0)]
+    return [
+        item for item in task.record.checkpoints if previews.wanted_of(task.folder, task.resolved, item, 0)
+    ]
 
 
 class Previewer:
@@ -40,7 +42,7 @@ class Previewer:
         self._events.send("phase", phase="preview")
         with clock(tasks, "preview"):
             for task in tasks:
-                for _ in previews.make_anchors(self._base, self._pack, task.folder, task.config):
+                for _ in previews.make_anchors(self._base, self._pack, task.folder, task.resolved):
                     if self._interrupt.reason:
                         return
 
@@ -64,7 +66,7 @@ class Previewer:
         wanted = [
             item
             for task, checkpoint, slot in saved
-            for item in previews.wanted_of(task.folder, task.config, checkpoint, slot)
+            for item in previews.wanted_of(task.folder, task.resolved, checkpoint, slot)
         ]
         tasks = list({task.name: task for task, _, _ in saved}.values())
         self._events.send("phase", phase="preview")
@@ -81,7 +83,7 @@ class Previewer:
                     runner.go_on()
         self._measure(saved, tasks)
         for task, checkpoint, _ in saved:
-            previews.summarise(checkpoint, task.config.preview.strengths)
+            previews.summarise(checkpoint, task.resolved.preview.strengths)
 
     def _make(self, tasks: Sequence[Task], wanted: Sequence[previews.Wanted]) -> None:
         made = previews.make_previews(self._base, self._pack, wanted)
@@ -98,11 +100,11 @@ class Previewer:
         """Measure the checkpoints whose previews are all there; what goes wrong is a note of the runs."""
         with clock(tasks, "metric"):
             for task, checkpoint, _ in saved:
-                if not task.prepared or previews.wanted_of(task.folder, task.config, checkpoint, 0):
+                if not task.prepared or previews.wanted_of(task.folder, task.resolved, checkpoint, 0):
                     continue
                 material = task.prepared.material
                 try:
-                    measure_checkpoint(task.folder, task.config, checkpoint, material, self._base.device)
+                    measure_checkpoint(task, checkpoint, material, self._base.device)
                 except Exception as error:
                     self._note([task], describe_failure(error), "metrics")
 

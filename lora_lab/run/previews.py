@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from lora_lab.anchors import anchor_folder, anchor_name, clip_skip, prompts
-from lora_lab.config import RunConfig, parse_resolution
+from lora_lab.anchors import anchor_name
+from lora_lab.config import parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
 from lora_lab.data.pixels import load_pixels
@@ -20,6 +20,7 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
+from lora_lab.resolved import Resolved
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
 from lora_lab.store.layout import lora_name
 
@@ -34,7 +35,7 @@ class Wanted:
     """One preview to be made of a checkpoint that lies in `slot`."""
 
     folder: RunFolder
-    config: RunConfig
+    resolved: Resolved
     checkpoint: Checkpoint
     slot: int
     prompt: int
@@ -48,30 +49,35 @@ class Wanted:
         return self.folder.previews(self.checkpoint.tag) / name
 
 
-def render_settings(config: RunConfig, base: BaseModel) -> RenderSettings:
+def anchors_of(folder: RunFolder, resolved: Resolved) -> Path:
+    """Where the base model's images of this run's prompts and seeds lie, shared within the sweep."""
+    return SweepFolder(folder.path.parent).anchors / resolved.anchors
+
+
+def render_settings(resolved: Resolved) -> RenderSettings:
     """What all previews of a run share."""
-    own, forced = config.preview, config.base_model.v_parameterization
-    prediction = {None: base.prediction_type, True: "v_prediction", False: "epsilon"}[forced]
+    own = resolved.preview
     return RenderSettings(
         own.steps,
         own.guidance_scale,
         own.sampler,
-        parse_resolution(own.size or config.dataset.resolution),
+        parse_resolution(own.size or ""),
         own.batch_size,
-        config.base_model.max_token_length,
-        config.loss.zero_terminal_snr or base.zero_terminal_snr,
-        prediction,
+        resolved.base_model.max_token_length,
+        resolved.loss.zero_terminal_snr,
+        resolved.prediction_type,
+        own.flow_shift,
     )
 
 
-def wanted_of(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
+def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
     """The previews that a checkpoint should have and has not."""
     have = {(item.prompt, item.seed, item.strength) for item in checkpoint.previews}
     return [
-        Wanted(folder, config, checkpoint, slot, prompt, seed, strength)
-        for prompt in range(len(config.preview.prompts))
-        for seed in config.preview.seeds
-        for strength in config.preview.strengths
+        Wanted(folder, resolved, checkpoint, slot, prompt, seed, strength)
+        for prompt in range(len(resolved.preview.prompts))
+        for seed in resolved.preview.seeds
+        for strength in resolved.preview.strengths
         if (prompt, seed, strength) not in have
     ]
 
@@ -103,16 +109,16 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
     """
     groups: dict[RenderSettings, list[Wanted]] = {}
     for item in wanted:
-        groups.setdefault(render_settings(item.config, base), []).append(item)
+        groups.setdefault(render_settings(item.resolved), []).append(item)
     for settings, members in groups.items():
         shots = [
             Shot(
                 item.slot,
-                prompts(item.config)[item.prompt],
+                item.resolved.preview.prompts[item.prompt],
                 item.seed,
                 item.strength,
-                clip_skip(item.config),
-                item.config.preview.negative_prompt,
+                item.resolved.preview.clip_skip or 1,
+                item.resolved.preview.negative_prompt,
             )
             for item in members
         ]
@@ -122,11 +128,11 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
 
 def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
     lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
-    save_png(image, item.path, _parameters(shot, item.config, base, lora, image.size))
+    save_png(image, item.path, _parameters(shot, item.resolved, base, lora, image.size))
     started = time.perf_counter()
-    anchor = anchor_folder(item.folder, item.config) / anchor_name(item.prompt, item.seed)
+    anchor = anchors_of(item.folder, item.resolved) / anchor_name(item.prompt, item.seed)
     bare = Image.open(anchor) if anchor.is_file() else None
-    measured = measure(image, bare, item.strength, item.config.metric.names)
+    measured = measure(image, bare, item.strength, item.resolved.metric.names)
     item.checkpoint.previews.append(
         Preview(
             str(item.path.relative_to(item.folder.path)),
@@ -141,8 +147,8 @@ def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> floa
     return time.perf_counter() - started
 
 
-def _parameters(shot: Shot, config: RunConfig, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
-    own = config.preview
+def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
+    own = resolved.preview
     return parameters_text(
         shot.prompt,
         shot.negative_prompt,
@@ -178,27 +184,27 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, config: RunConfig) -> Iterator[Path]:
+def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
     """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file."""
-    if not config.preview.anchors:
+    own = resolved.preview
+    if not own.anchors:
         return
-    target = anchor_folder(folder, config)
+    target = anchors_of(folder, resolved)
     _forget_other_base(target, f"{base.identity} {base.vae_identity}")
     missing = [
         (prompt, seed)
-        for prompt in range(len(config.preview.prompts))
-        for seed in config.preview.seeds
+        for prompt in range(len(own.prompts))
+        for seed in own.seeds
         if not (target / anchor_name(prompt, seed)).is_file()
     ]
-    texts = prompts(config)
     shots = [
-        Shot(-1, texts[prompt], seed, 0.0, clip_skip(config), config.preview.negative_prompt)
+        Shot(-1, own.prompts[prompt], seed, 0.0, own.clip_skip or 1, own.negative_prompt)
         for prompt, seed in missing
     ]
-    images = render(base, pack, shots, render_settings(config, base))
+    images = render(base, pack, shots, render_settings(resolved))
     for (prompt, seed), shot, image in zip(missing, shots, images, strict=True):
         path = target / anchor_name(prompt, seed)
-        save_png(image, path, _parameters(shot, config, base, "", image.size))
+        save_png(image, path, _parameters(shot, resolved, base, "", image.size))
         yield path
 
 

@@ -3,9 +3,13 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from lora_lab.config import RunConfig, load
+from lora_lab.effective import examine
+from lora_lab.errors import ConfigError
+from lora_lab.material import Material
+from lora_lab.resolved import Resolved
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Prepared
@@ -22,12 +26,18 @@ UNLOGGED = ("run", "reg_samples")
 
 @dataclass
 class Task:
-    """A run folder being worked on. `prepared` and `runner` are there once the run has got so far."""
+    """A run folder being worked on.
+
+    `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
+    images were looked at, as `prepared` and `runner` are once the run has got so far.
+    """
 
     folder: RunFolder
     config: RunConfig
     record: RunRecord
     lock: FolderLock
+    resolved: Resolved = field(default_factory=lambda: Resolved({}, {}))
+    material: Material | None = None
     prepared: Prepared | None = None
     runner: Runner | None = None
     points: SavePoints | None = None
@@ -52,6 +62,26 @@ class Task:
     def name(self) -> str:
         """The run's name."""
         return self.folder.name
+
+    def resolve(self, device_type: str) -> None:
+        """Look at the images and decide what the run does; the record keeps it.
+
+        Raises:
+            DataError: The images cannot be used.
+            ModelError: There is no usable base model or LoRA file where the config says.
+            ConfigError: What the run asks for is refused.
+        """
+        found = examine(self.config, device_type)
+        if found.resolved.refusals:
+            raise ConfigError("\n".join(found.resolved.refusals))
+        self.resolved, self.material = found.resolved, found.material
+        record = self.record
+        record.resolved = found.resolved.to_plain()
+        record.fingerprint = record.fingerprint or found.resolved.fingerprint
+        record.total_steps = found.resolved.total_steps
+        record.updates_per_epoch = found.resolved.updates_per_epoch
+        record.images = found.material.images
+        record.notes += [text for text in found.resolved.fallbacks if text not in record.notes]
 
     def write(self) -> None:
         """Bring `run.json` up to date."""

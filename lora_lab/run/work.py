@@ -10,7 +10,6 @@ from dataclasses import replace
 import torch
 
 from lora_lab import sheets
-from lora_lab.effective import preview_fingerprint
 from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
@@ -21,7 +20,7 @@ from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.points import SavePoints
-from lora_lab.run.prepare import Caches, load_base, pick_device, precision, prepare
+from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
 from lora_lab.run.previewing import Previewer, missing_of
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
@@ -62,13 +61,12 @@ class PackWork:
         for task in self._tasks:
             task.begin(device_name(device), versions(), [name for name in names if name != task.name])
         self._events.send("phase", phase="load")
-        with clock(self._tasks, "load"):
-            dtype, note = precision(self._tasks[0].config, device)
-            base = load_base(self._tasks[0].config, device, dtype)
-            for task in self._tasks:
-                said = any("train.mixed_precision" in known for known in task.record.notes)
-                task.record.notes += [note] if note and not said else []
-        self._prepare(base)
+        able = self._resolve(device.type)
+        if not able:
+            return
+        with clock(able, "load"):
+            base = load_base(able[0].resolved, device)
+        self._prepare(base, able)
         ready = [task for task in self._tasks if task.prepared]
         if not ready or self._interrupt.reason:
             return
@@ -83,23 +81,41 @@ class PackWork:
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.record.status in ("running", "planned")]
 
-    def _prepare(self, base: BaseModel) -> None:
+    def _resolve(self, device_type: str) -> list[Task]:
+        """Decide what each run does; those that cannot be done end here.
+
+        Raises:
+            LoraLabError: None of them can be done, for this reason.
+        """
+        error: LoraLabError | None = None
+        for task in self._tasks:
+            with self._failing_alone(task), clock([task], "load"):
+                try:
+                    task.resolve(device_type)
+                except LoraLabError as found:
+                    error = found
+                    raise
+        able = [task for task in self._tasks if task.material]
+        if error and not able:
+            raise error
+        return able
+
+    def _prepare(self, base: BaseModel, able: Sequence[Task]) -> None:
         self._events.send("phase", phase="cache")
         caches = Caches(base)
-        for task in self._tasks:
+        for task in able:
             if self._interrupt.reason:
                 return
             with self._failing_alone(task), clock([task], "cache"):
-                task.prepared = prepare(task.config, caches)
-                material, job = task.prepared.material, task.prepared.job
-                task.points = SavePoints.of(task.config, job.total_updates, job.updates_per_epoch)
-                task.record.total_steps = job.total_updates
-                task.record.updates_per_epoch = job.updates_per_epoch
-                task.record.images = material.images
-                previews.copy_pictures(task.folder, material)
+                assert task.material
+                task.prepared = prepare(
+                    ToPrepare(task.name, task.resolved, task.material, task.config.cache), caches
+                )
+                task.points = SavePoints.of(task.resolved)
+                previews.copy_pictures(task.folder, task.material)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
-        train = ready[0].config.train
+        train = ready[0].resolved.train
         master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
         specs = [task.prepared.job.adapter for task in ready if task.prepared]
         pack = Pack(
@@ -124,7 +140,7 @@ class PackWork:
         for task in ready:
             with self._failing_alone(task):
                 self._forget_after_state(task)
-                previews.forget_stale(task.folder, task.record, preview_fingerprint(task.config))
+                previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
                 task.write()
         missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
         while missing and not self._interrupt.reason:
@@ -191,8 +207,8 @@ class PackWork:
             state = load_newest_state(task.folder, task.record.fingerprint)
             if state:
                 task.runner.load_state(state)
-            elif task.config.network.network_weights:
-                pack.load(slot, read(task.config.network.network_weights))
+            elif task.resolved.network.network_weights:
+                pack.load(slot, read(task.resolved.network.network_weights))
             trainer.add(task.runner)
             return
         pack.vacate(slot)
@@ -255,7 +271,7 @@ class PackWork:
         assert runner
         save_state(task.folder, runner.update, runner.state(), task.record.fingerprint)
         drop_old_states(
-            task.folder, oldest_kept_state(task.config, runner.update, runner.job.updates_per_epoch)
+            task.folder, oldest_kept_state(task.resolved.train, runner.update, runner.job.updates_per_epoch)
         )
         task.write()
 
@@ -274,7 +290,7 @@ class PackWork:
         if status == "done" and self._interrupt.reason and missing_of(task):
             status, reason = "cancelled", f"{self._interrupt.reason} among the last previews"
         task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
-        if status == "done" and not task.config.train.keep_state:
+        if status == "done" and not task.resolved.train.keep_state:
             drop_states(task.folder)
         try:
             sheets.run_sheet(task.folder, task.record)
@@ -330,7 +346,7 @@ class PackWork:
             runner = task.runner
             assert runner
             try:
-                if task.config.train.save_state and runner.update:
+                if task.resolved.train.save_state and runner.update:
                     self._save_state(task)
             except LoraLabError as error:
                 task.record.notes.append(str(error))

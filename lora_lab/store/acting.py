@@ -78,6 +78,6 @@ def _reread(record: RunRecord, config: RunConfig) -> Acting:
         batches_per_epoch=max(1, record.updates_per_epoch * config.train.gradient_accumulation_steps),
     )
     found = resolve(config, facts)
-    settings = {key: comparable(value) for key, value in found.values.items()}
+    settings = {key: comparable(value) for key, value in found.acting.items()}
     seed = settings.pop(SEED, None)
     return Acting(settings, seed, found.inert, REREAD)

@@ -317,9 +317,9 @@ def _with_origin(run: Run, runs: Sequence[Run], by_name: Mapping[str, Run]) -> R
 
 def _alike(run: Run, runs: Sequence[Run]) -> Run | None:
     """Another run of the same experiment that was trained."""
-    own = run.record.fingerprint
+    own = run.record.experiment
     return next(
-        (one for one in runs if own and one.record.fingerprint == own and not one.record.same_as), None
+        (one for one in runs if own and one.record.experiment == own and not one.record.same_as), None
     )
 
 

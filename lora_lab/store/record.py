@@ -99,6 +99,11 @@ class RunRecord:
     question: str = ""
     source: str = ""
 
+    @property
+    def experiment(self) -> str:
+        """The experiment's fingerprint as it is called now; `fingerprint` stays what it was trained under."""
+        return str(self.resolved.get("fingerprint") or "") or self.fingerprint
+
     def add_seconds(self, phase: str, seconds: float) -> None:
         """Add to one phase's time."""
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.resolved import Resolved
 from lora_lab.store import RunRecord, SweepFolder, read_record
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile, read_sweep
@@ -40,14 +41,14 @@ def source_of(sweep: SweepFile, folder: SweepFolder) -> str:
     return str(sweep.path.resolve())
 
 
-def refuse_another(sweep: SweepFile, folder: SweepFolder, prints: Mapping[str, str]) -> None:
+def refuse_another(sweep: SweepFile, folder: SweepFolder, rows: Mapping[str, Resolved]) -> None:
     """Refuse a folder that holds the runs of another sweep file of the same name.
 
     A file that was moved, copied or added to is the same one as long as it asks the same question, and every
     row that both know is the same experiment.
 
     Args:
-        prints: The fingerprint of each row of the file.
+        rows: Each row of the file, by name.
 
     Raises:
         ConfigError: It is another one.
@@ -56,8 +57,8 @@ def refuse_another(sweep: SweepFile, folder: SweepFolder, prints: Mapping[str, s
     theirs = {name: one for name, one in records_in(folder).items() if one.source not in ("", source)}
     if not source or not theirs:
         return
-    shared = prints.keys() & theirs
-    same = shared and all(theirs[name].fingerprint == prints[name] for name in shared)
+    shared = rows.keys() & theirs
+    same = shared and all(rows[name].is_experiment(theirs[name].fingerprint) for name in shared)
     if same and {one.question for one in theirs.values()} == {sweep.question}:
         return
     other = next(iter(theirs.values())).source

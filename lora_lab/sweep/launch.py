@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.files import finite
 from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
@@ -136,17 +134,9 @@ def _tell(record: RunRecord, row: Row, of: Belonging) -> None:
     number, question, source = of
     record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
     record.composed = list(row.overrides)
-    record.resolved = _resolved(row)
+    record.resolved = row.resolved.to_plain()
     record.place = number
     record.question, record.source = question or record.question, source or record.source
-
-
-def _resolved(row: Row) -> dict[str, Any]:
-    return {
-        "acting": finite(row.effective.values),
-        "inert": [{"key": item.key, "reason": item.reason} for item in row.inert],
-        "no_effect": dict(row.effective.silent),
-    }
 
 
 def _conclude(plan: Plan, outcome: Outcome) -> None:

@@ -1,9 +1,9 @@
 """Which runs train together: those that can share one frozen base model in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from lora_lab.config import RunConfig
-from lora_lab.effective import Effective
+from lora_lab.resolved import Resolved
 
 SHARED = (
     "base_model.family", "base_model.fp8_base", "base_model.nf4_base", "train.mixed_precision",
@@ -12,11 +12,12 @@ SHARED = (
 """Settings that runs of a pack have in common, beside the models themselves."""
 
 
-def pack_key(config: RunConfig, effective: Effective, identities: Mapping[str, str]) -> str:
+def pack_key(config: RunConfig, resolved: Resolved) -> str:
     """Equal for runs that can share a base model in memory."""
-    values = [effective.values[key] for key in SHARED]
+    values = [resolved.acting[key] for key in SHARED]
+    identities = resolved.identities
     models = [identities["base_model"], identities.get("vae", ""), identities.get("base_weights", "")]
-    train = config.train
+    train = resolved.train
     return repr([*models, *values, train.gradient_checkpointing, train.attention, config.device])
 
 

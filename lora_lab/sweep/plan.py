@@ -13,13 +13,12 @@ from typing import Any
 from lora_lab.config import RunConfig, difference
 from lora_lab.effective import (
     Comparisons,
-    Effective,
     Examined,
     Inert,
+    Resolved,
     compare,
     differences,
     examine,
-    preview_fingerprint,
 )
 from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
@@ -58,7 +57,7 @@ class Row:
     name: str
     overrides: tuple[str, ...]
     config: RunConfig
-    effective: Effective
+    resolved: Resolved
     fingerprint: str
     preview_fingerprint: str
     images: int
@@ -78,7 +77,7 @@ class Row:
     @property
     def inert(self) -> tuple[Inert, ...]:
         """Settings that were set and cannot act."""
-        return self.effective.inert
+        return self.resolved.inert
 
     @property
     def to_do(self) -> bool:
@@ -106,7 +105,7 @@ class Row:
             "exposures_per_image": self.exposures_per_image,
             "checkpoints": self.checkpoints,
             "pack": self.pack,
-            "effective": self.effective.values,
+            "effective": self.resolved.acting,
         }
 
 
@@ -184,14 +183,14 @@ def plan(
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
-    refuse_another(sweep, folder, {row.name: row.fingerprint for row in rows})
-    base_effective = _base_effective(base, device)
+    refuse_another(sweep, folder, {row.name: row.resolved for row in rows})
+    base_resolved = _base_resolved(base, device)
     for row in rows:
         _decide(row, folder, retry=retry, redo=redo)
-        row.changes = _changes(row, base, base_effective)
+        row.changes = _changes(row, base, base_resolved)
     _mark_same(rows)
     packs = _packs(rows, examined, base, folder)
-    own = [(row.name, row.effective.values) for row in rows if not row.same_as]
+    own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
         folder,
@@ -240,37 +239,37 @@ def device_type(asked: str) -> str:
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
     # Asking the system takes a moment: it is asked once, unless a row asks for another device.
     found = examine(config, device if config.device == base.device else device_type(config.device))
-    if found.effective.refusals:
-        raise ConfigError("\n".join(found.effective.refusals))
+    if found.resolved.refusals:
+        raise ConfigError("\n".join(found.resolved.refusals))
     return found
 
 
-def _base_effective(base: RunConfig, device: str) -> Effective | None:
+def _base_resolved(base: RunConfig, device: str) -> Resolved | None:
     try:
-        return examine(base, device).effective
+        return examine(base, device).resolved
     except LoraLabError:
         return None  # a base that only its rows complete
 
 
 def _row(composed: Composed, found: Examined) -> Row:
-    effective = found.effective
-    per_epoch = found.facts.draws_per_epoch
-    samples = round(per_epoch * effective.epochs)
-    notes = [_cannot_act(item) for item in effective.inert]
+    resolved = found.resolved
+    per_epoch = resolved.facts.draws_per_epoch
+    samples = round(per_epoch * resolved.epochs)
+    notes = [_cannot_act(item) for item in resolved.inert]
     return Row(
         name=composed.name,
         overrides=composed.overrides,
         config=composed.config,
-        effective=effective,
-        fingerprint=found.fingerprint,
-        preview_fingerprint=preview_fingerprint(composed.config),
+        resolved=resolved,
+        fingerprint=resolved.fingerprint,
+        preview_fingerprint=resolved.preview_fingerprint,
         images=found.material.images,
-        updates_per_epoch=effective.updates_per_epoch,
-        total_steps=effective.total_steps,
+        updates_per_epoch=resolved.updates_per_epoch,
+        total_steps=resolved.total_steps,
         samples=samples,
-        exposures_per_image=round(_draws_per_image(found) * effective.epochs, 3),
-        checkpoints=SavePoints.of(composed.config, effective.total_steps, effective.updates_per_epoch).tags(),
-        notes=[*notes, *effective.fallbacks, *effective.warnings],
+        exposures_per_image=round(_draws_per_image(found) * resolved.epochs, 3),
+        checkpoints=SavePoints.of(resolved).tags(),
+        notes=[*notes, *resolved.fallbacks, *resolved.warnings],
     )
 
 
@@ -283,25 +282,26 @@ def _draws_per_image(found: Examined) -> float:
 def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
     decision: Decision = decide(
         folder.run(row.name),
-        row.fingerprint,
-        row.preview_fingerprint,
+        row.resolved,
         row.checkpoints,
         retry=retry,
         redo=redo,
     )
     row.status, row.reason, row.aside = decision.status, decision.reason, decision.aside
+    # A run of an earlier version goes on under the name that its states and files bear.
+    row.fingerprint = decision.fingerprint or row.fingerprint
 
 
-def _changes(row: Row, base: RunConfig, base_effective: Effective | None) -> dict[str, tuple[Any, Any]]:
+def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
     here, there = difference(row.config, base), difference(base, row.config)
     plain = {key: (there[key], here[key]) for key in here if key not in UNSEEN}
-    if base_effective is None:
+    if base_resolved is None:
         return plain
-    acting = differences(row.effective, base_effective)
+    acting = differences(row.resolved, base_resolved)
     changes = {key: (other, one) for key, (one, other) in acting.items()}
     for key, both in plain.items():
-        known = key in row.effective.values or key in row.effective.silent or key.endswith(".args")
-        if not known or (key in row.effective.values and key not in base_effective.values):
+        known = key in row.resolved.acting or key in row.resolved.no_effect or key.endswith(".args")
+        if not known or (key in row.resolved.acting and key not in base_resolved.acting):
             changes.setdefault(key, both)
     return changes
 
@@ -320,7 +320,7 @@ def _packs(
     waiting = {row.name: row for row in rows if row.to_do}
     keys = {
         # Runs that only need previews would hold slots that others could train in.
-        row.name: pack_key(row.config, row.effective, found.identities) + str(row.status == "previews")
+        row.name: pack_key(row.config, row.resolved) + str(row.status == "previews")
         for row, found in zip(rows, examined, strict=True)
     }
     size = base.engine.pack_size
@@ -376,7 +376,7 @@ def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: Ru
     for text, names in inherited.items():
         in_all = len(names) == len(rows)
         shared[text if in_all else f"rows {', '.join(names)}: {text}"] = None
-    repeated = len(rows) - len({row.fingerprint for row in rows})
+    repeated = len(rows) - len({row.resolved.fingerprint for row in rows})
     if repeated:
         shared[f"{repeated} of {len(rows)} rows are the same experiment as another row: trained once"] = None
     return list(shared)

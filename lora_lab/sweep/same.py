@@ -20,10 +20,10 @@ def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Each row with the row that stands for its experiment: what got furthest, else the first."""
     best: dict[str, Row] = {}
     for row in rows:
-        first = best.setdefault(row.fingerprint, row)
+        first = best.setdefault(row.resolved.fingerprint, row)
         if _RANK.get(row.status, 5) < _RANK.get(first.status, 5):
-            best[row.fingerprint] = row
-    return [(row, best[row.fingerprint]) for row in rows]
+            best[row.resolved.fingerprint] = row
+    return [(row, best[row.resolved.fingerprint]) for row in rows]
 
 
 def why_same(row: Row, first: Row) -> str:
@@ -33,7 +33,7 @@ def why_same(row: Row, first: Row) -> str:
     for key in difference(row.config, first.config):
         if not settings()[key].trains:
             continue
-        if key in _LABELS and key not in row.effective.silent:
+        if key in _LABELS and key not in row.resolved.no_effect:
             lengths.append(key)
             continue
         reasons.setdefault(_reason(key, row, first), []).append(key)
@@ -44,9 +44,9 @@ def why_same(row: Row, first: Row) -> str:
 
 
 def _reason(key: str, row: Row, first: Row) -> str:
-    for effective in (row.effective, first.effective):
+    for resolved in (row.resolved, first.resolved):
         found = [
-            reason for name, reason in effective.silent.items() if name == key or name.startswith(f"{key}.")
+            reason for name, reason in resolved.no_effect.items() if name == key or name.startswith(f"{key}.")
         ]
         if found:
             return found[0]
@@ -67,6 +67,6 @@ def _same_length(row: Row, first: Row) -> str:
 
 def _length(row: Row) -> str:
     parts: list[tuple[str, Any]] = [
-        (key, row.effective.values[key]) for key in _LABELS if row.effective.values.get(key) is not None
+        (key, row.resolved.acting[key]) for key in _LABELS if row.resolved.acting.get(key) is not None
     ]
     return " x ".join(f"{show(value)} {axis(key).label}" for key, value in parts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_lab.errors import RunFolderError
+from lora_lab.resolved import Resolved
 from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, read_record
 from lora_lab.store.locks import is_locked
 
@@ -18,17 +19,20 @@ TO_DO = ("planned", "resume", "previews")
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to a row, and why. With `aside` its folder is moved to `.old/` before."""
+    """What happens to a row, and why. With `aside` its folder is moved to `.old/` before.
+
+    `fingerprint` is that of the folder's run where it is the same experiment, of whichever version.
+    """
 
     status: str
     reason: str = ""
     aside: bool = False
+    fingerprint: str = field(default="", compare=False)
 
 
 def decide(
     folder: RunFolder,
-    fingerprint: str,
-    preview_fingerprint: str,
+    resolved: Resolved,
     tags: Sequence[str],
     *,
     retry: bool,
@@ -37,7 +41,8 @@ def decide(
     """What to do with a row whose folder may hold an earlier run.
 
     Args:
-        fingerprint: Of the row as it is now, with `preview_fingerprint` and the checkpoints it has to have.
+        resolved: The row as it is now.
+        tags: The checkpoints that it has to have.
         retry: Try failed and diverged runs again.
         redo: Move folders of other experiments aside and train the row.
     """
@@ -53,8 +58,16 @@ def decide(
         )
     if not record.fingerprint or record.same_as:
         return Decision("planned")
-    if record.fingerprint != fingerprint:
+    if not resolved.is_experiment(record.fingerprint):
         return _other_experiment(folder, record, redo)
+    found = _of_the_same(folder, record, resolved.preview_fingerprint, tags, retry)
+    return replace(found, fingerprint=record.fingerprint)
+
+
+def _of_the_same(
+    folder: RunFolder, record: RunRecord, preview_fingerprint: str, tags: Sequence[str], retry: bool
+) -> Decision:
+    """What is left to do of a run that is the row's experiment."""
     if record.status == "done":
         return _finished(folder, record, preview_fingerprint, tags)
     if record.status in ("failed", "diverged") and not retry:

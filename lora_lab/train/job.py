@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lora_lab.losses.settings import LossSettings
+from lora_lab.config.schema import LossConfig, LrSchedulerConfig
 from lora_lab.networks.spec import AdapterSpec
-from lora_lab.optim.schedules import ScheduleSettings
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Job:
     unet_lr: float | None
     text_encoder_lr: float | None
     loraplus_lr_ratio: float
-    schedule: ScheduleSettings
-    loss: LossSettings
+    schedule: LrSchedulerConfig
+    loss: LossConfig
     clip_skip: int
     max_grad_norm: float
     scale_weight_norms: float

@@ -28,8 +28,8 @@ def same_experiments(sweep: Sweep) -> dict[str, str]:
 
 def _experiment(run: Run) -> str:
     own = run.acting
-    if run.record.fingerprint:
-        return run.record.fingerprint
+    if run.record.experiment:
+        return run.record.experiment
     if not own.settings:
         return f"unknown {run.name}"
     return repr((sorted(own.settings.items()), own.seed))

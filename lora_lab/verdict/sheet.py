@@ -317,7 +317,7 @@ def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], t
     with suppress(Exception):
         # A table of another tool may hold values that mean nothing here; then all of them are taken to act.
         found = resolve(made, Facts(repeats=made.dataset.repeats))
-    silent = dict(found.silent) if found else {}
+    silent = dict(found.no_effect) if found else {}
     inert = tuple(Inert(key, silent[key]) for key in given if key in silent)
     settings = {key: value for key, value in given.items() if key not in silent}
     return settings, frozenset(unknown - set(silent)), inert

@@ -38,11 +38,11 @@ def test_optimizer_files_are_known_to_the_registry(name: str) -> None:
 
 @pytest.mark.parametrize("name", groups()["lr_scheduler"])
 def test_schedule_files_set_nothing_that_cannot_act(name: str) -> None:
-    from lora_lab.optim.schedules import ScheduleSettings
+    from lora_lab.optim.schedules import LrSchedulerConfig
     from lora_lab.optim.schedules import check as check_schedule
 
     own = compose([f"lr_scheduler={name}"], checked=False).lr_scheduler
-    found = check_schedule(ScheduleSettings(**vars(own)), 1000, 1e-4)
+    found = check_schedule(LrSchedulerConfig(**vars(own)), 1000, 1e-4)
     assert (found.refusals, found.inert) == ((), ())
 
 

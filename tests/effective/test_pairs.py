@@ -8,7 +8,7 @@ from lora_lab.effective import Facts, compare, resolve
 
 def effective(*overrides: str) -> dict[str, Any]:
     config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides])
-    return resolve(config, Facts()).values
+    return resolve(config, Facts()).acting
 
 
 def test_pairs_aliases_and_replicates() -> None:

@@ -10,10 +10,12 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.errors import ModelError
-from lora_lab.losses.loss import distance, huber_c_table, per_sample_loss, weight_table
+from lora_lab.losses.ddpm import Ddpm
+from lora_lab.losses.loss import distance, per_sample_loss
 from lora_lab.losses.schedule import add_noise, noise_schedule, target, velocity
-from lora_lab.losses.settings import LossSettings
+from lora_lab.losses.weights import huber_c_table, weight_table
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_weights"
 WEIGHTS = load_file(GOLDEN / "weights.safetensors")
@@ -37,7 +39,7 @@ FP32_WEIGHTS = 1e-4
 FP32_ALPHA_BAR = 1e-6
 """A thousand fp32 products, each of them off by up to 6e-8 of itself; 4.7e-7 is what was seen."""
 FP32_SUMS = 2e-6
-"""Two or three fp32 roundings (6e-8 each) of differences between numbers near 1; CPUs fuse them differently."""
+"""Two or three fp32 roundings (6e-8 each) of differences between numbers near 1, fused as each CPU likes."""
 
 
 def weight_keys(schedule):
@@ -52,7 +54,7 @@ def ours(key, zero_terminal_snr):
     kind = "epsilon"
     if name.endswith((".eps", ".v")):
         name, kind = name.rsplit(".", 1)[0], KINDS[name.rsplit(".", 1)[1]]
-    return weight_table(LossSettings(**MODIFIERS[name]), noise_schedule(kind, zero_terminal_snr))
+    return weight_table(LossConfig(**MODIFIERS[name]), noise_schedule(kind, zero_terminal_snr))
 
 
 @pytest.mark.parametrize("key", weight_keys("sd"))
@@ -112,7 +114,7 @@ def test_schedule_tables_are_exact_on_every_machine(rescaled):
     torch.testing.assert_close(made.alphas_cumprod_T, exact, rtol=1e-10, atol=1e-18)
     snr = torch.tensor([float(value / (1 - value)) for value in alpha_bar], dtype=torch.float64)
     torch.testing.assert_close(made.snr_T, snr, rtol=1e-10, atol=1e-18)
-    weights = weight_table(LossSettings(min_snr_gamma=5.0), made)
+    weights = weight_table(LossConfig(min_snr_gamma=5.0), made)
     expected = [1.0 if value / (1 - value) <= 5 else float(5 * (1 - value) / value) for value in alpha_bar]
     torch.testing.assert_close(weights, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=0)
     assert weights.dtype == torch.float64
@@ -150,7 +152,7 @@ def test_at_zero_snr_the_input_is_the_noise_alone():
 @pytest.mark.parametrize("huber_schedule", ["constant", "exponential", "snr"])
 @pytest.mark.parametrize("loss_type", ["huber", "smooth_l1"])
 def test_huber_losses(loss_type, huber_schedule):
-    settings = LossSettings(loss_type=loss_type, huber_schedule=huber_schedule)
+    settings = LossConfig(loss_type=loss_type, huber_schedule=huber_schedule)
     huber_c = huber_c_table(settings, noise_schedule())[TENSORS["timesteps"]]
     expected = TENSORS[f"huber_c.{huber_schedule}"]
     # sigma over signal of the first steps is a root of fp32's 1 - alpha_bar: see FP32_WEIGHTS.
@@ -170,9 +172,9 @@ def test_plain_losses(loss_type):
 
 def test_huber_scale_acts_on_the_schedules_that_have_one():
     for name, factor in (("constant", 3.0), ("exponential", 3.0), ("snr", 1.0)):
-        plain = huber_c_table(LossSettings(loss_type="huber", huber_schedule=name), noise_schedule())
+        plain = huber_c_table(LossConfig(loss_type="huber", huber_schedule=name), noise_schedule())
         scaled = huber_c_table(
-            LossSettings(loss_type="huber", huber_schedule=name, huber_scale=3.0), noise_schedule()
+            LossConfig(loss_type="huber", huber_schedule=name, huber_scale=3.0), noise_schedule()
         )
         torch.testing.assert_close(scaled, plain * factor)
 
@@ -185,7 +187,7 @@ def test_modifiers_together(case):
     timesteps = torch.tensor(record["timesteps"])
     pred = torch.full((len(timesteps), 4, 8, 8), math.sqrt(2.0))  # squared error 2 per sample, as recorded
     made = per_sample_loss(
-        pred, torch.zeros_like(pred), timesteps, LossSettings(**options), noise_schedule(kind)
+        pred, torch.zeros_like(pred), timesteps, LossConfig(**options), Ddpm(noise_schedule(kind))
     )
     torch.testing.assert_close(made, torch.tensor(record["loss"]), rtol=FP32_WEIGHTS, atol=0)
 
@@ -194,7 +196,7 @@ def test_modifiers_together(case):
 def test_half_precision_predictions_are_compared_in_fp32(dtype):
     pred = torch.full((2, 4, 8, 8), 300.0, dtype=dtype)  # its square is beyond fp16
     made = per_sample_loss(
-        pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossSettings(), noise_schedule()
+        pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossConfig(), Ddpm(noise_schedule())
     )
     assert made.tolist() == [90000.0, 90000.0]
     assert made.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
@@ -204,20 +206,20 @@ def test_a_mask_multiplies_the_elementwise_loss_and_the_mean_stays_over_all():
     mask = torch.rand(
         len(TENSORS["pred"]), 1, *TENSORS["pred"].shape[2:], generator=torch.Generator().manual_seed(1)
     )
-    inputs = (TENSORS["pred"], TENSORS["noise"], TENSORS["timesteps"], LossSettings(min_snr_gamma=5.0))
-    made = per_sample_loss(*inputs, noise_schedule(), mask)
+    inputs = (TENSORS["pred"], TENSORS["noise"], TENSORS["timesteps"], LossConfig(min_snr_gamma=5.0))
+    made = per_sample_loss(*inputs, Ddpm(noise_schedule()), mask)
     plain = (TENSORS["pred"] - TENSORS["noise"]) ** 2
     by_hand = (plain * mask).mean(dim=(1, 2, 3)) * WEIGHTS["sd.min_snr_gamma_5.eps"][TENSORS["timesteps"]]
     torch.testing.assert_close(made, by_hand, rtol=FP32_WEIGHTS, atol=0)
-    ones = per_sample_loss(*inputs, noise_schedule(), torch.ones_like(mask))
-    assert torch.equal(ones, per_sample_loss(*inputs, noise_schedule()))
+    ones = per_sample_loss(*inputs, Ddpm(noise_schedule()), torch.ones_like(mask))
+    assert torch.equal(ones, per_sample_loss(*inputs, Ddpm(noise_schedule())))
 
 
 def test_samples_do_not_touch_each_other():
-    settings = LossSettings(loss_type="huber", min_snr_gamma=5.0)
+    settings = LossConfig(loss_type="huber", min_snr_gamma=5.0)
     pred, goal, times = TENSORS["pred"].clone(), TENSORS["noise"], TENSORS["timesteps"]
-    before = per_sample_loss(pred, goal, times, settings, noise_schedule())
+    before = per_sample_loss(pred, goal, times, settings, Ddpm(noise_schedule()))
     pred[0] = math.nan
-    after = per_sample_loss(pred, goal, times, settings, noise_schedule())
+    after = per_sample_loss(pred, goal, times, settings, Ddpm(noise_schedule()))
     assert torch.equal(after[1:], before[1:])
     assert after[0].isnan()

@@ -6,13 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_lab.config.schema import LossConfig
 from lora_lab.losses import noise
-from lora_lab.losses.settings import LossSettings
+from lora_lab.losses.ddpm import Ddpm
+from lora_lab.losses.schedule import noise_schedule
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_weights"
 TENSORS = load_file(GOLDEN / "noise_and_losses.safetensors")
+DDPM = Ddpm(noise_schedule())
 LATENTS = TENSORS["latents"]
-EVERYTHING = LossSettings(
+EVERYTHING = LossConfig(
     noise_offset=0.1,
     noise_offset_random_strength=True,
     adaptive_noise_scale=0.01,
@@ -32,32 +35,32 @@ def generators(*seeds):
 def test_offset_noise_equals_the_reference(adaptive, key, monkeypatch):
     used = iter(TENSORS["noise_offset.randn_used"])
     monkeypatch.setattr(noise, "_normal", lambda *_: next(used))
-    settings = LossSettings(noise_offset=0.1, adaptive_noise_scale=adaptive)
+    settings = LossConfig(noise_offset=0.1, adaptive_noise_scale=adaptive)
     made = noise.offset_noise(TENSORS["noise"], LATENTS, settings, generators(1, 2, 3, 4))
     torch.testing.assert_close(made, TENSORS[key], rtol=0, atol=1e-6)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    together = noise.draw(LATENTS, EVERYTHING, generators(1, 2, 3, 4))
-    alone = noise.draw(LATENTS[2:3], EVERYTHING, generators(3))
-    assert torch.equal(together.timesteps_B[2:3], alone.timesteps_B)
+    together = noise.draw(LATENTS, EVERYTHING, DDPM, generators(1, 2, 3, 4))
+    alone = noise.draw(LATENTS[2:3], EVERYTHING, DDPM, generators(3))
+    assert torch.equal(together.times_B[2:3], alone.times_B)
     assert torch.equal(together.noise_BCHW[2:3], alone.noise_BCHW)
     assert torch.equal(together.input_noise_BCHW[2:3], alone.input_noise_BCHW)
     assert not torch.equal(together.noise_BCHW[1], alone.noise_BCHW[0])
 
 
 def test_runs_that_differ_in_noise_settings_share_timesteps_and_plain_noise():
-    plain = noise.draw(LATENTS, LossSettings(), generators(1, 2, 3, 4))
-    perturbed = noise.draw(LATENTS, LossSettings(ip_noise_gamma=0.1), generators(1, 2, 3, 4))
-    everything = noise.draw(LATENTS, EVERYTHING, generators(1, 2, 3, 4))
-    assert torch.equal(plain.timesteps_B, everything.timesteps_B)
+    plain = noise.draw(LATENTS, LossConfig(), DDPM, generators(1, 2, 3, 4))
+    perturbed = noise.draw(LATENTS, LossConfig(ip_noise_gamma=0.1), DDPM, generators(1, 2, 3, 4))
+    everything = noise.draw(LATENTS, EVERYTHING, DDPM, generators(1, 2, 3, 4))
+    assert torch.equal(plain.times_B, everything.times_B)
     assert torch.equal(plain.noise_BCHW, perturbed.noise_BCHW)
     assert plain.input_noise_BCHW is plain.noise_BCHW
 
 
 def test_timesteps_fill_the_range_without_its_end():
-    settings = LossSettings(min_timestep=3, max_timestep=6)
-    drawn = noise.draw_timesteps(settings, generators(*range(200)))
+    settings = LossConfig(min_timestep=3, max_timestep=6)
+    drawn = DDPM.draw_times(settings, generators(*range(200)))
     assert drawn.dtype == torch.int64
     assert set(drawn.tolist()) == {3, 4, 5}
 
@@ -74,10 +77,10 @@ def test_offset_moves_whole_channels_by_its_strength():
     big = torch.zeros(200, 4, 2, 2)
     plain = noise.draw_noise(big, generators(*range(200)))
     gens = generators(*range(1000, 1200))
-    shift = noise.offset_noise(plain, big, LossSettings(noise_offset=0.5), gens) - plain
+    shift = noise.offset_noise(plain, big, LossConfig(noise_offset=0.5), gens) - plain
     assert torch.allclose(shift, shift[..., :1, :1].expand_as(shift), atol=1e-6)
     assert abs(float(shift[..., 0, 0].std()) - 0.5) < 0.05
-    random = LossSettings(noise_offset=0.5, noise_offset_random_strength=True)
+    random = LossConfig(noise_offset=0.5, noise_offset_random_strength=True)
     shift = noise.offset_noise(plain, big, random, generators(*range(1000, 1200))) - plain
     assert abs(float(shift[..., 0, 0].std()) - 0.5 / 3**0.5) < 0.05  # E[u^2] = 1/3
 
@@ -85,9 +88,9 @@ def test_offset_moves_whole_channels_by_its_strength():
 def test_adaptive_scale_follows_the_latents_mean_and_does_not_go_below_zero():
     flat = torch.ones(1, 4, 2, 2) * torch.tensor([0.0, -2.0, 4.0, -8.0]).view(1, 4, 1, 1)
     zero = torch.zeros_like(flat)
-    unit = noise.offset_noise(zero, zero, LossSettings(noise_offset=1.0), generators(5))
+    unit = noise.offset_noise(zero, zero, LossConfig(noise_offset=1.0), generators(5))
     grown = noise.offset_noise(
-        zero, flat, LossSettings(noise_offset=1.0, adaptive_noise_scale=-0.2), generators(5)
+        zero, flat, LossConfig(noise_offset=1.0, adaptive_noise_scale=-0.2), generators(5)
     )
     torch.testing.assert_close(
         grown / unit, torch.tensor([1, 0.6, 0.2, 0.0]).view(1, 4, 1, 1).expand(1, 4, 2, 2)
@@ -97,7 +100,7 @@ def test_adaptive_scale_follows_the_latents_mean_and_does_not_go_below_zero():
 def test_multires_noise_has_unit_variance_per_sample_and_is_smoother():
     big = torch.zeros(3, 4, 64, 64)
     plain = noise.draw_noise(big, generators(1, 2, 3))
-    settings = LossSettings(multires_noise_iterations=6, multires_noise_discount=0.8)
+    settings = LossConfig(multires_noise_iterations=6, multires_noise_discount=0.8)
     made = noise.multires_noise(plain, settings, generators(4, 5, 6))
     torch.testing.assert_close(made.flatten(1).std(dim=1), torch.ones(3))
 
@@ -112,7 +115,7 @@ def test_multires_noise_follows_its_formula(monkeypatch):
     """Two levels by hand: the noise, full-size noise, and coarse noise enlarged, times the discount."""
     small = torch.zeros(1, 1, 4, 4)
     plain = noise.draw_noise(small, generators(1))
-    made = noise.multires_noise(plain, LossSettings(multires_noise_iterations=2), generators(2))
+    made = noise.multires_noise(plain, LossConfig(multires_noise_iterations=2), generators(2))
     g = torch.Generator().manual_seed(2)
     torch.rand((), generator=g)
     full = torch.randn(1, 1, 4, 4, generator=g)
@@ -123,5 +126,5 @@ def test_multires_noise_follows_its_formula(monkeypatch):
 
 
 def test_input_perturbation_is_in_the_input_only():
-    made = noise.draw(torch.zeros(50, 4, 8, 8), LossSettings(ip_noise_gamma=0.3), generators(*range(50)))
+    made = noise.draw(torch.zeros(50, 4, 8, 8), LossConfig(ip_noise_gamma=0.3), DDPM, generators(*range(50)))
     assert abs(float((made.input_noise_BCHW - made.noise_BCHW).std()) - 0.3) < 0.02

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from lora_lab.config import compose
-from lora_lab.effective import Facts, preview_fingerprint, resolve
+from lora_lab.effective import Facts, resolve
 from lora_lab.errors import ModelError
 from lora_lab.metrics import METRICS, check, measure, set_names
 from lora_lab.metrics.embed import Embedder, find_model
@@ -179,9 +179,8 @@ def test_a_metric_without_its_model_is_refused_in_the_plan() -> None:
 
 def test_previews_are_measured_anew_with_another_model_only_where_one_counts() -> None:
     def mark(*overrides: str) -> str:
-        return preview_fingerprint(
-            compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides])
-        )
+        config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides])
+        return resolve(config, Facts()).preview_fingerprint
 
     assert mark() == mark("metric.dino_model=/m")
     assert mark("metric=copy") != mark("metric=copy", "metric.dino_model=/m")

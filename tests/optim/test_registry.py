@@ -83,7 +83,7 @@ def test_no_torch_is_imported_by_planning():
     code = (
         "import sys; from lora_lab.optim import registry, schedules; from lora_lab.losses import settings; "
         "registry.check('prodigy', 1.0, None, None, {}, 'cpu'); "
-        "schedules.check(schedules.ScheduleSettings()); print('torch' in sys.modules)"
+        "schedules.check(schedules.LrSchedulerConfig()); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_lab.config import RunConfig, compose
+from lora_lab.config import compose
+from lora_lab.effective import Facts, Resolved, resolve
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.disk import save_lora
 from lora_lab.models import BaseModel
@@ -24,12 +25,13 @@ def base() -> BaseModel:
     return tiny.base("sd1", dtype=torch.float64)
 
 
-def config_of(*overrides: str) -> RunConfig:
-    return compose(["base_model=sd15", "base_model.path=m", "dataset.path=p", "train.seed=3", *overrides])
+def resolved_of(*overrides: str) -> Resolved:
+    config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=p", "train.seed=3", *overrides])
+    return resolve(config, Facts())
 
 
 def spec_of(*overrides: str) -> AdapterSpec:
-    return adapter_spec(config_of(*overrides), base())
+    return adapter_spec(resolved_of(*overrides), base())
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -135,7 +137,7 @@ def test_merged_files_act_as_adapters_do(name: str, tmp_path: Path) -> None:
     tensors = trained(name, file)
     merged = copy.deepcopy(base())
     merge_base_weights(
-        merged, config_of(f"network.base_weights=[{file}]", "network.base_weights_multiplier=[0.6]")
+        merged, resolved_of(f"network.base_weights=[{file}]", "network.base_weights_multiplier=[0.6]").network
     )
     pack = Pack(base().unet, base().text_encoders, "sd1", [spec], compute_dtype=dtype, master_dtype=dtype)
     pack.occupy(0, spec)
@@ -156,12 +158,12 @@ def test_several_files_merge_in_turn_and_multipliers_default_to_one(tmp_path: Pa
     one, two = copy.deepcopy(base()), copy.deepcopy(base())
     listed = ",".join(map(str, files))
     merge_base_weights(
-        one, config_of(f"network.base_weights=[{listed}]", "network.base_weights_multiplier=[-1]")
+        one, resolved_of(f"network.base_weights=[{listed}]", "network.base_weights_multiplier=[-1]").network
     )
     merge_base_weights(
-        two, config_of(f"network.base_weights=[{files[0]}]", "network.base_weights_multiplier=[-1]")
+        two, resolved_of(f"network.base_weights=[{files[0]}]", "network.base_weights_multiplier=[-1]").network
     )
-    merge_base_weights(two, config_of(f"network.base_weights=[{files[1]}]"))
+    merge_base_weights(two, resolved_of(f"network.base_weights=[{files[1]}]").network)
     assert torch.equal(predicted(one), predicted(two))
 
 
@@ -176,7 +178,7 @@ def test_a_file_of_another_model_is_not_merged(tmp_path: Path) -> None:
     ):
         save_lora(file, {**tensors, **wrong}, {})
         with pytest.raises(ModelError, match=message) as caught:
-            merge_base_weights(model, config_of(f"network.base_weights=[{file}]"))
+            merge_base_weights(model, resolved_of(f"network.base_weights=[{file}]").network)
         assert f"network.base_weights={file}" in str(caught.value)
         assert torch.equal(predicted(model), predicted(base()))
 

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from lora_lab.anchors import preview_key
-from lora_lab.config import compose
+from lora_lab.config import compose, flat
+from lora_lab.effective.previews import anchors_name
 from lora_lab.store import read_record
 from tests import tiny
 from tests.run.bench import Bench
@@ -33,7 +33,7 @@ def test_a_replaced_base_model_is_rendered_anew(bench: Bench, tmp_path: Path) ->
 
 def test_a_changed_base_has_pictures_of_its_own() -> None:
     def key(*overrides: str) -> str:
-        return preview_key(compose(["base_model=sd15", *overrides], checked=False))
+        return anchors_name(flat(compose(["base_model=sd15", *overrides], checked=False)))
 
     keys = [key(), key("base_model.fp8_base=true"), key("base_model.nf4_base=true"),
             key("network.base_weights=[a.safetensors]"),

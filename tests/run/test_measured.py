@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 
 from lora_lab.config import RunConfig, compose
+from lora_lab.effective import Facts, resolve
 from lora_lab.errors import DataError
 from lora_lab.material import gather
 from lora_lab.metrics.sets import COPY
-from lora_lab.run.measured import measure_checkpoint, references, words
+from lora_lab.run.lock import FolderLock
+from lora_lab.run.measured import measure_checkpoint, references
 from lora_lab.run.previews import summarise
-from lora_lab.store import Checkpoint, Preview, RunFolder
+from lora_lab.run.task import Task
+from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord
 
 CPU = torch.device("cpu")
 
@@ -40,7 +43,9 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 def test_the_class_word_stands_for_the_trigger_word(config: RunConfig) -> None:
-    assert [words(config, 0), words(config, 1)] == ["woman, smiling", "a woman in a hat"]
+    assert resolve(config, Facts()).class_prompts == ("woman, smiling", "a woman in a hat")
+    config.dataset.trigger_word = None
+    assert resolve(config, Facts()).class_prompts == ("woman, smiling", "a zyx in a hat")
 
 
 def test_numbers_and_flags_reach_previews_and_checkpoint(config: RunConfig, tmp_path: Path) -> None:
@@ -56,7 +61,8 @@ def test_numbers_and_flags_reach_previews_and_checkpoint(config: RunConfig, tmp_
         shown.append(Preview(str(file.relative_to(run.path)), prompt, 7, 1.0, flags=[COPY]))
     checkpoint = Checkpoint("000001", "x", 1, 1, 1, previews=shown)
     for _ in range(2):  # measuring again changes nothing
-        measure_checkpoint(run, config, checkpoint, gather(config), CPU)
+        task = Task(run, config, RunRecord(), FolderLock(run.lock_file), resolve(config, Facts()))
+        measure_checkpoint(task, checkpoint, gather(config), CPU)
     assert [item.flags for item in shown] == [[COPY], []], "an old flag is taken back"
     assert shown[0].metrics["copy_dino"] == pytest.approx(1, abs=1e-3)
     summarise(checkpoint, [1.0])

@@ -7,6 +7,7 @@ import torch
 
 from lora_lab.config import compose
 from lora_lab.lora_files.disk import read_lora
+from lora_lab.resolved import Resolved
 from lora_lab.run.checkpoints import oldest_kept_state
 from lora_lab.run.points import SavePoints
 from lora_lab.store import read_record
@@ -32,10 +33,10 @@ def test_files_have_the_precision_and_the_comment_asked_for(
 
 def kept_at(step: int, *overrides: str, per_epoch: int = 100) -> list[int]:
     """Which states of every 200 updates are left after `step`."""
-    config = compose(["base_model=sd15", *overrides], checked=False)
+    train = compose(["base_model=sd15", *overrides], checked=False).train
     left: list[int] = []
     for update in range(200, step + 1, 200):
-        left = [item for item in [*left, update] if item >= oldest_kept_state(config, update, per_epoch)]
+        left = [item for item in [*left, update] if item >= oldest_kept_state(train, update, per_epoch)]
     return left
 
 
@@ -58,7 +59,8 @@ def test_the_documents_example_of_keeping_states() -> None:
 def test_save_points_by_epochs_and_steps() -> None:
     def tags(*overrides: str, total: int = 25, per_epoch: int = 10) -> list[str]:
         config = compose(["base_model=sd15", "train.save_every_n_epochs=0", *overrides], checked=False)
-        return SavePoints.of(config, total, per_epoch).tags()
+        resolved = Resolved({}, {}, total_steps=total, updates_per_epoch=per_epoch, train=config.train)
+        return SavePoints.of(resolved).tags()
 
     assert tags() == ["step00000025"]
     assert tags(total=30) == ["000003"]

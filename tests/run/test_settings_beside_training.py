@@ -7,11 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lora_lab.config import EngineConfig, compose
+from lora_lab.config import EngineConfig
 from lora_lab.engines import make_engine
 from lora_lab.engines.local import LocalEngine
 from lora_lab.errors import ConfigError
-from lora_lab.run import measured
 from lora_lab.run.prepare import pick_device
 from lora_lab.store import RunFolder, SweepFolder, read_record
 from tests.run.bench import Bench
@@ -85,9 +84,3 @@ def test_devices() -> None:
 
 def test_an_engine_is_made_by_its_name() -> None:
     assert isinstance(make_engine(EngineConfig()), LocalEngine)
-
-
-def test_the_class_word_stands_for_the_trigger_where_clip_reads() -> None:
-    words = ["base_model.path=x", "dataset.path=y", "dataset.trigger_word=mikocat"]
-    words += ["preview.prompts=['{trigger}, hat']", "metric.class_word=girl"]
-    assert measured.words(compose(words), 0) == "girl, hat"

@@ -14,7 +14,7 @@ import pytest
 
 import lora_lab
 from lora_lab import config
-from lora_lab.effective import Comparisons, Effective
+from lora_lab.effective import Comparisons, Resolved
 from lora_lab.engines import Event, LocalEngine
 from lora_lab.errors import ConfigError
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
@@ -39,7 +39,7 @@ def row(name: str, alpha: float, **values: Any) -> Row:
     usual: dict[str, Any] = {
         "overrides": (*BASE, f"network.network_alpha={alpha}"),
         "config": made,
-        "effective": Effective(values={"network.network_alpha": alpha}, key={}),
+        "resolved": Resolved(acting={"network.network_alpha": alpha}, key={}),
         "fingerprint": f"print-{alpha}",
         "preview_fingerprint": "previews",
         "images": 2,

@@ -1,12 +1,13 @@
 """Which rows train together."""
 
 from lora_lab.config import compose
-from lora_lab.effective import Effective, Facts, resolve
+from lora_lab.effective import Facts, Resolved, resolve
 from lora_lab.sweep.packs import make_packs, pack_key
 
 
-def effective(*overrides: str) -> Effective:
-    return resolve(compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides]), Facts())
+def effective(*overrides: str, **identities: str) -> Resolved:
+    config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d", *overrides])
+    return resolve(config, Facts(), identities or {"base_model": "m"})
 
 
 class TestPacks:
@@ -42,16 +43,14 @@ class TestPacks:
 
     def test_what_a_pack_has_in_common(self) -> None:
         config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=d"])
-        one = pack_key(config, effective(), {"base_model": "m"})
-        assert one == pack_key(
-            config, effective("network.network_dim=4", "train.train_batch_size=4"), {"base_model": "m"}
-        )
-        assert one != pack_key(config, effective(), {"base_model": "m2"})
-        assert one != pack_key(config, effective(), {"base_model": "m", "vae": "v"})
-        assert one != pack_key(config, effective("train.mixed_precision=bf16"), {"base_model": "m"})
-        assert one != pack_key(config, effective("base_model.fp8_base=true"), {"base_model": "m"})
-        assert one != pack_key(config, effective("base_model.nf4_base=true"), {"base_model": "m"})
+        one = pack_key(config, effective())
+        assert one == pack_key(config, effective("network.network_dim=4", "train.train_batch_size=4"))
+        assert one != pack_key(config, effective(base_model="m2"))
+        assert one != pack_key(config, effective(base_model="m", vae="v"))
+        assert one != pack_key(config, effective("train.mixed_precision=bf16"))
+        assert one != pack_key(config, effective("base_model.fp8_base=true"))
+        assert one != pack_key(config, effective("base_model.nf4_base=true"))
         saving = compose(
             ["base_model=sd15", "base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"]
         )
-        assert one != pack_key(saving, effective(), {"base_model": "m"})
+        assert one != pack_key(saving, effective("train.gradient_checkpointing=true"))

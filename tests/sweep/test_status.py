@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.resolved import Resolved
 from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, write_record
 from lora_lab.sweep.status import Decision, decide, set_aside
 
@@ -29,7 +30,10 @@ def record(folder: RunFolder, status: str, tags: list[str] | None = None, **valu
 
 
 def verdict(folder: RunFolder, fingerprint: str = "f", preview: str = "p", **choices: bool) -> Decision:
-    return decide(folder, fingerprint, preview, TAGS, **{"retry": False, "redo": False, **choices})
+    resolved = Resolved(
+        {}, {}, fingerprint=fingerprint, fingerprint_1="of version 1", preview_fingerprint=preview
+    )
+    return decide(folder, resolved, TAGS, **{"retry": False, "redo": False, **choices})
 
 
 def test_nothing_there(folder: RunFolder) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lora_lab.config import RunConfig, compose
 from lora_lab.networks.pack import Pack
-from lora_lab.run.prepare import Caches, Prepared, prepare
+from lora_lab.run.prepare import Caches, Prepared, on_base, prepare
 from lora_lab.train import PackTrainer, Record, Runner
 from tests import tiny
 
@@ -74,7 +74,7 @@ class Bench:
 
     def prepared(self, names: Sequence[str], extra: Sequence[str] = ()) -> list[Prepared]:
         """The rows, ready for a pack."""
-        return [prepare(self.config(name, extra), Caches(self.base)) for name in names]
+        return [prepare(on_base(self.config(name, extra), self.base), Caches(self.base)) for name in names]
 
     def pack(self, prepared: Sequence[Prepared]) -> Pack:
         """A pack for them, attached."""

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lora_lab.optim.schedules import ScheduleSettings, lr_factor
+from lora_lab.config.schema import LrSchedulerConfig
+from lora_lab.optim.schedules import lr_factor
 from lora_lab.train import PackTrainer, Record, Runner
 from tests.train.conftest import Bench, Weights
 
@@ -90,14 +91,14 @@ def test_loraplus_multiplies_the_rate_of_ups(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("words", "settings"),
     [
-        (["lr_scheduler=cosine", "lr_scheduler.lr_warmup_steps=2"], ScheduleSettings("cosine", "2")),
-        (["lr_scheduler=linear", "lr_scheduler.lr_warmup_steps=25%"], ScheduleSettings("linear", "25%")),
+        (["lr_scheduler=cosine", "lr_scheduler.lr_warmup_steps=2"], LrSchedulerConfig("cosine", "2")),
+        (["lr_scheduler=linear", "lr_scheduler.lr_warmup_steps=25%"], LrSchedulerConfig("linear", "25%")),
         (["lr_scheduler=piecewise_constant", "lr_scheduler.step_rules='1:3,0.1'"],
-         ScheduleSettings("piecewise_constant", step_rules="1:3,0.1")),
+         LrSchedulerConfig("piecewise_constant", step_rules="1:3,0.1")),
     ],
 )  # fmt: skip
 def test_the_log_has_the_schedules_rate_of_each_step(
-    bench: Bench, words: list[str], settings: ScheduleSettings
+    bench: Bench, words: list[str], settings: LrSchedulerConfig
 ) -> None:
     own = [*SGD, *words, "train.max_train_epochs=null", "train.max_train_steps=8"]
     before, after, records = updates(bench, own, 8)
@@ -116,7 +117,7 @@ def test_timesteps_stay_in_their_range(bench: Bench) -> None:
     seen = set()
     for update in range(60):
         (draws,) = prepared.source.micro_batches(update, 1)
-        seen |= set(prepared.source.batch(draws, update).timesteps_B.tolist())
+        seen |= set(prepared.source.batch(draws, update).times_B.tolist())
     assert seen <= set(range(300, 310)) and len(seen) > 5
 
 

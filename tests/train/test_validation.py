@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lora_lab.models import encode_text, tokenize
-from lora_lab.run.prepare import Caches, prepare
+from lora_lab.run.prepare import Caches, on_base, prepare
 from lora_lab.train import PackTrainer, Runner
 from tests.train.conftest import ROWS, Bench
 
@@ -31,7 +31,7 @@ def by_hand(bench: Bench, runner: Runner, validation) -> dict[int, float]:
             noise = torch.randn(picture.latent_Chw.shape, generator=torch.Generator().manual_seed(seed))
             share = alpha_bar[timestep]
             noisy = share.sqrt() * picture.latent_Chw + (1 - share).sqrt() * noise
-            runner._pack.route([runner.slot], parts=("te1", "te2", "unet"))
+            runner._pack.route([runner.slot])
             runner._pack.new_draw({})
             states = encode_text(bench.base, tokenize(bench.base, [picture.caption]), 1)
             predicted = bench.base.unet(
@@ -44,7 +44,7 @@ def by_hand(bench: Bench, runner: Runner, validation) -> dict[int, float]:
 
 def test_it_is_the_mean_over_samples_and_unlike_the_training_loss(bench: Bench) -> None:
     names = ["adamw", "dropped"]
-    prepared = [prepare(bench.config(name, SPLIT), Caches(bench.base)) for name in names]
+    prepared = [prepare(on_base(bench.config(name, SPLIT), bench.base), Caches(bench.base)) for name in names]
     pack = bench.pack(prepared)
     trainer = PackTrainer(bench.base, pack)
     for slot, item in enumerate(prepared):

@@ -56,7 +56,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_record(folder, record)
         changes = {} if name == "base" else {text.split("=")[0]: {} for text in own}
         rows.append(
-            {"name": name, "effective": acting.values, "fingerprint": record.fingerprint, "overrides": given,
+            {"name": name, "effective": acting.acting, "fingerprint": record.fingerprint, "overrides": given,
              "changes": changes, "inert": [{"key": item.key, "reason": item.reason} for item in acting.inert]}
         )  # fmt: skip
     made.plan_file.write_text(json.dumps({"rows": rows}))
