@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from lora_lab.losses.ddpm import Ddpm
+from lora_lab.losses.schedule import schedule_from_betas
 from lora_lab.models.prompt_weights import parse_weights
 from lora_lab.preview import parameters_text
 from lora_lab.preview.png import plain_words
@@ -26,8 +28,7 @@ def noise(latents: Tensor, step: float) -> Tensor:
 
 def ours(name: str, steps: int, seed: int) -> Tensor:
     """As `render` does: latents in float32."""
-    scheduler = build(name, BETAS, "epsilon")
-    scheduler.set_timesteps(steps)
+    scheduler = build(name, Ddpm(schedule_from_betas(BETAS, "epsilon")), steps, "cpu")
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(SHAPE, generator=generator)[None] * scheduler.init_noise_sigma
     extra = {"generator": generator} if name == "euler_a" else {}
