@@ -1,4 +1,4 @@
-"""What of captions and preview prompts does not act in full: too many tokens, and marks that are words here."""
+"""What of captions and preview prompts does not act in full: tokens that are over, marks that are words."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -46,23 +46,25 @@ def _tokens(item: Item, counter: TokenCounter, weighted: bool) -> int:
     return max(counter.tokens(undropped(line, captions), weighted) for line in lines)
 
 
+def mark_warnings(prompts: Sequence[str], negative: str) -> Iterator[str]:
+    """Final preview prompts with marks of other programs in them."""
+    for name, text in _named(prompts, negative):
+        if found := marks(text):
+            verb = "is" if len(found) == 1 else "are"
+            yield (
+                f"{name}: {', '.join(map(repr, found))} {verb} drawn as words: previews know no weights, "
+                "flags, LoRA tags or choices in prompts"
+            )
+
+
 def prompt_warnings(
     prompts: Sequence[str], negative: str, counter: TokenCounter | None, max_token_length: int
 ) -> Iterator[str]:
-    """Final preview prompts that are longer than what is read, and marks of other programs in them."""
-    texts = [(f"preview.prompts {number}", text) for number, text in enumerate(prompts)]
-    texts += [("preview.negative_prompt", negative)]
-    for name, text in texts:
-        if found := marks(text):
-            yield (
-                f"{name}: {', '.join(map(repr, found))} "
-                f"{'is' if len(found) == 1 else 'are'} drawn as words: previews know no weights, flags, "
-                "LoRA tags or choices in prompts"
-            )
+    """Final preview prompts that are longer than what is read."""
     if counter is None:
         return
     limit = counter.limit(max_token_length)
-    for name, text in texts:
+    for name, text in _named(prompts, negative):
         if (tokens := counter.count(text)) > limit:
             yield (
                 f"{name} has {tokens} tokens, {limit} are read: what is over has no effect; "
@@ -70,11 +72,18 @@ def prompt_warnings(
             )
 
 
+def _named(prompts: Sequence[str], negative: str) -> list[tuple[str, str]]:
+    named = [(f"preview.prompts[{number}]", text) for number, text in enumerate(prompts)]
+    return [*named, ("preview.negative_prompt", negative)]
+
+
 def _way_out(tokens: int, counter: TokenCounter, now: int) -> str:
     wide = next((n for n in (150, MOST_TOKENS) if n > now and counter.limit(n) >= tokens), None)
     if wide:
-        return f"shorten, or set base_model.max_token_length={wide}"
-    return "shorten it" + (f" (base_model.max_token_length={MOST_TOKENS} reads most)" if now < MOST_TOKENS else "")
+        return f"shorten it, or set base_model.max_token_length={wide}"
+    return "shorten it" + (
+        f" (base_model.max_token_length={MOST_TOKENS} reads most)" if now < MOST_TOKENS else ""
+    )
 
 
 def marks(prompt: str) -> list[str]:
@@ -114,7 +123,7 @@ def refused_trigger(prompts: Sequence[str]) -> str:
     """Why a run whose prompts ask for a trigger word that is nowhere to be found cannot be planned."""
     first = next(text for text in prompts if "{trigger}" in text)
     return (
-        f"preview.prompts asks for a trigger word ({first!r}), but dataset.trigger_word is not set, and neither "
-        "folder names nor captions have one word in common; set dataset.trigger_word=WORD, or write "
+        f"preview.prompts asks for a trigger word ({first!r}), but dataset.trigger_word is not set, and "
+        "neither folder names nor captions have one word in common; set dataset.trigger_word=WORD, or write "
         "preview.prompts without {trigger}"
     )
