@@ -19,6 +19,8 @@ from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
 from lora_lab.verdict.ground import Ground, change_key, ground
 from lora_lab.verdict.interactions import interactions
+from lora_lab.verdict.leaders import looks_again, posterior
+from lora_lab.verdict.model import fit
 from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.result import DEPENDS, HELPS, HURTS, INTERACTS, MIXED, NO_DIFFERENCE, SettingEffect
 
@@ -208,7 +210,82 @@ def looks(sweeps: int) -> Iterator[str]:
         )
 
 
-PARTS = {"false": false_calls, "crossing": crossing, "null": null_grids, "power": power, "looks": looks}
+def _surface(draw: np.random.Generator) -> Callable[[tuple[int, ...]], float]:
+    """Six settings of three levels that add up, and three pairs of them that depend on each other."""
+    single = draw.normal(0, 6, (6, 3))
+    pairs = [(draw.choice(6, 2, replace=False), draw.normal(0, 5, (3, 3))) for _ in range(3)]
+
+    def score(levels: tuple[int, ...]) -> float:
+        both = sum(float(own[levels[one], levels[other]]) for (one, other), own in pairs)
+        return 50 + sum(float(single[place, level]) for place, level in enumerate(levels)) + both
+
+    return score
+
+
+def chosen(sweeps: int) -> Iterator[str]:
+    """25 random combinations run once: which is within 3 points of the best of them, and what is combined."""
+    for sd in (5.0, 8.0):
+        draw = np.random.default_rng([6, int(sd)])
+        near = {"by score": 0, "by model": 0}
+        gain: list[float] = []
+        for _ in range(sweeps // 4):
+            score = _surface(draw)
+            layout = list(dict.fromkeys(tuple(map(int, draw.integers(0, 3, 6))) for _ in range(25)))
+            true = np.array([score(levels) for levels in layout])
+            given = np.clip(true + sd * draw.standard_normal(len(layout)), 0, 100)
+            on = ground(sweep({levels: [float(value)] for levels, value in zip(layout, given, strict=True)}))
+            model = fit(on.cells, on.noise)
+            assert model is not None
+            means, _ = model.predict([cell.settings for cell in on.cells])
+            every = list(itertools.product(range(3), repeat=6))
+            settings = [{chr(97 + place): level for place, level in enumerate(levels)} for levels in every]
+            expected, unsure = model.predict(settings)
+            best = every[int(np.argmax(expected - unsure / 2))]
+            for name, values in (("by score", given), ("by model", means)):
+                near[name] += bool(true[int(np.argmax(values))] >= true.max() - 3)
+            gain.append(score(best) - float(true[int(np.argmax(given))]))
+        parts = ", ".join(f"{name} {share(hits, sweeps // 4)}" for name, hits in near.items())
+        worse = share(sum(value < -3 for value in gain), len(gain))
+        yield (
+            f"random 25, sd {sd:g}: within 3 points of the best tested: {parts}; what the model combines "
+            f"gains "
+            f"{np.mean(gain):.1f} points over the best score, is more than 3 worse in {worse}"
+        )
+
+
+def sessions(sweeps: int) -> Iterator[str]:
+    """25 runs that differ by sd 10, eye error 8: the best found within 3 points by one session and by two."""
+    draw = np.random.default_rng(7)
+    within = {"28 looks": 0, "60 looks at all": 0, "60 looks, a second session for the leaders": 0}
+    for turn in range(sweeps):
+        true = {(str(i), "1"): float(draw.normal(60, 10)) for i in range(25)}
+        first = {place: [value + 8 * draw.standard_normal()] for place, value in true.items()}
+        for place in list(true)[:3]:
+            first[place].append(true[place] + 8 * draw.standard_normal())
+        again = {place: list(values) for place, values in first.items()}
+        even = {place: list(values) for place, values in first.items()}
+        for place, count in looks_again(first, 8.0, 32, seed=turn).items():
+            again[place] += list(true[place] + 8 * draw.standard_normal(count))
+        for number in range(32):
+            place = list(true)[number % 25]
+            even[place].append(true[place] + 8 * draw.standard_normal())
+        for name, given in zip(within, (first, even, again), strict=True):
+            known = posterior(given, 8.0)
+            best = max(known, key=lambda place: known[place][0])  # noqa: B023
+            within[name] += true[best] >= max(true.values()) - 3
+    parts = ", ".join(f"{name} {share(hits, sweeps)}" for name, hits in within.items())
+    yield f"best of 25 within 3 points, eye error 8: {parts}"
+
+
+PARTS = {
+    "false": false_calls,
+    "crossing": crossing,
+    "null": null_grids,
+    "power": power,
+    "looks": looks,
+    "chosen": chosen,
+    "sessions": sessions,
+}
 
 
 def main() -> None:

@@ -196,7 +196,7 @@ def test_the_lock_files_hold_exact_versions_only() -> None:
         assert len(lines) == len(pins(file)), file
 
 
-RESULT_FILES = {"run_file", "plan_file", "scores_file", "steps_file"}
+RESULT_FILES = {"run_file", "plan_file", "scores_file", "steps_file", "verdicts_file"}
 """Places of files in a results folder that only `store` opens."""
 LAUNCHED = {"sweep/kept.py", "cli/start.py"}
 """Who starts a sweep again from its folder, for which it is read as a sweep file."""

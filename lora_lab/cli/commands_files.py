@@ -28,6 +28,7 @@ def _svd_merge(parser: argparse.ArgumentParser) -> None:
 
 def _resize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the LoRA file")
+    _rest(parser)
     _ranks(parser)
     parser.add_argument(
         "--dynamic-method",
@@ -72,6 +73,7 @@ def _bake(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--te-ratio", type=float, metavar="R", help="its strength in the text encoder (default: --ratio)"
     )
+    _rest(parser)
     parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the new folder or file")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
 
@@ -88,6 +90,15 @@ def _sum(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         metavar="R",
         help="one number per file, may be negative: 0.7 0.5, or --ratios=0.7,-0.5 (default: 1)",
+    )
+    _rest(parser)
+
+
+def _rest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--leave-out-rest",
+        action="store_true",
+        help="go on without what this verb cannot take (norms, embeddings, OFT, ...), and say what that was",
     )
 
 

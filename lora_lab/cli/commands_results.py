@@ -93,6 +93,16 @@ def _verdict(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _suggest(parser: argparse.ArgumentParser) -> None:
+    add_sweep(parser)
+    parser.add_argument("--n", type=int, default=5, metavar="N", help="at most so many rows (default: 5)")
+    parser.add_argument("--metric", metavar="NAME", help="judge by an automatic metric instead of scores")
+    parser.add_argument(
+        "--checkpoint", default="last", metavar="WHICH", help="what a run is judged by: last, best or a tag"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE.yaml", help="write it there instead of printing it")
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
@@ -154,6 +164,18 @@ be decided is said, with about how many more runs would decide it. Without score
   lora-lab verdict --scores tests/data/article.csv --noise-floor 5""",
         _verdict,
         "lora_lab.cli.verdict:verdict",
+    ),
+    Command(
+        "suggest",
+        "propose what to run next, as a sweep file",
+        """Propose what to run next from the scores so far: combinations of settings that are expected to be
+        better
+than all that was run, and the repeats that decide most of what is open; or say that it is decided. It is a
+sweep file to read and edit, with what each row is expected to score and to decide.""",
+        """  lora-lab suggest demo
+  lora-lab suggest demo --n 3 -o sweeps/next.yaml""",
+        _suggest,
+        "lora_lab.cli.suggest:suggest_rows",
     ),
     Command(
         "plot",

@@ -11,6 +11,7 @@ from typing import Any
 
 from lora_lab import loras
 from lora_lab.cli.show import console, grid, number
+from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS
 from lora_lab.loras.info import Info, summary
 from lora_lab.models.families import FAMILIES
 
@@ -70,8 +71,13 @@ def _show(item: Info, *, blocks: bool) -> None:
     out.print(f"{item.file}: {size}, {item.precision}, {family}", markup=False)
     kinds = ", ".join(f"{count} {kind}" for kind, count in item.kinds.items())
     out.print(f"{len(item.modules)} modules: {kinds or 'none'}", markup=False)
+    if item.embeddings:
+        out.print(f"{len(item.embeddings)} embeddings: {', '.join(item.embeddings[:5])}", markup=False)
     if item.strange:
         out.print(f"{len(item.strange)} tensors of no module: {', '.join(item.strange[:5])}", markup=False)
+    for verbs, odd in item.limits.items():
+        whom = f"only {verbs} takes" if verbs else "no verb takes"
+        out.print(f"{whom} {', '.join(odd)}; the others go on without, with --leave-out-rest", markup=False)
     out.print(f"sshs_model_hash {_HASH[item.hash_check]}\n", markup=False)
     rows = [(key, summary(items)) for key, items in item.groups().items()]
     if blocks:
@@ -141,7 +147,7 @@ def resize(given: argparse.Namespace) -> int:
         given.conv1x1_as_conv,
     )
     loras.check_output(Path(given.output), force=given.force)
-    file = loras.read(given.file)
+    file = _products(given, loras.read(given.file))
     options = {
         "new_rank": given.new_rank,
         "new_conv_rank": given.new_conv_rank,
@@ -183,17 +189,32 @@ def bake(given: argparse.Namespace) -> int:
     folder = base.is_dir() or given.base == "demo"
     loras.check_output(output, force=given.force, suffix="" if folder else ".safetensors")
     te_ratio = given.ratio if given.te_ratio is None else given.te_ratio
-    count = bake(given.base, loras.read(given.file), output, (given.ratio, te_ratio), given.force)
+    file = loras.read(given.file)
+    file = _said(file.only(BAKED)) if given.leave_out_rest else file
+    count = bake(given.base, file, output, (given.ratio, te_ratio), given.force)
     print(f"wrote {output}: {count} modules changed")
     return 0
 
 
 def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float]]:
     loras.check_output(Path(given.output), force=given.force)
-    files = [loras.read(path) for path in given.files]
+    files = [_products(given, loras.read(path)) for path in given.files]
     if given.ratios is None:
         return files, [1.0] * len(files)
     return files, [ratio for part in given.ratios for ratio in part]
+
+
+def _products(given: argparse.Namespace, file: loras.LoraFile) -> loras.LoraFile:
+    """The file, without what is no low-rank product where that is asked for."""
+    return _said(file.only(PRODUCTS, PRODUCT_LEAVES)) if given.leave_out_rest else file
+
+
+def _said(file: loras.LoraFile) -> loras.LoraFile:
+    """The file, after saying what was left out of it."""
+    if file.left_out:
+        counts = ", ".join(f"{count} {kind}" for kind, count in file.left_out.items())
+        print(f"left out of {file.path}: {counts}")
+    return file
 
 
 def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:

@@ -7,6 +7,8 @@ from rich.markup import escape
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, Row
+from lora_lab.verdict.power import groups_of, what_it_finds
+from lora_lab.verdict.prior import SHIPPED
 
 STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "conflict": "bold red"}
 
@@ -99,5 +101,25 @@ def _comparisons(plan: Plan) -> None:
         )
     if compared.replicates:
         out.print(f"  noise floor: {len(compared.replicates)} pairs differ in the seed alone")
-    else:
-        out.print("  noise floor: none; replicates: 3 in the sweep file repeats the base with other seeds")
+    _findable(plan)
+    if compared.replicates:
+        return
+    out.print("  noise floor: none; replicates: 3 in the sweep file repeats the base with other seeds")
+
+
+def _findable(plan: Plan) -> None:
+    """The size of effect that the rows can find, and what one more run of the base or of all rows would
+    buy."""
+    rows = [row for row in plan.rows if not row.same_as]
+    groups = groups_of([row.name for row in rows], plan.comparisons.replicates)
+    if len(groups) < 2:
+        return
+    found = what_it_finds(groups)
+    console().print(
+        f"  four times in five it finds an effect of {found.now:.0f} points between the base and a row "
+        f"that is run "
+        f"once; with the base once more {found.base_once_more:.0f}, with everything once more "
+        f"{found.all_once_more:.0f} [dim](expecting repeats to vary by {SHIPPED.sd:g} points until they are "
+        "scored)[/]",
+        soft_wrap=True,
+    )

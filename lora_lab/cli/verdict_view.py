@@ -109,8 +109,10 @@ def _head(out: Console, verdict: Verdict, scale: Scale) -> None:
     for rater in found.raters if found.criterion == SCORE else ():
         level = f", {points(rater.level, scale)} against the others" if len(found.raters) > 1 else ""
         again = (
-            f", repeats vary by {number(rater.repeat_sd, scale)} (sd of one score, {rater.repeats} repeats)"
-            if rater.repeat_sd is not None
+            f", repeats vary by {number(rater.repeat_sd, scale)} (sd of one score, "
+            f"{number(rater.repeat_low, scale)} to {number(rater.repeat_high, scale)}, {rater.repeats} "
+            f"repeats)"
+            if rater.repeat_sd is not None and rater.repeat_low is not None and rater.repeat_high is not None
             else ", repeatability not measured"
         )
         drift = f", drifts by {points(rater.drift, scale)} in 10 scores" if rater.drift is not None else ""
@@ -309,7 +311,7 @@ def _costs(out: Console, verdict: Verdict, scale: Scale) -> None:
     front = [item for item in verdict.costs if item.best_for]
     if not front:
         return
-    _title(out, "score against cost:", "runs that no cheaper run matches")
+    _title(out, "score against cost:", "no cheaper run scored as much; about one mark in six is luck")
     table = grid(
         "run",
         "score",
@@ -349,11 +351,12 @@ def _usable(out: Console, verdict: Verdict) -> None:
 def _metrics(out: Console, verdict: Verdict) -> None:
     if not verdict.agreement:
         return
-    _title(out, "automatic metrics against the scores:", "rank correlation over runs, with its 95 % interval")
+    _title(out, "automatic metrics against the scores:", "rank correlation over runs, all intervals 95 %")
     for item in verdict.agreement:
         _line(
             out,
-            f"{item.metric}: {item.rho:+.2f} ({item.low:+.2f} to {item.high:+.2f}, {item.runs} runs), "
+            f"{item.metric}: {item.rho:+.2f} ({item.low:+.2f} to {item.high:+.2f}, {item.runs} runs"
+            f"{'' if item.above is None else f'; {item.above:+.2f} in the better half'}), "
             f"{item.sentence}",
             "" if item.low > 0 or item.high < 0 else "dim",
         )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from lora_lab.errors import ModelError
+from lora_lab.lora_files.names import other_paths
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.lora_files.spelling import unified
 
 
-def fitted(file: LoraFile, paths: Mapping[str, str], family: str) -> dict[str, Module]:
+def fitted(file: LoraFile, paths: Mapping[str, str], family: str, unet: Any = None) -> dict[str, Module]:
     """A file's modules by the names of a base model; what it lacks keeps the file's name.
 
     Args:
         file: Any spelling.
         paths: File name of each module of the base model, to its path as in `named_modules()`.
         family: The base model's.
+        unet: Its U-Net, by whose blocks files with the original's names are numbered.
 
     Raises:
         ModelError: Two modules of the file are one of the base model.
     """
     aliases = _aliases(paths)
+    aliases |= {f"lora_unet_{path}": name for path, name in other_paths(unet, paths).items()}
     found: dict[str, Module] = {}
     for module in file.modules.values():
         spellings = (module.spelled, module.name, unified(module.spelled, family))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,27 @@ def unet_name(path: str, family: str, blocks: dict[str, str]) -> str:
 def original_blocks(unet: Any, family: str) -> dict[str, str]:
     """`sgm_blocks` of this U-Net where the family's files name blocks as the original does; else nothing."""
     return sgm_blocks(unet) if FAMILIES[family].denoiser.original_names else {}
+
+
+def other_paths(unet: Any, paths: Mapping[str, str]) -> dict[str, str]:
+    """Underscored paths in the original's block naming, for modules of this U-Net.
+
+    Args:
+        unet: The model; one without down and up blocks has no other naming.
+        paths: File name of each module to its path.
+
+    Returns:
+        The other path to the file name.
+    """
+    if not hasattr(unet, "down_blocks"):
+        return {}
+    blocks, found = sgm_blocks(unet), {}
+    for name, path in paths.items():
+        try:
+            found[sgm_path(path, blocks).replace(".", "_")] = name
+        except (KeyError, IndexError):  # a text encoder's, or one that the original has not
+            continue
+    return found
 
 
 def public_blocks(family: str) -> dict[str, str]:

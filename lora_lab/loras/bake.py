@@ -133,7 +133,9 @@ def _changes(
         raise ModelError(f"{file.path} is for {titles[0]}, but {model.path} is {titles[1]}")
     found = parts(model)
     places = _places(found, model.family)
-    modules = fitted(file, {name: place.path for name, place in places.items()}, model.family)
+    modules = fitted(
+        file, {name: place.path for name, place in places.items()}, model.family, found[0].network
+    )
     _check(file, modules, places, model)
     changes: dict[Path, dict[str, list[Change]]] = {}
     count = 0

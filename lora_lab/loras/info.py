@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.lora_files import spelling
-from lora_lab.lora_files.factors import product
+from lora_lab.lora_files.factors import BAKED, PRODUCTS, product
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras import algebra
 from lora_lab.loras.writing import made_of
@@ -62,6 +62,10 @@ class Info:
     modules: Sequence[ModuleInfo]
     strange: Sequence[str]
     """Keys that belong to no adapter."""
+    embeddings: Sequence[str]
+    """Names of the textual inversion embeddings that the file holds beside."""
+    limits: Mapping[str, Sequence[str]]
+    """What not every verb takes: the verb that does ("" for none) to the kinds of content."""
     config: Mapping[str, Any]
     """Our own training settings; empty for files of other origin."""
     made: Mapping[str, Any]
@@ -98,10 +102,24 @@ def info(file: LoraFile) -> Info:
         kinds=dict(Counter(item.kind for item in modules)),
         modules=modules,
         strange=file.strange,
+        embeddings=file.embeddings,
+        limits=_limits(file),
         config=_config(file.metadata),
         made=made_of(file.metadata),
         metadata=dict(file.metadata),
     )
+
+
+def _limits(file: LoraFile) -> dict[str, list[str]]:
+    kinds = [module.kind for module in file.modules.values()]
+    if any("diff_b" in module.leaves for module in file.modules.values()):
+        kinds.append("bias differences")
+    kinds += ["embeddings"] * bool(file.embeddings) + ["tensors of no module"] * bool(file.strange)
+    found: dict[str, list[str]] = {}
+    for kind in dict.fromkeys(kinds):
+        if kind not in PRODUCTS:
+            found.setdefault("bake" if kind in BAKED else "", []).append(kind)
+    return found
 
 
 def summary(modules: Sequence[ModuleInfo]) -> dict[str, Any]:
@@ -130,8 +148,7 @@ def _measured(module: Module, family: str) -> ModuleInfo:
     norm = rank = None
     values: Tensor | None = None
     plain = Module(module.name, {k: t for k, t in module.leaves.items() if k not in ("dora_scale", "diff_b")})
-    if plain.leaves and plain.kind in ("LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar",
-                                       "LoHa", "LoKr"):  # fmt: skip
+    if plain.leaves and plain.kind in PRODUCTS:
         try:
             factors = product(plain, family)
         except (KeyError, ValueError, RuntimeError, IndexError):
@@ -189,8 +206,9 @@ def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _precision(dtype: torch.dtype) -> str:
-    names = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
-    return names[dtype]
+    names = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64",
+             torch.float8_e4m3fn: "fp8", torch.float8_e5m2: "fp8"}  # fmt: skip
+    return names.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def _natural(text: str) -> list[tuple[int, Any]]:

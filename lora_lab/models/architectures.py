@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 _PREFIX = re.compile(
     r"^(?:base_model_model_|model_diffusion_model_|diffusion_model_|lora_unet_|lora_transformer_|"
-    r"lycoris_|transformer_|unet_|model_)+"
+    r"lycoris_|transformer_(?!blocks)|unet_|model_)+"
 )
 _ANY_TEXT = r"(?:lora_te\d?_|text_encoders?_(?:\w+?_)?|text_encoder_\d_|t5(?:xxl|_xxl)?_|clip_\w_)?"
 _LAYERS: tuple[tuple[str, str], ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,20 +69,21 @@ def from_file(arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec,
         _fill(arena, site, slot, spec, modules[site.target.name])
 
 
-def trainable(file: LoraFile, paths: Mapping[str, str], family: str) -> Modules:
+def trainable(file: LoraFile, paths: Mapping[str, str], family: str, unet: Any) -> Modules:
     """The modules of a file that training can go on with, by the names of a base model.
 
     Args:
         file: Any spelling.
         paths: File name of each module of the base model, to its path.
         family: The base model's.
+        unet: Its U-Net.
 
     Raises:
         ModelError: The file holds something that is not trained here, or modules are incomplete.
     """
     if rest := [*file.strange, *file.embeddings]:
         raise ModelError(f"{rest[0]}: not the name of a LoRA tensor; {WITHOUT_REST}")
-    modules = {name: module.leaves for name, module in fitted(file, paths, family).items()}
+    modules = {name: module.leaves for name, module in fitted(file, paths, family, unet).items()}
     for name, leaves in modules.items():
         _refuse_unknown(name, leaves)
         if "alpha" in leaves and leaves["alpha"].numel() != 1:

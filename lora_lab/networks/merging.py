@@ -32,7 +32,7 @@ def merge(
     """
     targets = {target.name: target for target in all_targets(unet, text_encoders, family)}
     refuse_unmerged(file)
-    modules = fitted(file, {name: target.path for name, target in targets.items()}, family)
+    modules = fitted(file, {name: target.path for name, target in targets.items()}, family, unet)
     unknown = sorted(modules.keys() - targets.keys())
     if unknown:
         raise ModelError(f"{len(unknown)} modules of the LoRA are not in the base model: {unknown[0]}, ...")
@@ -54,6 +54,8 @@ def refuse_unmerged(file: LoraFile) -> None:
     Raises:
         ModelError: The kinds, and some of the names.
     """
+    if not file.modules:
+        raise ModelError(f"{file.path} holds nothing that can be put into a base model")
     odd = {name: module.kind for name, module in file.modules.items() if module.kind not in BAKED}
     rest = [*file.strange, *file.embeddings]
     if odd or rest:

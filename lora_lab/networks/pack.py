@@ -208,7 +208,7 @@ class Pack:
         file = source if isinstance(source, LoraFile) else from_tensors(source)
         sites = self.sites(slot)
         paths = {site.target.name: site.target.path for site in sites}
-        modules = exchange.trainable(file, paths, self._family)
+        modules = exchange.trainable(file, paths, self._family, self._models[0])
         exchange.from_file(self.arena, sites, slot, self._spec(slot), modules)
         self._changed(slot)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from lora_lab.plots.axes_of import criterion_label, limits
 from lora_lab.plots.style import Look
 from lora_lab.plots.subject import Subject, higher_is_better
 from lora_lab.verdict.evidence import CheckpointEvidence, RunEvidence
+from lora_lab.verdict.front import front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,18 +88,6 @@ def costs(subject: Subject) -> CostPlot:
 def _costs(run: RunEvidence, item: CheckpointEvidence) -> tuple[float | None, ...]:
     memory, size = run.peak_memory_bytes, item.size_bytes
     return item.minutes, memory / GIB if memory else None, size / MIB if size else None
-
-
-def front(points: Sequence[tuple[float | None, float]]) -> list[bool]:
-    """Which points of (cost, gain) no other beats: none is as good and cheaper, or as cheap and better."""
-    return [
-        cost is not None
-        and not any(
-            other is not None and other <= cost and gain >= own and (other < cost or gain > own)
-            for other, gain in points
-        )
-        for cost, own in points
-    ]
 
 
 def draw_costs(plot: CostPlot, look: Look) -> Figure:

@@ -84,7 +84,7 @@ def _dims_of(path: Path, base: BaseModel) -> dict[str, Any]:
     targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
     try:
         paths = {name: target.path for name, target in targets.items()}
-        modules = trainable(read(path), paths, base.family)
+        modules = trainable(read(path), paths, base.family, base.unet)
     except ModelError as error:
         raise ModelError(f"network.network_weights={path}: {error}") from None
     unknown = sorted(modules.keys() - targets.keys())

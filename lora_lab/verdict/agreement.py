@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from lora_lab.verdict.distributions import normal_quantile, rank_correlation
 from lora_lab.verdict.evidence import Evidence
@@ -21,38 +22,53 @@ CLEAR = 0.6
 def agreement(evidence: Evidence) -> tuple[Agreement, ...]:
     """Spearman's correlation of each metric with people's scores over runs, the closest first.
 
+    A metric that only tells broken runs from working ones has a high correlation over all runs, so the one
+    among runs above the median stands beside it.
+
     The interval is Fisher's with Bonett and Wright's (2000) standard error, sqrt((1 + r^2 / 2) / (n - 3)).
     """
     chosen = [run.checkpoint(run.chosen) for run in evidence.own]
     scored = [item for item in chosen if item is not None and item.human is not None]
-    found = []
+    by_metric = {}
     for name in evidence.metrics:
         both = [
             (item.human or 0.0, value) for item in scored if (value := item.metrics.get(name)) is not None
         ]
-        if len(both) < FEWEST or len({value for _, value in both}) < 2 or len({h for h, _ in both}) < 2:
-            continue
-        rho = rank_correlation([one for one, _ in both], [other for _, other in both])
-        low, high = interval(rho, len(both))
-        found.append(Agreement(name, len(both), rho, low, high, _sentence(rho, low, high)))
+        if len(both) >= FEWEST and len({value for _, value in both}) > 1 and len({h for h, _ in both}) > 1:
+            by_metric[name] = both
+    found = [_agreement(name, both, len(by_metric)) for name, both in by_metric.items()]
     return tuple(sorted(found, key=lambda item: -abs(item.rho)))
 
 
-def interval(rho: float, runs: int) -> tuple[float, float]:
-    """The 95 % interval of a rank correlation."""
+def _agreement(name: str, both: Sequence[tuple[float, float]], tried: int) -> Agreement:
+    rho = rank_correlation([one for one, _ in both], [other for _, other in both])
+    low, high = interval(rho, len(both), tried)
+    middle = median(one for one, _ in both)
+    upper = [(one, other) for one, other in both if one > middle]
+    above = among = None
+    if len(upper) >= FEWEST and len({one for one, _ in upper}) > 1 and len({other for _, other in upper}) > 1:
+        above = rank_correlation([one for one, _ in upper], [other for _, other in upper])
+        among = interval(above, len(upper), tried)
+    return Agreement(name, len(both), rho, low, high, _sentence(rho, low, high, among), above, among, tried)
+
+
+def interval(rho: float, runs: int, tried: int = 1) -> tuple[float, float]:
+    """The 95 % interval of a rank correlation; of `tried` metrics all hold at once (Bonferroni)."""
     bounded = max(-0.9999, min(0.9999, rho))
-    half = normal_quantile(0.975) * math.sqrt((1 + bounded**2 / 2) / (runs - 3))
+    half = normal_quantile(1 - 0.025 / tried) * math.sqrt((1 + bounded**2 / 2) / (runs - 3))
     middle = math.atanh(bounded)
     return math.tanh(middle - half), math.tanh(middle + half)
 
 
-def _sentence(rho: float, low: float, high: float) -> str:
+def _sentence(rho: float, low: float, high: float, among: tuple[float, float] | None) -> str:
     if low <= 0 <= high:
         return "not shown to agree: do not judge by it"
     way = "" if rho > 0 else ", the other way round"
-    if abs(rho) >= CLEAR:
-        return f"orders these runs much as the scores do{way}"
-    return f"agrees a little{way}: a hint, no judge"
+    if abs(rho) < CLEAR:
+        return f"agrees a little{way}: a hint, no judge"
+    if among is None or among[0] <= 0 <= among[1]:
+        return f"tells bad runs from good ones{way}; among the better half it is not shown to order anything"
+    return f"orders these runs much as the scores do{way}, the better half of them, too"
 
 
 def krippendorff(given: Mapping[str, Mapping[object, float]]) -> float | None:

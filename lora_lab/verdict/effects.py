@@ -202,9 +202,16 @@ def _contrast(
         conflict=said.conflict,
         holds_up_to=tested.holds_up_to,
         conflicting=said.conflicting,
-        once=min(sum(cell.n for cell in side) for side in zip(*cells, strict=True)) < 2,
+        once=_once_only(cells, call),
         look=look,
     )
+
+
+def _once_only(cells: Sequence[tuple[Cell, Cell]], call: str) -> bool:
+    """Whether a side of the comparison was run once; of effects that cross, a side of any pair."""
+    if call == DEPENDS:
+        return any(cell.n < 2 for pair in cells for cell in pair)
+    return min(sum(cell.n for cell in side) for side in zip(*cells, strict=True)) < 2
 
 
 def _pairs(cells: Sequence[tuple[Cell, Cell]], ground: Ground, interacts: bool) -> Pairs:

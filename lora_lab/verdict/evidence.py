@@ -25,6 +25,9 @@ SCORE = "score"
 
 STEADY = ("constant", "constant_with_warmup")
 """Schedules that do not look at the length of the run."""
+LENGTHS = ("train.max_train_epochs", "train.max_train_steps", "dataset.repeats")
+"""Settings that say how long a run is; data order is a function of the samples seen, so that 15 repeats x
+20 epochs are 5 x 60."""
 SAVING = ("train.save_every_n_epochs", "train.save_every_n_steps")
 
 UNSHOWABLE = ("black", "flat")
@@ -196,7 +199,7 @@ def evidence(
         read.question,
         metric or SCORE,
         score,
-        grouped(runs),
+        grouped(one_luck(runs)),
         combined.raters,
         _comparisons(log, same, raters),
         tuple(dict.fromkeys(notes)),
@@ -316,6 +319,24 @@ def _usable(status: str, last: CheckpointEvidence | None) -> bool | None:
     if status in ("planned", "running", "cancelled"):
         return None
     return status == "done" and last is not None and not set(last.flags) & set(UNSHOWABLE)
+
+
+def one_luck(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
+    """The runs, with those marked that are the same training up to some update: they share its luck.
+
+    Runs of one seed that differ in length or repeats alone, and whose learning rate does not look ahead,
+    see the same images, noise and timesteps: the shorter one is a checkpoint of the longer one, trained
+    twice or not.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for run in runs:
+        training = run.training or run.name
+        if run.seed is not None and run.settings.get("lr_scheduler.name") in STEADY:
+            own = {key: value for key, value in run.settings.items() if key not in LENGTHS}
+            training = first.setdefault(repr((sorted(own.items()), run.seed)), training)
+        found.append(replace(run, training=training))
+    return tuple(found)
 
 
 def grouped(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.distributions import normal_quantile
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, Evidence, RunEvidence
+from lora_lab.verdict.front import differs, front
 from lora_lab.verdict.result import Cost, Course, UsableShare
 
 OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
@@ -17,28 +19,38 @@ SURE = normal_quantile(0.975)
 """Standard errors to either side of a 95 % interval."""
 
 
+EYE_SD = 6.0
+"""Standard deviation of one score that is reckoned with where nobody scored a checkpoint twice, in points."""
+
+
 def courses(evidence: Evidence, scale: Scale) -> tuple[Course, ...]:
     """The score of every run along its checkpoints, where two or more of them are scored."""
-    limit = course_limit(evidence, scale)
     found = []
     for run in evidence.own:
         scored = [item for item in run.checkpoints if item.score is not None]
         if len(scored) > 1:
-            found.append(_course(run, scored, limit, scale))
+            found.append(_course(run, scored, course_limit(evidence, scale, len(scored)), scale))
     return tuple(found)
 
 
-def course_limit(evidence: Evidence, scale: Scale) -> float:
-    """The difference between two checkpoints of a run that is taken for one.
+def course_limit(evidence: Evidence, scale: Scale, checkpoints: int = 2) -> float:
+    """The difference between checkpoints of a run that is taken for one.
 
-    Half of what is relevant; more where raters who scored a checkpoint twice differed by more.
+    Half of what is relevant, and no less than the best of so many checkpoints is above the last by chance in
+    5 % of flat courses (Bonferroni).
     """
-    raters = evidence.raters if evidence.criterion == SCORE else ()
-    sds = [rater.repeat_sd for rater in raters if rater.repeat_sd is not None]
-    if not sds:
-        return scale.relevant / 2
-    of_mean = sum(sd * sd for sd in sds) ** 0.5 / len(sds) if len(sds) == len(raters) else max(sds)
-    return max(scale.relevant / 2, SURE * 2**0.5 * of_mean)
+    at_least = scale.relevant / 2
+    sds = [rater.repeat_sd for rater in evidence.raters if rater.repeat_sd is not None]
+    if evidence.criterion != SCORE:
+        of_mean = EYE_SD if scale.of_100 else at_least / SURE / 2**0.5
+    elif not sds:
+        of_mean = EYE_SD / max(1, len(evidence.raters)) ** 0.5
+    elif len(sds) == len(evidence.raters):
+        of_mean = sum(sd * sd for sd in sds) ** 0.5 / len(sds)
+    else:
+        of_mean = max(sds)
+    sure = normal_quantile(1 - 0.05 / max(1, checkpoints - 1))
+    return max(at_least, sure * 2**0.5 * of_mean)
 
 
 def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float, scale: Scale) -> Course:
@@ -92,36 +104,16 @@ def costs(evidence: Evidence) -> tuple[Cost, ...]:
                 item.size_bytes if item and item.size_bytes else run.file_bytes,
             )
         )
+    fronts = {
+        name: front([(cost(item), item.score) for item in found])
+        for name, cost in _COSTS.items()
+        if differs([cost(item) for item in found])
+    }
     marked = [
-        Cost(
-            item.run,
-            item.score,
-            item.minutes,
-            item.memory_bytes,
-            item.file_bytes,
-            tuple(name for name, cost in _COSTS.items() if _in_front(item, found, cost)),
-        )
-        for item in found
+        replace(item, best_for=tuple(name for name, on in fronts.items() if on[place]))
+        for place, item in enumerate(found)
     ]
     return tuple(sorted(marked, key=lambda item: -item.score))
-
-
-def _in_front(item: Cost, all_of_them: Sequence[Cost], cost: Callable[[Cost], float | None]) -> bool:
-    """Whether no other run scored at least as much for less, or more for as much.
-
-    Costs count to two digits: a file that is 8 bytes smaller is not cheaper.
-    """
-    own = _rounded(cost(item))
-    known = [(other.score, value) for other in all_of_them if (value := _rounded(cost(other))) is not None]
-    if own is None or len({value for _, value in known}) < 2:
-        return False
-    return not any(
-        score >= item.score and value <= own and (score > item.score or value < own) for score, value in known
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.1e}")
 
 
 def usable_shares(evidence: Evidence) -> tuple[UsableShare, ...]:

@@ -279,7 +279,12 @@ class UsableShare:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Spearman's correlation of an automatic metric with people's scores over runs, with a 95 % interval."""
+    """Spearman's correlation of an automatic metric with people's scores over runs, with a 95 % interval.
+
+    Attributes:
+        above: The same among the runs above the median score, with its interval `among`; None with too few.
+        tried: How many metrics were looked at; the intervals hold for all of them at once.
+    """
 
     metric: str
     runs: int
@@ -287,6 +292,9 @@ class Agreement:
     low: float
     high: float
     sentence: str
+    above: float | None = None
+    among: tuple[float, float] | None = None
+    tried: int = 1
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.errors import LoraLabError, RunFolderError
-from lora_lab.files import append_line, read_lines
-from lora_lab.store import SweepFolder
-from lora_lab.store.record import now
+from lora_lab.store import SweepFolder, read_scores
+from lora_lab.store.verdicts import keep_verdict, read_verdicts
 from lora_lab.verdict.evidence import SCORE, Evidence, evidence
 from lora_lab.verdict.ground import change_key
 from lora_lab.verdict.interactions import pair_key
@@ -40,18 +39,20 @@ def take(folder: SweepFolder, found: Evidence, **choices: Any) -> Verdict:
     Raises:
         ConfigError: As `judge`.
     """
-    own = digest(found)
-    lines: list[dict[str, Any]] = []
-    with suppress(OSError):
-        lines = read_lines(folder.verdicts_file)
+    own, lines = digest(found), read_verdicts(folder)
     verdict = judge(found, prior=earlier_prior(folder, found), looks=looks(lines, found), **choices)
     if not any(line.get("data") == own for line in lines):
         try:
-            append_line(folder.verdicts_file, _line(verdict, own))
+            keep_verdict(folder, _line(verdict, own))
         except RunFolderError as error:
             note = f"this verdict could not be kept, so a later one will not know of it: {error}"
             verdict = replace(verdict, notes=(*verdict.notes, note))
     return verdict
+
+
+def before(folder: SweepFolder, found: Evidence) -> tuple[Prior | None, dict[str, int]]:
+    """What is known before the scores of a sweep are judged: the prior, and the verdicts taken on others."""
+    return earlier_prior(folder, found), looks(read_verdicts(folder), found)
 
 
 def digest(found: Evidence) -> str:
@@ -93,7 +94,6 @@ def _line(verdict: Verdict, data: str) -> dict[str, Any]:
     found = verdict.evidence
     recommended = verdict.recommendation.run if verdict.recommendation else ""
     return {
-        "at": now(),
         "data": data,
         "criterion": found.criterion,
         "rule": found.rule,
@@ -113,7 +113,7 @@ def _earlier(folder: SweepFolder, found: Evidence) -> Sequence[Evidence]:
         beside = [SweepFolder(path) for path in folder.path.resolve().parent.iterdir() if path.is_dir()]
         others = [item for item in beside if item.path != folder.path.resolve() and item.is_sweep()]
         if found.criterion == SCORE:
-            others = [item for item in others if item.scores_file.is_file()]
+            others = [item for item in others if read_scores(item).scores]
         others.sort(key=lambda item: item.path.stat().st_mtime, reverse=True)
         return [one for item in others[:MOST_EARLIER] if (one := _read(item, found)) is not None]
     return []

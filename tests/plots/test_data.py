@@ -8,13 +8,14 @@ from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import append_line
 from lora_lab.plots import Subject, subject
 from lora_lab.plots.by_setting import by_setting
-from lora_lab.plots.cost import costs, front
+from lora_lab.plots.cost import costs
 from lora_lab.plots.curves import thinned
 from lora_lab.plots.epochs import epochs
 from lora_lab.plots.interaction import interaction, interactions
 from lora_lab.plots.loss import losses, running_mean
 from lora_lab.plots.timings import timings, unit_of
 from lora_lab.store import SweepFolder
+from lora_lab.verdict.front import front
 from tests import scored
 
 ALPHA = "network.network_alpha"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.axes import show
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import NOT_DECIDED, SEEMS_TO_HURT, SEEMS_TO_INTERACT, Verdict
 from lora_lab.verdict.sheet import read_sheet
@@ -18,7 +19,7 @@ def verdict() -> Verdict:
 
 def test_matched_pairs_are_the_articles(verdict: Verdict) -> None:
     found = {
-        (item.key, str(contrast.level)): [
+        (item.key, show(contrast.level)): [
             (pair.reference, pair.other, pair.difference) for pair in contrast.pairs
         ]
         for item in verdict.settings

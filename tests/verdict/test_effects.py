@@ -5,7 +5,7 @@ import random
 import pytest
 
 from lora_lab.errors import ConfigError
-from lora_lab.verdict.evidence import CheckpointEvidence
+from lora_lab.verdict.evidence import CheckpointEvidence, one_luck
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import (
     DEPENDS,
@@ -278,3 +278,18 @@ def test_grids_of_many_levels_have_one_test_for_each_pair_of_settings() -> None:
         found += any(item.call == INTERACTS for item in verdict.interactions)
         assert len(verdict.interactions) < 9
     assert found <= 60 * 0.12
+
+
+def test_a_run_that_is_a_prefix_of_another_shares_its_luck_though_it_was_trained_again() -> None:
+    steady = {**BASE, "lr_scheduler.name": "constant", "dataset.repeats": 3, "train.max_train_epochs": 12}
+    runs = [run("reference", steady, 1), run("reference-r2", steady, 2)]
+    runs += [run("epochs-24", {**steady, "train.max_train_epochs": 24}, 1)]
+    runs += [
+        run("repeats-1", {**steady, "dataset.repeats": 1}, 1),
+        run("lion", {**steady, "optimizer.name": "lion"}, 1),
+    ]
+    found = {item.name: item.training for item in one_luck(runs)}
+    assert found["reference"] == found["epochs-24"] == found["repeats-1"] == "reference"
+    assert found["reference-r2"] == "reference-r2" and found["lion"] == "lion"
+    cosine = [run(one.name, {**one.settings, "lr_scheduler.name": "cosine"}, one.seed or 0) for one in runs]
+    assert {item.name: item.training for item in one_luck(cosine)} == {one.name: one.name for one in runs}

@@ -80,12 +80,27 @@ def _of_type(type_: str) -> Reasons:
 def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findings:
     """Files and blocks that do not fit, and what other programs make of the file."""
     found = refused(*_refusals(v, facts))
+    found += warned(*_loaders(v["network.type"]))
     if v["network.type"] == "dora" and v["network.wd_on_output"]:
         found += warned(
             "network.wd_on_output=true: ComfyUI and Forge apply such files roughly, A1111 wrongly; "
             "network.wd_on_output=false is applied exactly by all three"
         )
     return found
+
+
+def _loaders(type_: str) -> Iterator[str]:
+    """What of other programs cannot load a type, as found by trying them."""
+    if type_ in ("loha", "lokr"):
+        yield (
+            f"network.type={type_}: A1111, Forge and ComfyUI load such files, diffusers refuses them; "
+            "`lora-lab lora merge FILE -o NEW` makes an ordinary LoRA of one"
+        )
+    if type_ == "dora":
+        yield (
+            "network.type=dora: diffusers loads such files without their magnitudes, which is another LoRA; "
+            "A1111, Forge and ComfyUI apply them"
+        )
 
 
 def _refusals(v: Values, facts: Facts) -> Iterator[str]:

@@ -1,0 +1,85 @@
+"""`lora-lab suggest`: what to run next, as a sweep file to read and edit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from lora_lab.axes import axis
+from lora_lab.cli.look import sweep_folder
+from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.files import write_text
+from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.ground import POINTS, ground
+from lora_lab.verdict.judge import judge
+from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest
+from lora_lab.verdict.taken import before
+
+
+def suggest_rows(given: argparse.Namespace) -> int:
+    """Print a sweep file of the rows to run next, or write it."""
+    if given.n < 1:
+        raise ConfigError(f"--n must be a number of rows of at least 1, got {given.n}")
+    folder = sweep_folder(Path(given.sweep), given.results)
+    found = evidence(folder, score=given.checkpoint, metric=given.metric)
+    if not found.scored:
+        raise RunFolderError(
+            f"no run of {found.name} has a score yet: `lora-lab review {found.name}`, or --metric NAME"
+        )
+    prior, looks = before(folder, found)
+    on, verdict = ground(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
+    text = written(found.name, suggest(on, verdict, given.n), found.criterion in POINTS)
+    if given.output:
+        write_text(Path(given.output), text)
+        print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def written(name: str, found: Next, of_100: bool) -> str:
+    """The sweep file, with what each row is expected to score and to decide as comments."""
+    if not found.rows:
+        return (
+            f"# stop: on these scores {name} is decided: no combination is expected to be better by "
+            f"enough to "
+            "matter,\n# and no setting is open that a reasonable number of runs would decide\n"
+        )
+    lines = [f"# What to run next after {name}: read and edit it, then `lora-lab sweep FILE`."]
+    if found.model is not None and found.best is not None:
+        lines.append(
+            f"# Expected scores are a model's ({found.model.explained:.0%} of the scores' variance is "
+            f"predicted run "
+            f"by run, residuals {_number(found.model.residual_sd, of_100)}); the recommended run, trained "
+            f"again: "
+            f"{_number(found.best, of_100)}."
+        )
+    lines += [yaml.safe_dump({"question": f"What comes after {name}?", "base": list(found.base)}, width=200)]
+    lines.append("patterns:")
+    for row in found.rows:
+        lines.append(f"  # {_why(row, of_100)}")
+        own = ", ".join(_quoted(text) for text in row.overrides)
+        lines.append(f"  {_quoted(row.name)}: [{own}]")
+    return "\n".join(lines) + "\n"
+
+
+def _why(row: Suggested, of_100: bool) -> str:
+    expected = ""
+    if row.score is not None and row.sd is not None:
+        low, high = (_number(row.score + way * row.sd, of_100) for way in (-1, 1))
+        expected = f"expected {_number(row.score, of_100)} ({low} to {high})"
+    if row.kind == COMBINE:
+        return f"{expected}: combines {' and '.join(row.of)}"
+    decides = ", ".join(axis(key).label for key in row.decides)
+    return f"{expected + '; ' if expected else ''}repeats {row.of[0]}; helps to decide {decides}"
+
+
+def _number(value: float, of_100: bool) -> str:
+    return f"{min(100.0, max(0.0, value)):.0f}" if of_100 else f"{value:.3g}"
+
+
+def _quoted(text: str) -> str:
+    return yaml.safe_dump(text, default_style='"', width=10**6).strip()

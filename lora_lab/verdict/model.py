@@ -1,0 +1,156 @@
+"""A model of all scores at once: settings that add up, and pairs of settings that depend on each other.
+
+Matched pairs need two runs that differ in one setting. Where few do (random, searched or grown sweeps), and
+to say what a combination that nobody ran would score, a Gaussian process stands beside them:
+
+    score(x) = m + sum_k f_k(x_k) + sum_k<l f_kl(x_k, x_l) + noise
+
+with one variance for all f_k and one for all f_kl, chosen by their marginal likelihood (empirical Bayes),
+so that what the runs do not show is drawn to 0. It is a model: it assumes that three settings do nothing
+together that two of them do not, and its residuals are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lora_lab.axes import axis, scale
+from lora_lab.verdict.cells import Cell, owner
+from lora_lab.verdict.result import Noise
+
+Array = npt.NDArray[np.float64]
+Settings = Mapping[str, Any]
+
+FEWEST = 4
+"""Different runs with a score that a model needs."""
+SDS = (0.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
+"""Standard deviations of effects that are tried, in points of 100."""
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        keys: The settings that differ among its runs.
+        main_sd: Typical size of what single settings do together, in points; `pair_sd` of what pairs add.
+        residual_sd: How far runs are from what the model says of each of them without it.
+        explained: The share of the variance of scores that is predicted so; 0 is no better than the mean.
+    """
+
+    keys: tuple[str, ...]
+    main_sd: float
+    pair_sd: float
+    residual_sd: float
+    explained: float
+    _predict: Callable[[Sequence[Settings]], tuple[Array, Array]]
+
+    def predict(self, settings: Sequence[Settings]) -> tuple[Array, Array]:
+        """Expected scores of settings, and the standard deviation of the truth around each."""
+        return self._predict(settings)
+
+
+def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
+    """Fit the model to cells; None where they are too few, or nothing is known of the noise."""
+    keys = _moving([cell.settings for cell in members])
+    variances = [spread.variance / cell.n for cell in members if (spread := noise.of(cell.group))]
+    if len(members) < FEWEST or not keys or len(variances) < len(members):
+        return None
+    given = [cell.settings for cell in members]
+    near = _nearness(given, keys)
+    scores, errors = np.array([cell.mean for cell in members]), np.diag(variances)
+    main, pair = _kernels(near(given, given))
+    best = max(product(SDS[1:], SDS), key=lambda sds: _likelihood(scores, _sum(main, pair, sds) + errors))
+    covariance = _sum(main, pair, best) + errors
+    inverse = np.linalg.inv(covariance)
+    ones = np.ones(len(scores))
+    centre = float(ones @ inverse @ scores / (ones @ inverse @ ones))
+    weights = inverse @ (scores - centre)
+
+    def predict(settings: Sequence[Settings]) -> tuple[Array, Array]:
+        across = _sum(*_kernels(near(settings, given)), best)
+        own = best[0] ** 2 + best[1] ** 2
+        left = own - np.einsum("ij,jk,ik->i", across, inverse, across)
+        unsure = (1 - across @ inverse @ ones) ** 2 / (ones @ inverse @ ones)
+        return centre + across @ weights, np.sqrt(np.maximum(left + unsure, 0.0))
+
+    # Each run as predicted from all others, the mean taken as known (Rasmussen & Williams 2006, eq. 5.12).
+    residuals = weights / np.diag(inverse)
+    total = float(((scores - scores.mean()) ** 2).mean())
+    explained = max(0.0, 1 - float((residuals**2).mean()) / total) if total else 0.0
+    return Model(tuple(keys), best[0], best[1], float(np.sqrt((residuals**2).mean())), explained, predict)
+
+
+def _moving(given: Sequence[Settings]) -> list[str]:
+    keys = dict.fromkeys(key for settings in given for key in settings)
+    return [key for key in keys if len({repr(settings.get(key, ABSENT)) for settings in given}) > 1]
+
+
+def _nearness(
+    given: Sequence[Settings], keys: Sequence[str]
+) -> Callable[[Sequence[Settings], Sequence[Settings]], Array]:
+    """How near two settings are, key by key, from 0 to 1: (keys, rows, columns)."""
+    spans = {key: _span(key, given) for key in keys}
+
+    def one(key: str, a: Settings, b: Settings) -> float:
+        name = owner(key)
+        if name and a.get(name) != b.get(name):
+            return 0.0
+        x, y = a.get(key, ABSENT), b.get(key, ABSENT)
+        if x == y:
+            return 1.0
+        place = spans[key]
+        if place is None or not (_number(x) and _number(y)):
+            return 0.0
+        return float(np.exp(-2 * abs(place(x) - place(y))))
+
+    def all_of(rows: Sequence[Settings], columns: Sequence[Settings]) -> Array:
+        return np.array([[[one(key, a, b) for b in columns] for a in rows] for key in keys])
+
+    return all_of
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _span(key: str, given: Sequence[Settings]) -> Callable[[float], float] | None:
+    """Where numbers lie along a setting's axis, from 0 to 1; None of a choice, or of two values."""
+    values = sorted({settings[key] for settings in given if _number(settings.get(key))})
+    if len(values) < 3:
+        return None
+    kind = scale(axis(key), values).kind
+    if kind == "category":
+        return None
+    low, high = (np.log(values[end]) if kind == "log" else float(values[end]) for end in (0, -1))
+    return lambda value: float(
+        ((np.log(value) if kind == "log" and value > 0 else value) - low) / (high - low)
+    )
+
+
+def _kernels(near: Array) -> tuple[Array, Array]:
+    """Covariance by what settings do one by one, and by pairs; each with a variance of 1."""
+    count = len(near)
+    pairs = [near[one] * near[other] for one, other in combinations(range(count), 2)]
+    return near.mean(axis=0), np.mean(pairs, axis=0) if pairs else np.zeros_like(near[0])
+
+
+def _sum(main: Array, pair: Array, sds: Sequence[float]) -> Array:
+    return np.asarray(sds[0] ** 2 * main + sds[1] ** 2 * pair)
+
+
+def _likelihood(scores: Array, covariance: Array) -> float:
+    """The restricted log likelihood of scores with an unknown mean."""
+    sign, size = np.linalg.slogdet(covariance)
+    inverse = np.linalg.inv(covariance)
+    ones = np.ones(len(scores))
+    total = float(ones @ inverse @ ones)
+    left = scores - float(ones @ inverse @ scores) / total
+    return -0.5 * (float(size) + float(np.log(total)) + float(left @ inverse @ left)) if sign > 0 else -np.inf
