@@ -7,13 +7,14 @@ from lora_lab.effective.previews import anchors_name
 from lora_lab.store import RunFolder, RunRecord, SweepFolder
 
 
-def anchor_folder(folder: RunFolder, config: RunConfig, record: RunRecord) -> Path:
+def anchor_folder(folder: RunFolder, config: RunConfig, record: RunRecord | None = None) -> Path:
     """Where the base model's own images of this run's prompts and seeds lie, shared within the sweep.
 
     Args:
-        record: Of the run that did the work; one of an earlier version does not say, and the config decides.
+        record: Of the run that did the work; without one, or with an early one, the config decides.
     """
-    name = record.resolved.get("anchors") or anchors_name(flat(config), config.dataset.trigger_word)
+    said = record.resolved.get("anchors") if record else None
+    name = said or anchors_name(flat(config), config.dataset.trigger_word)
     return SweepFolder(folder.path.parent).anchors / str(name)
 
 

@@ -39,8 +39,8 @@ class BucketSummary:
 class DataSummary:
     """All folders and buckets of a run, in their order."""
 
-    folders: tuple[FolderSummary, ...]
-    buckets: tuple[BucketSummary, ...]
+    folders: tuple[FolderSummary, ...] = ()
+    buckets: tuple[BucketSummary, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -63,12 +63,12 @@ class Row:
     fingerprint: str
     preview_fingerprint: str
     images: int
-    data: DataSummary
     updates_per_epoch: int
     total_steps: int
     samples: int
     exposures_per_image: float
     checkpoints: list[str]
+    data: DataSummary = field(default_factory=DataSummary)
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_as: str = ""
     status: str = "planned"
