@@ -32,6 +32,7 @@ def anchors_name(asked: Mapping[str, Any]) -> str:
         asked["base_model.v_parameterization"],
         asked["loss.zero_terminal_snr"],
         *zip(asked["network.base_weights"], strengths, strict=False),
+        *([asked["preview.flow_shift"]] if asked["preview.flow_shift"] != 1 else []),
         *(name for name in ("fp8_base", "nf4_base") if asked[f"base_model.{name}"]),
     ]
     return f"base-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]}"
@@ -54,6 +55,8 @@ def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
         trigger: What stands for `{trigger}` in prompts.
     """
     values = {key: asked[key] for key in asked if key.startswith("preview.") and key not in NOT_SEEN}
+    if asked["preview.flow_shift"] == 1:
+        del values["preview.flow_shift"]  # off: the same previews as before there were flows
     values["preview.size"] = asked["preview.size"] or asked["dataset.resolution"]
     values["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
     if any("{trigger}" in prompt for prompt in asked["preview.prompts"]):

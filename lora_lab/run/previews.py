@@ -66,6 +66,7 @@ def render_settings(resolved: Resolved) -> RenderSettings:
         resolved.base_model.max_token_length,
         resolved.loss.zero_terminal_snr,
         resolved.prediction_type,
+        own.flow_shift,
     )
 
 
