@@ -20,14 +20,23 @@ class Sampler:
     target: str
     args: tuple[tuple[str, Any], ...] = ()
     flow: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What A1111 has to be told beside, by its own names."""
+
+
+_SIMPLE = ("Schedule type", "Simple")
+"""A1111's schedule of evenly spaced training steps that begins at the last one, as `trailing` does."""
+_UNIPC = (("UniPC order", "2"), ("UniPC variant", "bh2"), ("UniPC skip type", "time_uniform"))
 
 
 SAMPLERS = {
     "ddim": Sampler("DDIM", "DDIMScheduler", (("clip_sample", False), ("set_alpha_to_one", False))),
-    "euler": Sampler("Euler", "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler"),
-    "euler_a": Sampler("Euler a", "EulerAncestralDiscreteScheduler"),
-    "dpm++_2m": Sampler("DPM++ 2M", "DPMSolverMultistepScheduler"),
-    "unipc": Sampler("UniPC", "UniPCMultistepScheduler"),
+    "euler": Sampler(
+        "Euler", "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", notes=(_SIMPLE,)
+    ),
+    "euler_a": Sampler("Euler a", "EulerAncestralDiscreteScheduler", notes=(_SIMPLE, ("ENSD", "0"))),
+    "dpm++_2m": Sampler("DPM++ 2M", "DPMSolverMultistepScheduler", notes=(_SIMPLE,)),
+    "unipc": Sampler("UniPC", "UniPCMultistepScheduler", notes=_UNIPC),
 }
 
 
@@ -75,8 +84,8 @@ def _over_betas(name: str, betas: "Tensor", prediction_type: str) -> Any:
     sampler = SAMPLERS[name]
     terminal_zero = bool(torch.cumprod(1 - betas, 0)[-1] <= 1e-6)
     args: dict[str, Any] = dict(sampler.args)
-    if terminal_zero or name in ("euler", "euler_a"):
-        # The last training step is pure noise, so sampling has to begin there.
+    if terminal_zero or name != "ddim":
+        # The last training step is pure noise, so sampling begins there; A1111's DDIM begins lower.
         args["timestep_spacing"] = "trailing"
     else:
         args |= {"timestep_spacing": "leading", "steps_offset": 1}
@@ -86,6 +95,9 @@ def _over_betas(name: str, betas: "Tensor", prediction_type: str) -> Any:
         prediction_type=prediction_type,
         **args,
     )
+    if not terminal_zero and name in ("dpm++_2m", "unipc"):
+        # Programs that count in sigmas begin with sigma x noise, which is a little less than variance 1 here.
+        scheduler.init_noise_sigma = float((1 - scheduler.alphas_cumprod[-1]).sqrt())
     if terminal_zero and name != "ddim":
         # Samplers that count in sigmas divide by it; diffusers, too, puts 2^-24 in place of zero.
         scheduler.alphas_cumprod[-1] = 2.0**-24

@@ -95,6 +95,8 @@ def as_launched(plan: Plan, sweep: SweepFile, extra: Sequence[str]) -> str:
     dirs = list(dict.fromkeys([*(before.config_dirs if before else ()), *plan.config_dirs]))
     values |= {"config_dirs": dirs} if dirs else {}
     values |= _with_earlier(plan.folder, before, base, rows, sweep.order)
+    search = sweep.search or (before.search if before else None)
+    values |= {"search": dict(search.source)} if search else {}
     head = f"# As launched. `lora-lab sweep {plan.folder.path}` goes on with it.\n"
     return head + yaml_text(values, width=110)
 
