@@ -68,7 +68,7 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
 
     Args:
         subject: The sweep.
-        folder: Where it goes. What is there already has to be an earlier report of the sweep, and nothing else.
+        folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
         language: One of `words.LANGUAGES`.
 
     Raises:
