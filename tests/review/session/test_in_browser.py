@@ -47,6 +47,8 @@ def begin(page: Any, mode: str = "score", rater: str = "Anna", **values: str) ->
 def at(page: Any, position: int | str, mode: str = "score") -> None:
     """Wait until what stands at a position is shown."""
     page.wait_for_selector(f'#{mode}[data-position="{position}"]')
+    # What is said sooner was meant for the pictures before.
+    page.wait_for_timeout(320)
 
 
 def value(page: Any) -> str:
