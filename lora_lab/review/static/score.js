@@ -186,7 +186,10 @@ function openTags() {
   box.focus();
 }
 
-document.getElementById("tagbox").addEventListener("keydown", (event) => {
+// At the document, since the focus may have been lost: a box that no key closes would hold the page.
+document.addEventListener("keydown", (event) => {
+  const box = document.getElementById("tagbox");
+  if (!box.open) return;
   const own = document.getElementById("owntag");
   if (event.target === own) {
     if (event.key !== "Enter") return;
@@ -196,17 +199,17 @@ document.getElementById("tagbox").addEventListener("keydown", (event) => {
     if (tag && !tags.includes(tag)) tags.push(tag);
     if (tag && !chosen.includes(tag)) toggle(tag);
     own.value = "";
-    event.currentTarget.close();
+    box.close();
     return;
   }
   const number = Number(meant(event));
   if (number >= 1 && number <= Math.min(tags.length, 9)) toggle(tags[number - 1]);
-  else if (event.key === "Enter" || event.key.toLowerCase() === "t") event.currentTarget.close();
+  else if (event.key === "Enter" || event.key.toLowerCase() === "t") box.close();
   else return;
   // The key that closed this must not be answered by the page below.
   event.preventDefault();
   event.stopPropagation();
-});
+}, true);
 
 function openList() {
   const box = document.getElementById("listbox");
