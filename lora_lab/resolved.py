@@ -26,6 +26,7 @@ from lora_lab.config.schema import (
 )
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
+from lora_lab.losses.settings import FLOW
 from lora_lab.models.families import ASSUMED
 
 VERSION = 2
@@ -53,7 +54,7 @@ class Facts:
 
     Attributes:
         family: A key of `models.families.FAMILIES`.
-        prediction_type: epsilon or v_prediction, as the base model says of itself.
+        prediction_type: epsilon, v_prediction or flow_prediction, as the base model says of itself.
         zero_terminal_snr: The base model says that it was trained on betas rescaled to zero terminal SNR.
         device_type: cuda, cpu or mps.
         images: Training images; `reg_images` are counted apart.
@@ -169,7 +170,9 @@ class Resolved:
 
     @property
     def prediction_type(self) -> str:
-        """epsilon or v_prediction: what the model is trained and rendered as."""
+        """epsilon, v_prediction or flow_prediction: what the model is trained and rendered as."""
+        if self.facts.prediction_type == FLOW:
+            return FLOW
         return "v_prediction" if self.base_model.v_parameterization else "epsilon"
 
     def to_plain(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import Told, tell
 from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
+from lora_lab.store.spelling import find_tag
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 
@@ -96,7 +97,8 @@ def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
     if not run.checkpoints:
         raise RunFolderError(f"run {run.name} has no checkpoint to export ({run.reason or run.status})")
     wanted = tag or run.chosen or run.checkpoints[-1].tag
-    found = next((item for item in run.checkpoints if wanted in (item.tag, item.tag.lstrip("0"))), None)
+    meant = find_tag(wanted, [item.tag for item in run.checkpoints])
+    found = run.checkpoint(meant) if meant is not None else None
     if found is None:
         known = ", ".join(item.tag for item in run.checkpoints)
         raise RunFolderError(f"run {run.name} has no checkpoint {tag!r}; there are: {known}")

@@ -90,7 +90,7 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
         task.prepared.job.adapter,
         task.prepared.base.family,
         lora_name(f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}"),
-        prediction_type=task.prepared.source.schedule.prediction_type,
+        prediction_type=task.prepared.source.process.prediction_type,
         resolution=max((parse_resolution(size) for size in sizes), key=math.prod),
         settings=_training_settings(task, record),
     )
