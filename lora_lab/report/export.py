@@ -7,12 +7,14 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from lora_lab.config import flat as flat_config
-from lora_lab.errors import RunFolderError
+from lora_lab.config.places import without_places
+from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.files import replacing, write_text
+from lora_lab.outputs import is_marked, refuse_foreign, remember
 from lora_lab.plots import Subject
 from lora_lab.report.card import Exported, card
 from lora_lab.report.pictures import chosen_shots
@@ -22,6 +24,9 @@ from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
 from lora_lab.store.spelling import find_tag
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
+
+WHOSE = ("lora_lab.sweep", "lora_lab.run", "lora_lab.checkpoint", "lora_lab.fingerprint")
+"""What tells whose a file is."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,34 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
     name = file_name(metadata.get("ss_output_name") or f"{told.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
     target = folder / f"{name}.safetensors"
-    whole = save_lora(target, portable(file), {**metadata, **_metadata(told, choice, metadata)})
+    facts = _metadata(told, choice, metadata)
+    by = "export of " + " ".join(facts[key] for key in WHOSE)
+    files = [target, folder / f"{name}.md", *(folder / name / Path(item.file).name for item in shots)]
+    if is_marked(folder) or not _is_of(target, facts):
+        refuse_foreign(files, by)
+    whole = save_lora(target, portable(file), {**metadata, **facts})
     config = _config(told, choice.run)
     pictures = _pictures(told, choice, shots, folder / name)
     shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
     about = Exported(name, choice.run, choice.judged, choice.advised, config, whole)
     text = card(told, about, shown)
     write_text(folder / f"{name}.md", text)
-    return [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+    made = [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+    remember(made, by)
+    return made
+
+
+def _is_of(file: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a file says itself that it is this very checkpoint's, as versions without marks left it."""
+    from lora_lab.lora_files.reading import read
+
+    if not file.is_file():
+        return False
+    try:
+        found = read(file).metadata
+    except ModelError:
+        return False
+    return all(found.get(key) == facts[key] for key in WHOSE)
 
 
 def _choice(told: Told, chosen: str) -> Choice:
@@ -127,23 +152,14 @@ def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[s
 
 
 def _without_places(text: str) -> str:
-    """The config without the folders of the machine it was trained on: of a path its last part stays."""
+    """The config without the folders of the machine it was trained on."""
     try:
         values = json.loads(text)
     except ValueError:
         return text
     if not isinstance(values, dict):
         return text
-    return json.dumps({key: _last_part(value) for key, value in values.items() if key not in OF_MACHINES})
-
-
-def _last_part(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(value).is_absolute():
-            return kind(value).name
-    return value
+    return json.dumps(without_places({key: value for key, value in values.items() if key not in OF_MACHINES}))
 
 
 def file_name(name: str) -> str:
@@ -154,7 +170,7 @@ def file_name(name: str) -> str:
 def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
     """All settings of a run by key; none where its config cannot be read."""
     loaded = told.worker(run).config
-    return {key: _last_part(value) for key, value in flat_config(loaded).items()} if loaded else {}
+    return without_places(flat_config(loaded)) if loaded else {}
 
 
 def _pictures(told: Told, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
