@@ -68,10 +68,29 @@ class Picture {
   }
 }
 
+// A tap, and a swipe to either side (the next picture comes from the right).
+function touch(element, tapped, swiped) {
+  let from = null;
+  element.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; });
+  element.addEventListener("pointercancel", () => { from = null; });
+  element.addEventListener("pointerup", (event) => {
+    if (!from) return;
+    const [across, down] = [event.clientX - from[0], event.clientY - from[1]];
+    from = null;
+    if (Math.abs(across) > 40 && Math.abs(across) > 2 * Math.abs(down)) swiped(across < 0 ? 1 : -1);
+    else if (Math.hypot(across, down) < 10) tapped();
+  });
+}
+
+export function lookFirst(count) {
+  notice(`Not stored: ${count} more ${count === 1 ? "picture" : "pictures"} to look at first. Tap, swipe or → shows the next.`, "warn");
+}
+
 // Shows one item at a time; the next ones are loaded and decoded before they are asked for.
 export class Shower {
   constructor(area, { session, shots, texts, width, height, sides, layout }) {
     Object.assign(this, { area, session, shots, texts, sides, layout, natural: width, ratio: width / height });
+    this.usual = layout;
     this.items = new Map();
     this.current = null;
     this.number = 0;
@@ -84,7 +103,7 @@ export class Shower {
     const node = document.createElement("div");
     node.className = "item";
     node.hidden = true;
-    const item = { node, ready: false, pictures: [] };
+    const item = { node, ready: false, pictures: [], seen: new Set() };
     for (let side = 0; side < this.sides; side += 1) {
       const group = document.createElement("div");
       group.className = "group";
@@ -92,6 +111,7 @@ export class Shower {
         const number = side * this.shots + shot;
         const picture = new Picture(`/session/${this.session}/picture/${position}/${number}`, this.texts[shot], this.natural);
         item.pictures.push(picture);
+        touch(picture.figure, () => this.tap(shot), (by) => { if (this.layout === "one") this.step(by); });
         group.append(picture.figure);
       }
       node.append(group);
@@ -118,8 +138,9 @@ export class Shower {
     await item.loaded;
     if (this.current !== position) return;
     for (const [key, other] of this.items) other.node.hidden = key !== position;
-    // Back to the first picture, where one is shown at a time.
-    if (this.layout === "one") this.fit();
+    this.look();
+    // Back to the first picture, where one is shown at a time, and to all of them after one was enlarged.
+    if (this.layout === "one") { this.layout = this.usual; this.fit(); }
     // First what is shown is painted, then the next ones are asked for.
     requestAnimationFrame(() => setTimeout(() => {
       if (this.current !== position) return;
@@ -138,7 +159,7 @@ export class Shower {
 
   // Chooses the number of columns with which the pictures are largest, and lays all items out with it.
   fit() {
-    const caption = 26;
+    const caption = matchMedia("(max-height: 30rem) and (min-width: 30rem)").matches ? 0 : 26;
     const gap = 8;
     const shown = this.layout === "one" ? 1 : this.shots;
     const wide = (this.area.clientWidth - (this.sides - 1) * 24) / this.sides;
@@ -172,12 +193,38 @@ export class Shower {
   step(by) {
     this.number = (this.number + by + this.shots) % this.shots;
     this.fit();
+    this.look();
+  }
+
+  // A tap enlarges a picture of a grid, and another leads back; it leads on to the next where one is shown at a time.
+  tap(shot) {
+    if (this.shots < 2) return;
+    if (this.usual === "one") return this.step(1);
+    this.layout = this.layout === "one" ? "grid" : "one";
+    this.number = shot;
+    this.fit();
+  }
+
+  // What of the item was seen by now.
+  look() {
+    const item = this.items.get(this.current);
+    if (!item || item.node.hidden) return;
+    for (let shot = 0; shot < this.shots; shot += 1) {
+      if (this.layout !== "one" || shot === this.number) item.seen.add(shot);
+    }
+    this.onlook?.();
+  }
+
+  // How many pictures of each side were not looked at yet.
+  get unseen() {
+    return this.shots - (this.items.get(this.current)?.seen.size ?? 0);
   }
 
   // Between all pictures and one at a time.
   turn() {
-    if (this.shots > 1) this.layout = this.layout === "one" ? "grid" : "one";
+    if (this.shots > 1) this.layout = this.usual = this.layout === "one" ? "grid" : "one";
     this.fit();
+    this.look();
   }
 }
 

@@ -1,6 +1,6 @@
 // Comparing: which of two is better. The keys are the rows of KEYS.
 import { dismissible, listen, showKeys } from "/static/keys.js";
-import { PAUSE, SOONEST, Shower, notice, openClosing, post } from "/static/blind.js";
+import { PAUSE, SOONEST, Shower, lookFirst, notice, openClosing, post } from "/static/blind.js";
 
 const page = document.getElementById("compare");
 const { session } = page.dataset;
@@ -45,6 +45,7 @@ async function send(what, values) {
 function judge(result) {
   const seconds = (performance.now() - since) / 1000;
   if (seconds * 1000 < SOONEST) return notice("Not stored: these pictures have only just come.", "warn");
+  if (shower.unseen) return lookFirst(shower.unseen);
   return send("judge", { position, result, seconds, item: shower.item });
 }
 

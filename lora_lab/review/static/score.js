@@ -1,6 +1,6 @@
 // Scoring: a number from 0 to 100 for what is shown. The keys are the rows of KEYS.
 import { dismissible, listen, meant, showKeys } from "/static/keys.js";
-import { PAUSE, SOONEST, Shower, notice, openClosing, post } from "/static/blind.js";
+import { PAUSE, SOONEST, Shower, lookFirst, notice, openClosing, post } from "/static/blind.js";
 
 const ALONE = 700; // ms after which a digit typed alone means tens
 const AHEAD = 3;
@@ -129,6 +129,7 @@ async function confirm() {
   if (done) return openClosing(judged.size, total);
   if (value === null) return notice("Type a score first: two digits, or one for tens.", "warn");
   if (performance.now() - since < SOONEST) return notice("Not stored: these pictures have only just come. Look, then Enter.", "warn");
+  if (shower.unseen) return lookFirst(shower.unseen);
   const seconds = (performance.now() - since) / 1000;
   const answer = await send("judge", { position, value, note: note.value, tags: chosen, seconds, item: shower.item });
   return answer && next();

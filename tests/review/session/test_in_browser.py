@@ -273,3 +273,93 @@ def test_nothing_is_cut_off(chromium: Any, address: str, width: int, height: int
     overflow = "section => section.scrollHeight - section.clientHeight"
     assert [page.evaluate(overflow, item) for item in page.query_selector_all(".anchors section")] == [0, 0]
     context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (683, 384), (1280, 800)])
+@pytest.mark.parametrize("layout", ["one", "grid"])
+def test_pictures_have_room_in_every_window(
+    chromium: Any, address: str, width: int, height: int, layout: str
+) -> None:
+    page = chromium.new_context(viewport={"width": width, "height": height}, base_url=address).new_page()
+    page.goto("/sweep/demo/score")
+    page.check(f"[name=layout][value={layout}]")
+    page.fill("[name=rater]", "Anna")
+    page.click("button.first")
+    at(page, 0)
+    boxes = [item.bounding_box() for item in page.query_selector_all(".item:not([hidden]) canvas")]
+    shown = [box for box in boxes if box]
+    if height < 400:
+        assert max(box["height"] for box in shown) > 0.6 * height
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in shown)
+    # No control lies over another, and all of them lie in the window.
+    controls = [item.bounding_box() for item in page.query_selector_all(".controls button, .controls input")]
+    there = [box for box in controls if box]
+    assert len(there) >= 6 and all(box["y"] + box["height"] <= height for box in there)
+    for number, one in enumerate(there):
+        for other in there[number + 1 :]:
+            apart = (
+                one["x"] + one["width"] <= other["x"] + 1 or other["x"] + other["width"] <= one["x"] + 1
+                or one["y"] + one["height"] <= other["y"] + 1 or other["y"] + other["height"] <= one["y"] + 1
+            )  # fmt: skip
+            assert apart, (one, other)
+    page.context.close()
+
+
+def test_one_at_a_time_takes_a_score_when_all_were_seen(page: Any, sweep: SweepFolder) -> None:
+    page.goto("/sweep/demo/score")
+    page.check("[name=layout][value=one]")
+    page.fill("[name=rater]", "Anna")
+    page.click("button.first")
+    at(page, 0)
+    page.keyboard.type("64")
+    page.click("[data-act=confirm]")
+    assert "1 more picture to look at first" in page.inner_text("#notice")
+    assert scored(sweep) == {}
+    page.click(".item:not([hidden]) figure:not([hidden]) canvas")
+    page.click("[data-act=confirm]")
+    at(page, 1)
+    assert scored(sweep) == {0: 64}
+
+
+def test_a_tap_enlarges_a_picture_of_the_grid(page: Any) -> None:
+    begin(page)
+    figures = ".item:not([hidden]) figure:not([hidden])"
+    assert len(page.query_selector_all(figures)) == 2
+    page.click(f"{figures}:nth-child(2) canvas")
+    (left,) = page.query_selector_all(figures)
+    assert "hat" in left.inner_text()
+    page.click(f"{figures} canvas")
+    assert len(page.query_selector_all(figures)) == 2
+    page.click(f"{figures} canvas")
+    page.keyboard.press("s")
+    at(page, 1)
+    assert len(page.query_selector_all(figures)) == 2, "the next item is shown as usual"
+
+
+@pytest.mark.parametrize(
+    ("pressed", "shown"),
+    [
+        ([("Digit6", "-"), ("Digit7", "è")], "67"),
+        ([("Numpad8", "ArrowUp"), ("Numpad5", "Clear")], "85"),
+        ([("Numpad1", "End"), ("Numpad0", "Insert")], "10"),
+        ([("Digit1", "&"), ("Digit0", "à")], "10"),
+        ([("Slash", "-")], "100"),
+    ],
+)
+def test_digits_go_by_the_place_of_their_keys(page: Any, pressed: list[tuple[str, str]], shown: str) -> None:
+    begin(page)
+    for code, key in pressed:
+        page.evaluate(
+            "([code, key]) => document.body.dispatchEvent("
+            "new KeyboardEvent('keydown', {code, key, bubbles: true, cancelable: true}))",
+            [code, key],
+        )
+    assert value(page) == shown
+
+
+def test_presses_in_a_row_are_one_comparison(page: Any, sweep: SweepFolder) -> None:
+    begin(page, "compare")
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    at(page, 1, "compare")
+    assert len(read_scores(sweep).pairs) == 1
