@@ -63,6 +63,9 @@ class Facts:
         draws_per_epoch: Samples of one epoch, regularisation included.
         batches_per_epoch: Batches of one epoch, before gradient accumulation.
         trigger_missing: Some caption lacks the trigger word, or it cannot be said.
+        trigger: What stands for `{trigger}` in preview prompts where dataset.trigger_word is not set: a word
+            found in the images' folders and captions, '' where there is none, None if not looked for.
+        trigger_from: Where it was found, in words.
         transparent: Some training image has an alpha channel.
         held_back: Images that are held back for the validation loss.
         text_layers: Layers of the first text encoder, None where that is not known.
@@ -85,6 +88,8 @@ class Facts:
     draws_per_epoch: int = 1
     batches_per_epoch: int = 1
     trigger_missing: bool = True
+    trigger: str | None = None
+    trigger_from: str = ""
     transparent: bool = True
     held_back: int = 0
     text_layers: int | None = None

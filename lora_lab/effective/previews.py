@@ -14,6 +14,11 @@ NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no image of a run."""
 
 
+def asks_for_trigger(asked: Mapping[str, Any]) -> bool:
+    """Whether something is rendered whose prompt has `{trigger}` in it."""
+    return bool(asked["preview.seeds"]) and any("{trigger}" in text for text in asked["preview.prompts"])
+
+
 def _sampler(asked: Mapping[str, Any]) -> str:
     """The sampler, and its steps where they have changed: images of another spacing are other images."""
     name = str(asked["preview.sampler"])
@@ -25,11 +30,11 @@ def final_prompts(prompts: Sequence[str], trigger: str | None) -> list[str]:
     return [text.replace("{trigger}", trigger or "").strip(", ") for text in prompts]
 
 
-def anchors_name(asked: Mapping[str, Any]) -> str:
+def anchors_name(asked: Mapping[str, Any], trigger: str | None) -> str:
     """The folder of the base model's own images: another one for everything that they depend on."""
     strengths = [*asked["network.base_weights_multiplier"], *[1.0] * len(asked["network.base_weights"])]
     parts = [
-        final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"]),
+        final_prompts(asked["preview.prompts"], trigger),
         *(asked[f"preview.{name}"] for name in ("negative_prompt", "seeds", "steps", "guidance_scale")),
         _sampler(asked),
         asked["preview.size"] or asked["dataset.resolution"],
