@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lora_lab import models
-from lora_lab.models.identify import UNET_PREFIX
 from lora_lab.models.families import FAMILIES
+from lora_lab.models.identify import UNET_PREFIX
 from lora_lab.models.networks import make_denoiser
 from lora_lab.models.single_file import unet_sources
 from lora_lab.models.unet_sizes import sized
