@@ -3,23 +3,19 @@
 from pathlib import Path
 
 from lora_lab.config import RunConfig, flat
-from lora_lab.effective.previews import anchors_name, final_prompts
-from lora_lab.store import RunFolder, SweepFolder
+from lora_lab.effective.previews import anchors_name
+from lora_lab.store import RunFolder, RunRecord, SweepFolder
 
 
-def prompts(config: RunConfig) -> list[str]:
-    """The preview prompts with the trigger word filled in."""
-    return final_prompts(config.preview.prompts, config.dataset.trigger_word)
+def anchor_folder(folder: RunFolder, config: RunConfig, record: RunRecord | None = None) -> Path:
+    """Where the base model's own images of this run's prompts and seeds lie, shared within the sweep.
 
-
-def clip_skip(config: RunConfig) -> int:
-    """Clip skip of previews."""
-    return config.preview.clip_skip or config.base_model.clip_skip
-
-
-def anchor_folder(folder: RunFolder, config: RunConfig) -> Path:
-    """Where the bare base model's pictures of this run's prompts and seeds lie, shared within the sweep."""
-    return SweepFolder(folder.path.parent).anchors / anchors_name(flat(config))
+    Args:
+        record: Of the run that did the work; without one, or with an early one, the config decides.
+    """
+    said = record.resolved.get("anchors") if record else None
+    name = said or anchors_name(flat(config), config.dataset.trigger_word)
+    return SweepFolder(folder.path.parent).anchors / str(name)
 
 
 def anchor_name(prompt: int, seed: int) -> str:

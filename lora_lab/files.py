@@ -1,5 +1,6 @@
 """Writing files so that a reader, a crash or a full disk never leaves half of one."""
 
+import errno
 import json
 import os
 import tempfile
@@ -58,27 +59,66 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, value: Any, *, durable: bool = False) -> None:
-    """Append one JSON line; a line is written in one call, so that readers see whole lines or none.
+    """Append one JSON line: all of it, or nothing and an error. A torn line of a crash before stays its own.
 
     Args:
         path: The file; it is made with its folders where it is missing.
         value: What JSON can hold; non-finite numbers become null.
-        durable: Force it to the disk, and keep a torn line of a crash before it from swallowing this one.
+        durable: Force it to the disk.
 
     Raises:
-        RunFolderError: The file cannot be written to.
+        RunFolderError: The file cannot be written to, or the disk is full.
     """
-    data = (json.dumps(finite(value), ensure_ascii=False) + "\n").encode()
+    data = (json.dumps(finite(value), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists()
         with open(path, "a+b", buffering=0) as file:
-            if durable and _torn(file):
+            if _torn(file):
                 data = b"\n" + data
-            file.write(data)
+            _write_all(file, data)
             if durable:
                 os.fsync(file.fileno())
+        if durable and fresh:
+            _sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunFolderError(
+            f"cannot write {path}: {error.strerror or error}; nothing of it was kept"
+        ) from error
+
+
+def _write_all(file: RawIOBase, data: bytes) -> None:
+    """Write all of `data` at the end of a file; where that fails, what came of it is taken away again.
+
+    A full disk takes a part of a line and says so by a smaller number only.
+
+    Raises:
+        OSError: Not all of it could be written.
+    """
+    start = file.seek(0, os.SEEK_END)
+    done = 0
+    try:
+        while done < len(data):
+            written = file.write(data[done:])
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done += written
+    except OSError:
+        with suppress(OSError):
+            # Nothing is taken away that another process wrote behind it.
+            if file.seek(0, os.SEEK_END) == start + done:
+                file.truncate(start)
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Force a new file's name to the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _torn(file: RawIOBase) -> bool:
@@ -92,9 +132,9 @@ def _torn(file: RawIOBase) -> bool:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file; a torn last line is left out, a missing file is empty."""
     rows = []
-    with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
+    with suppress(FileNotFoundError), open(path, encoding="utf-8-sig", errors="replace") as file:
         for line in file:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 row = json.loads(line)
                 if isinstance(row, dict):
                     rows.append(row)

@@ -26,6 +26,7 @@ from lora_lab.config.schema import (
 )
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
+from lora_lab.losses.settings import FLOW
 from lora_lab.models.families import ASSUMED
 
 VERSION = 2
@@ -53,7 +54,7 @@ class Facts:
 
     Attributes:
         family: A key of `models.families.FAMILIES`.
-        prediction_type: epsilon or v_prediction, as the base model says of itself.
+        prediction_type: epsilon, v_prediction or flow_prediction, as the base model says of itself.
         zero_terminal_snr: The base model says that it was trained on betas rescaled to zero terminal SNR.
         device_type: cuda, cpu or mps.
         images: Training images; `reg_images` are counted apart.
@@ -62,6 +63,9 @@ class Facts:
         draws_per_epoch: Samples of one epoch, regularisation included.
         batches_per_epoch: Batches of one epoch, before gradient accumulation.
         trigger_missing: Some caption lacks the trigger word, or it cannot be said.
+        trigger: What stands for `{trigger}` in preview prompts where dataset.trigger_word is not set: a word
+            found in the images' folders and captions, '' where there is none, None if not looked for.
+        trigger_from: Where it was found, in words.
         transparent: Some training image has an alpha channel.
         held_back: Images that are held back for the validation loss.
         text_layers: Layers of the first text encoder, None where that is not known.
@@ -84,6 +88,8 @@ class Facts:
     draws_per_epoch: int = 1
     batches_per_epoch: int = 1
     trigger_missing: bool = True
+    trigger: str | None = None
+    trigger_from: str = ""
     transparent: bool = True
     held_back: int = 0
     text_layers: int | None = None
@@ -169,7 +175,9 @@ class Resolved:
 
     @property
     def prediction_type(self) -> str:
-        """epsilon or v_prediction: what the model is trained and rendered as."""
+        """epsilon, v_prediction or flow_prediction: what the model is trained and rendered as."""
+        if self.facts.prediction_type == FLOW:
+            return FLOW
         return "v_prediction" if self.base_model.v_parameterization else "epsilon"
 
     def to_plain(self) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _anchor_lines(sweep: Sweep) -> list[Line]:
     for run in sweep.runs.values():
         last = _last(run)
         if run.config and last:
-            found.setdefault(anchor_folder(run.folder, run.config), _columns(last))
+            found.setdefault(anchor_folder(run.folder, run.config, run.worker.record), _columns(last))
     lines = []
     for base, previews in found.items():
         tiles = [base / anchor_name(item.prompt, item.seed) for item in previews]

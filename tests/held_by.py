@@ -196,6 +196,18 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "train/test_updates.py::test_timesteps_stay_in_their_range",
     ),
     "loss.max_timestep": ("losses/test_noise.py::test_timesteps_fill_the_range_without_its_end",),
+    "loss.timestep_sampling": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
+    "loss.sigmoid_scale": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
+    "loss.flow_shift": (
+        "losses/test_flow.py::test_times_have_the_stated_distribution",
+        "run/test_flow_family.py::test_settings_of_flows_act",
+    ),
     "loss.prior_loss_weight": (
         "run/test_regularisation.py::test_weight_zero_is_training_without_their_loss",
         "train/test_updates.py::test_the_prior_weight_multiplies_the_loss_of_regularisation",
@@ -280,6 +292,10 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "preview.sampler": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+    ),
+    "preview.flow_shift": (
+        "losses/test_flow.py::test_euler_follows_a_known_velocity_to_its_end",
+        "run/test_flow_family.py::test_previews_are_shifted",
     ),
     "preview.size": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",

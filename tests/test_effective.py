@@ -16,6 +16,7 @@ from lora_lab.effective import (
     fingerprint,
     resolve,
 )
+from lora_lab.losses.settings import FLOW, OF_FLOW
 from tests.run.acting import BASE, TRIALS
 
 FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
@@ -39,6 +40,8 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
 
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats"}
+
+ON_FLOW = replace(FACTS, prediction_type=FLOW)
 
 FROM_FILE = ["network.network_weights=x.safetensors", "network.dim_from_weights=true"]
 # Settings that cannot act: the circumstances, and a value that therefore changes nothing.
@@ -146,6 +149,7 @@ def test_what_counts_otherwise_is_a_setting_that_trains() -> None:
 def test_acting_setting_changes_the_fingerprint(key: str) -> None:
     trial = TRIALS[key]
     facts = replace(FACTS, reg_images=4) if any("reg_path" in word for word in trial.beside) else FACTS
+    facts = ON_FLOW if key.removeprefix("loss.") in OF_FLOW else facts
     before, after = of_trial(facts, *trial.beside), of_trial(facts, *trial.beside, f"{key}={trial.value}")
     assert before.key != after.key
     assert key not in {item.key for item in after.inert}

@@ -1,9 +1,12 @@
 """Files are written whole or not at all."""
 
 import errno
+import io
 import json
 import math
 import os
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +80,52 @@ def test_lines_survive_a_torn_end(tmp_path: Path) -> None:
     with open(path, "ab") as file:
         file.write(b'{"step": 3, "lo')
     assert read_lines(path) == [{"step": 1, "loss": None}, {"step": 2, "loss": None}]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[int], None]]:
+    """Lets no file grow beyond a number of bytes: writes are then cut short, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("room", [1, 7, 11, 12])
+def test_a_line_is_on_the_disk_whole_or_the_user_is_told(
+    tmp_path: Path, small_disk: Callable[[int], None], durable: bool, room: int
+) -> None:
+    path = tmp_path / "scores.jsonl"
+    append_line(path, {"n": 12345}, durable=durable)
+    before = path.read_bytes()
+    small_disk(len(before) + room)
+    with pytest.raises(RunFolderError, match="nothing of it was kept"):
+        append_line(path, {"n": 67890}, durable=durable)
+    assert path.read_bytes() == before, "no torn line is left behind"
+    small_disk(len(before) + 13)
+    append_line(path, {"n": 67890}, durable=durable)
+    assert read_lines(path) == [{"n": 12345}, {"n": 67890}]
+
+
+def test_writes_that_come_in_pieces_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data)[:3])
+
+    monkeypatch.setattr(files, "open", lambda path, mode, buffering: Slow(path, "a+"), raising=False)
+    append_line(tmp_path / "a.jsonl", {"n": 12345})
+    monkeypatch.undo()
+    assert read_lines(tmp_path / "a.jsonl") == [{"n": 12345}]
+
+
+def test_half_a_sign_is_kept_as_its_number(tmp_path: Path) -> None:
+    append_line(tmp_path / "a.jsonl", {"note": "a\ud800b"})
+    assert read_lines(tmp_path / "a.jsonl") == [{"note": "a\ud800b"}]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_torn_line_before_is_no_part_of_the_next(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "steps.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2, "lo')
+    append_line(path, {"step": 3}, durable=durable)
+    assert read_lines(path) == [{"step": 1}, {"step": 3}]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.store import SweepFolder
+from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store import table as results
 
 
@@ -17,6 +17,8 @@ def table(given: argparse.Namespace) -> int:
     """Print or export the table of a sweep."""
     folder = sweep_folder(Path(given.sweep), given.results)
     rows = results.rows(folder, all_settings=given.all, timings=not given.no_timings)
+    if damage := read_scores(folder).damage_note():
+        print(damage, file=sys.stderr)
     if given.output:
         results.write(rows, Path(given.output))
         print(f"wrote {len(rows)} rows to {given.output}")

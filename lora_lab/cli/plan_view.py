@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
+from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, Row
 from lora_lab.verdict.power import groups_of, what_it_finds
@@ -36,6 +37,8 @@ def show_plan(plan: Plan) -> None:
             _fate(row),
         )
     out.print(table)
+    show_images(plan)
+    show_prompts(plan)
     _notes(plan)
     _packs(plan)
     _comparisons(plan)

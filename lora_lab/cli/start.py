@@ -85,14 +85,22 @@ def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
 
 
 def sweep(given: argparse.Namespace) -> int:
-    """The rows of a sweep file that are not done yet."""
+    """The rows of a sweep file that are not done yet, and those that its search proposes."""
     rows, folder, extra = _asked_for(given)
+    if rows.search and not given.only:
+        from lora_lab.cli.searching import search
+
+        return search(rows, extra, folder, given)
     return _start(rows, extra, folder, given)
 
 
 def plan(given: argparse.Namespace) -> int:
     """What a sweep would do."""
     rows, folder, extra = _asked_for(given)
+    if rows.search:
+        from lora_lab.sweep.searching import as_it_stands
+
+        rows = as_it_stands(rows, extra, folder)
     made = make_plan(rows, extra, given.config_dir, folder=folder)
     if given.json:
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))

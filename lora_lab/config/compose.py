@@ -18,12 +18,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lab.config.inspect import check, flat, nearest, settings, unknown_setting
 from lora_lab.config.schema import RunConfig
 from lora_lab.config.text import key_of, kind, quoted, read_text
+from lora_lab.config.written import yaml_text
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
 
@@ -73,7 +74,7 @@ def compose(
     wrong = [text for text in (_unknown(item, known_groups) for item in parsed) if text]
     if wrong:
         raise ConfigError("\n".join(wrong))
-    chosen = tuple(item.input_line or "" for item in parsed if _group_of(item, known_groups))
+    chosen = tuple((item.input_line or "").lstrip("+") for item in parsed if _group_of(item, known_groups))
     node = _with_groups(chosen, tuple(map(str, conf_dirs))).copy()
     for item in parsed:
         if not _group_of(item, known_groups):
@@ -213,7 +214,7 @@ def _with_groups(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictCon
         for group, values in plain.items():
             OmegaConf.update(node, group, OmegaConf.merge(_schema()[group], values), merge=False)
     except OmegaConfBaseException as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
     return node
 
 
@@ -244,7 +245,7 @@ def _by_hydra(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictConfig
         with _hydra():
             return hydra_compose("config", [*chosen, *search_path(conf_dirs)])
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
 
 
 def search_path(conf_dirs: Sequence[str]) -> list[str]:
@@ -276,7 +277,7 @@ def _broken_files(folder: str) -> tuple[str, ...]:
         try:
             OmegaConf.load(file)
         except Exception as error:
-            wrong.append(f"{file} is not readable as YAML: {_one_line(error)}")
+            wrong.append(f"{file} is not readable as YAML: {one_line(error)}")
             continue
         if shipped.is_file() and shipped.resolve() != file and shipped.read_bytes() != file.read_bytes():
             choice = f"{file.parent.name}={file.stem}"
@@ -296,7 +297,8 @@ def _hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = before
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What another library says, without its line breaks and remarks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:3])
 
@@ -305,7 +307,7 @@ def _to_config(node: DictConfig, checked: bool) -> RunConfig:
     try:
         config = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
     assert isinstance(config, RunConfig)
     if checked:
         check(config)
@@ -321,7 +323,7 @@ def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
     try:
         node = OmegaConf.merge(OmegaConf.structured(RunConfig), literal(values))
     except OmegaConfBaseException as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
     assert isinstance(node, DictConfig)
     return _to_config(node, checked)
 
@@ -347,7 +349,7 @@ def load(path: Path, *, checked: bool = True) -> RunConfig:
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:
-        raise RunFolderError(f"{path} is not a readable config: {_one_line(error)}") from error
+        raise RunFolderError(f"{path} is not a readable config: {one_line(error)}") from error
     if not isinstance(values, dict) or not values:
         raise RunFolderError(f"{path} is not a readable config: it holds no keys")
     try:
@@ -363,14 +365,7 @@ def as_dict(config: RunConfig) -> dict[str, Any]:
 
 def dump(config: RunConfig, path: Path) -> None:
     """Write a config as YAML, atomically."""
-    text = yaml.dump(
-        asdict(config),
-        Dumper=get_omega_conf_dumper(),
-        default_flow_style=False,
-        allow_unicode=True,
-        sort_keys=False,
-    )
-    write_text(path, text)
+    write_text(path, yaml_text(asdict(config)))
 
 
 logging.getLogger("hydra").setLevel(logging.WARNING)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from lora_lab.data import pictures
 from lora_lab.data.items import Problem
+from lora_lab.models.families import FAMILIES
 
 NUMBERED = re.compile(r"(\d+)(?:_(.*))?", re.DOTALL)
 """kohya's folder names: repeats, then class tokens."""
 
 CAPTIONS = (".txt", ".caption")
 _LEAVINGS = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}
-_CACHES = (".npz", "_sd.safetensors", "_sdxl.safetensors")  # sd-scripts' caches of latents and texts
+_CACHES = (".npz", *(family.files.cache for family in FAMILIES.values() if family.files.cache))
 _SHOWN = 3
 
 

@@ -97,6 +97,10 @@ def _odd_name(folder: Path, given: SubsetSettings, named: SubsetSettings) -> Ite
     if given.repeats is None and repeats > _MANY_REPEATS:
         what = f"its name gives every picture {repeats:,} repeats; is the number a year, a date or a size?"
         yield Problem(folder, "warning", what, "rename it, or set dataset.repeats")
+    said = numbered_name(folder)
+    if given.repeats is not None and said and int(said[1]) != given.repeats:
+        what = f"its name says {int(said[1]):,} repeats, dataset.repeats={given.repeats} counts"
+        yield Problem(folder, "warning", what, "dataset.repeats=null takes the name's")
     tokens = named.class_tokens or ""
     if given.class_tokens is None and readable(tokens) != tokens:
         what = "its name is not UTF-8, and would be the caption of pictures without one"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from lora_lab.config import RunConfig
-from lora_lab.data.captions import process
+from lora_lab.config import RunConfig, flat
+from lora_lab.data.captions import undropped
 from lora_lab.data.items import Item, identity
-from lora_lab.data.settings import CaptionSettings
+from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
+from lora_lab.effective.texts import caption_warnings, found_trigger, prompt_warnings
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import planned
 from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
+from lora_lab.models.counting import token_counter
 from lora_lab.models.identify import text_layers
 from lora_lab.models.identity import file_hash
 from lora_lab.resolved import Facts, Resolved, digest
@@ -55,13 +56,26 @@ def examine(config: RunConfig, device_type: str) -> Examined:
     material = gather(config)
     facts = facts_of(config, material, model, device_type)
     identities["dataset"] = _data_identity(material, facts)
-    return Examined(config, material, model, resolve(config, facts, identities))
+    resolved = resolve(config, facts, identities)
+    texts = tuple(_text_warnings(resolved, material, model))
+    return Examined(config, material, model, replace(resolved, warnings=(*resolved.warnings, *texts)))
+
+
+def _text_warnings(resolved: Resolved, material: Material, model: ModelFile) -> Iterator[str]:
+    """Captions and prompts of which not every word is read."""
+    counter, length = token_counter(model), resolved.base_model.max_token_length
+    items = [*material.items, *(item for item, _ in material.validation)]
+    yield from caption_warnings(items, counter, length, resolved.dataset.weighted_captions)
+    if resolved.preview.seeds:
+        own = resolved.preview
+        yield from prompt_warnings(own.prompts, own.negative_prompt, counter, length)
 
 
 def facts_of(config: RunConfig, material: Material, model: ModelFile, device_type: str) -> Facts:
     """The facts about a run's pictures and base model."""
     own = [item for item in material.items if not item.is_reg]
     repeats = {item.repeats for item in own}
+    trigger, place = found_trigger(own) if _looks_for_trigger(config) else (None, "")
     return Facts(
         family=model.family,
         prediction_type=model.prediction_type,
@@ -74,6 +88,8 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         draws_per_epoch=material.stream.samples_per_epoch,
         batches_per_epoch=material.stream.batches_per_epoch,
         trigger_missing=_trigger_missing(config, material.items),
+        trigger=trigger,
+        trigger_from=place,
         transparent=any(item.transparent for item in material.items),
         held_back=len(material.validation),
         text_layers=text_layers(model),
@@ -83,15 +99,23 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
     )
 
 
+def _looks_for_trigger(config: RunConfig) -> bool:
+    return not config.dataset.trigger_word and asks_for_trigger(flat(config))
+
+
 def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
     trigger = config.dataset.trigger_word
     if not trigger:
         return False
     if config.dataset.enable_wildcard:
         return True  # a line without it may be drawn
-    alone = CaptionSettings(trigger_word=trigger)
-    captions = {item.caption.split("\n")[0] for item in items}
-    return any(process(text, alone, random.Random(0), 1) != text for text in captions)
+    for item in items:
+        captions = replace(item.settings.captions, trigger_word="")
+        if undropped(item.caption, captions) != undropped(
+            item.caption, replace(captions, trigger_word=trigger)
+        ):
+            return True
+    return False
 
 
 def _data_identity(material: Material, facts: Facts) -> str:

@@ -14,24 +14,36 @@ NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no image of a run."""
 
 
+def asks_for_trigger(asked: Mapping[str, Any]) -> bool:
+    """Whether something is rendered whose prompt has `{trigger}` in it."""
+    return bool(asked["preview.seeds"]) and any("{trigger}" in text for text in asked["preview.prompts"])
+
+
+def _sampler(asked: Mapping[str, Any]) -> str:
+    """The sampler, and its steps where they have changed: images of another spacing are other images."""
+    name = str(asked["preview.sampler"])
+    return f"{name} trailing" if name in ("dpm++_2m", "unipc") else name
+
+
 def final_prompts(prompts: Sequence[str], trigger: str | None) -> list[str]:
     """The preview prompts with the trigger word filled in."""
     return [text.replace("{trigger}", trigger or "").strip(", ") for text in prompts]
 
 
-def anchors_name(asked: Mapping[str, Any]) -> str:
+def anchors_name(asked: Mapping[str, Any], trigger: str | None) -> str:
     """The folder of the base model's own images: another one for everything that they depend on."""
     strengths = [*asked["network.base_weights_multiplier"], *[1.0] * len(asked["network.base_weights"])]
     parts = [
-        final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"]),
+        final_prompts(asked["preview.prompts"], trigger),
         *(asked[f"preview.{name}"] for name in ("negative_prompt", "seeds", "steps", "guidance_scale")),
-        asked["preview.sampler"],
+        _sampler(asked),
         asked["preview.size"] or asked["dataset.resolution"],
         asked["preview.clip_skip"] or asked["base_model.clip_skip"],
         *(asked[f"base_model.{name}"] for name in ("path", "vae", "max_token_length")),
         asked["base_model.v_parameterization"],
         asked["loss.zero_terminal_snr"],
         *zip(asked["network.base_weights"], strengths, strict=False),
+        *([asked["preview.flow_shift"]] if asked["preview.flow_shift"] != 1 else []),
         *(name for name in ("fp8_base", "nf4_base") if asked[f"base_model.{name}"]),
     ]
     return f"base-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]}"
@@ -54,6 +66,9 @@ def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
         trigger: What stands for `{trigger}` in prompts.
     """
     values = {key: asked[key] for key in asked if key.startswith("preview.") and key not in NOT_SEEN}
+    values["preview.sampler"] = _sampler(asked)
+    if asked["preview.flow_shift"] == 1:
+        del values["preview.flow_shift"]  # off: the same previews as before there were flows
     values["preview.size"] = asked["preview.size"] or asked["dataset.resolution"]
     values["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
     if any("{trigger}" in prompt for prompt in asked["preview.prompts"]):

@@ -60,7 +60,7 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
     found = findings(asked, now, facts, length.updates)
     acting = _acting(now, without)
     key = _key(acting, now, facts, length.updates)
-    trigger = asked["dataset.trigger_word"]
+    trigger = asked["dataset.trigger_word"] or facts.trigger
     return Resolved(
         acting=acting,
         key=key,
@@ -76,7 +76,7 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
         fingerprint=fingerprint(key, identities) if identities else "",
         fingerprint_1=_fingerprint_1(acting, now, facts, length.updates, identities) if identities else "",
         preview_fingerprint=preview_fingerprint(asked, trigger),
-        anchors=anchors_name(asked),
+        anchors=anchors_name(asked, trigger),
         class_prompts=class_prompts(asked, trigger),
         **_groups(asked, now, trigger),
     )

@@ -19,9 +19,7 @@ from lora_lab.lora_files import spelling
 from lora_lab.lora_files.factors import BAKED, PRODUCTS, product
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras import algebra
-from lora_lab.loras.writing import made_of
-
-_OWN_CONFIG = "lora_lab.config"
+from lora_lab.loras.writing import OWN_CONFIG, made_of
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def _hash_check(path: Path, metadata: Mapping[str, str]) -> str:
 
 def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        value = json.loads(metadata[_OWN_CONFIG])
+        value = json.loads(metadata[OWN_CONFIG])
     except (KeyError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

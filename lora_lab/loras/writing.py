@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_lab import __version__
+from lora_lab.config.places import without_places
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files import spelling
 from lora_lab.lora_files.disk import save_lora
@@ -27,6 +28,9 @@ from lora_lab.networks.spec import AdapterSpec
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 MADE = "lora_lab.made"
 """Metadata key that holds how a file was made: command, inputs with their hashes, options."""
+
+OWN_CONFIG = "lora_lab.config"
+"""Metadata key of our own training settings."""
 
 _NOT_KEPT = ("sshs_", "lora_adapter_metadata", "format", "modelspec.", "lora_lab.fingerprint", MADE)
 _KEPT_OF_SPEC = ("architecture", "prediction_type", "resolution", "implementation")
@@ -164,6 +168,8 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dic
         **_about_network(modules),
     }
     metadata["ss_output_name"] = metadata["modelspec.title"] = title
+    if OWN_CONFIG in kept:
+        metadata[OWN_CONFIG] = _without_places(kept[OWN_CONFIG])
     comment = kept.get("ss_training_comment", "None")
     said = _sentence(making)
     metadata["ss_training_comment"] = said if comment in ("None", "") else f"{said}; {comment}"
@@ -171,6 +177,15 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dic
         metadata["modelspec.merged_from"] = ", ".join(file.path.stem for file in making.inputs)
     metadata[MADE] = json.dumps(made)
     return metadata
+
+
+def _without_places(text: str) -> str:
+    """Our own settings without the folders of the machine that trained."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(without_places(values)) if isinstance(values, dict) else text
 
 
 def record(making: Making) -> dict[str, Any]:

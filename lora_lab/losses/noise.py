@@ -1,7 +1,7 @@
-"""What is drawn for each sample: timestep, noise, and the noise's variants.
+"""What is drawn for each sample: time, noise, and the noise's variants.
 
 Every sample has a generator of its own and is drawn alone, so that it does not depend on its batch or pack.
-The timestep is drawn first and the plain noise second: runs that differ in a noise setting share both.
+The time is drawn first and the plain noise second: runs that differ in a noise setting share both.
 
 Shape suffixes: B samples, C channels, H and W latent size.
 """
@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from lora_lab.config.schema import LossConfig
+from lora_lab.losses.process import NoiseProcess
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,20 @@ class Draw:
     differs from it under input perturbation only.
     """
 
-    timesteps_B: Tensor
+    times_B: Tensor
     noise_BCHW: Tensor
     input_noise_BCHW: Tensor
 
 
-def draw(latents_BCHW: Tensor, settings: LossConfig, generators: Sequence[Generator]) -> Draw:
-    """Draw timesteps and noise for a batch, one generator per sample; on their device, in their dtype."""
-    timesteps = draw_timesteps(settings, generators).to(latents_BCHW.device)
+def draw(
+    latents_BCHW: Tensor, settings: LossConfig, process: NoiseProcess, generators: Sequence[Generator]
+) -> Draw:
+    """Draw times and noise for a batch, one generator per sample; on the latents' device, in their dtype."""
+    times = process.draw_times(settings, generators).to(latents_BCHW.device)
     noise = draw_noise(latents_BCHW, generators)
     noise = offset_noise(noise, latents_BCHW, settings, generators)
     noise = multires_noise(noise, settings, generators)
-    return Draw(timesteps, noise, perturbed_noise(noise, settings, generators))
-
-
-def draw_timesteps(settings: LossConfig, generators: Sequence[Generator]) -> Tensor:
-    """Timesteps from `min_timestep` up to, but without, `max_timestep`: (B,), int64, on the CPU."""
-    low, high = settings.min_timestep, settings.max_timestep
-    draws = [torch.randint(low, high, (1,), generator=g, device=g.device).cpu() for g in generators]
-    return torch.cat(draws)
+    return Draw(times, noise, perturbed_noise(noise, settings, generators))
 
 
 def _normal(shape: Sequence[int], like: Tensor, generator: Generator) -> Tensor:

@@ -1,23 +1,60 @@
 """What can be said of the loss settings before anything runs. Imports without torch."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from lora_lab.config.schema import LossConfig
 from lora_lab.findings import Findings, cannot_act, refused, warned
 
-PredictionType = Literal["epsilon", "v_prediction"]
-"""What the base model predicts: the noise, or the velocity of arXiv 2202.00512."""
+FLOW: Literal["flow_prediction"] = "flow_prediction"
+PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
+"""What the base model predicts: the noise, the velocity of arXiv 2202.00512, or that of a rectified flow."""
 
 
 def check(settings: LossConfig, prediction_type: str, num_train_timesteps: int = 1000) -> Findings:
     """What is refused, doubtful or cannot act in these settings on a model of this prediction type."""
+    if prediction_type == FLOW:
+        found = _timesteps(settings, num_train_timesteps) + _of_flow(settings)
+        return found + _inert_huber(settings) + _inert_noise(settings)
     return (
         _timesteps(settings, num_train_timesteps)
+        + _unlike_default(settings, "the base model is no flow", OF_FLOW)
         + _against_prediction(settings, prediction_type)
         + _terminal(settings, prediction_type)
         + _inert_huber(settings)
         + _inert_noise(settings)
     )
+
+
+OF_FLOW = ("timestep_sampling", "sigmoid_scale", "flow_shift")
+"""Settings of flows alone."""
+OF_SNR = (
+    "min_snr_gamma",
+    "debiased_estimation_loss",
+    "v_pred_like_loss",
+    "scale_v_pred_loss_like_noise_pred",
+    "zero_terminal_snr",
+)
+"""Settings of schedules with a signal-to-noise ratio, which flows do not have."""
+
+
+def _unlike_default(settings: LossConfig, reason: str, names: Sequence[str]) -> Findings:
+    off = LossConfig()
+    return cannot_act(
+        reason, *(f"loss.{name}" for name in names if getattr(settings, name) != getattr(off, name))
+    )
+
+
+def _of_flow(settings: LossConfig) -> Findings:
+    found = _unlike_default(settings, "the base model is a flow, which has no signal-to-noise ratio", OF_SNR)
+    if settings.timestep_sampling == "uniform":
+        found += _unlike_default(settings, "timestep_sampling is uniform", ("sigmoid_scale",))
+    if settings.loss_type in ("huber", "smooth_l1") and settings.huber_schedule == "snr":
+        found += refused(
+            f"loss.huber_schedule=snr with loss.loss_type={settings.loss_type}: a flow has no "
+            "signal-to-noise ratio; set loss.huber_schedule=constant or exponential"
+        )
+    return found
 
 
 def _timesteps(settings: LossConfig, num_train_timesteps: int) -> Findings:

@@ -6,12 +6,14 @@ D text width, P pooled width.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
+from lora_lab.losses.process import NoiseProcess, noise_process
+from lora_lab.losses.settings import PredictionType
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Family
 from lora_lab.models.networks import named
@@ -63,6 +65,12 @@ class BaseModel:
     def spec(self) -> Family:
         """The family's facts."""
         return FAMILIES[self.family]
+
+    def process(self, prediction_type: str = "", zero_terminal_snr: bool | None = None) -> NoiseProcess:
+        """The noise process, as the model says of itself where nothing else is asked for."""
+        rescaled = self.zero_terminal_snr if zero_terminal_snr is None else zero_terminal_snr
+        predicted = cast(PredictionType, prediction_type or self.prediction_type)
+        return noise_process(self.spec.process, self.betas, predicted, rescaled)
 
     @property
     def device(self) -> torch.device:

@@ -28,6 +28,7 @@ FAMILY = Family(
         architectures={"epsilon": "stable-diffusion-v1", "v_prediction": "stable-diffusion-v1"},
         implementation="diffusers",
         starts=("sd_v1", "sd_1", "stable-diffusion-v1"),
+        cache="_sd.safetensors",
     ),
     configs={"epsilon": "sd1", "v_prediction": "sd1"},
     pipeline_classes=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),

@@ -30,6 +30,7 @@ FAMILY = Family(
         },
         implementation="diffusers",
         starts=("sd_v2", "sd_2", "stable-diffusion-v2"),
+        cache="_sd.safetensors",
         v2=True,
     ),
     configs={"v_prediction": "sd2v", "epsilon": "sd2"},

@@ -44,6 +44,7 @@ FAMILY = Family(
         architectures={"epsilon": _ARCHITECTURE, "v_prediction": _ARCHITECTURE},
         implementation="https://github.com/Stability-AI/generative-models",
         starts=("sdxl", "stable-diffusion-xl"),
+        cache="_sdxl.safetensors",
     ),
     configs={"epsilon": "sdxl", "v_prediction": "sdxl"},
     pipeline_classes=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),

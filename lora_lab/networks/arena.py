@@ -22,7 +22,6 @@ from lora_lab.networks.forms import SIDES, kernel_of, room_for, shape_of
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import Target
 
-PARTS = ("te1", "te2", "unet")
 _ALIGN = 16
 _LINE = 256
 """A row is a multiple of this, so that its norm can be taken line by line."""
@@ -89,7 +88,7 @@ def plan_row(targets: Sequence[Target], specs: Sequence[AdapterSpec]) -> Layout:
     pieces: dict[str, dict[str, Piece]] = {target.name: {} for target in targets}
     segments: dict[tuple[str, str], slice] = {}
     offset = 0
-    for part in PARTS:
+    for part in sorted({target.part for target in targets}):
         members = [(order, t) for order, t in enumerate(targets) if t.part == part]
         for side in SIDES[form]:
             rooms = [(room_for(target, side, specs), order, target) for order, target in members]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError
-from lora_lab.networks.arena import PARTS, Arena, Layout, Piece, Site, parameter
+from lora_lab.networks.arena import Arena, Layout, Piece, Site, parameter
 from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.forms import SIDES
 from lora_lab.networks.spec import AdapterSpec
@@ -51,7 +51,7 @@ def make_groups(
     if layout != usable_layout(layout, spec):
         raise ValueError("adapters with block weights have no flat leaves")
     found = []
-    for part in PARTS:
+    for part in sorted({site.target.part for site in sites}):
         members = [site for site in sites if site.target.part == part]
         for side in SIDES[spec.form]:
             having = [site for site in members if site.used(side, spec)]

@@ -45,7 +45,8 @@ def merge(
             whole += strength * difference(whole, leaves).view(whole.shape)
             layer.weight.data.copy_(whole.view(layer.weight.shape))
         if "diff_b" in leaves:
-            layer.bias.data += strength * leaves["diff_b"].to(layer.bias).reshape(layer.bias.shape)
+            bias = layer.get_parameter("bias")
+            bias.data += strength * leaves["diff_b"].to(bias).reshape(bias.shape)
 
 
 def refuse_unmerged(file: LoraFile) -> None:

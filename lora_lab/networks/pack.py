@@ -1,6 +1,6 @@
 """A pack: K adapters on one frozen base model, trained in one forward and backward pass.
 
-    pack = Pack(unet, [text_encoder], "sd15", specs, slots=8) pack.attach() pack.occupy(0, specs[0]) ...
+    pack = Pack(unet, [text_encoder], "sd1", specs, slots=8) pack.attach() pack.occupy(0, specs[0]) ...
     optimizer = AdamW([{"params": g.params, ...} for g in pack.param_groups(0, "flat")]) each micro-step:
     pack.new_draw({slot: seed}); pack.route([0, 0, 1, 2]); ...; loss.backward(); pack.collect_grads() each
     step:        optimizer.step(); pack.sync(); pack.zero_grad()
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.reading import LoraFile, from_tensors
+from lora_lab.models.families import FAMILIES
 from lora_lab.networks import exchange, groups, norms
 from lora_lab.networks.arena import Arena, Layout, Site, plan_row
 from lora_lab.networks.dense import DenseLayer
@@ -57,7 +58,9 @@ class Pack:
         device = next(unet.parameters()).device
         length = max(layout.length for layout in self.layouts.values())
         self.arena = Arena(length, len(self.specs), device, compute_dtype, master_dtype)
-        self._routes = {part: Routes(device, compute_dtype) for part in ("unet", "te1", "te2")}
+        self._routes = {
+            part: Routes(device, compute_dtype) for part in ("unet", *FAMILIES[family].text_parts)
+        }
         self._layers = {
             (form, site.target.name): self._layer(site)
             for form, layout in self.layouts.items()

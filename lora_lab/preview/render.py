@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from lora_lab.losses.schedule import rescale_zero_terminal_snr
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.models import BaseModel, TextStates, decode, encode_text, predict, tokenize
 from lora_lab.models.text import chunks_of
-from lora_lab.preview.samplers import build
+from lora_lab.preview.samplers import build, first, scaled
 
 
 class Router(Protocol):
@@ -45,7 +45,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What all shots share. `size` is (width, height) in pixels."""
+    """What all shots share. `size` is (width, height) in pixels.
+
+    `prediction_type` and `zero_terminal_snr` are the model's own where they are not given.
+    """
 
     steps: int
     guidance_scale: float
@@ -53,8 +56,13 @@ class RenderSettings:
     size: tuple[int, int]
     batch_size: int
     max_token_length: int = 75
-    zero_terminal_snr: bool = False
+    zero_terminal_snr: bool | None = None
     prediction_type: str = ""
+    flow_shift: float = 1.0
+
+    def process(self, base: BaseModel) -> NoiseProcess:
+        """The noise process that is undone."""
+        return base.process(self.prediction_type, self.zero_terminal_snr)
 
 
 @torch.no_grad()
@@ -84,20 +92,19 @@ def _render_batch(
     guided = settings.guidance_scale > 1
     text = _text_states(base, router, shots, settings, guided)
     width, height = (_fit(side, base.latent_factor) for side in settings.size)
-    betas = rescale_zero_terminal_snr(base.betas) if settings.zero_terminal_snr else base.betas
-    scheduler = build(settings.sampler, betas.cpu(), settings.prediction_type or base.prediction_type)
-    scheduler.set_timesteps(settings.steps, device=base.device)
+    process = settings.process(base)
+    scheduler = build(settings.sampler, process, settings.steps, base.device, settings.flow_shift)
     generators = [torch.Generator().manual_seed(shot.seed) for shot in shots]
     shape = (base.latent_channels, height // base.latent_factor, width // base.latent_factor)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-    latents_BChw = noise.to(base.device, torch.float32) * scheduler.init_noise_sigma
+    latents_BChw = first(scheduler, noise.to(base.device, torch.float32))
     copies = 2 if guided else 1
     sizes = torch.tensor([[height, width, 0, 0, height, width]] * (len(shots) * copies), device=base.device)
     _route(router, shots, copies, ("unet",))
     for timestep in scheduler.timesteps:
-        scaled = scheduler.scale_model_input(latents_BChw, timestep)
+        seen = scaled(scheduler, latents_BChw, timestep)
         steps_B = timestep.expand(len(shots) * copies)
-        noise_pred = predict(base, torch.cat([scaled] * copies).to(base.dtype), steps_B, text, sizes).float()
+        noise_pred = predict(base, torch.cat([seen] * copies).to(base.dtype), steps_B, text, sizes).float()
         if guided:
             uncond, cond = noise_pred.chunk(2)
             noise_pred = uncond + settings.guidance_scale * (cond - uncond)
@@ -138,6 +145,6 @@ def _text_states(
     # The text encoders' adapters act on the negative prompt, too, as in A1111 and ComfyUI.
     captions = ([shot.negative_prompt for shot in shots] if guided else []) + [shot.prompt for shot in shots]
     copies = 2 if guided else 1
-    _route(router, shots, copies, ("te1", "te2"), chunks_of(settings.max_token_length))
+    _route(router, shots, copies, base.spec.text_parts, chunks_of(settings.max_token_length))
     ids = tokenize(base, captions, settings.max_token_length)
     return encode_text(base, ids, [shot.clip_skip for shot in shots] * copies)

@@ -7,10 +7,11 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from lora_lab.config import flat as flat_config
+from lora_lab.config.places import without_places
 from lora_lab.errors import RunFolderError
 from lora_lab.files import replacing, write_text
 from lora_lab.plots import Subject
@@ -20,6 +21,7 @@ from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import Told, tell
 from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
+from lora_lab.store.spelling import find_tag
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 
@@ -96,7 +98,8 @@ def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
     if not run.checkpoints:
         raise RunFolderError(f"run {run.name} has no checkpoint to export ({run.reason or run.status})")
     wanted = tag or run.chosen or run.checkpoints[-1].tag
-    found = next((item for item in run.checkpoints if wanted in (item.tag, item.tag.lstrip("0"))), None)
+    meant = find_tag(wanted, [item.tag for item in run.checkpoints])
+    found = run.checkpoint(meant) if meant is not None else None
     if found is None:
         known = ", ".join(item.tag for item in run.checkpoints)
         raise RunFolderError(f"run {run.name} has no checkpoint {tag!r}; there are: {known}")
@@ -125,23 +128,14 @@ def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[s
 
 
 def _without_places(text: str) -> str:
-    """The config without the folders of the machine it was trained on: of a path its last part stays."""
+    """The config without the folders of the machine it was trained on."""
     try:
         values = json.loads(text)
     except ValueError:
         return text
     if not isinstance(values, dict):
         return text
-    return json.dumps({key: _last_part(value) for key, value in values.items() if key not in OF_MACHINES})
-
-
-def _last_part(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(value).is_absolute():
-            return kind(value).name
-    return value
+    return json.dumps(without_places({key: value for key, value in values.items() if key not in OF_MACHINES}))
 
 
 def file_name(name: str) -> str:
@@ -152,7 +146,7 @@ def file_name(name: str) -> str:
 def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
     """All settings of a run by key; none where its config cannot be read."""
     loaded = told.worker(run).config
-    return {key: _last_part(value) for key, value in flat_config(loaded).items()} if loaded else {}
+    return without_places(flat_config(loaded)) if loaded else {}
 
 
 def _pictures(told: Told, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:

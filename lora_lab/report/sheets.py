@@ -148,7 +148,7 @@ def _bare(told: Told, album: Album) -> list[tuple[str, Tile]]:
     worker = told.worker(told.reference)
     if worker.config is None:
         return []
-    place = anchor_folder(worker.folder, worker.config)
+    place = anchor_folder(worker.folder, worker.config, worker.record)
     found = []
     for item in _rows(told, [told.reference, *told.evidence.own]):
         tile = album.add(place / anchor_name(item.prompt, item.seed))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lora_lab.config import flat, parse_resolution
+from lora_lab.config.places import without_places
 from lora_lab.config.schema import TrainConfig
 from lora_lab.data.captions import tag_frequency
 from lora_lab.data.items import Item
@@ -90,11 +91,11 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
         task.prepared.job.adapter,
         task.prepared.base.family,
         lora_name(f"{config.sweep or task.folder.path.parent.name}-{task.name}-{tag}"),
-        prediction_type=task.prepared.source.schedule.prediction_type,
+        prediction_type=task.prepared.source.process.prediction_type,
         resolution=max((parse_resolution(size) for size in sizes), key=math.prod),
         settings=_training_settings(task, record),
     )
-    texts["lora_lab.config"] = json.dumps({key: value for key, value in flat(config).items()})
+    texts["lora_lab.config"] = json.dumps(without_places(flat(config)))
     texts["lora_lab.fingerprint"] = task.record.fingerprint
     texts["lora_lab.images"] = material.identity
     return texts

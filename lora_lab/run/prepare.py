@@ -21,8 +21,7 @@ from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
 from lora_lab.effective import facts_of, resolve
 from lora_lab.errors import ConfigError
-from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
-from lora_lab.losses.settings import PredictionType
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.material import Material, gather
 from lora_lab.models import BaseModel, ModelFile, TextStates
 from lora_lab.models.text import chunks_of
@@ -144,7 +143,7 @@ def prepare(
         material.items,
         pictures.latent,
         texts.states if texts else None,
-        schedule_of(resolved, base),
+        process_of(resolved, base),
         job.loss,
         job.seed,
         length,
@@ -194,14 +193,13 @@ def _validation(
         held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
     timesteps = sorted(set(resolved.train.validation_timesteps))
     return Validation(
-        held, timesteps, source.schedule, source.text_of, resolved.preview.batch_size, source.device
+        held, timesteps, source.process, source.text_of, resolved.preview.batch_size, source.device
     )
 
 
-def schedule_of(resolved: Resolved, base: BaseModel) -> NoiseSchedule:
-    """The noise schedule of a run: the model's own betas, as what they are trained on is resolved."""
-    prediction: PredictionType = "v_prediction" if resolved.base_model.v_parameterization else "epsilon"
-    return schedule_from_betas(base.betas, prediction, resolved.loss.zero_terminal_snr)
+def process_of(resolved: Resolved, base: BaseModel) -> NoiseProcess:
+    """The noise process of a run: the model's own, as what it is trained on is resolved."""
+    return base.process(resolved.prediction_type, resolved.loss.zero_terminal_snr)
 
 
 def job_of(name: str, resolved: Resolved, base: BaseModel) -> Job:
@@ -339,7 +337,7 @@ class Texts:
     @torch.no_grad()
     def _encode(self, caption: str) -> dict[str, np.ndarray]:
         if self.pack is not None:
-            self.pack.route([-1] * chunks_of(self._max_token_length), parts=("te1", "te2"))
+            self.pack.route([-1] * chunks_of(self._max_token_length), parts=self._base.spec.text_parts)
         length = self._max_token_length
         states = models.encode_captions(self._base, [caption], self._clip_skip, length, self._weighted)
         made = {"hidden": states.hidden[0].float().cpu().numpy()}

@@ -66,6 +66,7 @@ def render_settings(resolved: Resolved) -> RenderSettings:
         resolved.base_model.max_token_length,
         resolved.loss.zero_terminal_snr,
         resolved.prediction_type,
+        own.flow_shift,
     )
 
 
@@ -155,11 +156,15 @@ def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size
         {
             "Steps": own.steps,
             "Sampler": SAMPLERS[own.sampler].label,
+            **dict(SAMPLERS[own.sampler].notes),
             "CFG scale": own.guidance_scale,
             "Seed": shot.seed,
             "Size": f"{size[0]}x{size[1]}",
             "Model": base.name,
+            "VAE": Path(resolved.base_model.vae).name if resolved.base_model.vae else "None",
             "Clip skip": shot.clip_skip,
+            "RNG": "CPU",
+            **({"Noise Schedule": "Zero Terminal SNR"} if resolved.loss.zero_terminal_snr else {}),
             "Version": "lora_lab",
         },
     )

@@ -1,5 +1,6 @@
 """One run as the worker sees it: its folder, config and record, and the writing of them."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -82,6 +83,8 @@ class Task:
         record.updates_per_epoch = found.resolved.updates_per_epoch
         record.images = found.material.images
         record.notes += [text for text in found.resolved.fallbacks if text not in record.notes]
+        for text in (*map(str, found.material.problems), *found.resolved.warnings):
+            print(f"{self.name}: {text}", file=sys.stderr)  # into the run's log
 
     def write(self) -> None:
         """Bring `run.json` up to date."""

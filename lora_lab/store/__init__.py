@@ -23,6 +23,7 @@ from lora_lab.store.scores import (
     Shot,
     Skip,
     append_score_line,
+    comparable_scores,
     ratings,
     read_scores,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Skip",
     "SweepFolder",
     "append_score_line",
+    "comparable_scores",
     "epoch_tag",
     "now",
     "preview_name",

@@ -151,6 +151,16 @@ class SweepFolder:
         return self.path / "verdicts.jsonl"
 
     @property
+    def search_file(self) -> Path:
+        """What a search has proposed, round by round."""
+        return self.path / "search.json"
+
+    @property
+    def search_journal(self) -> Path:
+        """The scored runs as an Optuna study; derived, and can be thrown away."""
+        return self.path / "search.journal"
+
+    @property
     def anchors(self) -> Path:
         """Previews of the bare base models and thumbnails of training pictures."""
         return self.path / "anchors"

@@ -24,7 +24,7 @@ from lora_lab.store.launched import read_plan, read_question
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.store.record import Checkpoint, Preview, RunRecord, read_record
-from lora_lab.store.scores import Place, ScoreLog, read_scores
+from lora_lab.store.scores import Place, Score, ScoreLog, read_scores
 from lora_lab.store.steps import read_steps
 
 GONE = "its worker is gone; the same command goes on from the last saved state"
@@ -165,16 +165,20 @@ def renamed(log: ScoreLog, place: Callable[[Place], Place]) -> ScoreLog:
     def judged(items: Sequence[Any]) -> list[Any]:
         return [replace(item, run=place((item.run, item.tag))[0]) for item in items]
 
+    def scored(items: Sequence[Score]) -> list[Score]:
+        return [replace(item, also=tuple(map(place, item.also))) for item in judged(items)]
+
     sessions = {
         key: replace(
             item,
             order=tuple((*place((run, tag)), again) for run, tag, again in item.order),
             places=tuple(map(place, item.places)),
+            also={place(own): tuple(map(place, others)) for own, others in item.also.items()},
         )
         for key, item in log.sessions.items()
     }
     pairs = [replace(item, left=place(item.left), right=place(item.right)) for item in log.pairs]
-    return replace(log, sessions=sessions, scores=judged(log.scores), skips=judged(log.skips), pairs=pairs)
+    return replace(log, sessions=sessions, scores=scored(log.scores), skips=judged(log.skips), pairs=pairs)
 
 
 def read_sweep_folder(path: Path) -> Sweep:

@@ -2,35 +2,43 @@
 
 `scores.jsonl` of a sweep holds one JSON object per line with `kind`, `id` and `at`; nothing is ever changed
 or removed. A judgement that was undone is cancelled by a later line. A checkpoint is named by run and tag.
-Every line but a session's own names its `session` and `rater`.
+Every line but a session's own names its `session` and `rater`; spellings of one rater are one (`spelling`).
+A score belongs to what was shown: the checkpoint, its `shots`, and `shown`, the pixels as they were.
 
 | kind    | further fields |
 |---------|---|
 | session | `rater`, `mode` ("score" or "compare"), `seed`, `order` (what is shown, in order) or `places` \
 (what is compared), `prompts`, `shots` ([prompt, seed, strength] of the pictures shown of each), `layout`, \
-`target` (how many comparisons are aimed at) |
-| score   | `run`, `tag`, `position`, `value` (0 to 100), `repeat`, `note`, `tags`, `seconds` |
+`target` (how many comparisons are aimed at), `alike` (lists of \
+[run, tag] with the same pixels) |
+| score   | `run`, `tag`, `position`, `value` (0 to 100), `repeat`, `note`, `tags`, `seconds`, `shots`, \
+`shown` (a hash of the pixels), `also` ([run, tag] of checkpoints with the very same pixels) |
 | skip    | `run`, `tag`, `position`, `repeat` |
 | pair    | `left`, `right` ([run, tag] each), `position`, `result`, `seconds` |
 | cancel  | `cancels` (the id of a score, skip or pair) |
 | close   | the session is over and may be revealed |
+| discard | the session was a mistake: nothing of it counts |
 """
 
 from __future__ import annotations
 
-import json
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_lab.errors import RunFolderError
 from lora_lab.files import append_line
 from lora_lab.store.layout import SweepFolder
 from lora_lab.store.record import now
+from lora_lab.store.score_lines import RESULTS, checked, parsed
+from lora_lab.store.spelling import first_spellings, rater_key
 
-RESULTS = ("left", "right", "tie", "both_bad")
-"""What a comparison of two checkpoints can say."""
+__all__ = [
+    "RESULTS", "Pair", "Place", "Rating", "Score", "ScoreLog", "Session", "Shot", "Skip", "append_score_line",
+    "comparable_scores", "ratings", "read_scores",
+]  # fmt: skip
 
 Place = tuple[str, str]
 """A checkpoint: run and tag."""
@@ -43,7 +51,9 @@ Shot = tuple[int, int, float]
 class Score:
     """One judgement of one checkpoint; `value` runs from 0 to 100, `repeat` marks a hidden second showing.
 
-    `line` is its line in the log: what came later has a higher one.
+    `shots` are the pictures that were shown of it, `shown` is a hash of their pixels, '' where that was not
+    kept; `also` are other checkpoints with the very same pixels, for which it counts, too. `line` is its line
+    in the log: what came later has a higher one.
     """
 
     id: str
@@ -59,11 +69,19 @@ class Score:
     at: str = ""
     seconds: float | None = None
     line: int = 0
+    shots: tuple[Shot, ...] = ()
+    shown: str = ""
+    also: tuple[Place, ...] = ()
 
     @property
     def place(self) -> Place:
         """The checkpoint that was judged."""
         return self.run, self.tag
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All checkpoints that it counts for."""
+        return tuple(dict.fromkeys((self.place, *self.also)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,8 @@ class Pair:
 class Session:
     """What one rater set out to judge. `order` holds the places of a scoring session as they are shown, each
     with whether it is a hidden repeat; a comparing session chooses pairs of `places` as it goes. `shots` are
-    the previews shown of each place: prompt, seed, strength; `layout` is "grid" or "one" (at a time)."""
+    the previews shown of each place: prompt, seed, strength; `layout` is "grid" or "one" (at a time). `also`
+    are checkpoints with the very same pixels as one that is shown, by that one."""
 
     id: str
     rater: str
@@ -115,48 +134,129 @@ class Session:
     target: int = 0
     at: str = ""
     closed: bool = False
+    also: Mapping[Place, tuple[Place, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ScoreLog:
-    """What counts of the log: cancelled judgements are left out, the rest stands in the order given."""
+    """What counts of the log: cancelled judgements and discarded sessions are left out, the rest stands in
+    the order given. `damage` says of each line that cannot be read which one it is, and why."""
 
     sessions: dict[str, Session] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
-    damaged_lines: int = 0
+    damage: tuple[str, ...] = ()
+    discarded: int = 0
+    file: str = ""
+
+    @property
+    def damaged_lines(self) -> int:
+        """How many lines were left out since they cannot be read."""
+        return len(self.damage)
+
+    def damage_note(self) -> str:
+        """What was left out of the file since it cannot be read, in words; '' is nothing."""
+        if not self.damage:
+            return ""
+        more = f"; and {len(self.damage) - MOST_NAMED} more" if len(self.damage) > MOST_NAMED else ""
+        lines = "1 damaged line" if len(self.damage) == 1 else f"{len(self.damage)} damaged lines"
+        were = "was" if len(self.damage) == 1 else "were"
+        return f"{lines} of {self.file} {were} left out: {'; '.join(self.damage[:MOST_NAMED])}{more}"
+
+
+MOST_NAMED = 3
+"""Damaged lines that are named one by one."""
 
 
 def read_scores(sweep: SweepFolder) -> ScoreLog:
-    """Read a sweep's log; a missing one is empty, a line that cannot be read is counted and left out.
+    """Read a sweep's log; a missing one is empty, a line that cannot be read is named and left out.
+
+    A line that stands twice (as when copies of a log were joined) counts once.
 
     Raises:
         RunFolderError: The file is there and cannot be opened.
     """
-    lines, damaged = [], 0
+    found: dict[str, dict[str, Any]] = {}
+    damage = []
     for number, text in enumerate(_lines(sweep)):
         try:
-            lines.append({**_checked(json.loads(text)), "line": number})
-        except (ValueError, KeyError, TypeError):
-            damaged += 1
-    cancelled = {line["cancels"] for line in lines if line["kind"] == "cancel"}
+            line = parsed(text)
+            found.setdefault(line["id"], {**line, "line": number})
+        except ValueError as error:
+            damage.append(f"line {number + 1}: {error}")
+    cancelled = {line["cancels"] for line in found.values() if line["kind"] == "cancel"}
+    lines = [line for line in found.values() if line["id"] not in cancelled]
+    gone = {line["session"] for line in lines if line["kind"] == "discard"}
     closed = {line["session"] for line in lines if line["kind"] == "close"}
-    log = ScoreLog(damaged_lines=damaged)
+    log = ScoreLog(damage=tuple(damage), discarded=len(gone), file=str(sweep.scores_file))
+    names = first_spellings(line["rater"] for line in lines)
     for line in lines:
-        if line["id"] not in cancelled:
-            _add(log, line, closed)
-    return log
+        if line.get("session", line["id"]) not in gone:
+            _add(log, {**line, "rater": names[rater_key(line["rater"])]}, closed)
+    return _with_shots(log)
 
 
 def _lines(sweep: SweepFolder) -> Iterator[str]:
     try:
-        with open(sweep.scores_file, encoding="utf-8", errors="replace") as file:
-            yield from (line for line in file if line.strip())
+        # Editors of some systems put a mark of the encoding before the first line.
+        with open(sweep.scores_file, encoding="utf-8-sig", errors="replace") as file:
+            yield from (text for line in file if (text := line.strip().lstrip("\ufeff")))
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunFolderError(f"{sweep.scores_file} cannot be read: {error.strerror or error}") from error
+
+
+def _with_shots(log: ScoreLog) -> ScoreLog:
+    """Scores of versions that kept the shots with the session alone get them from there."""
+    shots = {key: item.shots for key, item in log.sessions.items()}
+    scores = [item if item.shots else replace(item, shots=shots.get(item.session, ())) for item in log.scores]
+    return replace(log, scores=scores)
+
+
+def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[str]]:
+    """The scores that can be combined: of equal shots, and of each checkpoint's same pixels; and what is not.
+
+    Scores of other prompts, seeds or strengths say something else; those that most checkpoints have are
+    taken, of two equally many the later ones. Of a checkpoint whose pictures were rendered anew and judged
+    again, the newest pictures' scores are taken.
+    """
+    by_shots: dict[tuple[Shot, ...], list[Score]] = defaultdict(list)
+    for item in scores:
+        by_shots[tuple(sorted(item.shots))].append(item)
+    if not by_shots:
+        return [], []
+    taken = max(by_shots, key=lambda key: (len({i.place for i in by_shots[key]}), by_shots[key][-1].line))
+    newest = {item.place: item.shown for item in by_shots[taken] if item.shown}
+    kept = [item for item in by_shots[taken] if item.shown in ("", newest.get(item.place, ""))]
+    notes = [
+        f"{_count(len(items))} of other pictures ({_described(key)}) left out: "
+        f"those of {_described(taken)} are taken"
+        for key, items in by_shots.items()
+        if key != taken
+    ]
+    if old := len(by_shots[taken]) - len(kept):
+        notes.append(f"{_count(old)} of pictures that were rendered anew and judged again since left out")
+    return kept, notes
+
+
+def _count(number: int) -> str:
+    return "1 score" if number == 1 else f"{number} scores"
+
+
+def _described(shots: Sequence[Shot]) -> str:
+    """The prompts, seeds and strengths of shots, in words."""
+    if not shots:
+        return "pictures that were not written down"
+    parts = []
+    for name, values in (
+        ("prompt", sorted({prompt + 1 for prompt, _, _ in shots})),
+        ("seed", sorted({seed for _, seed, _ in shots})),
+        ("strength", sorted({strength for _, _, strength in shots})),
+    ):
+        parts.append(f"{name}{'s' if len(values) > 1 else ''} {', '.join(f'{value:g}' for value in values)}")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -179,35 +279,16 @@ def ratings(log: ScoreLog, same_as: Mapping[str, str] | None = None) -> dict[Pla
         same_as: Runs that are another run's experiment, by name: what they were given counts for that one.
     """
     given: dict[Place, dict[str, list[float]]] = {}
-    for item in log.scores:
-        place = ((same_as or {}).get(item.run, item.run), item.tag)
-        given.setdefault(place, {}).setdefault(item.rater, []).append(item.value)
+    for item in comparable_scores(log.scores)[0]:
+        for run, tag in item.places:
+            place = ((same_as or {}).get(run, run), tag)
+            given.setdefault(place, {}).setdefault(item.rater, []).append(item.value)
     return {place: _rating(by_rater) for place, by_rater in given.items()}
 
 
 def _rating(by_rater: Mapping[str, Sequence[float]]) -> Rating:
     means = [sum(values) / len(values) for values in by_rater.values()]
     return Rating(sum(means) / len(means), sum(map(len, by_rater.values())), tuple(sorted(by_rater)))
-
-
-NEEDED = {
-    "session": ("rater", "mode", "seed"),
-    "score": ("session", "rater", "run", "tag", "position", "value"),
-    "skip": ("session", "rater", "run", "tag", "position"),
-    "pair": ("session", "rater", "left", "right", "position", "result"),
-    "cancel": ("session", "rater", "cancels"),
-    "close": ("session", "rater"),
-}
-
-
-def _checked(line: dict[str, Any]) -> dict[str, Any]:
-    for key in ("id", "at", *NEEDED[line["kind"]]):
-        line[key]
-    if line["kind"] == "score" and not 0 <= float(line["value"]) <= 100:
-        raise ValueError("a score lies from 0 to 100")
-    if line["kind"] == "pair" and line["result"] not in RESULTS:
-        raise ValueError("not a result")
-    return line
 
 
 def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
@@ -218,9 +299,16 @@ def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
             own["prompts"] = tuple(own.get("prompts", ()))
             own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
             own["places"] = tuple((run, tag) for run, tag in own.get("places", ()))
+            own["also"] = {
+                (group[0][0], group[0][1]): tuple((run, tag) for run, tag in group[1:])
+                for group in own.pop("alike", ())
+                if group
+            }
             log.sessions[own["id"]] = Session(**_known(Session, own), order=order, closed=own["id"] in closed)
         case "score":
             own["tags"] = tuple(own.get("tags", ()))
+            own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
+            own["also"] = tuple((run, tag) for run, tag in own.get("also", ()))
             log.scores.append(Score(**_known(Score, own)))
         case "skip":
             log.skips.append(Skip(**_known(Skip, own)))
@@ -239,15 +327,14 @@ def append_score_line(sweep: SweepFolder, kind: str, **values: Any) -> str:
 
     Args:
         sweep: The sweep that was judged.
-        kind: A key of `NEEDED`.
+        kind: A key of `score_lines.NEEDED`.
         values: The fields of that kind.
 
     Raises:
         RunFolderError: The log cannot be written to.
-        KeyError: A field is missing (a mistake of the caller).
-        ValueError: A value is out of its range (a mistake of the caller).
+        ValueError: A field is missing or out of its range (a mistake of the caller).
     """
     line = {"kind": kind, "id": uuid.uuid4().hex, "at": now(), **values}
-    append_line(sweep.scores_file, _checked(line), durable=True)
+    append_line(sweep.scores_file, checked(line), durable=True)
     identity: str = line["id"]
     return identity

@@ -15,23 +15,33 @@ The keys of a sweep file::
       optimizer.learning_rate: [1e-4, 1e-5]
     replicates: 3             the base in all three times, with other seeds: base, base-r2, base-r3
     only: ["03", "04"]        these rows alone
+    search:                   rows that are proposed round by round, by the scores of all before
+      space: {network.network_dim: [4, 16, 64], optimizer.learning_rate: {low: 1e-5, high: 1e-3, log: true}}
+      rounds: 5               how many, of per_round: 5 rows each
+      judge: score            people's scores; or a metric such as likeness, which needs nobody
+      sampler: gp             or tpe, random; seed: 0
 
 Grid and zip rows are named by their values (`network_alpha=16`). A pattern without differences is the base;
 replicates are then named after it (`03-r2`). A file without rows is one run of the base.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_lab.config import nearest
 from lora_lab.errors import ConfigError
 from lora_lab.sweep.names import distinct, joined, run_problem, same_folder, split
 from lora_lab.sweep.text import read_yaml, value_text
 
-KEYS = ("question", "config_dirs", "base", "patterns", "grid", "zip", "replicates", "only")
+if TYPE_CHECKING:
+    from lora_lab.search.spec import SearchSpec
+
+KEYS = ("question", "config_dirs", "base", "patterns", "grid", "zip", "replicates", "only", "search")
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class SweepFile:
     source: dict[str, Any] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
+    search: SearchSpec | None = None
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -77,7 +88,8 @@ def read_sweep(path: Path) -> SweepFile:
     base = _overrides(values.get("base"), "base", wrong)
     rows = [*_patterns(values.get("patterns"), wrong), *_grid_rows(values, wrong)]
     rows += _replicates(values.get("replicates"), rows, wrong)
-    rows = rows or [RowSpec("base", ())]
+    search = _search(values, wrong)
+    rows = rows or ([] if search else [RowSpec("base", ())])
     wrong += _name_clashes(rows)
     order, dirs = tuple(row.name for row in rows), _folders(values.get("config_dirs"), wrong)
     rows = _only(rows, values.get("only"), wrong)
@@ -86,7 +98,20 @@ def read_sweep(path: Path) -> SweepFile:
         wrong.append(f"question must be text, got {question!r}")
     if wrong:
         raise ConfigError("\n".join(f"{path}: {line}" for line in wrong))
-    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values, order, dirs)
+    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values, order, dirs, search)
+
+
+def _search(values: dict[Any, Any], wrong: list[str]) -> SearchSpec | None:
+    if "search" not in values:
+        return None
+    # Scipy and numpy take a moment to import: a file without a search does not wait for them.
+    from lora_lab.search.spec import read_search
+
+    try:
+        return read_search(values["search"])
+    except ConfigError as error:
+        wrong += str(error).splitlines()
+        return None
 
 
 def select(sweep: SweepFile, only: Sequence[str]) -> SweepFile:

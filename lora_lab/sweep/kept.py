@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from lora_lab.config.written import yaml_text
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.resolved import Resolved
 from lora_lab.store import RunRecord, SweepFolder, read_record
@@ -96,8 +95,10 @@ def as_launched(plan: Plan, sweep: SweepFile, extra: Sequence[str]) -> str:
     dirs = list(dict.fromkeys([*(before.config_dirs if before else ()), *plan.config_dirs]))
     values |= {"config_dirs": dirs} if dirs else {}
     values |= _with_earlier(plan.folder, before, base, rows, sweep.order)
+    search = sweep.search or (before.search if before else None)
+    values |= {"search": dict(search.source)} if search else {}
     head = f"# As launched. `lora-lab sweep {plan.folder.path}` goes on with it.\n"
-    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+    return head + yaml_text(values, width=110)
 
 
 def _before(folder: SweepFolder) -> SweepFile | None:

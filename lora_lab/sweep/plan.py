@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, difference
+from lora_lab.data.summary import DataSummary, summary
 from lora_lab.effective import (
     Comparisons,
     Examined,
@@ -31,7 +32,7 @@ from lora_lab.sweep.names import name_problem, run_problem
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
-from lora_lab.sweep.same import first_of_each, why_same
+from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
 
 UNSEEN = ("name", "sweep")
@@ -50,6 +51,7 @@ class Row:
         status: One of `status.STATUSES`; `same` for a row that another one stands for.
         reason: Why, in words.
         aside: The folder holds an earlier run that has to be moved aside (`status.set_aside`) before.
+        data: Folders and buckets of its images.
         notes: Settings that cannot act, fallbacks and warnings, in words.
         checkpoints: Tags of the checkpoints the run ends up with.
     """
@@ -66,6 +68,7 @@ class Row:
     samples: int
     exposures_per_image: float
     checkpoints: list[str]
+    data: DataSummary = field(default_factory=DataSummary)
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_as: str = ""
     status: str = "planned"
@@ -78,6 +81,11 @@ class Row:
     def inert(self) -> tuple[Inert, ...]:
         """Settings that were set and cannot act."""
         return self.resolved.inert
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What is rendered, the trigger word filled in."""
+        return tuple(self.resolved.preview.prompts) if self.resolved.preview.seeds else ()
 
     @property
     def to_do(self) -> bool:
@@ -133,6 +141,14 @@ class Plan:
         """Rows that stop the sweep: their folders hold something else."""
         return [row for row in self.rows if row.status == "conflict"]
 
+    def images(self) -> list[tuple[DataSummary, list[str]]]:
+        """What rows train on, folders and buckets, each with the names of its rows."""
+        return alike(self.rows, lambda row: row.data)
+
+    def prompts(self) -> list[tuple[tuple[str, ...], list[str]]]:
+        """The final preview prompts, each list with the names of its rows."""
+        return [pair for pair in alike(self.rows, lambda row: row.prompts) if pair[0]]
+
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values, for `plan.json` and `--json`."""
         compared = self.comparisons
@@ -143,6 +159,8 @@ class Plan:
             "device": self.device_type,
             "rows": [row.to_json() for row in self.rows],
             "packs": self.packs,
+            "images": [{**data.to_json(), "rows": names} for data, names in self.images()],
+            "prompts": [{"prompts": list(texts), "rows": names} for texts, names in self.prompts()],
             "comparisons": [
                 {"key": item.key, "values": list(item.values), "pairs": [list(pair) for pair in item.pairs]}
                 for item in compared.settings
@@ -264,6 +282,7 @@ def _row(composed: Composed, found: Examined) -> Row:
         fingerprint=resolved.fingerprint,
         preview_fingerprint=resolved.preview_fingerprint,
         images=found.material.images,
+        data=summary(found.material.plan),
         updates_per_epoch=resolved.updates_per_epoch,
         total_steps=resolved.total_steps,
         samples=samples,
@@ -356,10 +375,7 @@ def _cannot_act(item: Inert) -> str:
 
 
 def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig) -> list[str]:
-    """What is said once for the sweep: about pictures and models, and what rows have from the base.
-
-    It is taken out of the rows' own notes.
-    """
+    """What is said once for the sweep, of images, models and the base; taken out of the rows' own notes."""
     shared = {str(problem): None for found in examined for problem in found.material.problems}
     shared |= {text: None for found in examined for text in found.model.problems}
     # Settings that a row sets and that cannot act stay with the row, even where all rows set them.

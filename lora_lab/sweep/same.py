@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lora_lab.axes import axis, show
 from lora_lab.config import difference, settings
@@ -11,6 +11,8 @@ from lora_lab.effective import BY_CONTENT, SAME_RESULT
 
 if TYPE_CHECKING:
     from lora_lab.sweep.plan import Row
+
+T = TypeVar("T", bound=Hashable)
 
 _RANK = {"done": 0, "previews": 0, "running": 1, "resume": 2, "failed": 3, "diverged": 3, "planned": 4}
 _LABELS = ("dataset.repeats", "train.max_train_epochs", "train.max_train_steps")
@@ -70,3 +72,11 @@ def _length(row: Row) -> str:
         (key, row.resolved.acting[key]) for key in _LABELS if row.resolved.acting.get(key) is not None
     ]
     return " x ".join(f"{show(value)} {axis(key).label}" for key, value in parts)
+
+
+def alike(rows: Sequence[Row], of: Callable[[Row], T]) -> list[tuple[T, list[str]]]:
+    """The different values that rows have, each with the names of its rows."""
+    found: dict[T, list[str]] = {}
+    for row in rows:
+        found.setdefault(of(row), []).append(row.name)
+    return list(found.items())

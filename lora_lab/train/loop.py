@@ -22,7 +22,6 @@ from lora_lab.train.source import Batch
 from lora_lab.train.validation import Validation
 
 Pair = tuple[Runner, Batch]
-TEXT_PARTS = ("te1", "te2")
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,10 @@ class PackTrainer:
             for batch in validation.batches():
                 pred_BChw = self._predict([(runner, batch)])
                 loss_B = per_sample_loss(
-                    pred_BChw, batch.target_BChw, batch.timesteps_B, LossConfig(), validation.schedule
+                    pred_BChw, batch.target_BChw, batch.times_B, LossConfig(), validation.process
                 )
-                for timestep, loss in zip(batch.timesteps_B.tolist(), loss_B.tolist(), strict=True):
-                    found[timestep].append(loss)
+                for timestep, loss in zip(batch.times_B.tolist(), loss_B.tolist(), strict=True):
+                    found[round(timestep)].append(loss)
         finally:
             runner.go_on()
         return {timestep: math.fsum(losses) / len(losses) for timestep, losses in found.items()}
@@ -113,9 +112,9 @@ class PackTrainer:
         slots = [runner.slot for runner, batch in group for _ in batch.captions]
         self.pack.route(slots, parts=("unet",))
         noisy_BChw = torch.cat([batch.noisy_BChw for _, batch in group])
-        timesteps_B = torch.cat([batch.timesteps_B for _, batch in group])
+        times_B = torch.cat([batch.times_B for _, batch in group])
         sizes_B6 = torch.cat([batch.sizes_B6 for _, batch in group])
-        return predict(self.base, noisy_BChw.to(self.base.dtype), timesteps_B, text, sizes_B6).float()
+        return predict(self.base, noisy_BChw.to(self.base.dtype), times_B, text, sizes_B6).float()
 
     def _forward_backward(self, group: Sequence[Pair]) -> None:
         self.pack.new_draw({runner.slot: runner.dropout_seed for runner, _ in group})
@@ -127,9 +126,9 @@ class PackTrainer:
             loss_B = per_sample_loss(
                 own_BChw,
                 batch.target_BChw,
-                batch.timesteps_B,
+                batch.times_B,
                 runner.job.loss,
-                runner.source.schedule,
+                runner.source.process,
                 batch.mask_B1hw,
             )
             loss = (loss_B * batch.weights_B).mean()
@@ -154,7 +153,7 @@ class PackTrainer:
                 for runner, batch in learning
                 for _ in range(len(batch.captions) * chunks_of(length))
             ]
-            self.pack.route(rows, parts=TEXT_PARTS)
+            self.pack.route(rows, parts=self.base.spec.text_parts)
             read = [runner.job.weighted_captions for runner, batch in learning for _ in batch.captions]
             whole = encode_captions(self.base, captions, skips, length, read)
             parts = iter(_split(whole, [len(batch.captions) for _, batch in learning]))

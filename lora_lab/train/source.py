@@ -20,7 +20,7 @@ from lora_lab.data.items import Item
 from lora_lab.data.order import Batch as Draws
 from lora_lab.data.order import Draw, Stream, sample_rng, sample_seed
 from lora_lab.losses.noise import draw
-from lora_lab.losses.schedule import NoiseSchedule, add_noise, target
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.models import TextStates
 
 
@@ -35,7 +35,7 @@ class Batch:
 
     noisy_BChw: Tensor
     target_BChw: Tensor
-    timesteps_B: Tensor
+    times_B: Tensor
     sizes_B6: Tensor
     weights_B: Tensor
     captions: list[str]
@@ -70,14 +70,14 @@ class Source:
         items: The pictures that the stream's indices mean.
         latent_of: Gives a picture's latent.
         text_of: Gives captions' states where the text encoders are not trained, else None.
-        schedule: The noise schedule of the run, on the CPU.
+        process: The noise process of the run.
     """
 
     stream: Stream
     items: Sequence[Item]
     latent_of: LatentOf
     text_of: TextOf | None
-    schedule: NoiseSchedule
+    process: NoiseProcess
     loss: LossConfig
     seed: int
     max_token_length: int
@@ -93,9 +93,9 @@ class Source:
         found = [self._latent(item) for item in draws.draws]
         latents_BChw = torch.stack([self._sampled(*pair) for pair in zip(found, draws.draws, strict=True)])
         generators = [self._generator(item, "noise") for item in draws.draws]
-        drawn = draw(latents_BChw, self.loss, generators)
-        noisy = add_noise(latents_BChw, drawn.input_noise_BCHW, drawn.timesteps_B, self.schedule)
-        goal = target(latents_BChw, drawn.noise_BCHW, drawn.timesteps_B, self.schedule)
+        drawn = draw(latents_BChw, self.loss, self.process, generators)
+        noisy = self.process.add_noise(latents_BChw, drawn.input_noise_BCHW, drawn.times_B)
+        goal = self.process.target(latents_BChw, drawn.noise_BCHW, drawn.times_B)
         captions = [self._caption(item, update) for item in draws.draws]
         weights = [
             self.loss.prior_loss_weight if self.items[item.image].is_reg else 1.0 for item in draws.draws
@@ -103,7 +103,7 @@ class Source:
         return Batch(
             noisy.to(self.device),
             goal.to(self.device),
-            drawn.timesteps_B.to(self.device),
+            drawn.times_B.to(self.device),
             torch.tensor([item.sizes for item in found], dtype=torch.float32, device=self.device),
             torch.tensor(weights, device=self.device),
             captions,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.order import sample_seed
-from lora_lab.losses.schedule import NoiseSchedule, add_noise, target
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.train.source import Batch, TextOf
 
 
@@ -38,7 +38,7 @@ class Validation:
 
     pictures: Sequence[HeldBack]
     timesteps: Sequence[int]
-    schedule: NoiseSchedule
+    process: NoiseProcess
     text_of: TextOf | None
     batch_size: int
     device: torch.device
@@ -56,13 +56,13 @@ class Validation:
     def _batch(self, samples: Sequence[tuple[HeldBack, int]]) -> Batch:
         latents_BChw = torch.stack([picture.latent_Chw for picture, _ in samples])
         noise_BChw = torch.stack([_noise(picture, timestep) for picture, timestep in samples])
-        timesteps_B = torch.tensor([timestep for _, timestep in samples])
-        inputs = (latents_BChw, noise_BChw, timesteps_B, self.schedule)
+        times_B = self.process.times([timestep for _, timestep in samples])
+        inputs = (latents_BChw, noise_BChw, times_B)
         captions = [picture.caption for picture, _ in samples]
         return Batch(
-            add_noise(*inputs).to(self.device),
-            target(*inputs).to(self.device),
-            timesteps_B.to(self.device),
+            self.process.add_noise(*inputs).to(self.device),
+            self.process.target(*inputs).to(self.device),
+            times_B.to(self.device),
             torch.tensor([picture.sizes for picture, _ in samples], dtype=torch.float32, device=self.device),
             torch.ones(len(samples), device=self.device),
             captions,

@@ -16,6 +16,7 @@ from lora_lab.store import Checkpoint, Pair, SweepFolder
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.scores import Place, ScoreLog
+from lora_lab.store.spelling import find_tag, rater_key
 from lora_lab.store.table import exposures, flags, means
 from lora_lab.verdict.acting import changes_of, same_experiments
 from lora_lab.verdict.raters import Combined, RaterEvidence, combine
@@ -192,8 +193,7 @@ def evidence(
         _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
         for run in read.runs.values()
     )
-    damaged = f"{log.damaged_lines} damaged lines of {read.folder.scores_file} were left out"
-    notes = [*_reread(read), *([damaged] if log.damaged_lines else []), *combined.notes]
+    notes = [*_reread(read), *filter(None, [log.damage_note()]), *combined.notes]
     found = Evidence(
         read.name,
         read.question,
@@ -252,7 +252,7 @@ def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str
     return tuple(
         replace(item, left=place(item.left), right=place(item.right))
         for item in log.pairs
-        if raters is None or item.rater in raters
+        if raters is None or rater_key(item.rater) in map(rater_key, raters)
     )
 
 
@@ -260,11 +260,12 @@ def _only(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> Sc
     if raters is None:
         return log
     known = sorted({item.rater for item in log.scores})
+    wanted = {rater_key(name) for name in raters}
     for name in raters:
-        if name not in known:
+        if rater_key(name) not in map(rater_key, known):
             listed = f"it has scores of {', '.join(known)}" if known else "nobody has scored it yet"
             raise RunFolderError(f"{sweep.path} has no scores of {name!r}: {listed}")
-    return replace(log, scores=[item for item in log.scores if item.rater in raters])
+    return replace(log, scores=[item for item in log.scores if rater_key(item.rater) in wanted])
 
 
 def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined: Combined) -> RunEvidence:
@@ -414,11 +415,8 @@ def _chosen(run: RunEvidence, rule: str) -> CheckpointEvidence | None:
     if rule == "best":
         scored = [item for item in run.checkpoints if item.score is not None]
         return max(scored, key=lambda item: item.score or 0.0) if scored else None
-    return next((item for item in run.checkpoints if _is(item.tag, rule)), None)
-
-
-def _is(tag: str, asked: str) -> bool:
-    return tag == asked or (tag.isdigit() and asked.isdigit() and int(tag) == int(asked))
+    tag = find_tag(rule, [item.tag for item in run.checkpoints])
+    return run.checkpoint(tag) if tag is not None else None
 
 
 def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> str:

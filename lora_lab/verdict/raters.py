@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 from lora_lab.store import Score
-from lora_lab.store.scores import Place, ScoreLog
+from lora_lab.store.scores import Place, ScoreLog, comparable_scores
 from lora_lab.verdict.distributions import chi2_quantile
 from lora_lab.verdict.scales import Given, Scales, Unit, connected, fit
 
@@ -73,9 +73,11 @@ def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
         log: What counts of a sweep's scores.
         same_as: Runs that are another run's experiment: what they were given counts for that one.
     """
+    scores, left_out = comparable_scores(log.scores)
     by_place: dict[Place, list[Score]] = defaultdict(list)
-    for item in log.scores:
-        by_place[same_as.get(item.run, item.run), item.tag].append(item)
+    for item in scores:
+        for place in _places(item, same_as):
+            by_place[place].append(item)
     given: dict[Unit, dict[Place, float]] = defaultdict(dict)
     for place, items in by_place.items():
         for unit in dict.fromkeys((item.rater, item.session) for item in items):
@@ -84,10 +86,13 @@ def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
         return Combined()
     scales = fit(given)
     places = {place: _given(place, items, given, scales) for place, items in by_place.items()}
-    raters = tuple(
-        _rater(name, log.scores, same_as, scales) for name in sorted({rater for rater, _ in given})
-    )
-    return Combined(places, raters, tuple(_notes(given, scales)))
+    raters = tuple(_rater(name, scores, same_as, scales) for name in sorted({rater for rater, _ in given}))
+    return Combined(places, raters, (*left_out, *_notes(given, scales)))
+
+
+def _places(item: Score, same_as: Mapping[str, str]) -> list[Place]:
+    """The checkpoints that a score counts for, each once."""
+    return sorted({(same_as.get(run, run), tag) for run, tag in item.places})
 
 
 def _given(place: Place, items: Sequence[Score], given: Given, scales: Scales) -> Judged:
@@ -141,7 +146,8 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
     again = []
     before: dict[Place, Score] = {}
     for item in own:
-        place = (same_as.get(item.run, item.run), item.tag)
+        # Checkpoints of the very same pixels are one item.
+        place = _places(item, same_as)[0]
         if place in before:
             again.append((before[place], item))
         before[place] = item

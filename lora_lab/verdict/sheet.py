@@ -22,6 +22,7 @@ from lora_lab.axes import axis
 from lora_lab.effective import Facts, Inert, resolve
 from lora_lab.errors import DataError
 from lora_lab.store import Score, ScoreLog
+from lora_lab.store.spelling import find_tag, rater_key, rater_name
 from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.evidence import (
     SCORE,
@@ -42,6 +43,9 @@ ANY_LENGTH = 10
 """Epochs where a table does not say how long runs were; what acts must be decided all the same."""
 ONLY = "final"
 """The tag of a run's checkpoint in a table without a column `tag`."""
+
+LINE = "\n"
+"""The key of a row's line in the file: no column is called so."""
 
 Row = Mapping[str, str]
 
@@ -66,6 +70,7 @@ def read_sheet(path: Path, *, raters: Sequence[str] | None = None, score: str = 
         RunFolderError: No run has the checkpoint.
     """
     sheet = _read(path)
+    sheet = replace(sheet, runs={name: _one_spelling(rows) for name, rows in sheet.runs.items()})
     combined = combine(_log(sheet, raters), {})
     runs = [_run(name, rows, sheet, combined) for name, rows in sheet.runs.items()]
     found = Evidence(
@@ -89,6 +94,8 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
     if unknown:
         hint = config.nearest(unknown[0], [run.name for run in evidence.runs])
         raise DataError(f"{path}: {evidence.name} has no run {unknown[0]!r}{hint}")
+    tags = {run.name: [item.tag for item in run.checkpoints] for run in evidence.runs}
+    sheet = replace(sheet, runs={name: _tagged(sheet, rows, tags[name]) for name, rows in sheet.runs.items()})
     log = _log(sheet, raters)
     log = replace(log, scores=[replace(item, tag=_tag(item, last)) for item in log.scores])
     combined = combine(log, {run.name: run.same_as for run in evidence.runs if run.same_as})
@@ -110,6 +117,35 @@ def _present_names(evidence: Evidence, rows: Mapping[str, list[Row]]) -> dict[st
     for name, own in rows.items():
         found[names.get(name, name)] += own
     return dict(found)
+
+
+def _one_spelling(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a run of a table alone, each checkpoint's tag as it was spelt first."""
+    found: list[Row] = []
+    for row in rows:
+        known = [item["tag"] for item in found if item.get("tag")]
+        tag = find_tag(row["tag"], known) if row.get("tag") else None
+        found.append({**row, "tag": tag} if tag is not None else row)
+    return found
+
+
+def _tagged(sheet: Sheet, rows: Sequence[Row], tags: Sequence[str]) -> list[Row]:
+    """The rows of a run with the tags that they mean: 20 is 000020.
+
+    Raises:
+        DataError: A row names a checkpoint that the run has not.
+    """
+    found = []
+    for row in rows:
+        asked = row.get("tag", "")
+        tag = find_tag(asked, tags) if asked else ""
+        if tag is None:
+            raise DataError(
+                f"{sheet.path}, line {row[LINE]}: the run has no checkpoint {asked!r}; it has "
+                f"{', '.join(tags) or 'none'}"
+            )
+        found.append({**row, "tag": tag})
+    return found
 
 
 def _tag(item: Score, last: Mapping[str, str]) -> str:
@@ -150,7 +186,7 @@ def _read(path: Path) -> Sheet:
     for number, row in enumerate(rows, start=2):
         if not row[name]:
             raise DataError(f"{path}, line {number}: the column {name} is empty")
-        runs[row[name]].append(row)
+        runs[row[name]].append({**row, LINE: str(number)})
     keys = {column: _key(column) for column in columns if column != name and column not in KNOWN}
     own = [column for column, key in keys.items() if key not in config.settings()]
     note = f"columns that are no settings of lora_lab are taken as settings of their own: {', '.join(own)}"
@@ -174,8 +210,8 @@ def _log(sheet: Sheet, raters: Sequence[str] | None) -> ScoreLog:
     position = 0
     for name, rows in sheet.runs.items():
         for row in rows:
-            rater, value = row.get("rater") or ONE_RATER, _number(row["score"], sheet, name)
-            if value is None or (raters is not None and rater not in raters):
+            rater, value = _rater(row, sheet, log), _number(row["score"], sheet, name)
+            if value is None or (raters is not None and rater_key(rater) not in map(rater_key, raters)):
                 continue
             log.scores.append(
                 Score(
@@ -193,6 +229,14 @@ def _log(sheet: Sheet, raters: Sequence[str] | None) -> ScoreLog:
     if raters is not None and not log.scores:
         raise DataError(f"{sheet.path} has no scores of {', '.join(raters)}")
     return log
+
+
+def _rater(row: Row, sheet: Sheet, log: ScoreLog) -> str:
+    """Who gave a row's score, as spelt first."""
+    try:
+        return rater_name(row.get("rater") or ONE_RATER, (item.rater for item in log.scores))
+    except ValueError as error:
+        raise DataError(f"{sheet.path}, line {row[LINE]}: rater: {error}") from None
 
 
 def _number(text: str, sheet: Sheet, name: str) -> float | None:

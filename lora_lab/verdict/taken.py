@@ -57,7 +57,7 @@ def before(folder: SweepFolder, found: Evidence) -> tuple[Prior | None, dict[str
 
 def digest(found: Evidence) -> str:
     """What scores a verdict is on: who asks twice with the same ones has looked once."""
-    values = [(run.name, run.chosen, round(run.score or 0.0, 9)) for run in found.scored]
+    values = [(run.known_as or run.name, run.chosen, round(run.score or 0.0, 9)) for run in found.scored]
     text = json.dumps([found.criterion, found.rule, sorted(values)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

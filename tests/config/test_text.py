@@ -108,6 +108,8 @@ def test_any_text_comes_through_the_command_line(text: str) -> None:
 @example("\\\\${x}\\")
 @example("${")
 @example("${a${b}}")
+@example("\x85")
+@example("a\u2028b\u2029")
 def test_any_text_comes_through_a_file(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("texts", numbered=True) / "config.yaml"
     config = compose([], checked=False)

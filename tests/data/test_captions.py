@@ -97,3 +97,17 @@ def test_deterministic_prompts_are_all_that_can_come():
 def test_tag_frequency_counts_draws():
     got = captions.tag_frequency([("a, b", 10), ("b,, c", 2)])
     assert got == {"b": 12, "a": 10, "c": 2} and next(iter(got)) == "b"
+
+
+def test_pony_tags_behind_the_trigger_stay_in_front():
+    """What the style recipe advises: trigger first, four quality tags, keep_tokens=5."""
+    settings = CaptionSettings(
+        caption_prefix="hokusaistyle, score_9, score_8_up, score_7_up, source_anime,",
+        keep_tokens=5,
+        shuffle_caption=True,
+        trigger_word="hokusaistyle",
+    )
+    for seed in range(20):
+        tags = captions.process("sea, boat, sky, wave", settings, random.Random(seed), 1).split(", ")
+        assert tags[:5] == ["hokusaistyle", "score_9", "score_8_up", "score_7_up", "source_anime"]
+        assert sorted(tags[5:]) == ["boat", "sea", "sky", "wave"]

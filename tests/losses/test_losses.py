@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from lora_lab.config.schema import LossConfig
 from lora_lab.errors import ModelError
-from lora_lab.losses.loss import distance, huber_c_table, per_sample_loss, weight_table
+from lora_lab.losses.ddpm import Ddpm
+from lora_lab.losses.loss import distance, per_sample_loss
 from lora_lab.losses.schedule import add_noise, noise_schedule, target, velocity
+from lora_lab.losses.weights import huber_c_table, weight_table
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_weights"
 WEIGHTS = load_file(GOLDEN / "weights.safetensors")
@@ -185,7 +187,7 @@ def test_modifiers_together(case):
     timesteps = torch.tensor(record["timesteps"])
     pred = torch.full((len(timesteps), 4, 8, 8), math.sqrt(2.0))  # squared error 2 per sample, as recorded
     made = per_sample_loss(
-        pred, torch.zeros_like(pred), timesteps, LossConfig(**options), noise_schedule(kind)
+        pred, torch.zeros_like(pred), timesteps, LossConfig(**options), Ddpm(noise_schedule(kind))
     )
     torch.testing.assert_close(made, torch.tensor(record["loss"]), rtol=FP32_WEIGHTS, atol=0)
 
@@ -194,7 +196,7 @@ def test_modifiers_together(case):
 def test_half_precision_predictions_are_compared_in_fp32(dtype):
     pred = torch.full((2, 4, 8, 8), 300.0, dtype=dtype)  # its square is beyond fp16
     made = per_sample_loss(
-        pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossConfig(), noise_schedule()
+        pred, torch.zeros_like(pred), torch.tensor([3, 900]), LossConfig(), Ddpm(noise_schedule())
     )
     assert made.tolist() == [90000.0, 90000.0]
     assert made.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
@@ -205,19 +207,19 @@ def test_a_mask_multiplies_the_elementwise_loss_and_the_mean_stays_over_all():
         len(TENSORS["pred"]), 1, *TENSORS["pred"].shape[2:], generator=torch.Generator().manual_seed(1)
     )
     inputs = (TENSORS["pred"], TENSORS["noise"], TENSORS["timesteps"], LossConfig(min_snr_gamma=5.0))
-    made = per_sample_loss(*inputs, noise_schedule(), mask)
+    made = per_sample_loss(*inputs, Ddpm(noise_schedule()), mask)
     plain = (TENSORS["pred"] - TENSORS["noise"]) ** 2
     by_hand = (plain * mask).mean(dim=(1, 2, 3)) * WEIGHTS["sd.min_snr_gamma_5.eps"][TENSORS["timesteps"]]
     torch.testing.assert_close(made, by_hand, rtol=FP32_WEIGHTS, atol=0)
-    ones = per_sample_loss(*inputs, noise_schedule(), torch.ones_like(mask))
-    assert torch.equal(ones, per_sample_loss(*inputs, noise_schedule()))
+    ones = per_sample_loss(*inputs, Ddpm(noise_schedule()), torch.ones_like(mask))
+    assert torch.equal(ones, per_sample_loss(*inputs, Ddpm(noise_schedule())))
 
 
 def test_samples_do_not_touch_each_other():
     settings = LossConfig(loss_type="huber", min_snr_gamma=5.0)
     pred, goal, times = TENSORS["pred"].clone(), TENSORS["noise"], TENSORS["timesteps"]
-    before = per_sample_loss(pred, goal, times, settings, noise_schedule())
+    before = per_sample_loss(pred, goal, times, settings, Ddpm(noise_schedule()))
     pred[0] = math.nan
-    after = per_sample_loss(pred, goal, times, settings, noise_schedule())
+    after = per_sample_loss(pred, goal, times, settings, Ddpm(noise_schedule()))
     assert torch.equal(after[1:], before[1:])
     assert after[0].isnan()

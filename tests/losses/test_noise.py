@@ -8,9 +8,12 @@ from safetensors.torch import load_file
 
 from lora_lab.config.schema import LossConfig
 from lora_lab.losses import noise
+from lora_lab.losses.ddpm import Ddpm
+from lora_lab.losses.schedule import noise_schedule
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_weights"
 TENSORS = load_file(GOLDEN / "noise_and_losses.safetensors")
+DDPM = Ddpm(noise_schedule())
 LATENTS = TENSORS["latents"]
 EVERYTHING = LossConfig(
     noise_offset=0.1,
@@ -38,26 +41,26 @@ def test_offset_noise_equals_the_reference(adaptive, key, monkeypatch):
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    together = noise.draw(LATENTS, EVERYTHING, generators(1, 2, 3, 4))
-    alone = noise.draw(LATENTS[2:3], EVERYTHING, generators(3))
-    assert torch.equal(together.timesteps_B[2:3], alone.timesteps_B)
+    together = noise.draw(LATENTS, EVERYTHING, DDPM, generators(1, 2, 3, 4))
+    alone = noise.draw(LATENTS[2:3], EVERYTHING, DDPM, generators(3))
+    assert torch.equal(together.times_B[2:3], alone.times_B)
     assert torch.equal(together.noise_BCHW[2:3], alone.noise_BCHW)
     assert torch.equal(together.input_noise_BCHW[2:3], alone.input_noise_BCHW)
     assert not torch.equal(together.noise_BCHW[1], alone.noise_BCHW[0])
 
 
 def test_runs_that_differ_in_noise_settings_share_timesteps_and_plain_noise():
-    plain = noise.draw(LATENTS, LossConfig(), generators(1, 2, 3, 4))
-    perturbed = noise.draw(LATENTS, LossConfig(ip_noise_gamma=0.1), generators(1, 2, 3, 4))
-    everything = noise.draw(LATENTS, EVERYTHING, generators(1, 2, 3, 4))
-    assert torch.equal(plain.timesteps_B, everything.timesteps_B)
+    plain = noise.draw(LATENTS, LossConfig(), DDPM, generators(1, 2, 3, 4))
+    perturbed = noise.draw(LATENTS, LossConfig(ip_noise_gamma=0.1), DDPM, generators(1, 2, 3, 4))
+    everything = noise.draw(LATENTS, EVERYTHING, DDPM, generators(1, 2, 3, 4))
+    assert torch.equal(plain.times_B, everything.times_B)
     assert torch.equal(plain.noise_BCHW, perturbed.noise_BCHW)
     assert plain.input_noise_BCHW is plain.noise_BCHW
 
 
 def test_timesteps_fill_the_range_without_its_end():
     settings = LossConfig(min_timestep=3, max_timestep=6)
-    drawn = noise.draw_timesteps(settings, generators(*range(200)))
+    drawn = DDPM.draw_times(settings, generators(*range(200)))
     assert drawn.dtype == torch.int64
     assert set(drawn.tolist()) == {3, 4, 5}
 
@@ -123,5 +126,5 @@ def test_multires_noise_follows_its_formula(monkeypatch):
 
 
 def test_input_perturbation_is_in_the_input_only():
-    made = noise.draw(torch.zeros(50, 4, 8, 8), LossConfig(ip_noise_gamma=0.3), generators(*range(50)))
+    made = noise.draw(torch.zeros(50, 4, 8, 8), LossConfig(ip_noise_gamma=0.3), DDPM, generators(*range(50)))
     assert abs(float((made.input_noise_BCHW - made.noise_BCHW).std()) - 0.3) < 0.02

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from lora_lab.lora_files.keys import split
 from lora_lab.networks import exchange
 from lora_lab.networks.arena import Arena, plan_row
 from lora_lab.networks.dense import DenseLayer
@@ -67,7 +68,8 @@ class Bench:
         self.file = {
             f"lora_unet_x.{k.removeprefix(start)}": v for k, v in golden.items() if k.startswith(start)
         }
-        exchange.from_file(self.arena, self.sites, 1, self.spec, self.file)
+        leaves = {found[1]: value for k, value in self.file.items() if (found := split(k))}
+        exchange.from_file(self.arena, self.sites, 1, self.spec, {"lora_unet_x": leaves})
 
     def exported(self):
         return exchange.to_file(self.arena, self.sites, 1, self.spec, None)

@@ -18,5 +18,5 @@ def test_text_survives_the_file(tmp_path: Path, prompt: str) -> None:
 
 def test_the_form_is_a1111s() -> None:
     text = parameters_text("a cat", "bad", "x-000001:1", {"Steps": 20, "Model": "a, b: c", "Size": "8x8"})
-    assert text == 'a cat <lora:x-000001:1>\nNegative prompt: bad\nSteps: 20, Model: "a, b: c", Size: 8x8'
+    assert text == '<lora:x-000001:1> a cat\nNegative prompt: bad\nSteps: 20, Model: "a, b: c", Size: 8x8'
     assert parameters_text("a cat", "", "", {"Seed": 1}) == "a cat\nSeed: 1"

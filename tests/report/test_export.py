@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save
 
 from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.lora_files.disk import read_lora, save_lora
+from lora_lab.lora_files.reading import from_tensors
+from lora_lab.loras.writing import portable
 from lora_lab.plots import Subject, subject
 from lora_lab.report.export import export, file_name
 from lora_lab.store import SweepFolder
@@ -162,3 +164,26 @@ def test_without_scores_a_run_has_to_be_named(made: Subject, tmp_path: Path) -> 
 )
 def test_names_fit_files_and_prompts(name: str, text: str) -> None:
     assert file_name(name) == text
+
+
+def test_alphas_that_diffusers_misreads_are_evened_out(tmp_path: Path) -> None:
+    """One alpha for each part: the rest of the strength goes into the weights, which act as before."""
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_"
+    tensors = {}
+    for place, (leaf, rank, alpha) in enumerate((("q", 4, 2.0), ("k", 2, 1.0), ("v", 3, 2.0))):
+        generator = torch.Generator().manual_seed(place)
+        tensors[f"{name}{leaf}.lora_down.weight"] = torch.randn(rank, 8, generator=generator)
+        tensors[f"{name}{leaf}.lora_up.weight"] = torch.randn(8, rank, generator=generator)
+        tensors[f"{name}{leaf}.alpha"] = torch.tensor(alpha)
+    found = portable(from_tensors(tensors))
+    assert {float(found[key]) for key in found if key.endswith("alpha")} == {2.0}
+    for leaf in "qkv":
+        acts = [
+            t[f"{name}{leaf}.lora_up.weight"] @ t[f"{name}{leaf}.lora_down.weight"]
+            * float(t[f"{name}{leaf}.alpha"]) / len(t[f"{name}{leaf}.lora_down.weight"])
+            for t in (tensors, found)
+        ]  # fmt: skip
+        assert torch.allclose(*acts, atol=1e-6)
+    even = {key: t for key, t in tensors.items() if "to_k" not in key}
+    same = portable(from_tensors(even))
+    assert same.keys() == even.keys() and all(same[key] is even[key] for key in even)

@@ -33,7 +33,8 @@ def test_a_replaced_base_model_is_rendered_anew(bench: Bench, tmp_path: Path) ->
 
 def test_a_changed_base_has_pictures_of_its_own() -> None:
     def key(*overrides: str) -> str:
-        return anchors_name(flat(compose(["base_model=sd15", *overrides], checked=False)))
+        asked = flat(compose(["base_model=sd15", *overrides], checked=False))
+        return anchors_name(asked, asked["dataset.trigger_word"])
 
     keys = [key(), key("base_model.fp8_base=true"), key("base_model.nf4_base=true"),
             key("network.base_weights=[a.safetensors]"),

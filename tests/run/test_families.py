@@ -43,19 +43,21 @@ def test_noobais_markers_decide_prediction_and_schedule(
 ) -> None:
     found = identify(noobai)
     assert (found.family, found.prediction_type, found.zero_terminal_snr) == ("sdxl", "v_prediction", True)
-    schedules = []
-    schedule_of = preparing.schedule_of
+    processes = []
+    process_of = preparing.process_of
     monkeypatch.setattr(
-        preparing, "schedule_of", lambda *args: schedules.append(schedule_of(*args)) or schedules[-1]
+        preparing, "process_of", lambda *args: processes.append(process_of(*args)) or processes[-1]
     )
     folder = bench.write("a", *OWN, f"base_model.path={noobai}")
     bench.work([folder])
     record = read_record(folder)
     assert record.status == "done", record.reason
-    (used,) = schedules
+    (used,) = processes
     assert used.prediction_type == "v_prediction"
-    torch.testing.assert_close(used.alphas_cumprod_T, noise_schedule("v_prediction", True).alphas_cumprod_T)
-    assert float(used.snr_T[-1]) == 0
+    torch.testing.assert_close(
+        used.schedule.alphas_cumprod_T, noise_schedule("v_prediction", True).alphas_cumprod_T
+    )
+    assert float(used.schedule.snr_T[-1]) == 0
     tensors, metadata = read_lora(folder.path / record.checkpoints[0].file)
     assert {name.split("_")[1] for name in tensors} == {"unet", "te1", "te2"}
     assert metadata["modelspec.prediction_type"] == "v"

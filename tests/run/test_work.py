@@ -1,12 +1,15 @@
 """Packs of run folders, worked through: what lies in the folders afterwards."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from lora_lab.errors import ModelError
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import previews
@@ -99,7 +102,7 @@ def test_previews_carry_their_settings(four: dict[str, tuple[RunFolder, RunRecor
     image = Image.open(folder.path / previews[1][0].file)
     assert image.size == (32, 32)
     lines = image.info["parameters"].split("\n")
-    assert lines[0] == "zz, smile <lora:b-000002:1>"
+    assert lines[0] == "<lora:b-000002:1> zz, smile"
     assert "Steps: 2, Sampler: DDIM, CFG scale: 7.0, Seed: 3, Size: 32x32" in lines[-1]
     assert set(previews[1][0].metrics) == {"brightness", "contrast", "sharpness", "base_distance"}
     assert record.checkpoints[1].metrics == previews[1][0].metrics
@@ -256,3 +259,23 @@ def test_a_broken_pass_leaves_several_runs_to_the_engine_and_fails_one(
     bench.work(folders[:1])
     record = read_record(folders[0])
     assert (record.status, record.reason) == ("failed", "RuntimeError: a kernel is missing")
+
+
+@pytest.mark.parametrize("key", ["network.base_weights", "network.network_weights"])
+def test_broken_numbers_of_a_given_lora_are_a_failure_not_a_divergence(
+    bench: Bench, tmp_path: Path, key: str
+) -> None:
+    """Divergence would count against the run's settings; here a file is at fault."""
+    first = bench.run("first", extra=["train.max_train_steps=1", "preview.seeds=[]"])[0]
+    tensors = read_lora(bench.sweep.run("first").path / first.checkpoints[0].file)[0]
+    name = next(key for key in tensors if key.endswith("lora_up.weight"))
+    tensors[name] = torch.full_like(tensors[name], float("nan"))
+    file = tmp_path / "nan.safetensors"
+    save_file(tensors, file)
+    value = f"['{file}']" if key.endswith("base_weights") else f"'{file}'"
+    folder = bench.write("second", "train.max_train_steps=1", "preview.seeds=[]", f"{key}={value}")
+    with suppress(ModelError):  # of a base model that cannot be made; the record says so
+        bench.work([folder])
+    record = read_record(folder)
+    assert record.status == "failed" and not record.checkpoints
+    assert str(file) in record.reason and "holds NaN" in record.reason and name.split(".")[0] in record.reason

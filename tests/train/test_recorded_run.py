@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lora_lab.config.schema import LossConfig, LrSchedulerConfig
-from lora_lab.losses.schedule import NoiseSchedule, schedule_from_betas
+from lora_lab.losses.process import NoiseProcess
 from lora_lab.models import BaseModel, load
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
@@ -55,7 +55,7 @@ class Recorded:
     """The recorded batches in the place of a `Source`."""
 
     tensors: dict[str, Tensor]
-    schedule: NoiseSchedule
+    process: NoiseProcess
     max_token_length: int = 75
     items: tuple[Any, ...] = (SimpleNamespace(is_reg=False),)
 
@@ -91,7 +91,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseModel]:
 def trained(base: BaseModel) -> tuple[list[Record], dict[str, Tensor]]:
     """The records of all updates, and the LoRA in the end, in the second of three slots."""
     pack = Pack(base.unet, base.text_encoders, base.family, [SPEC], slots=3).attach()
-    source = Recorded(load_file(recipe.GOLDEN / "runA.safetensors"), schedule_from_betas(base.betas))
+    source = Recorded(load_file(recipe.GOLDEN / "runA.safetensors"), base.process())
     runner = Runner(JOB, 1, pack, source)  # type: ignore[arg-type]
     pack.load(1, initial(pack.export(1)))
     trainer = PackTrainer(base, pack)

@@ -117,7 +117,7 @@ def test_timesteps_stay_in_their_range(bench: Bench) -> None:
     seen = set()
     for update in range(60):
         (draws,) = prepared.source.micro_batches(update, 1)
-        seen |= set(prepared.source.batch(draws, update).timesteps_B.tolist())
+        seen |= set(prepared.source.batch(draws, update).times_B.tolist())
     assert seen <= set(range(300, 310)) and len(seen) > 5
 
 

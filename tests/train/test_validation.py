@@ -31,7 +31,7 @@ def by_hand(bench: Bench, runner: Runner, validation) -> dict[int, float]:
             noise = torch.randn(picture.latent_Chw.shape, generator=torch.Generator().manual_seed(seed))
             share = alpha_bar[timestep]
             noisy = share.sqrt() * picture.latent_Chw + (1 - share).sqrt() * noise
-            runner._pack.route([runner.slot], parts=("te1", "te2", "unet"))
+            runner._pack.route([runner.slot])
             runner._pack.new_draw({})
             states = encode_text(bench.base, tokenize(bench.base, [picture.caption]), 1)
             predicted = bench.base.unet(

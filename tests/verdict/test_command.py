@@ -186,3 +186,25 @@ def test_a_table_needs_no_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and "seems to hurt" in told and "run-to-run variation not measured" in told
     code, told = verdict(capsys)
     assert code == 2 and "say which sweep" in told
+
+
+def test_damaged_lines_are_named_by_verdict_and_table(
+    sweep: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(sweep)
+    lines = sweep.scores_file.read_text().splitlines()
+    broken = json.loads(lines[0]) | {"id": "x", "value": "70"}
+    sweep.scores_file.write_text("\n".join([*lines, json.dumps(broken)]) + "\n")
+    words = f"1 damaged line of {sweep.scores_file} was left out: line {len(lines) + 1}: value"
+    code, text = verdict(capsys, sweep.path, "--json")
+    assert code == 0 and any(note.startswith(words) for note in json.loads(text)["notes"])
+    assert main(["table", str(sweep.path)]) == 0
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ANNA", " anna ", "Anna"])
+def test_a_rater_is_found_in_every_spelling(
+    sweep: SweepFolder, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    score(sweep)
+    assert verdict(capsys, sweep.path, "--rater", name)[0] == 0

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from lora_lab.errors import DataError, RunFolderError
+from lora_lab.verdict.evidence import CheckpointEvidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.sheet import read_sheet, with_sheet
-from tests.verdict.made import evidence
+from tests.verdict.made import evidence, of, run
 
 
 def table(tmp_path: Path, text: str) -> Path:
@@ -80,3 +81,38 @@ def test_a_table_may_score_a_sweeps_runs(tmp_path: Path) -> None:
     assert [run.score for run in found.runs] == [55, None, 65]
     with pytest.raises(DataError, match="made has no run 'd'"):
         with_sheet(own, table(tmp_path, "run,score\nd,55\n"))
+
+
+TAGS = (CheckpointEvidence("000010"), CheckpointEvidence("000020"))
+
+
+@pytest.mark.parametrize("tag", ["20", "000020", "20.0", "020"])
+def test_tags_of_a_table_mean_the_checkpoints_of_the_sweep(tmp_path: Path, tag: str) -> None:
+    own = of([run("a", {"x": 1}, checkpoints=TAGS), run("b", {"x": 2}, checkpoints=TAGS)])
+    found = with_sheet(own, table(tmp_path, f"run,tag,score\na,{tag},55\nb,000020,65\n"))
+    assert [item.score for item in found.runs] == [55, 65]
+
+
+@pytest.mark.parametrize("tag", ["30", "step20", "last", "20.5"])
+def test_a_row_that_fits_no_checkpoint_is_refused_by_its_line(tmp_path: Path, tag: str) -> None:
+    own = of([run("a", {"x": 1}, checkpoints=TAGS), run("b", {"x": 2}, checkpoints=TAGS)])
+    with pytest.raises(DataError, match=rf"line 3: the run has no checkpoint '{tag}'; it has 000010, 000020"):
+        with_sheet(own, table(tmp_path, f"run,tag,score\na,20,55\nb,{tag},65\n"))
+
+
+def test_tags_of_a_table_alone_are_one_in_all_spellings(tmp_path: Path) -> None:
+    found = read_sheet(table(tmp_path, "run,alpha,tag,score\na,1,20,50\na,1,000020,70\nb,2,20,10\n"))
+    assert [item.tag for item in found.run("a").checkpoints] == ["20"]
+    assert found.run("a").score == 60
+
+
+@pytest.mark.parametrize("asked", ["anna", "ANNA", " Anna "])
+def test_raters_of_a_table_are_one_in_all_spellings(tmp_path: Path, asked: str) -> None:
+    path = table(tmp_path, "run,alpha,rater,score\na,1,Anna,50\na,1, anna ,70\nb,2,ANNA,10\nb,2,ben,90\n")
+    assert {rater.name: rater.judgements for rater in read_sheet(path).raters} == {"Anna": 3, "ben": 1}
+    assert [item.score for item in read_sheet(path, raters=[asked]).runs] == [60, 10]
+
+
+def test_a_rater_that_cannot_be_seen_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 3: rater: a name holds a sign that cannot be seen"):
+        read_sheet(table(tmp_path, "run,alpha,rater,score\na,1,Anna,50\nb,2,\u200b,70\n"))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import above, at_least, between, one_of, setting, tried
+from lora_lab.config.fields import above, at_least, between, one_of, setting, tried, untried
 
 _VELOCITY = ("base_model.v_parameterization=true",)
 _HUBER = ("loss.loss_type=huber",)
@@ -153,6 +153,32 @@ class LossConfig:
         peer="--max_timestep",
         source="guide to kohya_ss 21.8.8",
         trial=tried("300"),
+    )
+    timestep_sampling: str = setting(
+        "sigmoid",
+        "how a flow draws its times: sigmoid (of a normal number) or uniform",
+        one_of("sigmoid", "uniform"),
+        peer="--timestep_sampling",
+        source="sd-scripts, flux_train_utils.py; arXiv 2403.03206",
+        trial=untried("uniform", "flows alone have it: see the flow family of the tests"),
+    )
+    sigmoid_scale: float = setting(
+        1.0,
+        "scale of the normal number under timestep_sampling=sigmoid: below 1 more times in the middle",
+        above(0),
+        scale="log",
+        peer="--sigmoid_scale",
+        source="sd-scripts, flux_train_utils.py",
+        trial=untried("2", "flows alone have it: see the flow family of the tests"),
+    )
+    flow_shift: float = setting(
+        1.0,
+        "shift of a flow's times in training: above 1 towards noise",
+        above(0),
+        scale="log",
+        peer="--discrete_flow_shift",
+        source="arXiv 2403.03206, equation 23",
+        trial=untried("3", "flows alone have it: see the flow family of the tests"),
     )
     prior_loss_weight: float = setting(
         1.0,

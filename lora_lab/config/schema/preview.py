@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import at_least, between, each, not_empty, one_of, setting
+from lora_lab.config.fields import above, at_least, between, each, not_empty, one_of, setting
 
 
 @dataclass
@@ -61,6 +61,15 @@ class PreviewConfig:
         trains=False,
         peer="--sample_sampler --ss",
         source="sd-scripts (sample prompts)",
+    )
+    flow_shift: float = setting(
+        1.0,
+        "shift of a flow's times in previews: above 1 more steps near noise",
+        above(0),
+        trains=False,
+        scale="log",
+        peer="--fs",
+        source="arXiv 2403.03206, equation 23; sd-scripts (sample prompts)",
     )
     size: str | None = setting(
         None,

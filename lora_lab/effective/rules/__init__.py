@@ -17,13 +17,14 @@ from lora_lab.effective.rules import (
     metric,
     network,
     optimizer,
+    preview,
     train,
 )
 from lora_lab.effective.rules.flat_values import Values
 from lora_lab.findings import Findings
 from lora_lab.resolved import Facts
 
-GROUPS = (base_model, dataset, train, network, optimizer, lr_scheduler, loss, metric)
+GROUPS = (base_model, dataset, train, network, optimizer, lr_scheduler, loss, preview, metric)
 """In the order in which their reasons count: the first one that is given stands."""
 
 

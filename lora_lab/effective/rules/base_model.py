@@ -7,13 +7,16 @@ from typing import Any
 from lora_lab.effective.rules.flat_values import Reasons, Values
 from lora_lab.effective.rules.memory import check_memory
 from lora_lab.findings import Findings, refused
+from lora_lab.losses.settings import FLOW
 from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.resolved import Facts
 
 
 def no_effect(v: Values, facts: Facts) -> Reasons:
-    """Clip skip, where the family fixes the layer."""
+    """Clip skip, where the family fixes the layer; v-prediction, where it is a flow."""
     family = FAMILIES[facts.family]
+    if facts.prediction_type == FLOW:
+        yield "base_model.v_parameterization", f"{family.title} predicts the velocity of its flow"
     if not family.clip_skip:
         yield "base_model.clip_skip", f"{family.title} always takes the last layer but one"
 
@@ -41,4 +44,5 @@ def spelled(v: Values, facts: Facts) -> dict[str, Any]:
     """The family as found, and v-prediction as the model says unless it is forced."""
     forced = v["base_model.v_parameterization"]
     velocity = facts.prediction_type == "v_prediction" if forced is None else forced
+    velocity = velocity and facts.prediction_type != FLOW
     return {"base_model.family": facts.family, "base_model.v_parameterization": velocity}

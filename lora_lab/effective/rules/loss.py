@@ -7,10 +7,18 @@ from typing import Any
 from lora_lab.config.schema import LossConfig
 from lora_lab.effective.rules.flat_values import Reasons, Values, group_of, probed
 from lora_lab.findings import Findings
-from lora_lab.losses.settings import check
+from lora_lab.losses.settings import FLOW, check
 from lora_lab.resolved import Facts
 
 _OTHER: dict[str, Any] = {
+    "min_snr_gamma": 5.0,
+    "debiased_estimation_loss": True,
+    "v_pred_like_loss": 0.5,
+    "scale_v_pred_loss_like_noise_pred": True,
+    "zero_terminal_snr": True,
+    "timestep_sampling": "uniform",
+    "sigmoid_scale": 2.0,
+    "flow_shift": 3.0,
     "huber_c": 0.3,
     "huber_schedule": "constant",
     "huber_scale": 3.0,
@@ -25,7 +33,7 @@ _OTHER: dict[str, Any] = {
 def no_effect(v: Values, facts: Facts) -> Reasons:
     """What the loss's own check says of each dependent setting, and what images or the model decide."""
     settings: LossConfig = group_of(v, "loss", LossConfig)
-    yield from probed("loss", settings, _OTHER, lambda changed: check(changed, _prediction(v)))
+    yield from probed("loss", settings, _OTHER, lambda changed: check(changed, _prediction(v, facts)))
     if not facts.reg_images:
         yield "loss.prior_loss_weight", "there are no regularisation images"
     if facts.zero_terminal_snr:
@@ -34,7 +42,7 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
 
 def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findings:
     """What the loss's own check refuses or doubts."""
-    found = check(group_of(v, "loss", LossConfig), _prediction(v))
+    found = check(group_of(v, "loss", LossConfig), _prediction(v, facts))
     return Findings(found.refusals, found.warnings)
 
 
@@ -43,5 +51,7 @@ def spelled(v: Values, facts: Facts) -> dict[str, Any]:
     return {"loss.zero_terminal_snr": bool(v["loss.zero_terminal_snr"] or facts.zero_terminal_snr)}
 
 
-def _prediction(v: Values) -> str:
+def _prediction(v: Values, facts: Facts) -> str:
+    if facts.prediction_type == FLOW:
+        return FLOW
     return "v_prediction" if v["base_model.v_parameterization"] else "epsilon"

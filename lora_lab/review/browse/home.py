@@ -72,4 +72,6 @@ def sweeps(request: Request) -> Response:
 
 def sweep(request: Request) -> Response:
     """What can be done with one sweep."""
-    return page(request, "sweep.html", {"card": _card(request, request.path_params["sweep"])})
+    name = request.path_params["sweep"]
+    damage = ledger_of(request).log(name).damage_note()
+    return page(request, "sweep.html", {"card": _card(request, name), "damage": damage})

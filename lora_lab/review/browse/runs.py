@@ -125,7 +125,7 @@ class Run:
         """The bare base model's pictures of its prompts: prompt, seed, opaque name, file."""
         if self.config is None:
             return
-        folder = anchor_folder(self.read.folder, self.config)
+        folder = anchor_folder(self.read.folder, self.config, self.read.worker.record)
         for prompt in range(len(self.config.preview.prompts)):
             for seed in self.config.preview.seeds:
                 file = folder / anchor_name(prompt, seed)
@@ -175,7 +175,10 @@ class Sweep:
                     file = run.read.file(shot)
                     if file and file.suffix.lower() == ".png":
                         found[run.picture(tag, shot)] = file
-            if run.config and (base := anchor_folder(run.read.folder, run.config)) not in bases:
+            if run.config is None:
+                continue
+            base = anchor_folder(run.read.folder, run.config, run.read.worker.record)
+            if base not in bases:
                 bases.add(base)
                 found.update({name: file for _, _, name, file in run.base_pictures()})
         found.update({picture_id("training", file): file for file in self.read.training_images})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from lora_lab.store import Place, Shot
 REPEATS = 0.1
 """Share of the checkpoints that are shown a second time, unseen, to measure the rater."""
 NEAREST_REPEAT = 5
-"""Items between the two showings of a checkpoint, at least, where there are so many."""
+"""Items between the two showings of a checkpoint, at least."""
+FEWEST_WITH_REPEATS = 8
+"""Items below which nothing is repeated: it would be recognised."""
 UNUSABLE = ("black", "flat")
 """Flags of checkpoints that are left out unless they are asked for: what to think of them is known."""
 TRAINING_PICTURES = 4
@@ -79,6 +82,9 @@ def common_shots(
 def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
     """The order of a session: every place once, and a share of them once more, well after the first time.
 
+    What is repeated is drawn from the first half, so that there is room behind it: at least `NEAREST_REPEAT`
+    items lie between the two showings. Of fewer than `FEWEST_WITH_REPEATS` nothing is repeated.
+
     Args:
         places: What is shown.
         share: Which part of them is repeated, from 0 to 1.
@@ -86,12 +92,54 @@ def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
     """
     draw = random.Random(seed)
     order: list[Step] = [(run, tag, False) for run, tag in draw.sample(places, len(places))]
-    repeated = draw.sample(order, min(round(share * len(order)), len(order)))
-    for run, tag, _ in repeated:
-        first = order.index((run, tag, False))
-        soonest = min(first + 1 + NEAREST_REPEAT, len(order))
+    if len(order) < FEWEST_WITH_REPEATS:
+        return order
+    first_part = order[: min(len(order) // 2, len(order) - NEAREST_REPEAT)]
+    for run, tag, _ in draw.sample(first_part, min(round(share * len(order)), len(first_part))):
+        soonest = order.index((run, tag, False)) + 1 + NEAREST_REPEAT
         order.insert(draw.randint(soonest, len(order)), (run, tag, True))
     return order
+
+
+def pixels_of(files: Sequence[Path | None]) -> str:
+    """A hash of the pixels of pictures, whatever else their files say; '' where one cannot be read."""
+    found = hashlib.blake2b(digest_size=16)
+    for file in files:
+        if file is None:
+            return ""
+        try:
+            with Image.open(file) as opened:
+                image = opened.convert("RGB")
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return ""
+        found.update(repr(image.size).encode())
+        found.update(image.tobytes())
+    return found.hexdigest()
+
+
+def shown_files(sweep: Sweep, place: Place, shots: Sequence[Shot]) -> list[Path | None]:
+    """The files of a checkpoint's pictures, None where one is not there."""
+    files = [_file(sweep, place, shot) for shot in shots]
+    return [file if file and file.is_file() else None for file in files]
+
+
+def alike(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> dict[Place, list[Place]]:
+    """The places that are items of their own, each with those that have the very same pixels.
+
+    A run and its longer twin have a checkpoint in common: shown twice it would be an unmarked repeat.
+    """
+    by_first: dict[str, list[Place]] = defaultdict(list)
+    for place in places:
+        by_first[pixels_of(shown_files(sweep, place, shots[:1]))].append(place)
+    found: dict[Place, list[Place]] = {}
+    for first, near in by_first.items():
+        by_all: dict[str, list[Place]] = defaultdict(list)
+        for place in near if first and len(near) > 1 else ():
+            by_all[pixels_of(shown_files(sweep, place, shots))].append(place)
+        groups = [[place] for place in by_all.pop("", [])] + list(by_all.values())
+        for group in groups or [[place] for place in near]:
+            found[group[0]] = group[1:]
+    return {place: found[place] for place in places if place in found}
 
 
 def anonymous(file: Path, size: tuple[int, int] | None) -> bytes:

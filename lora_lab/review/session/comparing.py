@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.session.sessions import Ledger, Sitting, judging_page, ledger_of, open_sitting, pause
-from lora_lab.review.session.showing import shown
+from lora_lab.review.session.showing import same_item, seen, shown
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.store.scores import RESULTS
 
@@ -49,8 +49,9 @@ def judge(request: Request, given: Posted) -> Response:
             raise HTTPException(400, f"result must be one of {', '.join(RESULTS)}, got {result!r}")
         # What is there already was sent a second time by a browser that did not hear the answer.
         if position not in sitting.judged:
+            same_item(sitting, position, given)
             left, right = shown(sitting, position)
-            values = {"position": position, "result": result, "seconds": given.seconds()}
+            values = {"position": position, "result": result, "seconds": seen(given)}
             ledger.write(sitting, "pair", left=left, right=right, **values)
         return _answer(ledger, sitting)
 

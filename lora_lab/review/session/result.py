@@ -22,6 +22,7 @@ def routes() -> list[Route]:
     """The routes of this module."""
     return [
         Route("/session/{session}/close", taking(close), methods=["POST"]),
+        Route("/session/{session}/discard", taking(discard), methods=["POST"]),
         *guarded([Route("/sweep/{sweep}/result/{session}", result)]),
     ]
 
@@ -34,6 +35,17 @@ def close(request: Request, given: Posted) -> Response:
         if not sitting.session.closed:
             ledger.write(sitting, "close")
     answer = RedirectResponse(f"/sweep/{sitting.sweep}/result/{sitting.session.id}", 303)
+    remember(request, answer, sitting.session.id, keep=False)
+    return answer
+
+
+def discard(request: Request, given: Posted) -> Response:
+    """Take a session back that was opened by mistake: nothing of it counts from now on; the log keeps it."""
+    ledger = ledger_of(request)
+    with ledger.lock:
+        sitting = ledger.find(request.path_params["session"])
+        ledger.write(sitting, "discard")
+    answer = RedirectResponse(f"/sweep/{sitting.sweep}", 303)
     remember(request, answer, sitting.session.id, keep=False)
     return answer
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lora_lab.review.session.blind import pixels_of, shown_files
 from lora_lab.review.session.sessions import (
     Judgement,
     Ledger,
@@ -17,8 +18,9 @@ from lora_lab.review.session.sessions import (
     open_sitting,
     pause,
 )
+from lora_lab.review.session.showing import same_item, seen
 from lora_lab.review.web.forms import Posted, taking
-from lora_lab.store import Score
+from lora_lab.store import Place, Score
 
 TAGS = ("broken at strength 1", "wrong person", "skin", "clothes do not change", "too weak")
 """What can be said of a checkpoint with one key; a rater can add own words."""
@@ -71,6 +73,7 @@ def judge(request: Request, given: Posted) -> Response:
     with ledger_of(request).lock:
         ledger, sitting = open_sitting(request, MODE)
         position = given.whole("position", 0, len(sitting.session.order) - 1)
+        same_item(sitting, position, given)
         run, tag, repeat = sitting.session.order[position]
         place = {"run": run, "tag": tag, "position": position, "repeat": repeat}
         before = sitting.judged.get(position)
@@ -83,13 +86,23 @@ def judge(request: Request, given: Posted) -> Response:
                 "note": given.text("note"),
                 "tags": given.texts("tags", LONGEST_TAG)[:MOST_TAGS],
             }
-            kind, values = "score", {**place, **new, "seconds": given.seconds()}
+            kind, values = "score", {**place, **new, "seconds": seen(given)}
         # The same again is a browser that asks a second time because it did not hear the answer.
         if before is None or _said(before) != new:
+            if kind == "score":
+                values |= _what_was_shown(ledger, sitting, (run, tag))
             ledger.write(sitting, kind, **values)
             if before is not None:
                 ledger.write(sitting, "cancel", cancels=before.id)
         return _answer(ledger, sitting, position)
+
+
+def _what_was_shown(ledger: Ledger, sitting: Sitting, place: Place) -> dict[str, Any]:
+    """The pictures that a score belongs to, and the other checkpoints that have the very same ones."""
+    stage = ledger.stage(sitting)
+    pixels = pixels_of(shown_files(stage.sweep, place, stage.shots))
+    also = sitting.session.also.get(place, ())
+    return {"shots": stage.shots, "shown": pixels, **({"also": also} if also else {})}
 
 
 def undo(request: Request, given: Posted) -> Response:

@@ -51,10 +51,11 @@ class Sitting:
         return len(self.session.order) or self.session.target
 
     def minutes(self) -> int:
-        """For how long the rater has judged without a break, up to now."""
-        times = sorted((datetime.fromisoformat(item.at) for item in self.judged.values()), reverse=True)
+        """For how long the rater has judged without a break, up to now; a clock that was set back counts for
+        nothing."""
         since = now = datetime.now(UTC)
-        for at in times:
+        times = [datetime.fromisoformat(item.at) for item in self.judged.values()]
+        for at in sorted((at for at in times if at <= now), reverse=True):
             if (since - at).total_seconds() > PAUSE:
                 break
             since = at

@@ -18,6 +18,7 @@ from lora_lab.review.session.sessions import RATER_COOKIE, guarded, ledger_of, r
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import Place, ScoreLog, Shot, append_score_line
+from lora_lab.store.spelling import rater_name
 
 LONGEST_NAME = 40
 SECONDS_PER_SCORE = 7
@@ -27,6 +28,8 @@ MOST_COMPARISONS = 2000
 MANY = 40
 """Checkpoints above which only the last of each run are proposed."""
 SEEDS = 2**31
+BRIDGE = 3
+"""Checkpoints that a session has in common with earlier ones, at least, where there are so many."""
 
 
 def routes() -> list[Route]:
@@ -105,7 +108,9 @@ def _start(request: Request, given: Posted, mode: str) -> Response:
     name = request.path_params["sweep"]
     sweep, log = gallery_of(request).read(name), ledger_of(request).log(name)
     try:
-        rater, shots, places = _chosen(sweep, log, given, mode)
+        rater, shots, chosen = _chosen(sweep, log, given, mode)
+        items = blind.alike(sweep, chosen, shots)
+        places = list(items)
         seed = secrets.randbelow(SEEDS)
         own = _score_fields(given, places, seed) if mode == "score" else _compare_fields(given, places)
     except HTTPException as error:
@@ -118,6 +123,7 @@ def _start(request: Request, given: Posted, mode: str) -> Response:
         seed=seed,
         prompts=sorted({shot[0] for shot in shots}),
         shots=shots,
+        alike=[[place, *others] for place, others in items.items() if others],
         layout="one" if given.text("layout") == "one" else "grid",
         **own,
     )
@@ -147,16 +153,12 @@ def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str,
     Raises:
         HTTPException: The answers are wrong or leave nothing to show (400).
     """
-    rater = given.text("rater", LONGEST_NAME)
-    if not rater:
-        raise HTTPException(400, "write your name first: scores of several people are kept apart")
+    rater = _rater(given.text("rater", LONGEST_NAME), log)
     offered = offer(sweep)
     if not offered.places:
         raise HTTPException(400, "there is no checkpoint with pictures yet")
-    places = _places(offered, blind.candidates(sweep, unusable=bool(given.text("unusable"))), given)
-    if mode == "score" and given.text("new"):
-        done = {item.place for item in log.scores if item.rater == rater}
-        places = [place for place in places if place not in done]
+    usable = blind.candidates(sweep, unusable=bool(given.text("unusable")))
+    places = _places(offered, usable, given)
     if not places:
         raise HTTPException(400, "nothing is left to show: choose other checkpoints")
     prompts = [item for item in offered.prompts if str(item) in given.all("prompt")]
@@ -167,7 +169,56 @@ def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str,
     shots, places = blind.common_shots(sweep, places, prompts, strength)
     if not places:
         raise HTTPException(400, "no checkpoint has pictures of these prompts at this strength")
+    if mode == "score" and given.text("new"):
+        mine = scored_alike(log, shots, rater)
+        places = [place for place in places if place not in mine]
+        if not places:
+            raise HTTPException(400, "nothing is left to show: choose other checkpoints")
+    if mode == "score":
+        there = [place for place in usable if blind.shots_of(sweep, place) >= set(shots)]
+        places += bridge(log, shots, rater, places, there)
     return rater, shots, places
+
+
+def _rater(name: str, log: ScoreLog) -> str:
+    """The name as it was spelt first in this sweep."""
+    if not name:
+        raise HTTPException(400, "write your name first: scores of several people are kept apart")
+    try:
+        return rater_name(name, (item.rater for item in log.sessions.values()))
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
+
+
+def scored_alike(log: ScoreLog, shots: Sequence[Shot], rater: str = "") -> dict[Place, float]:
+    """The checkpoints that have a score of these very shots, with the last one; of one rater, or of all."""
+    return {
+        place: item.value
+        for item in log.scores
+        if item.rater == (rater or item.rater) and set(item.shots) == set(shots)
+        for place in item.places
+    }
+
+
+def bridge(
+    log: ScoreLog, shots: Sequence[Shot], rater: str, places: Sequence[Place], there: Sequence[Place]
+) -> list[Place]:
+    """Checkpoints of earlier sessions to show again: without any in common, sessions have no common level.
+
+    One's own earlier sessions count first, else those of others. They are taken from the bottom, the middle
+    and the top of what was given, so that a scale that was stretched shows, too.
+
+    Args:
+        places: What the session shows anyway.
+        there: What it could show.
+    """
+    earlier = scored_alike(log, shots, rater) or scored_alike(log, shots)
+    lacking = BRIDGE - len(set(places) & set(earlier))
+    left = sorted(set(earlier) & set(there) - set(places), key=lambda place: (earlier[place], place))
+    count = min(lacking, len(left))
+    if count <= 0:
+        return []
+    return [left[round(number * (len(left) - 1) / max(count - 1, 1))] for number in range(count)]
 
 
 def _places(offered: Offer, usable: Sequence[Place], given: Posted) -> list[Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -12,7 +13,12 @@ from starlette.routing import Route
 from lora_lab.review.session.blind import anonymous
 from lora_lab.review.session.pairing import pair_at
 from lora_lab.review.session.sessions import Sitting, ledger_of
+from lora_lab.review.web.forms import Posted
 from lora_lab.store import Pair, Place
+
+SOONEST = 0.3
+"""Seconds within which nobody judges what they see: an answer that comes sooner was meant for what was there
+before it."""
 
 
 def routes() -> list[Route]:
@@ -40,6 +46,35 @@ def shown(sitting: Sitting, position: int) -> tuple[Place, ...]:
     raise HTTPException(404, "there is no such picture")
 
 
+def item_of(sitting: Sitting, position: int) -> str:
+    """An opaque name of what stands at a position now; a page sends it back with what is said of it."""
+    text = repr((sitting.session.id, sitting.session.seed, position, shown(sitting, position)))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def same_item(sitting: Sitting, position: int, given: Posted) -> None:
+    """Hold what is said to what is shown: another page may have changed what stands at a position.
+
+    Raises:
+        HTTPException: The page shows something else (409).
+    """
+    named = given.text("item")
+    if named and named != item_of(sitting, position):
+        raise HTTPException(409, "another item stands here by now: load the page again")
+
+
+def seen(given: Posted) -> float | None:
+    """How long an item was seen before something was said of it, in seconds; None where clocks disagree.
+
+    Raises:
+        HTTPException: Nobody can have looked at it (409): a key was pressed twice.
+    """
+    seconds = given.seconds()
+    if seconds is not None and seconds < SOONEST:
+        raise HTTPException(409, f"that was said {seconds:g} s after the pictures came, too soon to be meant")
+    return seconds
+
+
 def picture(request: Request) -> Response:
     """One picture of what stands at a position; of a pair, the right one's follow the left one's."""
     ledger = ledger_of(request)
@@ -53,7 +88,9 @@ def picture(request: Request) -> Response:
     if file is None:
         ledger.forget_stage(sitting)
         raise HTTPException(404, "this picture is gone")
-    return _answer(file, stage.size)
+    answer = _answer(file, stage.size)
+    answer.headers["X-Item"] = item_of(sitting, request.path_params["position"])
+    return answer
 
 
 def training(request: Request) -> Response:

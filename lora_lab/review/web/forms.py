@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from starlette.responses import Response
 
 LONGEST_TEXT = 2000
 """Characters of a note; other texts are shorter."""
+LONGEST_SHOWN = 40
+"""Characters of a wrong value that a message shows."""
 MOST_SECONDS = 24 * 3600
 """A page may stay open over night."""
 
@@ -34,21 +37,28 @@ class Posted:
         value = self.all(key)[-1] if self.all(key) else ""
         if not isinstance(value, str) or len(value) > longest:
             raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise HTTPException(400, f"{key} holds half of a sign (a lone surrogate)") from None
         return " ".join(value.split())
 
-    def seconds(self) -> float:
-        """How long the rater took, to a tenth of a second."""
-        return round(self.number("seconds", 0, MOST_SECONDS), 1)
+    def seconds(self) -> float | None:
+        """How long the rater took, to 0.01 s; a page that lay open for days counts as one day,
+        and a clock that ran backwards says nothing."""
+        found = self.number("seconds", -sys.float_info.max, sys.float_info.max)
+        return round(min(found, MOST_SECONDS), 2) if found >= 0 else None
 
     def number(self, key: str, low: float, high: float) -> float:
         """A finite number between two limits."""
         value = self.all(key)[-1] if self.all(key) else None
         try:
             found = math.nan if value is None or isinstance(value, bool) else float(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             found = math.nan
         if not low <= found <= high:
-            raise HTTPException(400, f"{key} must be a number from {low:g} to {high:g}, got {value!r}")
+            limits = "" if low == -sys.float_info.max else f" from {low:g} to {high:g}"
+            raise HTTPException(400, f"{key} must be a number{limits}, got {_short(value)}")
         return found
 
     def whole(self, key: str, low: int, high: int) -> int:
@@ -70,6 +80,12 @@ class Posted:
         )
 
 
+def _short(value: object) -> str:
+    """What was sent, in a few signs that every message can hold."""
+    text = ascii(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def taking(handle: Callable[[Request, Posted], Response]) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint that reads what was posted and has `handle` answer it, away from the event loop."""
 
@@ -86,7 +102,7 @@ def _read(request: Request, body: bytes) -> Posted:
             values = json.loads(body)
         else:
             values = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20000)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, "what was sent cannot be read") from error
     if not isinstance(values, dict):
         raise HTTPException(400, "what was sent cannot be read")

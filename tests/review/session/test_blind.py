@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from lora_lab.review.browse.runs import Shelf
 from lora_lab.review.session.blind import (
+    alike,
     anonymous,
     candidates,
     common_shots,
@@ -38,7 +39,7 @@ def test_a_repeat_comes_well_after_the_first_time(seed: int) -> None:
     order = shuffled(PLACES, 0.3, seed)
     for position, (run, tag, repeat) in enumerate(order):
         if repeat:
-            assert position - order.index((run, tag, False)) > 5 or position > len(order) - 10
+            assert position - order.index((run, tag, False)) > 5
 
 
 def test_the_order_is_decided_by_the_seed_and_not_by_the_plan() -> None:
@@ -52,11 +53,50 @@ def test_the_order_is_decided_by_the_seed_and_not_by_the_plan() -> None:
     assert abs(spearmanr(places, [*range(30)] * 40).statistic) < 0.1
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_checkpoints_can_be_repeated_too(count: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
+def test_few_checkpoints_are_not_repeated(count: int) -> None:
     order = shuffled(PLACES[:count], 1.0, 1)
-    assert len(order) == 2 * count
-    assert {step[:2] for step in order} == set(PLACES[:count])
+    assert sorted(order) == sorted((*place, False) for place in PLACES[:count])
+
+
+@pytest.mark.parametrize("count", [8, 9, 12, 24, 30])
+@pytest.mark.parametrize("share", [0.1, 0.25, 1.0])
+def test_repeats_are_hidden_at_every_size(count: int, share: float) -> None:
+    for seed in range(60):
+        order = shuffled(PLACES[:count], share, seed)
+        base = [step[:2] for step in order if not step[2]]
+        repeats = [number for number, step in enumerate(order) if step[2]]
+        assert len(repeats) == min(round(share * count), count // 2, count - 5) > 0
+        for position in repeats:
+            first = order.index((*order[position][:2], False))
+            assert position - first - 1 >= 5, "items lie between"
+            assert base.index(order[position][:2]) < count / 2, "its original is of the first part"
+
+
+def test_equal_pixels_are_one_item_whatever_their_files_say(sweep: SweepFolder) -> None:
+    one, other = (sweep.run(name).path / "previews" for name in ("base-run", "batch-four"))
+    for tag, name in (("000010", "p0-s7-w1.png"), ("000010", "p1-s7-w1.png"), ("000005", "p0-s7-w1.png")):
+        with Image.open(one / tag / name) as image:
+            # Written by another encoder, and with another text.
+            image.convert("RGB").save(other / tag / name, compress_level=1)
+    read = Shelf().read(sweep)
+    places, shots = candidates(read), [(0, 7, 1.0), (1, 7, 1.0)]
+    found = alike(read, places, shots)
+    assert found["base-run", "000010"] == [("batch-four", "000010")]
+    # One picture of two is not enough.
+    assert found["batch-four", "000005"] == [] and ("batch-four", "000010") not in found
+    assert len(found) == len(places) - 1 and list(found) == [place for place in places if place in found]
+    assert alike(read, places, shots[:1])["base-run", "000005"] == [("batch-four", "000005")]
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text"])
+def test_pictures_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage: str) -> None:
+    for run in ("base-run", "batch-four"):
+        file = sweep.run(run).path / "previews/000010/p0-s7-w1.png"
+        file.unlink() if damage == "missing" else file.write_text("" if damage == "empty" else "no picture")
+    read = Shelf().read(sweep)
+    found = alike(read, candidates(read), [(0, 7, 1.0), (1, 7, 1.0)])
+    assert len(found) == 8 and not any(found.values())
 
 
 def test_a_picture_loses_all_that_names_it(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""`lora-lab sweep` on a file with `search:`: round by round, alone by a metric or with people in between."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from lora_lab.cli.ending import exit_code
+from lora_lab.cli.start import carry_out
+from lora_lab.config import groups
+from lora_lab.errors import ConfigError
+from lora_lab.search.spec import PEOPLE, SearchSpec
+from lora_lab.store import SweepFolder
+from lora_lab.store.rounds import Proposed, read_rounds, write_rounds
+from lora_lab.sweep import SweepFile
+from lora_lab.sweep.searching import (
+    Seen,
+    check_space,
+    folder_of,
+    look,
+    material_of,
+    overrides_of,
+    propose,
+    recommended,
+    with_rounds,
+)
+
+
+def search(
+    rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
+) -> int:
+    """Go on with a search: train what was proposed, then propose more, until a person is needed.
+
+    Whatever ends it, the same command goes on: what was proposed is written before it is trained.
+
+    Raises:
+        ConfigError: The space names unknown settings, or nothing is left to try.
+    """
+    spec = rows.search
+    assert spec is not None
+    check_space(spec.space, groups())
+    place = folder or folder_of(rows, extra)
+    proposed, code = read_rounds(place), 0
+    material = material_of(rows, spec, extra)
+    while True:
+        now = with_rounds(rows, proposed)
+        if now.rows:
+            _, outcome = carry_out(now, extra, place, given)
+            code = exit_code(outcome)
+            if outcome.interrupted:
+                return code
+        seen = look(place, spec, material)
+        if seen.unjudged and spec.judge == PEOPLE:
+            _ask_for_scores(place, spec, proposed, seen)
+            return code
+        if proposed and proposed[-1].round >= spec.rounds:
+            _conclude(rows, extra, place, seen)
+            return code
+        proposed = [*proposed, *propose(rows, spec, extra, seen, proposed)]
+        write_rounds(place, proposed)
+        _show_round(spec, proposed, seen)
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:
+    number = proposed[-1].round
+    known = f", by {len(seen.observations)} scored runs" if seen.observations else ""
+    of_others = f", {seen.of_other_sweeps} of them of other sweeps" if seen.of_other_sweeps else ""
+    out = _console()
+    out.print(f"[bold]round {number} of {spec.rounds}[/]{known}{of_others}:")
+    for item in proposed:
+        if item.round == number:
+            hope = "" if item.expected is None else f"   expected {item.expected:.0f} ± {item.sd:.0f}"
+            out.print(f"  {item.name}  {escape(' '.join(overrides_of(item.settings)))}{hope}")
+
+
+def _ask_for_scores(place: SweepFolder, spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:
+    _console().print(
+        f"[bold]round {proposed[-1].round} of {spec.rounds} is trained[/]; {len(seen.unjudged)} of its runs "
+        f"wait for a score ({', '.join(seen.unjudged)}): score them blind with "
+        f"`lora-lab review {place.path}`, then the same command goes on"
+    )
+
+
+def _conclude(rows: SweepFile, extra: Sequence[str], place: SweepFolder, seen: Seen) -> None:
+    from lora_lab.search.journal import write_journal
+
+    spec = rows.search
+    assert spec is not None
+    out = _console()
+    try:
+        found = recommended(rows, spec, extra, seen)
+    except ConfigError as error:
+        out.print(f"[yellow]note:[/] {escape(str(error))}")
+        return
+    held = write_journal(place.search_journal, spec.space, seen.observations, place.name)
+    out.print(
+        f"[bold]the search is over[/]: {len(seen.observations)} scored runs together speak for "
+        f"{escape(' '.join(overrides_of(found.settings)))} (expected {found.expected:.0f} ± {found.sd:.0f})"
+    )
+    out.print(f"{held} runs for optuna-dashboard: {place.search_journal}")

@@ -1,0 +1,57 @@
+"""What a plan says of its images: per folder, per bucket, and what is cut."""
+
+from pathlib import Path
+
+import pytest
+
+from lora_lab.config import compose
+from lora_lab.data.summary import summary
+from lora_lab.material import gather
+from tests.data.test_folder import save
+
+
+def planned(root: Path, *words: str):
+    own = [f"dataset.path='{root}/img'", f"cache='{root}/cache'", "train.max_train_steps=1"]
+    return summary(gather(compose(["base_model=sd15", *own, *words], checked=False)).plan)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for name, size in (("a", (512, 512)), ("b", (600, 900)), ("c", (600, 900))):
+        save(tmp_path / "img" / "10_miko" / f"{name}.png", size)
+    save(tmp_path / "img" / "3_neko" / "d.png", (4000, 500))
+    return tmp_path
+
+
+def test_folders_and_buckets_are_counted(images):
+    found = planned(images)
+    assert [(Path(f.folder).name, f.use, f.images, f.repeats, f.draws) for f in found.folders] == [
+        ("10_miko", "training", 3, 10, 30), ("3_neko", "training", 1, 3, 3),
+    ]  # fmt: skip
+    rows = [((b.width, b.height), b.images, b.draws) for b in found.buckets]
+    assert rows == [((384, 640), 2, 20), ((512, 512), 1, 10), ((1024, 256), 1, 3)]
+    assert found.buckets[-1].most_cut == "d.png" and found.buckets[-1].cut == 0.5
+    assert found.to_json()["folders"][0]["images"] == 3
+
+
+def test_regularisation_and_held_back_images_are_counted_apart(images):
+    save(images / "reg" / "1_girl" / "r.png", (512, 512))
+    save(images / "val" / "v.png", (512, 512))
+    words = (f"dataset.reg_path='{images}/reg'", f"dataset.validation_path='{images}/val'")
+    uses = {Path(f.folder).name: (f.use, f.images, f.draws) for f in planned(images, *words).folders}
+    assert uses["1_girl"] == ("regularisation", 1, 33)
+    assert uses["val"] == ("validation", 1, 0)
+
+
+def test_repeats_that_overrule_a_folders_name_are_said(images):
+    words = [f"dataset.path='{images}/img'", "dataset.repeats=3", "train.max_train_steps=1"]
+    told = gather(compose(["base_model=sd15", *words], checked=False)).problems
+    assert [p.what for p in told if "repeats" in p.what] == [
+        "its name says 10 repeats, dataset.repeats=3 counts"
+    ]
+
+
+def test_the_copiers_recipe_trains_at_the_size_that_its_guide_had(tmp_path):
+    save(tmp_path / "img" / "a.png", (600, 900))
+    (bucket,) = planned(tmp_path, "recipe=copier").buckets
+    assert (bucket.width, bucket.height) == (576, 896)
