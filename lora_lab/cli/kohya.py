@@ -31,7 +31,7 @@ def import_preset(args: argparse.Namespace) -> int:
     if out is not None:
         write_text(out, text)
     if args.json:
-        told = {"file": str(found.path), "kind": found.kind, "family": found.family}
+        told: dict[str, str | None] = {"file": str(found.path), "kind": found.kind, "family": found.family}
         told |= {"recipe": str(out) if out else None}
         lines = [asdict(line) for line in found.lines]
         rest = {"settings": found.settings, "keys": lines, "warnings": found.warnings}

@@ -157,7 +157,7 @@ def _choose(work: Work, preset: Preset) -> None:
 def _plain(work: Work, name: str) -> None:
     """A key without a rule of its own: the setting that declares it, else the reason why there is none."""
     value = work.given[name].value
-    setting = setting_of().get(name) or _own(name)
+    setting = setting_of().get(name)
     if setting is None:
         why = why_ignored(name, off=off(value))
         hint = nearest(name, [*setting_of(), *RENAMED_KEYS])
@@ -169,12 +169,6 @@ def _plain(work: Work, name: str) -> None:
         work.compute(name, setting, ZEROS[name], why)
     else:
         work.keep(name, setting)
-
-
-def _own(name: str) -> str | None:
-    """A setting of exactly this name, where it declares no other name."""
-    tails = {key.rpartition(".")[2]: key for key, item in settings().items() if item.peer}
-    return tails.get(name)
 
 
 def _silent(setting: Setting) -> str:

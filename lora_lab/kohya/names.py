@@ -203,7 +203,12 @@ sd-scripts train_util.py and train_network.py at 48d368fa.
 def setting_of() -> dict[str, str]:
     """The setting of every argument and field that has one, from the settings' own declarations."""
     named = {peer.lstrip("-"): item.key for item in settings().values() for peer in item.peer}
-    return {name: key for name, key in named.items() if len(name) > 2 and name not in LOW_PRIORITY}
+    return {name: key for name, key in named.items() if len(name) > 2 and _has_setting(name)}
+
+
+def _has_setting(name: str) -> bool:
+    """Not what means something else there, nor what acts in other families' trainings alone."""
+    return name not in LOW_PRIORITY and not _OTHER_FAMILY.match(name)
 
 
 def why_ignored(name: str, *, off: bool) -> str:

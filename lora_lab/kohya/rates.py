@@ -28,6 +28,9 @@ def take(work: Work) -> None:
 
 def _optimizer(work: Work) -> None:
     name = work.value("optimizer_type")
+    if not off(work.value("use_8bit_adam")) and name is None:
+        work.compute("use_8bit_adam", "optimizer.name", "adamw8bit", "the switch of early 2023")
+    work.ignore("use_8bit_adam", "off" if name is None else "the optimizer is given by name")
     args = arguments(work.value("optimizer_args"))
     if name is not None and "optimizer_type" in work.given:
         try:

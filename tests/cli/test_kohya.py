@@ -19,7 +19,7 @@ def test_a_preset_becomes_a_recipe_that_can_be_planned(
     assert f"lora-lab train --config-dir {tmp_path} base_model=sdxl recipe=mine" in told
     assert "SECRET" not in told + out.read_text()
     assert f"{len(NEWEST)} keys" in told
-    assert main(["import", str(tmp_path / "preset.json"), "--out", str(out)]) == 1
+    assert main(["import", str(tmp_path / "preset.json"), "--out", str(out)]) == 2
     assert "--force replaces it" in capsys.readouterr().err
 
 
@@ -36,6 +36,6 @@ def test_json_holds_every_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_place_where_no_recipe_can_lie(
     out: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["import", str(written(tmp_path, NEWEST)), "--out", str(tmp_path / out)]) == 1
+    assert main(["import", str(written(tmp_path, NEWEST)), "--out", str(tmp_path / out)]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / out).exists()

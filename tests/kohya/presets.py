@@ -9,7 +9,7 @@ OLDEST: dict[str, Any] = {
     "logging_dir": "", "train_data_dir": "D:/img", "reg_data_dir": "", "output_dir": "D:/out",
     "max_resolution": "512,512", "learning_rate": "1e-4", "lr_scheduler": "constant", "lr_warmup": "0",
     "train_batch_size": 2, "epoch": "3", "save_every_n_epochs": "1", "mixed_precision": "fp16",
-    "save_precision": "fp16", "seed": "1234", "num_cpu_threads_per_process": 8, "cache_latent": True,
+    "save_precision": "fp16", "seed": "1234", "num_cpu_threads_per_process": 8, "cache_latents": True,
     "caption_extension": "", "enable_bucket": True, "gradient_checkpointing": False, "full_fp16": False,
     "no_token_padding": False, "stop_text_encoder_training": 0, "use_8bit_adam": True, "xformers": True,
     "save_model_as": "safetensors", "shuffle_caption": False, "clip_skip": 1, "network_dim": 8,

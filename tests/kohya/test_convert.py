@@ -137,6 +137,17 @@ def test_warmup_is_a_percentage_in_the_gui(tmp_path: Path) -> None:
     assert line(none, "lr_warmup").outcome == CONTRADICTORY
 
 
+def test_the_switch_for_8_bits_of_early_files(tmp_path: Path) -> None:
+    assert imported(tmp_path, OLDEST).settings["optimizer.name"] == "adamw8bit"
+    assert imported(tmp_path, NEWEST | {"optimizer": "Lion"}).settings["optimizer.name"] == "lion"
+
+
+def test_fields_of_other_families_are_passed_over(tmp_path: Path) -> None:
+    found = imported(tmp_path, NEWEST | {"timestep_sampling": "sigma", "img_attn_dim": 4})
+    assert "family" in line(found, "timestep_sampling").why
+    assert "family" in line(found, "img_attn_dim").why
+
+
 def test_a_rate_of_zero_trains_the_other_part_alone(tmp_path: Path) -> None:
     found = imported(tmp_path, NEWEST | {"text_encoder_lr": 0})
     assert found.settings["network.train_text_encoder"] is False
