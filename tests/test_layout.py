@@ -18,13 +18,13 @@ ROOT = PACKAGE.parent
 MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    "errors": 0, "files": 0, "findings": 0, "config": 0, "axes": 0,
+    "errors": 0, "files": 0, "outputs": 0, "system": 0, "findings": 0, "config": 0, "axes": 0,
     "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
     "loras": 1, "lora_files": 1, "search": 1, "resolved": 1,
     "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
     "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3, "copier": 3, "kohya": 2,
-    "cli": 4, "__main__": 5,
+    "api": 4, "cli": 4, "__main__": 5,
 }  # fmt: skip
 """A part of the package may import its own level and lower ones."""
 
@@ -75,7 +75,7 @@ def test_every_part_has_a_level() -> None:
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_point_down(file: Path) -> None:
     if part(file) == "__init__":
-        assert not ours(file)
+        assert ours(file) <= {"api"}, "and that only when it is asked for"
         return
     here = LEVELS[part(file)]
     up = {name for name in ours(file) if LEVELS[name] > here}

@@ -31,6 +31,13 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rater(parser: argparse.ArgumentParser) -> None:
+    """Whose scores count."""
+    parser.add_argument(
+        "--rater", action="append", default=[], metavar="NAME", help="only this person's scores (repeatable)"
+    )
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Settings, as KEY=VALUE, and folders of choices of one's own."""
     parser.add_argument(

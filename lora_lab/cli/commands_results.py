@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_sweep
+from lora_lab.cli.command import Command, add_rater, add_sweep
 
 
 def _table(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_rater(parser)
     parser.add_argument("--all", action="store_true", help="every setting as a column, not only what differs")
     parser.add_argument("--no-timings", action="store_true", help="without seconds, for comparing tables")
     parser.add_argument("--csv", action="store_true", help="print CSV")
@@ -20,6 +21,7 @@ def _table(parser: argparse.ArgumentParser) -> None:
 
 def _plot(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_rater(parser)
     parser.add_argument(
         "kinds",
         nargs="*",
@@ -64,13 +66,7 @@ def _verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores", metavar="FILE.csv", help="scores from a table: of the sweep's runs, or a table of its own"
     )
-    parser.add_argument(
-        "--rater",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this person's scores (repeatable)",
-    )
+    add_rater(parser)
     parser.add_argument(
         "--checkpoint", default="last", metavar="WHICH", help="what a run is judged by: last, best or a tag"
     )
@@ -105,6 +101,7 @@ def _suggest(parser: argparse.ArgumentParser) -> None:
 
 def _report(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_rater(parser)
     parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
     parser.add_argument(
         "--metric", metavar="NAME", help="an automatic metric in place of people's scores, such as likeness"
@@ -116,6 +113,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
+    add_rater(parser)
     parser.add_argument(
         "run",
         nargs="?",

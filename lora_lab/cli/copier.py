@@ -15,6 +15,7 @@ from lora_lab.copier import pair as pairs
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
 from lora_lab.material import gather
+from lora_lab.outputs import owner, refuse_foreign, remember
 from lora_lab.resolved import Resolved
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.names import name_problem
@@ -44,12 +45,15 @@ def copier(given: argparse.Namespace) -> int:
     output = Path(given.output) if given.output else folder.path / f"{name}.safetensors"
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output} must end in .safetensors")
+    by = owner("copier", folder.path, output)
+    refuse_foreign([output], by, home=folder.path)
     recipe = [f"recipe={pairs.recipe_for(asked)}"]
     plan, outcome = _train(given, (name, recipe, pairs.place_pictures(folder, pair)), words, folder)
     if outcome.interrupted or len(outcome.of("done")) < len(outcome.statuses):
         sys.stderr.write("no copier was made: both LoRAs are needed; the same command goes on from here\n")
         return INTERRUPTED if outcome.interrupted else 1
     _finish(given, plan.row("A"), (name, pair, strengths), folder, output)
+    remember([output], by)
     return 0
 
 

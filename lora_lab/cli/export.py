@@ -13,7 +13,7 @@ from lora_lab.report.export import export as write_export
 def export(given: argparse.Namespace) -> int:
     """Write the LoRA and its card."""
     folder = sweep_folder(Path(given.sweep), given.results)
-    about = subject(folder, given.metric)
+    about = subject(folder, given.metric, given.rater or None)
     where = Path(given.output) if given.output else folder.exports
     files = write_export(about, where, given.run)
     if not given.run and about.evidence.criterion != "score":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.outputs import owner, refuse_foreign, remember
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store import table as results
 
@@ -16,11 +17,17 @@ from lora_lab.store import table as results
 def table(given: argparse.Namespace) -> int:
     """Print or export the table of a sweep."""
     folder = sweep_folder(Path(given.sweep), given.results)
-    rows = results.rows(folder, all_settings=given.all, timings=not given.no_timings)
+    rows = results.rows(
+        folder, all_settings=given.all, timings=not given.no_timings, raters=given.rater or None
+    )
     if damage := read_scores(folder).damage_note():
         print(damage, file=sys.stderr)
     if given.output:
-        results.write(rows, Path(given.output))
+        target = Path(given.output)
+        by = owner("table", folder.path, target)
+        refuse_foreign([target], by)
+        results.write(rows, target)
+        remember([target], by)
         print(f"wrote {len(rows)} rows to {given.output}")
     elif given.json:
         sys.stdout.write(results.to_json(rows))

@@ -7,19 +7,25 @@ from pathlib import Path
 
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import RunFolderError
+from lora_lab.outputs import owner, refuse_foreign, remember
 from lora_lab.plots import Look, plots, subject, write
 
 
 def plot(given: argparse.Namespace) -> int:
     """Draw the plots asked for."""
     folder = sweep_folder(Path(given.sweep), given.results)
-    about = subject(folder, given.metric)
+    about = subject(folder, given.metric, given.rater or None)
     made = plots(about, given.kinds, given.setting)
     if not made:
         raise RunFolderError(f"{folder.path} has nothing to plot yet: none of its runs has made an update")
     formats = [name.strip() for name in given.format.split(",") if name.strip()]
     where = Path(given.output) if given.output else folder.plots
+    by = owner("plot", folder.path, where)
+    endings = [*formats, *(["csv"] if given.data else [])]
+    planned = [where / f"{item.name}.{ending}" for item in made for ending in endings]
+    refuse_foreign(planned, by, home=folder.plots)
     files = write(made, where, formats, Look(), data=given.data)
+    remember(files, by)
     if not about.judged:
         print("no scores, and no metric to stand for them: `lora-lab review` takes scores")
     elif about.evidence.criterion != "score":

@@ -12,6 +12,7 @@ from lora_lab.axes import axis
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
+from lora_lab.outputs import owner, refuse_foreign, remember
 from lora_lab.verdict.evidence import evidence
 from lora_lab.verdict.ground import POINTS, ground
 from lora_lab.verdict.judge import judge
@@ -33,7 +34,11 @@ def suggest_rows(given: argparse.Namespace) -> int:
     on, verdict = ground(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
     text = written(found.name, suggest(on, verdict, given.n), found.criterion in POINTS)
     if given.output:
-        write_text(Path(given.output), text)
+        target = Path(given.output)
+        by = owner("suggest", folder.path, target)
+        refuse_foreign([target], by)
+        write_text(target, text)
+        remember([target], by)
         print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")
     else:
         sys.stdout.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_lab.effective import compare
@@ -39,19 +40,20 @@ class Subject:
         return tuple(dict.fromkeys([*alone, *varied(own)]))
 
 
-def subject(sweep: SweepFolder, metric: str | None = None) -> Subject:
+def subject(sweep: SweepFolder, metric: str | None = None, raters: Sequence[str] | None = None) -> Subject:
     """Read a sweep.
 
     Args:
         sweep: Its folder.
         metric: `score`, or the automatic metric to look at; None is the score where anybody gave
             one, else the first of `PREFERRED` that was measured.
+        raters: Whose scores count; None is everybody's.
 
     Raises:
-        RunFolderError: The folder holds no runs, or no checkpoint has that metric.
+        RunFolderError: The folder holds no runs, no checkpoint has that metric, or nobody is called so.
     """
     read = read_sweep_folder(sweep.path)
-    found = evidence(read, metric=None if metric == SCORE else metric)
+    found = evidence(read, raters=raters, metric=None if metric == SCORE else metric)
     if metric is None and not found.scored and (instead := _stand_in(found)):
         found = evidence(read, metric=instead)
     return Subject(read, found)

@@ -16,7 +16,7 @@ from lora_lab.report.findings import findings
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import Told
 from lora_lab.report.sections import ALWAYS_SHOWN
-from lora_lab.store import Preview
+from lora_lab.store import Preview, RunRecord
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 USUAL_STRENGTH = 0.8
@@ -60,6 +60,7 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    trigger = _inline(trigger_of(config, told.worker(run).record))
     family = stated(metadata) or FAMILIES[ASSUMED]
     shown = [
         Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
@@ -70,8 +71,8 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         family=family.title,
         pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
-        trigger=_inline(str(config.get("dataset.trigger_word") or "")),
-        prompt=shown[0].prompt if shown else _inline(str(config.get("dataset.trigger_word") or "a picture")),
+        trigger=trigger,
+        prompt=shown[0].prompt if shown else trigger or "a picture",
         pictures=shown,
         strength=show(USUAL_STRENGTH),
         settings=_settings(run, config),
@@ -82,6 +83,12 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         support=support(told, run, judged, of.advised),
         fingerprint=metadata.get("lora_lab.fingerprint", "unknown")[:12],
     )  # fmt: skip
+
+
+def trigger_of(config: Mapping[str, Any], record: RunRecord) -> str:
+    """The trigger word that was set, or else what previews took for it; "" where there is none."""
+    found = (record.resolved.get("facts") or {}).get("trigger")
+    return str(config.get("dataset.trigger_word") or found or "")
 
 
 def support(told: Told, run: RunEvidence, judged: CheckpointEvidence, advised: bool) -> list[str]:

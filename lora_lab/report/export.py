@@ -12,8 +12,9 @@ from typing import Any
 
 from lora_lab.config import flat as flat_config
 from lora_lab.config.places import without_places
-from lora_lab.errors import RunFolderError
+from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.files import replacing, write_text
+from lora_lab.outputs import is_marked, refuse_foreign, remember
 from lora_lab.plots import Subject
 from lora_lab.report.card import Exported, card
 from lora_lab.report.pictures import chosen_shots
@@ -23,6 +24,9 @@ from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
 from lora_lab.store.spelling import find_tag
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
+
+WHOSE = ("lora_lab.sweep", "lora_lab.run", "lora_lab.checkpoint", "lora_lab.fingerprint")
+"""What tells whose a file is."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,34 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
     name = file_name(metadata.get("ss_output_name") or f"{told.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
     target = folder / f"{name}.safetensors"
-    whole = save_lora(target, portable(file), {**metadata, **_metadata(told, choice, metadata)})
+    facts = _metadata(told, choice, metadata)
+    by = "export of " + " ".join(facts[key] for key in WHOSE)
+    files = [target, folder / f"{name}.md", *(folder / name / Path(item.file).name for item in shots)]
+    if is_marked(folder) or not _is_of(target, facts):
+        refuse_foreign(files, by)
+    whole = save_lora(target, portable(file), {**metadata, **facts})
     config = _config(told, choice.run)
     pictures = _pictures(told, choice, shots, folder / name)
     shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
     about = Exported(name, choice.run, choice.judged, choice.advised, config, whole)
     text = card(told, about, shown)
     write_text(folder / f"{name}.md", text)
-    return [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+    made = [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+    remember(made, by)
+    return made
+
+
+def _is_of(file: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a file says itself that it is this very checkpoint's, as versions without marks left it."""
+    from lora_lab.lora_files.reading import read
+
+    if not file.is_file():
+        return False
+    try:
+        found = read(file).metadata
+    except ModelError:
+        return False
+    return all(found.get(key) == facts[key] for key in WHOSE)
 
 
 def _choice(told: Told, chosen: str) -> Choice:

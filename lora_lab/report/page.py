@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from lora_lab import __version__
 from lora_lab.axes import show
 from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.outputs import contents, is_marked, owner, refuse_foreign, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
 from lora_lab.plots.interaction import InteractionPlot
@@ -32,6 +34,8 @@ from lora_lab.verdict import result
 from lora_lab.verdict.evidence import SCORE
 
 PAGE = "index.html"
+PARTS = re.compile(r"index\.html|plots/[^/]+\.svg|pictures/\d+\.webp")
+"""The files of a report."""
 FEW_RIVALS = 5
 """More names than these in a sentence say less than their number."""
 MARKS = {
@@ -64,7 +68,7 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
 
     Args:
         subject: The sweep.
-        folder: Where it goes. A folder that is there already has to be an earlier report.
+        folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
         language: One of `words.LANGUAGES`.
 
     Raises:
@@ -74,19 +78,34 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
     if language not in LANGUAGES:
         raise ConfigError(f"--language {language}: reports are written in {' or '.join(LANGUAGES)}")
     told = tell(subject, language)
+    folder = folder.resolve()
+    by = owner("report", told.folder.path, folder)
+    _refuse_others(folder, by, at_home=folder == told.folder.report.resolve())
     with _replacing_folder(folder) as temporary:
         made = plots(subject)
         _draw(made, temporary / "plots", language)
         html = _render(told, made, Album(temporary))
         (temporary / PAGE).write_text(html, encoding="utf-8")
+        remember(contents(temporary), by)
     return folder / PAGE
+
+
+def _refuse_others(folder: Path, by: str, *, at_home: bool) -> None:
+    """Refuse a folder that holds anything but an earlier report of the same sweep: all of it goes away.
+
+    Raises:
+        RunFolderError: It does.
+    """
+    there = contents(folder)
+    if at_home and not is_marked(folder) and (folder / PAGE).is_file():
+        # A report of a version that left no mark, in its own place: what only a report holds is one.
+        there = [item for item in there if not PARTS.fullmatch(item.relative_to(folder).as_posix())]
+    refuse_foreign(there, by)
 
 
 @contextmanager
 def _replacing_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when all is written."""
-    if folder.exists() and not (folder / PAGE).is_file() and any(folder.iterdir()):
-        raise RunFolderError(f"{folder} holds something else than a report: give another folder with -o")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

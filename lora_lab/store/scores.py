@@ -37,7 +37,7 @@ from lora_lab.store.spelling import first_spellings, rater_key
 
 __all__ = [
     "RESULTS", "Pair", "Place", "Rating", "Score", "ScoreLog", "Session", "Shot", "Skip", "append_score_line",
-    "comparable_scores", "ratings", "read_scores",
+    "comparable_scores", "only_of", "ratings", "read_scores",
 ]  # fmt: skip
 
 Place = tuple[str, str]
@@ -213,6 +213,24 @@ def _with_shots(log: ScoreLog) -> ScoreLog:
     shots = {key: item.shots for key, item in log.sessions.items()}
     scores = [item if item.shots else replace(item, shots=shots.get(item.session, ())) for item in log.scores]
     return replace(log, scores=scores)
+
+
+def only_of(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> ScoreLog:
+    """The log with the scores of some raters alone, however their names are spelt; None is everybody.
+
+    Raises:
+        RunFolderError: One of them gave no score.
+    """
+    if raters is None:
+        return log
+    known = {rater_key(item.rater): item.rater for item in log.scores}
+    for name in raters:
+        if rater_key(name) not in known:
+            names = ", ".join(sorted(known.values()))
+            listed = f"it has scores of {names}" if known else "nobody has scored it yet"
+            raise RunFolderError(f"{sweep.path} has no scores of {name!r}: {listed}")
+    wanted = set(map(rater_key, raters))
+    return replace(log, scores=[item for item in log.scores if rater_key(item.rater) in wanted])
 
 
 def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[str]]:

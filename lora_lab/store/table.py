@@ -24,7 +24,7 @@ from lora_lab.files import finite, replacing, write_text
 from lora_lab.store.layout import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.record import PHASES, Checkpoint, RunRecord
-from lora_lab.store.scores import Place, ratings
+from lora_lab.store.scores import Place, only_of, ratings
 
 if TYPE_CHECKING:
     import pandas
@@ -38,20 +38,27 @@ TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_
 PLACE = ("name", "sweep", "results", "cache")
 
 
-def rows(sweep: SweepFolder, *, all_settings: bool = False, timings: bool = True) -> list[Row]:
+def rows(
+    sweep: SweepFolder,
+    *,
+    all_settings: bool = False,
+    timings: bool = True,
+    raters: Sequence[str] | None = None,
+) -> list[Row]:
     """One row per checkpoint, in the order of the plan; every row has the same columns in the same order.
 
     Args:
         sweep: The sweep's folder.
         all_settings: Every setting as a column; else only those that differ within the sweep.
         timings: With the columns of `TIMINGS`.
+        raters: Whose scores count; None is everybody's.
 
     Raises:
-        RunFolderError: The folder holds no runs.
+        RunFolderError: The folder holds no runs, or nobody is called like that.
     """
     read = read_sweep_folder(sweep.path)
     columns = differing((run.settings for run in read.runs.values()), all_settings)
-    scores = _scores(read)
+    scores = _scores(read, raters)
     found = []
     for run in read.runs.values():
         for row in _rows_of(run):
@@ -61,9 +68,9 @@ def rows(sweep: SweepFolder, *, all_settings: bool = False, timings: bool = True
     return _even(found, columns, timings)
 
 
-def _scores(sweep: Sweep) -> dict[Place, Row]:
+def _scores(sweep: Sweep, raters: Sequence[str] | None) -> dict[Place, Row]:
     """The columns of `SCORES` by checkpoint."""
-    found = ratings(sweep.scores(), sweep.twins)
+    found = ratings(only_of(sweep.scores(), raters, sweep.folder), sweep.twins)
     return {
         place: dict(zip(SCORES, (round(item.value, 4), item.count, len(item.raters)), strict=True))
         for place, item in found.items()

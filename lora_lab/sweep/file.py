@@ -5,9 +5,12 @@ The keys of a sweep file::
     question: text            what the sweep is to find out
     config_dirs: [folder]     folders of choices of one's own, as with --config-dir
     base: [override, ...]     what all rows share
+    preview:                  settings of the base as blocks, as many as there are groups; also under base
+      prompts: ["{trigger}, a red hat"]
     patterns:                 named rows, each a list of differences from the base
       "03": []
       "04": [base_model.clip_skip=2]
+      "05": {base_model: {clip_skip: 2}}
     grid:                     a Cartesian product on the base; its rows stand beside the patterns
       network.network_alpha: [1, 16, 64]
     zip:                      settings that move together: one more axis of the grid
@@ -33,8 +36,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_lab.config import nearest
+from lora_lab.config import key_of, nearest, settings
 from lora_lab.errors import ConfigError
+from lora_lab.sweep.blocks import block_overrides, is_block
 from lora_lab.sweep.names import distinct, joined, run_problem, same_folder, split
 from lora_lab.sweep.text import read_yaml, value_text
 
@@ -82,16 +86,14 @@ def read_sweep(path: Path) -> SweepFile:
     """
     values = read_yaml(path)
     wrong: list[str] = []
-    for key in values:
-        if key not in KEYS:
-            wrong.append(f"unknown key {key!r}{nearest(str(key), KEYS)} known: {', '.join(KEYS)}")
-    base = _overrides(values.get("base"), "base", wrong)
+    dirs = _folders(values.get("config_dirs"), wrong)
+    base = _base(values, dirs, wrong)
     rows = [*_patterns(values.get("patterns"), wrong), *_grid_rows(values, wrong)]
     rows += _replicates(values.get("replicates"), rows, wrong)
     search = _search(values, wrong)
     rows = rows or ([] if search else [RowSpec("base", ())])
     wrong += _name_clashes(rows)
-    order, dirs = tuple(row.name for row in rows), _folders(values.get("config_dirs"), wrong)
+    order = tuple(row.name for row in rows)
     rows = _only(rows, values.get("only"), wrong)
     question = values.get("question") or ""
     if not isinstance(question, str):
@@ -153,24 +155,35 @@ def _folders(value: Any, wrong: list[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _base(values: dict[Any, Any], dirs: Sequence[str], wrong: list[str]) -> list[str]:
+    """What all rows share: the base, and the blocks beside it."""
+    blocks = {key: value for key, value in values.items() if key not in KEYS and is_block(key, dirs)}
+    for key in values:
+        if key not in KEYS and key not in blocks:
+            known = f"known: {', '.join(KEYS)}, settings and their groups"
+            wrong.append(f"unknown key {key!r}{nearest(str(key), [*KEYS, *settings()])} {known}")
+    base, beside = _overrides(values.get("base"), "base", wrong), block_overrides(blocks)
+    both = {key_of(text) for text in base} & {key_of(text) for text in beside}
+    wrong += [f"{key} stands in base and beside it: keep it in one" for key in sorted(both)]
+    return [*base, *beside]
+
+
 def _overrides(value: Any, where: str, wrong: list[str]) -> list[str]:
     if value is None:
         return []
-    if isinstance(value, str):
-        value = [value]
     if not isinstance(value, list):
-        wrong.append(f"{where} must be a list of overrides such as [optimizer=lion], got {value!r}")
-        return []
+        value = [value]
+    found = []
     for item in value:
-        if not isinstance(item, str):
-            hint = ""
-            if isinstance(item, dict) and len(item) == 1:
-                ((key, content),) = item.items()
-                hint = f": write {key}={value_text(content)}"
-            wrong.append(f"{where} holds {item!r}, which is not an override{hint}")
+        if isinstance(item, dict):
+            found += block_overrides(item)
+        elif not isinstance(item, str):
+            wrong.append(f"{where} holds {item!r}, which is no setting: write [KEY=VALUE, ...] or KEY: VALUE")
         elif "=" not in item:
             wrong.append(f"{where} holds {item!r}: write key=value (quote overrides with commas in them)")
-    return [item for item in value if isinstance(item, str) and "=" in item]
+        else:
+            found.append(item)
+    return found
 
 
 def _patterns(value: Any, wrong: list[str]) -> list[RowSpec]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lora_lab.config import RunConfig, check, compose, flat
+from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
 from lora_lab.sweep.names import split
@@ -52,6 +53,7 @@ def compose_rows(
     """
     where = str(sweep.path or sweep.name)
     _refuse_names(sweep, where)
+    _hold_extra(extra, conf_dirs)
     try:
         base = compose([*sweep.base, *extra], conf_dirs, checked=False)
     except ConfigError as error:
@@ -69,6 +71,19 @@ def compose_rows(
         return Composed(row.name, tuple(with_places(overrides, whole)), whole)
 
     return anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
+
+
+def _hold_extra(extra: Sequence[str], conf_dirs: Sequence[str]) -> None:
+    """Hold what the command adds to the settings by itself, so that no file is blamed for it.
+
+    Raises:
+        ConfigError: Every mistake in it.
+    """
+    try:
+        compose(extra, conf_dirs, checked=False)
+    except ConfigError as error:
+        text = str(error).replace(SEVERAL, f"{SEVERAL}: write them under grid: in the sweep file")
+        raise ConfigError("\n".join(f"command line: {line}" for line in text.splitlines())) from None
 
 
 def _refuse_names(sweep: SweepFile, where: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from lora_lab.config import quoted
+from lora_lab.config import kind, quoted
 from lora_lab.errors import ConfigError
 
 
@@ -31,6 +31,9 @@ _Loader.add_implicit_resolver(
 )
 
 
+_TEXT_TAG = "tag:yaml.org,2002:str"
+
+
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     return int(loader.construct_scalar(node))
 
@@ -50,8 +53,31 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
                 None, None, f"{key!r} stands twice: the first would be lost", key_node.start_mark
             )
         seen.add(key)
+    _mark_texts(node)
     loader.flatten_mapping(node)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+def _mark_texts(node: yaml.MappingNode, prefix: str = "") -> None:
+    """Let what stands under a setting of text be text: 012, 5e2, 2024_10_05 and true as they are written.
+
+    Args:
+        prefix: The groups that the mapping stands in, with a point behind them.
+    """
+    for key_node, value in node.value:
+        key = f"{prefix}{key_node.value}"
+        if isinstance(value, yaml.MappingNode):
+            _mark_texts(value, f"{key}.")
+        elif kind(key):
+            _mark_text(value)
+
+
+def _mark_text(node: yaml.Node) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _mark_text(item)
+    elif isinstance(node, yaml.ScalarNode) and node.tag.endswith((":int", ":float", ":bool")):
+        node.tag = _TEXT_TAG
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)

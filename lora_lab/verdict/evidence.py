@@ -15,7 +15,7 @@ from lora_lab.findings import Inert
 from lora_lab.store import Checkpoint, Pair, SweepFolder
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
-from lora_lab.store.scores import Place, ScoreLog
+from lora_lab.store.scores import Place, ScoreLog, only_of
 from lora_lab.store.spelling import find_tag, rater_key
 from lora_lab.store.table import exposures, flags, means
 from lora_lab.verdict.acting import changes_of, same_experiments
@@ -188,7 +188,7 @@ def evidence(
     read = sweep if isinstance(sweep, Sweep) else read_sweep_folder(sweep.path)
     log = read.scores()
     same, changes, unread = same_experiments(read), changes_of(read.runs.values()), _unread(read)
-    combined = combine(_only(log, raters, read.folder), same)
+    combined = combine(only_of(log, raters, read.folder), same)
     runs = tuple(
         _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
         for run in read.runs.values()
@@ -254,18 +254,6 @@ def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str
         for item in log.pairs
         if raters is None or rater_key(item.rater) in map(rater_key, raters)
     )
-
-
-def _only(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> ScoreLog:
-    if raters is None:
-        return log
-    known = sorted({item.rater for item in log.scores})
-    wanted = {rater_key(name) for name in raters}
-    for name in raters:
-        if rater_key(name) not in map(rater_key, known):
-            listed = f"it has scores of {', '.join(known)}" if known else "nobody has scored it yet"
-            raise RunFolderError(f"{sweep.path} has no scores of {name!r}: {listed}")
-    return replace(log, scores=[item for item in log.scores if rater_key(item.rater) in wanted])
 
 
 def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined: Combined) -> RunEvidence:

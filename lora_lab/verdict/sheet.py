@@ -135,7 +135,7 @@ def _tagged(sheet: Sheet, rows: Sequence[Row], tags: Sequence[str]) -> list[Row]
     Raises:
         DataError: A row names a checkpoint that the run has not.
     """
-    found = []
+    found: list[Row] = []
     for row in rows:
         asked = row.get("tag", "")
         tag = find_tag(asked, tags) if asked else ""

@@ -160,4 +160,5 @@ def test_dora_begins_with_the_base_models_norms(golden):
     shape = shape_of(target, "magnitude", bench.spec)
 
     first = initial(target, bench.spec, torch.Generator())["magnitude"].view(shape)
-    assert torch.allclose(first, weight.float().flatten(1).norm(dim=1).view(shape), rtol=1e-6)
+    # Two fp32 sums of squares, added in orders of their own.
+    assert torch.allclose(first, weight.float().flatten(1).norm(dim=1).view(shape), rtol=1e-5)

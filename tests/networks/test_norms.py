@@ -59,20 +59,26 @@ def _target(name, down, up):
     return Target(name, name, module, "unet", kind, 0)
 
 
+FP32_SUMS = 1e-5
+"""Norms are roots of sums of thousands of fp32 squares, which every CPU adds in an order of its own."""
+
+
 @pytest.mark.parametrize("case", KOHYA)
 def test_agrees_with_the_reference(case, tensors):
     arena, sites, spec = filled(case, tensors)
     limit = float(case.rsplit("max", 1)[1])
     result, golden = limit_norms(arena, sites, 1, spec, limit), CASES[case]["returned"]
     assert result.scaled == golden["keys_scaled"]
-    assert result.mean == pytest.approx(golden["mean_norm"], rel=1e-6)
-    assert result.max == pytest.approx(golden["max_norm"], rel=1e-6)
+    assert result.mean == pytest.approx(golden["mean_norm"], rel=FP32_SUMS)
+    assert result.max == pytest.approx(golden["max_norm"], rel=FP32_SUMS)
     for site in sites:
         rank, after = spec.rank(site.target.kind), f"{case}.after.{site.target.name}"
         down = arena.stacked(arena.masters, site.down)[1, :rank]
         up = arena.stacked(arena.masters, site.up)[1, :rank]
-        assert torch.allclose(down, tensors[f"{after}.lora_down.weight"].flatten(1), rtol=1e-6, atol=1e-8)
-        assert torch.allclose(up, tensors[f"{after}.lora_up.weight"].flatten(1).T, rtol=1e-6, atol=1e-8)
+        assert torch.allclose(
+            down, tensors[f"{after}.lora_down.weight"].flatten(1), rtol=FP32_SUMS, atol=1e-8
+        )
+        assert torch.allclose(up, tensors[f"{after}.lora_up.weight"].flatten(1).T, rtol=FP32_SUMS, atol=1e-8)
     assert not arena.masters[0].any()
 
 

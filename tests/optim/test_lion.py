@@ -26,7 +26,8 @@ def test_equals_bitsandbytes():
     ours, theirs = start.clone(), torch.nn.Parameter(start.clone())
     steps(Lion([ours], **ARGS), ours, gradients())
     steps(bitsandbytes.optim.Lion([theirs], **ARGS), theirs, gradients())
-    torch.testing.assert_close(ours, theirs.data, rtol=0, atol=1e-7)
+    # Twenty fp32 steps, in which some CPUs fuse a product and a sum: an ulp or two of numbers around 1.
+    torch.testing.assert_close(ours, theirs.data, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])

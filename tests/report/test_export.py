@@ -13,6 +13,7 @@ from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.lora_files.reading import from_tensors
 from lora_lab.loras.writing import portable
+from lora_lab.outputs import MARK
 from lora_lab.plots import Subject, subject
 from lora_lab.report.export import export, file_name
 from lora_lab.store import SweepFolder
@@ -164,6 +165,45 @@ def test_without_scores_a_run_has_to_be_named(made: Subject, tmp_path: Path) -> 
 )
 def test_names_fit_files_and_prompts(name: str, text: str) -> None:
     assert file_name(name) == text
+
+
+@pytest.mark.parametrize("name", ["made-base-000020.safetensors", "made-base-000020.md"])
+def test_another_projects_files_stay(made: Subject, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "Lora"
+    out.mkdir()
+    (out / name).write_text("another project's")
+    with pytest.raises(RunFolderError, match=rf"{name} \(lora-lab did not write it\)"):
+        export(made, out)
+    assert [file.name for file in out.iterdir()] == [name] and (out / name).read_text() == "another project's"
+
+
+def test_a_run_of_the_same_name_in_another_project_stays(made: Subject, tmp_path: Path) -> None:
+    # As it was exported by an earlier version: without a mark, but with what it says of itself.
+    out = tmp_path / "Lora"
+    file = export(made, out)[0]
+    (out / MARK).unlink()
+    other = {"lora_lab.fingerprint": "e" * 64}
+    save_lora(file, weights(), {**read_lora(file)[1], **other})
+    with pytest.raises(RunFolderError, match="did not write it"):
+        export(made, out)
+
+
+def test_this_very_runs_export_is_replaced(made: Subject, tmp_path: Path) -> None:
+    out = tmp_path / "Lora"
+    files = export(made, out)
+    assert export(made, out) == files
+    for mark in out.rglob(MARK):
+        mark.unlink()
+    assert export(made, out) == files, "an earlier version's, which left no mark"
+    files[1].write_text("my own words")
+    with pytest.raises(RunFolderError, match="it was changed since it was written"):
+        export(made, out)
+
+
+def test_an_export_by_one_raters_scores(made: Subject, tmp_path: Path) -> None:
+    scored.give(made.folder, "alpha-16", "000020", "ben", 99)
+    (file, *_) = export(subject(made.folder, raters=["BEN"]), tmp_path / "out")
+    assert file.name == "made-alpha-16-000020.safetensors"
 
 
 def test_alphas_that_diffusers_misreads_are_evened_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.outputs import MARK, contents
 from lora_lab.plots import subject
 from lora_lab.report import LANGUAGES, PAGE, write_report
 from lora_lab.store import SweepFolder
@@ -64,7 +65,7 @@ def test_the_page_names_files_that_lie_beside_it_and_nothing_else(english: Page,
     assert english.files
     for name in english.files:
         assert not name.startswith(("/", "http", "..")) and (sweep.report / name).is_file(), name
-    there = {str(file.relative_to(sweep.report)) for file in sweep.report.rglob("*") if file.is_file()}
+    there = {str(file.relative_to(sweep.report)) for file in contents(sweep.report)}
     assert there == {PAGE, *english.files}
     assert all(target.startswith("#") and target[1:] in english.ids for target in english.targets)
     assert not {"script", "link", "iframe"} & set(english.tags)
@@ -140,15 +141,54 @@ def test_runs_that_are_not_done_and_files_that_are_damaged_stop_nothing(tmp_path
 def test_a_report_is_replaced_as_a_whole_and_nothing_else_is(sweep: SweepFolder, tmp_path: Path) -> None:
     old = tmp_path / "report"
     write_report(subject(sweep), old)
-    (old / "left-over.txt").write_text("x")
+    before = contents(old)
     write_report(subject(sweep), old)
-    assert not (old / "left-over.txt").exists()
+    assert contents(old) == before
     assert [item.name for item in tmp_path.iterdir()] == ["report"]
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "mine.jpg").write_text("x")
-    with pytest.raises(RunFolderError, match="holds something else than a report"):
-        write_report(subject(sweep), tmp_path / "photos")
-    assert (tmp_path / "photos" / "mine.jpg").exists()
+    for where in (old, tmp_path / "photos"):
+        mine = where / "notes" / "mine.txt"
+        mine.parent.mkdir(parents=True)
+        mine.write_text("x")
+        with pytest.raises(RunFolderError, match=r"mine\.txt \(lora-lab did not write it\)"):
+            write_report(subject(sweep), where)
+        assert mine.read_text() == "x"
+
+
+@pytest.mark.usefixtures("unplotted")
+@pytest.mark.parametrize("there", ["index.html", "empty folder", "file", "edited"])
+def test_what_somebody_else_put_there_stays(sweep: SweepFolder, tmp_path: Path, there: str) -> None:
+    place = tmp_path / "site"
+    if there == "file":
+        place.write_text("mine")
+    elif there == "edited":
+        page = write_report(subject(sweep), place)
+        page.write_text(page.read_text(encoding="utf-8") + "mine", encoding="utf-8")
+    else:
+        place.mkdir()
+        (place / "photos").mkdir() if there == "empty folder" else (place / PAGE).write_text("mine")
+    with pytest.raises(RunFolderError, match="-o"):
+        write_report(subject(sweep), place)
+    kept = {"file": place, "empty folder": place / "photos"}.get(there, place / PAGE)
+    assert kept.is_dir() if there == "empty folder" else "mine" in kept.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("unplotted")
+def test_a_report_without_a_mark_is_replaced_in_its_own_place_alone(tmp_path: Path) -> None:
+    own = scored.sweep(tmp_path, pictures=True)
+    page = write_report(subject(own), own.report)
+    for mark in own.report.rglob(MARK):
+        mark.unlink()
+    write_report(subject(own), own.report)
+    for mark in own.report.rglob(MARK):
+        mark.unlink()
+    (own.report / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="notes"):
+        write_report(subject(own), own.report)
+    (own.report / "notes.txt").unlink()
+    own.report.rename(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match="did not write it"):
+        write_report(subject(own), tmp_path / "elsewhere")
+    assert page.name == PAGE
 
 
 @pytest.mark.usefixtures("unplotted")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.sweep import read_sweep, rows_from_overrides, select
 from lora_lab.sweep.names import name_problem
@@ -88,13 +89,69 @@ class TestRows:
         ]
 
 
+BLOCKS = """
+base_model: demo
+preview:
+  prompts: ["{trigger}, a red hat", "(smile:1.2), [b], it's"]
+  negative_prompt: 'x: y, "z"'
+  seeds: [1, 2]
+base:
+  dataset: {path: demo, trigger_word: 012}
+  optimizer: {args: {weight_decay: 0.5, betas: [0.9, 0.99]}}
+  network.network_alpha: 4
+patterns:
+  plain: {}
+  lion: {optimizer: lion, train: {seed: 7}}
+  mixed: [optimizer=sgd, {preview: {steps: 3}}]
+"""
+
+
+class TestBlocks:
+    def test_they_are_the_base_and_the_rows(self, write) -> None:
+        sweep = read_sweep(write(BLOCKS))
+        base = compose(sweep.base, checked=False)
+        assert base.preview.prompts == ["{trigger}, a red hat", "(smile:1.2), [b], it's"]
+        assert (base.preview.negative_prompt, base.preview.seeds) == ('x: y, "z"', [1, 2])
+        assert (base.dataset.trigger_word, base.network.network_alpha) == ("012", 4)
+        assert base.optimizer.args == {"weight_decay": 0.5, "betas": [0.9, 0.99]}
+        assert base.base_model.path == compose(["base_model=demo"], checked=False).base_model.path
+        rows = {row.name: compose([*sweep.base, *row.overrides], checked=False) for row in sweep.rows}
+        assert rows["plain"] == base
+        assert (rows["lion"].optimizer.name, rows["lion"].train.seed) == ("lion", 7)
+        assert rows["mixed"].optimizer.name.lower() == "sgd" and rows["mixed"].preview.steps == 3
+
+    @pytest.mark.parametrize("text", ["5e2", "2024_10_05", "true", "012", "1.0", "-3", ".5", "1e-4", "off"])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            "grid: {{dataset.trigger_word: [{0}]}}",
+            "zip: {{dataset.trigger_word: [{0}]}}",
+            "dataset: {{trigger_word: {0}}}",
+            "base: {{dataset.trigger_word: {0}}}",
+            "patterns: {{a: {{dataset: {{trigger_word: {0}}}}}}}",
+        ],
+    )
+    def test_a_text_without_quotes_is_the_text_it_is(self, write, text: str, form: str) -> None:
+        sweep = read_sweep(write(form.format(text)))
+        config = compose([*sweep.base, *sweep.rows[0].overrides], checked=False)
+        assert config.dataset.trigger_word == text
+
+    def test_texts_in_lists_and_what_is_none(self, write) -> None:
+        sweep = read_sweep(write("preview: {prompts: [5e2, true, 012]}\ndataset: {trigger_word: null}\n"))
+        config = compose(sweep.base, checked=False)
+        assert config.preview.prompts == ["5e2", "true", "012"]
+        assert config.dataset.trigger_word is None
+
+    def test_numbers_stay_numbers(self, write) -> None:
+        sweep = read_sweep(write("grid: {network.network_dim: [4, 8], dataset.flip_aug: [true]}\n"))
+        assert sweep.rows[1].overrides == ("network.network_dim=8", "dataset.flip_aug=true")
+
+
 @pytest.mark.parametrize(
     "value",
     ["a, b", "it's", "c:\\dir\\", "x=1", "[a]", "{t}, y", "", "null", "true", "a\\'b", "~/x y", "日本"],
 )
 def test_texts_survive_as_overrides(value: str) -> None:
-    from lora_lab.config import compose
-
     config = compose([f"preview.negative_prompt={value_text(value)}"], checked=False)
     assert config.preview.negative_prompt == value
 
@@ -111,9 +168,15 @@ def test_texts_survive_as_overrides(value: str) -> None:
         ('patterns: {"a": [], "A": [x=1]}\n', ["row 'A' has the same folder as row 'a'"]),
         ('patterns: {"a": [], "a": [x=1]}\n', ["line 1", "'a' stands twice"]),
         ("patterns: [a=1]\n", ["patterns must name its rows"]),
-        ('patterns: {"a": [{x: 1}]}\n', ["row 'a'", "write x=1"]),
+        ('patterns: {"a": [7]}\n', ["row 'a' holds 7", "KEY=VALUE"]),
+        ("base: [a.b=1]\nprevieww: {steps: 1}\n", ["unknown key 'previeww'", "did you mean preview"]),
+        ("network_dim: 4\n", ["unknown key 'network_dim'", "did you mean network.network_dim?"]),
+        (
+            "base: [preview.steps=1]\npreview: {steps: 2}\n",
+            ["preview.steps stands in base and beside it"],
+        ),
         ('patterns: {"a": [x]}\n', ["row 'a'", "write key=value"]),
-        ("base: {a: 1}\n", ["base must be a list of overrides"]),
+        ("base: 7\n", ["base holds 7", "KEY=VALUE"]),
         ("grid: {a.b: 1}\n", ["grid: a.b needs a list of values"]),
         ("grid: {a.b: []}\n", ["grid: a.b needs a list of values"]),
         ("grid: {a.b: [1, 1]}\n", ["holds a value twice"]),

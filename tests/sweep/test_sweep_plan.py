@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
 from lora_lab.store import Checkpoint, RunRecord, write_record
 from lora_lab.sweep import Plan, plan, read_sweep, rows_from_overrides
+from lora_lab.sweep.kept import as_launched
 from tests.material import write_model, write_pictures
 
 
@@ -79,9 +81,43 @@ class TestRows:
         assert {row.config.network.network_alpha for row in found.rows} == {7.0}
         assert found.row("b").same_as == "a"
 
+    @pytest.mark.parametrize(
+        ("word", "parts"),
+        [
+            ("network.netwrok_alpha=7", ["did you mean network.network_alpha?"]),
+            ("train.seed=1,2", ["several values", "grid: in the sweep file"]),
+            ("optimizer=lionn", ["did you mean lion?"]),
+        ],
+    )
+    def test_a_mistake_on_the_command_line_is_not_the_files(self, make, word: str, parts: list[str]) -> None:
+        with pytest.raises(ConfigError) as caught:
+            make(THREE, word)
+        message = str(caught.value)
+        assert message.startswith("command line: ") and "try.yaml" not in message and "-m" not in message
+        assert all(part in message for part in parts)
+
+    def test_a_mistake_in_the_file_is_not_the_command_lines(self, make) -> None:
+        with pytest.raises(ConfigError) as caught:
+            make(BASE + "network: {netwrok_alpha: 1}\n", "train.seed=1")
+        assert "try.yaml: base: unknown setting 'network.netwrok_alpha'" in str(caught.value)
+
     def test_previews_and_saving_are_changes_too(self, make) -> None:
         found = make(BASE + "patterns: {a: [preview.steps=9, train.save_every_n_epochs=5]}\n")
         assert found.rows[0].changes == {"preview.steps": (25, 9), "train.save_every_n_epochs": (2, 5)}
+
+    def test_blocks_come_back_from_what_is_kept(self, make, tmp_path: Path) -> None:
+        prompts = ["{trigger}, a (red:1.2) hat", "it's [b]: c", "5e2"]
+        text = (
+            BASE
+            + f"preview: {{prompts: {json.dumps(prompts)}}}\npatterns: {{x: {{preview: {{steps: 3}}}}}}\n"
+        )
+        found = make(text)
+        again = tmp_path / "again.yaml"
+        again.write_text(as_launched(found, read_sweep(tmp_path / "try.yaml"), []), encoding="utf-8")
+        kept = read_sweep(again)
+        config = compose([*kept.base, *kept.rows[0].overrides], checked=False)
+        assert config.preview.prompts == prompts == found.row("x").config.preview.prompts
+        assert config.preview.steps == 3
 
     def test_replicates_differ_in_the_seed(self, make) -> None:
         found = make(THREE + "replicates: 3\n")

@@ -1,0 +1,61 @@
+"""The functions for programs, used as the module's own example uses them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lora_lab
+from lora_lab.errors import RunFolderError
+from lora_lab.store import SweepFolder
+from tests.sweep.trained import AtOnce
+
+BASE = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview=off"]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = {"reference": [], "alpha": ["network.network_alpha=1"]}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({"base": BASE, "patterns": rows}, sort_keys=False))
+    return path
+
+
+def test_from_a_sweep_file_to_a_verdict(sweep: Path) -> None:
+    plan = lora_lab.plan(sweep)
+    assert [(row.name, row.status) for row in plan.rows] == [("reference", "planned"), ("alpha", "planned")]
+    seen: list[str] = []
+    outcome = lora_lab.launch(sweep, engine=AtOnce(), report=lambda event: seen.append(event.kind))
+    assert outcome.statuses == {"reference": "done", "alpha": "done"}
+    assert {row["run"] for row in lora_lab.table(outcome.folder.path)} == {"reference", "alpha"}
+    found = lora_lab.evidence(outcome.folder.path)
+    assert [run.name for run in found.runs] == ["reference", "alpha"]
+    verdict = lora_lab.judge(found)
+    assert verdict.evidence.name == "small"
+    assert {row.status for row in lora_lab.plan(sweep).rows} == {"done"}
+
+
+def test_one_run_folder_in_this_process(sweep: Path) -> None:
+    from lora_lab.sweep import read_sweep
+    from lora_lab.sweep.launch import prepare
+
+    prepare(lora_lab.plan(sweep), read_sweep(sweep))
+    run = SweepFolder(Path("results/small")).run("alpha")
+    assert lora_lab.train_run(run.path).status == "done"
+    assert list(run.path.glob("checkpoints/*.safetensors"))
+    with pytest.raises(RunFolderError):
+        lora_lab.train_run("results")
+
+
+def test_nothing_is_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, lora_lab; assert 'lora_lab.api' not in sys.modules; lora_lab.plan; "
+        "assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    assert "plan" in dir(lora_lab)
+    with pytest.raises(AttributeError, match="has no attribute 'plans'"):
+        lora_lab.plans  # noqa: B018
