@@ -1,17 +1,20 @@
 """Previews of a pack's checkpoints: what to render, rendering it in one batch, measuring and recording it."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from lora_lab.anchors import anchor_name
-from lora_lab.config import parse_resolution
+from lora_lab.config import load_plain, parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.items import Item
 from lora_lab.data.pixels import load_pixels
+from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing, write_text
 from lora_lab.material import Material
 from lora_lab.metrics import measure
@@ -21,7 +24,7 @@ from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
 from lora_lab.resolved import Resolved
-from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name
+from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name, read_scores
 from lora_lab.store.layout import lora_name
 
 ANCHOR_PICTURES = 6
@@ -85,20 +88,64 @@ def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slo
 def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None:
     """Take previews of other settings out of the record, and delete files that no record names.
 
+    Images that somebody judged are kept for ever: they go to a folder of their own, named by the settings
+    that they were rendered with.
+
     Args:
         fingerprint: `effective.preview_fingerprint` of the settings as they are now.
     """
-    if record.preview_fingerprint != fingerprint:
+    earlier = record.preview_fingerprint
+    if earlier != fingerprint:
         for checkpoint in record.checkpoints:
             checkpoint.previews, checkpoint.metrics = [], {}
             checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
         record.preview_fingerprint = fingerprint
+    judged = judged_shots(folder)
     for checkpoint in record.checkpoints:
+        kept = {preview_name(*shot) for shot in judged.get(checkpoint.tag, ())}
         checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
         named = {folder.path / item.file for item in checkpoint.previews}
         for file in folder.previews(checkpoint.tag).glob("*.png"):
-            if file not in named:
+            if file in named:
+                continue
+            if file.name in kept:
+                _keep_judged(file, earlier)
+            else:
                 file.unlink(missing_ok=True)
+
+
+def judged_shots(folder: RunFolder) -> dict[str, set[tuple[int, int, float]]]:
+    """The shots of a run that somebody scored or compared, by checkpoint. A log that cannot be read is an
+    error: nothing may be deleted on a guess.
+
+    Raises:
+        RunFolderError: The log of scores cannot be read.
+    """
+    log = read_scores(SweepFolder(folder.path.parent))
+    names = {folder.name}
+    with suppress(LoraLabError):
+        # Its folder may have been renamed since it was judged.
+        names.add(load_plain(folder.config_file).name)
+    found: dict[str, set[tuple[int, int, float]]] = defaultdict(set)
+    for item in log.scores:
+        for run, tag in item.places:
+            if run in names:
+                found[tag] |= set(item.shots)
+    for pair in log.pairs:
+        for run, tag in (pair.left, pair.right):
+            if run in names and pair.session in log.sessions:
+                found[tag] |= set(log.sessions[pair.session].shots)
+    return found
+
+
+def _keep_judged(file: Path, fingerprint: str) -> None:
+    """Move an image that was judged beside the new ones; another that is there under its name stays, too."""
+    place = file.parent / f"judged-{fingerprint[:8] or 'before'}"
+    place.mkdir(exist_ok=True)
+    target, number = place / file.name, 2
+    while target.exists():
+        target, number = place / f"{file.stem}-{number}{file.suffix}", number + 1
+    file.rename(target)
 
 
 def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:

@@ -21,7 +21,7 @@ from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import __main__ as worker
 from lora_lab.run.lock import FolderLock
-from lora_lab.store import RunFolder, read_record, write_record
+from lora_lab.store import RunFolder, append_score_line, read_record, read_scores, write_record
 from lora_lab.store.locks import is_locked
 from tests.run.bench import Bench
 
@@ -134,6 +134,28 @@ def test_other_preview_settings_on_a_finished_run_render_and_train_nothing(bench
     image = Image.open(folder.path / second.checkpoints[0].previews[0].file)
     assert "Steps: 3" in image.info["parameters"] and image.tobytes() != old
     assert len(list(bench.sweep.anchors.glob("base-*"))) == 2
+
+
+def test_images_that_were_judged_are_kept_for_ever(bench: Bench) -> None:
+    (first,) = bench.run("a", extra=["preview.seeds=[3,4]"])
+    folder = bench.sweep.run("a")
+    tag = first.checkpoints[0].tag
+    judged, other = (folder.path / item.file for item in first.checkpoints[0].previews)
+    before = judged.read_bytes()
+    append_score_line(
+        bench.sweep, "score", session="s", rater="anna", run="a", tag=tag, position=0, value=70,
+        shots=[[0, 3, 1.0]],
+    )  # fmt: skip
+    for steps in (3, 4):
+        bench.write("a", "preview.seeds=[3]", f"preview.steps={steps}")
+        bench.work([folder])
+    kept = folder.previews(tag) / f"judged-{first.preview_fingerprint[:8]}" / judged.name
+    assert kept.read_bytes() == before and not other.exists()
+    assert judged.read_bytes() != before
+    # Of the next settings' images, the same shot counts as judged: nothing replaces the first.
+    assert len(list(folder.previews(tag).glob("judged-*/*.png"))) == 2
+    assert not list(folder.previews(first.checkpoints[1].tag).glob("judged-*"))
+    assert len(read_scores(bench.sweep).scores) == 1
 
 
 def test_lost_previews_are_rendered_from_the_file(bench: Bench) -> None:

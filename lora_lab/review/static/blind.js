@@ -36,6 +36,7 @@ class Picture {
   async load(address) {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
+    this.item = answer.headers.get("x-item") ?? "";
     this.blob = await answer.blob();
     await this.paint();
   }
@@ -126,6 +127,11 @@ export class Shower {
     }));
   }
 
+  // The name of what is shown, which goes with what is said of it.
+  get item() {
+    return this.items.get(this.current)?.pictures.find((picture) => picture.item)?.item ?? "";
+  }
+
   get ready() {
     return this.items.get(this.current)?.ready ?? false;
   }
@@ -174,6 +180,8 @@ export class Shower {
     this.fit();
   }
 }
+
+export const SOONEST = 300; // ms within which nobody judges what they see: such a press was meant for what was there before
 
 export function notice(text, kind = "") {
   const line = document.getElementById("notice");

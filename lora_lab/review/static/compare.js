@@ -1,6 +1,6 @@
 // Comparing: which of two is better. The keys are the rows of KEYS.
 import { dismissible, listen, showKeys } from "/static/keys.js";
-import { PAUSE, Shower, notice, openClosing, post } from "/static/blind.js";
+import { PAUSE, SOONEST, Shower, notice, openClosing, post } from "/static/blind.js";
 
 const page = document.getElementById("compare");
 const { session } = page.dataset;
@@ -42,7 +42,11 @@ async function send(what, values) {
   }
 }
 
-const judge = (result) => send("judge", { position, result, seconds: (performance.now() - since) / 1000 });
+function judge(result) {
+  const seconds = (performance.now() - since) / 1000;
+  if (seconds * 1000 < SOONEST) return notice("Not stored: these pictures have only just come.", "warn");
+  return send("judge", { position, result, seconds, item: shower.item });
+}
 
 async function undo() {
   const before = position;

@@ -3,6 +3,17 @@
 
 const WORDS = "input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select";
 
+// The key that is meant. Digits go by their place: the unshifted row of a French keyboard prints & é " ' ( - è _ ç à,
+// and a number pad without NumLock sends Home, arrows and the like. All else goes by what is printed on it.
+export function meant(event) {
+  const digit = /^(?:Digit|Numpad)([0-9])$/.exec(event.code);
+  if (digit && (event.code.startsWith("Numpad") || !event.shiftKey || /[0-9]/.test(event.key))) return digit[1];
+  if (event.code === "NumpadSubtract") return "-";
+  if (event.code === "NumpadEnter") return "Enter";
+  if (event.code === "NumpadDecimal") return ".";
+  return event.key;
+}
+
 export function listen(table, mayAct) {
   const rows = new Map(table.flatMap((row) => row.keys.map((key) => [key, row])));
   document.addEventListener("keydown", (event) => {
@@ -11,11 +22,12 @@ export function listen(table, mayAct) {
     if (event.target.matches(WORDS) || document.querySelector("dialog[open]")) return;
     // Somebody who tabs to a button presses it with Enter or space.
     if ((event.key === "Enter" || event.key === " ") && event.target.matches("button, a, summary")) return;
-    const row = rows.get(event.key) ?? rows.get(event.key.toLowerCase());
+    const key = meant(event);
+    const row = rows.get(key) ?? rows.get(key.toLowerCase());
     if (!row) return;
     event.preventDefault();
     if (event.repeat && !row.repeats) return;
-    if (mayAct(row)) row.does(event.key, event);
+    if (mayAct(row)) row.does(key, event);
   });
   // A button that was clicked must not take the next Enter.
   document.addEventListener("click", (event) => {

@@ -1,6 +1,6 @@
 // Scoring: a number from 0 to 100 for what is shown. The keys are the rows of KEYS.
-import { dismissible, listen, showKeys } from "/static/keys.js";
-import { PAUSE, Shower, notice, openClosing, post } from "/static/blind.js";
+import { dismissible, listen, meant, showKeys } from "/static/keys.js";
+import { PAUSE, SOONEST, Shower, notice, openClosing, post } from "/static/blind.js";
 
 const ALONE = 700; // ms after which a digit typed alone means tens
 const AHEAD = 3;
@@ -128,8 +128,9 @@ async function confirm() {
   settle();
   if (done) return openClosing(judged.size, total);
   if (value === null) return notice("Type a score first: two digits, or one for tens.", "warn");
+  if (performance.now() - since < SOONEST) return notice("Not stored: these pictures have only just come. Look, then Enter.", "warn");
   const seconds = (performance.now() - since) / 1000;
-  const answer = await send("judge", { position, value, note: note.value, tags: chosen, seconds });
+  const answer = await send("judge", { position, value, note: note.value, tags: chosen, seconds, item: shower.item });
   return answer && next();
 }
 
@@ -185,7 +186,10 @@ function openTags() {
   box.focus();
 }
 
-document.getElementById("tagbox").addEventListener("keydown", (event) => {
+// At the document, since the focus may have been lost: a box that no key closes would hold the page.
+document.addEventListener("keydown", (event) => {
+  const box = document.getElementById("tagbox");
+  if (!box.open) return;
   const own = document.getElementById("owntag");
   if (event.target === own) {
     if (event.key !== "Enter") return;
@@ -195,17 +199,17 @@ document.getElementById("tagbox").addEventListener("keydown", (event) => {
     if (tag && !tags.includes(tag)) tags.push(tag);
     if (tag && !chosen.includes(tag)) toggle(tag);
     own.value = "";
-    event.currentTarget.close();
+    box.close();
     return;
   }
-  const number = Number(event.key);
+  const number = Number(meant(event));
   if (number >= 1 && number <= Math.min(tags.length, 9)) toggle(tags[number - 1]);
-  else if (event.key === "Enter" || event.key.toLowerCase() === "t") event.currentTarget.close();
+  else if (event.key === "Enter" || event.key.toLowerCase() === "t") box.close();
   else return;
   // The key that closed this must not be answered by the page below.
   event.preventDefault();
   event.stopPropagation();
-});
+}, true);
 
 function openList() {
   const box = document.getElementById("listbox");

@@ -47,6 +47,8 @@ def begin(page: Any, mode: str = "score", rater: str = "Anna", **values: str) ->
 def at(page: Any, position: int | str, mode: str = "score") -> None:
     """Wait until what stands at a position is shown."""
     page.wait_for_selector(f'#{mode}[data-position="{position}"]')
+    # What is said sooner was meant for the pictures before.
+    page.wait_for_timeout(320)
 
 
 def value(page: Any) -> str:
@@ -182,7 +184,10 @@ def test_anchors_keep_their_room_while_they_load(page: Any) -> None:
     assert len(empty) > 3 and min(box["height"] for box in empty) > 20
     for route in waiting:
         route.continue_()
-    page.wait_for_function("[...document.querySelectorAll('.anchors img')].every((one) => one.naturalWidth)")
+    loaded = "[...document.querySelectorAll('.anchors img')].every((one) => one.naturalWidth)"
+    # Not wait_for_function: the page's own policy forbids the eval that it uses.
+    while not page.evaluate(loaded):
+        page.wait_for_timeout(20)
     assert [item.bounding_box() for item in page.query_selector_all(".anchors img")] == empty
 
 
