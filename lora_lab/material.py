@@ -14,7 +14,7 @@ from lora_lab.data.held_back import seen_in_training
 from lora_lab.data.items import Item, Problem, refuse_errors
 from lora_lab.data.order import Stream
 from lora_lab.data.plan import DataPlan, plan_folder, with_validation
-from lora_lab.data.scan import scan
+from lora_lab.data.scan import OVERRULED, scan
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.data.steps import RunLength, run_length
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
@@ -175,6 +175,8 @@ def gather(config: RunConfig) -> Material:
         Path(config.cache).expanduser() / "headers",
         data.max_image_pixels,
     )
+    if data.path == DEMO:  # nobody chose the name of that folder
+        found = replace(found, problems=[p for p in found.problems if not p.what.startswith(OVERRULED)])
     if data.validation_path:
         found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
     refuse_errors(found.problems)

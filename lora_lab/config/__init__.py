@@ -7,6 +7,7 @@ from lora_lab.config.compose import (
     dump,
     from_dict,
     groups,
+    literal,
     load,
     register,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "groups",
     "key_of",
     "kind",
+    "literal",
     "load",
     "load_plain",
     "nearest",

@@ -321,20 +321,20 @@ def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
         ConfigError: A key is unknown or a value has the wrong type or breaks a rule.
     """
     try:
-        node = OmegaConf.merge(OmegaConf.structured(RunConfig), _literal(values))
+        node = OmegaConf.merge(OmegaConf.structured(RunConfig), literal(values))
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     assert isinstance(node, DictConfig)
     return _to_config(node, checked)
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """Plain values as OmegaConf has to be told them, in which ${ is text and refers to nothing."""
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
     if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    return [_literal(item) for item in value] if isinstance(value, list) else value
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list) else value
 
 
 def load(path: Path, *, checked: bool = True) -> RunConfig:

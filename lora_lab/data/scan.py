@@ -23,6 +23,8 @@ from lora_lab.data.items import ImageSet, Item, Problem, readable
 from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import DataError
 
+OVERRULED = "its name says"
+"""How the warning begins that a folder's own number of repeats does not count."""
 _MANY_REPEATS = 200
 _TEXT_SHOWN = 40  # letters of a caption whose encoding was guessed
 _HUGE_PIXELS = 89_478_485  # Pillow's own warning limit
@@ -99,7 +101,7 @@ def _odd_name(folder: Path, given: SubsetSettings, named: SubsetSettings) -> Ite
         yield Problem(folder, "warning", what, "rename it, or set dataset.repeats")
     said = numbered_name(folder)
     if given.repeats is not None and said and int(said[1]) != given.repeats:
-        what = f"its name says {int(said[1]):,} repeats, dataset.repeats={given.repeats} counts"
+        what = f"{OVERRULED} {int(said[1]):,} repeats, dataset.repeats={given.repeats} counts"
         yield Problem(folder, "warning", what, "dataset.repeats=null takes the name's")
     tokens = named.class_tokens or ""
     if given.class_tokens is None and readable(tokens) != tokens:

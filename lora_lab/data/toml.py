@@ -267,6 +267,21 @@ def _check(content: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
+def wrong_keys(content: Mapping[str, Any]) -> list[str]:
+    """Everything in the tables of a dataset file that this program would refuse, each with its place."""
+    return _check(content)
+
+
+def wrong_value(key: str, value: Any) -> str:
+    """What is wrong with one key of a dataset file, wherever in it; empty where it can be read."""
+    known = _DATASET_KEYS | _VALIDATION_KEYS | _SUBSET_KEYS | _SUBSET_ONLY
+    if key in _IDLE:
+        return "" if value in _IDLE[key] else "has no effect in this program; take it out"
+    if key not in known:
+        return "is unknown to sd-scripts' dataset files, or has no effect here; take it out"
+    return "" if known[key][0](value) else f"must be {known[key][1]}"
+
+
 _TOP = {"general", "datasets"}
 
 

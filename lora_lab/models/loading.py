@@ -25,6 +25,7 @@ from lora_lab.models.tokenizers import (
     packaged_tokenizer,
     tokenizer_texts,
 )
+from lora_lab.models.unet_sizes import sized
 from lora_lab.models.vaes import load_vae
 from lora_lab.models.weights import Target, Tensors, fill, open_tensors, tensors_identity
 
@@ -146,7 +147,7 @@ def _from_file(found: ModelFile, spec: Family, wish: _Wish, prediction: str) -> 
 
     with ExitStack() as stack:
         tensors = stack.enter_context(open_tensors([found.path], found.path))
-        unet = make_denoiser(spec.denoiser, config(spec.denoiser.component))
+        unet = make_denoiser(spec.denoiser, sized(config(spec.denoiser.component), tensors.names))
         target = Target(spec.denoiser.title, names.unet_sources(unet.state_dict(), unet.config))
         _refuse_left_over(tensors, target)
         fill(unet, tensors, target, wish.dtype, wish.device)

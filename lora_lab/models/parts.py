@@ -16,6 +16,7 @@ from lora_lab.models.family import Denoiser, EncoderSpec
 from lora_lab.models.headers import read_header
 from lora_lab.models.identify import ModelFile, own_config
 from lora_lab.models.networks import make_clip, make_denoiser
+from lora_lab.models.unet_sizes import sized
 from lora_lab.models.weights import Change, Tensors, open_tensors
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -62,7 +63,7 @@ def parts(found: ModelFile) -> list[Part]:
 
     with open_tensors([found.path], found.path) as tensors:
         held = tensors.names
-    unet = make_denoiser(denoiser, config(denoiser.component))
+    unet = make_denoiser(denoiser, sized(config(denoiser.component), held))
     made = [Part("unet", unet, (found.path,), names.unet_sources(unet.state_dict(), unet.config))]
     for number, spec in enumerate(encoders, 1):
         encoder = make_clip(config(spec.component), spec.pooled)

@@ -32,7 +32,8 @@ def test_of_a_path_its_last_part_stays(key: str, value: object, expected: object
 def test_a_whole_config_names_no_folder() -> None:
     config = compose(
         ["base_model=sd15", "base_model.path=/srv/x/m.safetensors", "base_model.vae=/srv/x/v",
-         "dataset.path=/srv/x/p", "dataset.reg_path=/srv/x/r", "network.base_weights=[/srv/x/a.safetensors]", "results=/srv/x/out",
+         "dataset.path=/srv/x/p", "dataset.reg_path=/srv/x/r",
+         "network.base_weights=[/srv/x/a.safetensors]", "results=/srv/x/out",
          "cache=/srv/x/cache", "network.network_weights=/srv/x/b.safetensors"], checked=False
     )  # fmt: skip
     assert "/srv" not in json.dumps(without_places(flat(config)))

@@ -55,3 +55,8 @@ def test_the_copiers_recipe_trains_at_the_size_that_its_guide_had(tmp_path):
     save(tmp_path / "img" / "a.png", (600, 900))
     (bucket,) = planned(tmp_path, "recipe=copier").buckets
     assert (bucket.width, bucket.height) == (576, 896)
+
+
+def test_the_demos_own_folder_is_not_warned_of(tmp_path):
+    config = compose([f"cache='{tmp_path}/cache'"], checked=False)
+    assert config.dataset.repeats == 3 and gather(config).problems == []

@@ -118,6 +118,12 @@ def test_a_lora_is_sent_where_it_belongs(names: list[str], suffix: str, tmp_path
         (["double_blocks.0.img_attn.proj.weight"], "looks like Flux"),
         (["model.diffusion_model.double_blocks.0.img_attn.proj.weight"], "looks like Flux"),
         (["model.diffusion_model.joint_blocks.0.x_block.attn.proj.weight"], "looks like Stable Diffusion 3"),
+        (["model.diffusion_model.layers.0.attention.qkv.weight"], "looks like Z-Image"),
+        (["layers.0.attention.to_q.weight", "noise_refiner.0.attention.to_q.weight"], "looks like Z-Image"),
+        (["model.diffusion_model.blocks.0.attn1.Wqkv.weight", "mlp_t5.0.weight"], "looks like Hunyuan-DiT"),
+        (["model.diffusion_model.joint_blocks.0.x.weight", "first_stage_model.x"], "looks like Stable Diff"),
+        (["transformer_blocks.0.img_mod.1.weight"], "looks like Qwen-Image"),
+        (["model.diffusion_model.blocks.0.self_attn.q.weight"], "looks like Wan"),
         (["down_blocks.0.resnets.0.conv1.weight"], "a U-Net alone"),
         (["input_blocks.0.0.weight"], "is a U-Net alone"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "has a U-Net but no text encoder"),
@@ -324,6 +330,23 @@ def test_foreign_tokens_without_tokenizer(tmp_path: Path) -> None:
     shutil.rmtree(place / "tokenizer")
     with pytest.raises(ModelError, match="brings no tokenizer, and its text encoder has 514 tokens"):
         load(place)
+
+
+@pytest.mark.parametrize("variant", ["fp16", "bf16", "fp32"])
+def test_folders_of_one_precision_load(tmp_path: Path, variant: str) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(tiny.folder("sd1"), place)
+    for part in ("unet", "vae", "text_encoder"):
+        (file,) = (place / part).glob("*.safetensors")
+        file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+    found, plain = load(place).unet.state_dict(), tiny.base("sd1").unet.state_dict()
+    assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "model.safetensors"])
+def test_gguf_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(64))
+    assert "is a GGUF file" in refused(tmp_path / name)
 
 
 def test_sharded_and_half_precision_variants_load(tmp_path: Path) -> None:
