@@ -100,7 +100,8 @@ def _comparisons(plan: Plan) -> None:
             f"  [yellow]not apart:[/] {escape(', '.join(group))} always change together", soft_wrap=True
         )
     if compared.replicates:
-        out.print(f"  noise floor: {len(compared.replicates)} pairs differ in the seed alone")
+        rows = sum(map(len, compared.replicates))
+        out.print(f"  noise floor: {rows} rows are {len(compared.replicates)} repeated with other seeds")
     _findable(plan)
     if compared.replicates:
         return

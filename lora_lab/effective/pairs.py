@@ -13,7 +13,10 @@ SEED = "train.seed"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A setting that pairs of rows differ in alone; `pairs` name the rows, `values` are all that occur."""
+    """A setting that pairs of experiments differ in alone; `values` are all that occur.
+
+    An experiment that was repeated with other seeds stands in `pairs` by its first row: a seed is no setting.
+    """
 
     key: str
     values: tuple[Any, ...]
@@ -22,36 +25,49 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What pairs of rows can decide.
+    """What rows can decide.
 
     Attributes:
-        settings: Those that some pair of rows differs in alone, most pairs first.
+        settings: Those that some pair of experiments differs in alone, most pairs first.
         aliased: Groups of settings that always change together, so that no pair tells them apart.
-        replicates: Pairs that differ in the seed alone: the noise floor.
+        replicates: Groups of rows that differ in the seed alone: the noise floor.
     """
 
     settings: tuple[Comparison, ...]
     aliased: tuple[tuple[str, ...], ...]
-    replicates: tuple[tuple[str, str], ...]
+    replicates: tuple[tuple[str, ...], ...]
 
 
 def compare(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Comparisons:
-    """Match every pair of rows by their acting settings; rows that are one experiment are given once."""
+    """Match every pair of experiments by their acting settings; rows that are one run are given once."""
     pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
     values: dict[str, dict[str, Any]] = defaultdict(dict)
     together: set[frozenset[str]] = set()
-    for (name, one), (other_name, other) in combinations(rows, 2):
+    groups = _by_experiment(rows)
+    for (names, one), (other_names, other) in combinations(groups, 2):
         found = differing(one, other)
         if len(found) == 1:
             ((key, both),) = found.items()
-            pairs[key].append((name, other_name))
+            pairs[key].append((names[0], other_names[0]))
             values[key].update({repr(value): value for value in both})
         elif found:
             together.add(frozenset(found))
-    replicates = tuple(pairs.pop(SEED, []))
+    replicates = tuple(tuple(names) for names, _ in groups if len(names) > 1)
     settings = [Comparison(key, _sorted(values[key]), tuple(rows)) for key, rows in pairs.items()]
     settings.sort(key=lambda item: (-len(item.pairs), item.key))
-    return Comparisons(tuple(settings), _aliased(together, set(pairs) | {SEED}), replicates)
+    return Comparisons(tuple(settings), _aliased(together, set(pairs)), replicates)
+
+
+def _by_experiment(
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """Rows whose settings are the same but for the seed, in the order of their first ones."""
+    found: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
+    for name, settings in rows:
+        own = {key: value for key, value in settings.items() if key != SEED}
+        key = repr(sorted((key, repr(value)) for key, value in own.items()))
+        found.setdefault(key, ([], own))[0].append(name)
+    return list(found.values())
 
 
 def _sorted(values: dict[str, Any]) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BY_COMMAND = 10**6
 """Runs that no sweep file names stand behind those of files, in the order in which they were started."""
+_IN_THE_RECORD = ("effective", "overrides")
 NAMED = 6
 """Rows that a message names."""
 
@@ -151,9 +152,11 @@ def _common_start(lists: Sequence[list[str]]) -> list[str]:
 def whole_plan(plan: Plan) -> dict[str, Any]:
     """The plan as plain values, with the rows and packs of earlier commands whose runs are still there."""
     values = plan.to_json()
+    # What acts in a run, and what it was composed from, stand in its own record; here are the differences.
+    rows = [{key: value for key, value in row.items() if key not in _IN_THE_RECORD} for row in values["rows"]]
     own = {row.name for row in plan.rows}
     there = {run.name for run in plan.folder.runs()} - own
     before = read_plan(plan.folder)
     earlier = [row for row in before["rows"] if row["name"] in there]
     packs = [pack for pack in before["packs"] if set(pack) <= there]
-    return {**values, "rows": [*values["rows"], *earlier], "packs": [*values["packs"], *packs]}
+    return {**values, "rows": [*rows, *earlier], "packs": [*values["packs"], *packs]}

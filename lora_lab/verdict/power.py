@@ -118,16 +118,16 @@ class Finds:
     all_once_more: float
 
 
-def groups_of(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[int]:
+def groups_of(names: Sequence[str], repeats: Sequence[Sequence[str]]) -> list[int]:
     """How many rows each experiment of a plan has, the most repeated first.
 
     Args:
-        pairs: Rows that differ in the seed alone.
+        repeats: Groups of rows that differ in the seed alone.
     """
     first = {name: name for name in names}
-    for one, other in pairs:
-        if one in first and other in first:
-            first[other] = first[one]
+    for group in repeats:
+        known = [name for name in group if name in first]
+        first |= {name: known[0] for name in known}
     counts = Counter(first.values())
     return sorted(counts.values(), reverse=True)
 

@@ -122,7 +122,7 @@ class TestRows:
     def test_replicates_differ_in_the_seed(self, make) -> None:
         found = make(THREE + "replicates: 3\n")
         assert [row.config.train.seed for row in found.rows] == [23, 23, 23, 24, 25]
-        assert found.comparisons.replicates == (("a", "a-r2"), ("a", "a-r3"), ("a-r2", "a-r3"))
+        assert found.comparisons.replicates == (("a", "a-r2", "a-r3"),)
 
     def test_multirun(self, place: Path, tmp_path: Path) -> None:
         jobs = [[*where(place, tmp_path), f"optimizer={name}"] for name in ("adamw", "lion")]
