@@ -53,6 +53,13 @@ def _review(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address; another than this machine's own asks for a token"
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also answer under this name, such as a proxy's (repeatable; a token is asked for)",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"

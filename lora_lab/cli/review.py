@@ -33,8 +33,8 @@ def review(given: argparse.Namespace) -> int:
         results, only = folder.parent, folder.name
     elif not results.is_dir():
         raise ConfigError(f"there is no folder {results}: give the sweep's folder, or --results FOLDER")
-    token = "" if is_loopback(given.host) else secrets.token_urlsafe(24)
-    app = create_app(results, Options(only, given.host, token))
+    token = "" if is_loopback(given.host) and not given.allow_host else secrets.token_urlsafe(24)
+    app = create_app(results, Options(only, given.host, token, allowed=tuple(given.allow_host)))
     listener = _listen(given.host, given.port)
     address = _address(given.host, listener.getsockname()[1], token)
     print(f"the gallery is at {address} (Ctrl-C ends it)", flush=True)

@@ -40,7 +40,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
-        middleware=[Middleware(Gate, host=options.host, token=options.token)],
+        middleware=[Middleware(Gate, host=options.host, token=options.token, allowed=options.allowed)],
         exception_handlers={HTTPException: _refused, LoraLabError: _failed},
     )
     app.state.gallery = gallery = Gallery(results, options)

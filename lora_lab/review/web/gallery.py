@@ -33,6 +33,7 @@ class Options:
         only: The one sweep to show; empty for all of the results folder.
         host: The address it listens on.
         token: What a browser has to bring once; empty where only this machine can connect.
+        allowed: Further names that a browser may know this machine by, such as a proxy's.
         cache: Folder of pictures made smaller or made anonymous; None is `.review` in the results folder.
     """
 
@@ -40,6 +41,7 @@ class Options:
     host: str = "127.0.0.1"
     token: str = ""
     cache: Path | None = None
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass

@@ -36,6 +36,9 @@ LARGEST_BODY = 64 * 1024
 """Bytes; a form or a score with a note is far smaller."""
 
 
+WAY_OUT = "behind a proxy or under another name, start it with `lora-lab review --allow-host NAME`"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to an address."""
     if host == "localhost":
@@ -58,8 +61,9 @@ def own_hosts(host: str) -> frozenset[str]:
 class Gate:
     """Refuses what is not ours, asks for the token, and sets the headers of every answer."""
 
-    def __init__(self, app: ASGIApp, host: str, token: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, token: str, allowed: tuple[str, ...] = ()) -> None:
         self.app, self.token = app, token
+        self.allowed = frozenset(name.lower() for name in allowed)
         self.hosts, self.open = own_hosts(host), not is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,25 +88,34 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if not self._is_ours(headers.get("host", "")):
-            return PlainTextResponse("this is not the address of this gallery", 421)
+            return PlainTextResponse(f"this is not the address of this gallery; {WAY_OUT}", 421)
         if scope["method"] in READING:
             return None
         if scope["method"] != "POST":
             return PlainTextResponse("only GET and POST are answered", 405, {"Allow": "GET, HEAD, POST"})
-        if headers.get("origin") != f"{scope['scheme']}://{headers['host']}":
-            return PlainTextResponse("changes are only taken from the gallery's own pages", 403)
+        origin = headers.get("origin", "")
+        if origin != f"{scope['scheme']}://{headers['host']}" and not self._is_allowed(origin):
+            return PlainTextResponse(f"changes are only taken from the gallery's own pages; {WAY_OUT}", 403)
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return PlainTextResponse("changes are only taken from the gallery's own pages", 403)
         if not headers.get("content-length", "").isdigit() or int(headers["content-length"]) > LARGEST_BODY:
             return PlainTextResponse(f"a request may hold {LARGEST_BODY} bytes at most", 413)
         return None
 
+    def _is_allowed(self, origin: str) -> bool:
+        """Whether a page lies at an address that the user named: a proxy may speak https where we do not."""
+        try:
+            parts = urlsplit(origin)
+            return parts.scheme in ("http", "https") and (parts.hostname or "") in self.allowed
+        except ValueError:
+            return False
+
     def _is_ours(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in self.hosts or f"[{name}]" in self.hosts:
+        if name in self.hosts or f"[{name}]" in self.hosts or name in self.allowed:
             return True
         return self.open and _is_address(name)
 

@@ -195,3 +195,25 @@ def test_a_change_cannot_bring_the_token_in_its_address(open_client: TestClient,
 )  # fmt: skip
 def test_which_addresses_only_this_machine_reaches(host: str, own: bool) -> None:
     assert is_loopback(host) == own
+
+
+def test_a_proxy_is_let_in_by_name_and_the_way_out_is_said(sweep: SweepFolder) -> None:
+    host, origin = {"host": "x.proxy.example"}, {"origin": "https://x.proxy.example"}
+    closed = TestClient(create_app(sweep.path.parent), ADDRESS, follow_redirects=False)
+    refused = closed.get("/", headers=host)
+    assert refused.status_code == 421 and "--allow-host NAME" in refused.text
+    refused = closed.post("/sweep/demo/score", data=FORM, headers=origin)
+    assert refused.status_code == 403 and "--allow-host NAME" in refused.text
+    app = create_app(sweep.path.parent, Options(allowed=("X.Proxy.example",)))
+    client = TestClient(app, ADDRESS, follow_redirects=False)
+    assert client.get("/sweep/demo", headers=host).status_code == 200
+    for headers in (origin, origin | host):
+        assert client.post("/sweep/demo/score", data=FORM, headers=headers).status_code in (303, 409)
+    for other in (
+        "https://evil.example",
+        "https://x.proxy.example.evil",
+        "null",
+        "ftp://x.proxy.example",
+        "https://[",
+    ):
+        assert client.post("/sweep/demo/score", data=FORM, headers={"origin": other}).status_code == 403
