@@ -3,7 +3,6 @@
 import codecs
 import io
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from lora_lab.cli import parse
 from lora_lab.errors import LoraLabError
+from lora_lab.system import end_as_ctrl_c
 
 DONE, RUN_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all done; a run failed; the request was wrong; interrupted."""
@@ -24,9 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         request = parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else WRONG
-    # Closing the terminal or a polite kill is to end as Ctrl-C does: workers save, the sweep goes on later.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    # Workers save, and the sweep goes on later.
+    end_as_ctrl_c()
     try:
         return request.run()
     except LoraLabError as error:

@@ -3,14 +3,19 @@
 import errno
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from lora_lab.errors import RunFolderError
+from lora_lab.system import is_there
+
+TEMPORARY = re.compile(r"\..+\.(?P<pid>[0-9]{1,10})-[a-z0-9_]{8}(\.[^.]*)?\Z")
+"""Names that `replacing` gives: `.config.yaml.4711-x2k_9d1a.yaml`."""
 
 
 @contextmanager
@@ -23,7 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.{os.getpid()}-", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
@@ -39,6 +46,30 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, spared: Container[Path] = ()) -> list[Path]:
+    """Remove the temporary files of `replacing` whose process is gone, in a folder and all below it.
+
+    A kill leaves them; they are hidden, and nothing takes them for results.
+
+    Args:
+        folder: Where to look; links are not followed, for what lies there may be another's.
+        spared: Folders below it that are left alone: another machine may be writing there.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for place, below, names in os.walk(folder):
+        below[:] = [name for name in below if Path(place, name) not in spared]
+        for name in names:
+            found = TEMPORARY.match(name)
+            if found and not is_there(int(found["pid"])):
+                with suppress(OSError):
+                    Path(place, name).unlink()
+                    removed.append(Path(place, name))
+    return removed
 
 
 def _umask() -> int:

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,36 @@ def test_lines_survive_a_torn_end(tmp_path: Path) -> None:
     with open(path, "ab") as file:
         file.write(b'{"step": 3, "lo')
     assert read_lines(path) == [{"step": 1, "loss": None}, {"step": 2, "loss": None}]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lora_lab.files import replacing
+for name in sys.argv[1:-1]:
+    replacing(Path(name)).__enter__().write_text("half")
+with replacing(Path(sys.argv[-1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_kill_leaves_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    names = ["config.yaml", "run/checkpoints/a.b-000001.safetensors", "busy/run.json", "run/no_ending"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", KILLED, *names], cwd=tmp_path, env=environment, check=False)
+    own = [".config.yaml", ".lock", ".new-1", ".notes.12-of-mine.yaml", ".a.yaml.x-12345678.yaml"]
+    for name in own:
+        (tmp_path / name).write_text("the user's")
+    left = {file for file in tmp_path.rglob(".*") if file.name not in own}
+    assert len(left) == 4
+    with replacing(tmp_path / "config.yaml") as mine:
+        removed = files.remove_leftovers(tmp_path, {tmp_path / "busy"})
+        assert {file.parent.name for file in left - set(removed)} == {"busy"} and len(removed) == 3
+        assert mine.exists() and all((tmp_path / name).exists() for name in own)
+        mine.write_text("whole")
+    assert (tmp_path / "config.yaml").read_text() == "whole"
+    assert files.remove_leftovers(tmp_path) == list(left - set(removed))
 
 
 @pytest.fixture

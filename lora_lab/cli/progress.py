@@ -127,6 +127,9 @@ class Bars:
     def _on_retry(self, event: Event) -> None:
         self._say(f"[yellow]{escape(_retry_text(event))}[/]")
 
+    def _on_held(self, event: Event) -> None:
+        self._say(f"[yellow]{escape(_held_text(event))}[/]")
+
     def _on_stopping(self, event: Event) -> None:
         self._say("[yellow]stopping: the runs save where they are; Ctrl-C again ends them at once[/]")
 
@@ -163,6 +166,8 @@ class Lines:
             self._end(event)
         elif event.kind == "retry":
             self._write(_retry_text(event))
+        elif event.kind == "held":
+            self._write(_held_text(event))
         elif event.kind == "stopping":
             self._write("stopping: the runs save where they are")
 
@@ -181,6 +186,10 @@ class Lines:
         status, reason = event.values.get("status"), event.values.get("reason")
         self._ended += status in ("done", "diverged", "failed")
         self._write(f"{event.run} {status}{f': {reason}' if reason else ''} ({self._ended}/{self._to_do})")
+
+
+def _held_text(event: Event) -> str:
+    return f"waiting for another process to let go of {', '.join(event.pack)}"
 
 
 def _retry_text(event: Event) -> str:

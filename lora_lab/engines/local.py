@@ -20,6 +20,10 @@ from lora_lab.store.locks import is_locked
 
 POLL_SECONDS = 0.2
 SAVE_SECONDS = 120.0
+HELD_SECONDS = 120.0
+"""How long a run of another process is waited for: a worker whose launcher was killed saves, and ends."""
+
+HELD = "another process is working on it"
 OUT_OF_MEMORY = "out of memory"
 INTERRUPTED = "interrupted; the same command goes on from here"
 
@@ -33,6 +37,7 @@ class LocalEngine:
         self._waiting: deque[Pack] = deque()
         self._working: dict[int, Worker] = {}
         self._largest: int | None = None
+        self._held_since: dict[RunFolder, float] = {}
         self._selector = selectors.DefaultSelector()
 
     def run(self, packs: Sequence[Pack], report: Report) -> None:
@@ -62,7 +67,7 @@ class LocalEngine:
         for number, share in enumerate(shares):
             if number in self._working or not self._waiting:
                 continue
-            pack = self._next()
+            pack = self._next(report)
             if pack is None:
                 return
             worker = Worker(pack, share, self._command)
@@ -70,11 +75,18 @@ class LocalEngine:
             worker.register(self._selector)
             report(Event("start", pack.names, values={"gpu": share.gpu, "threads": share.threads}))
 
-    def _next(self) -> Pack | None:
-        """The next pack, cut down to a size that fits into memory and without runs of other processes."""
-        while self._waiting:
+    def _next(self, report: Report) -> Pack | None:
+        """The next pack that nobody else holds, cut down to a size that fits into memory.
+
+        A pack with runs of another process waits behind the others, whole: its runs are to stay in step.
+        """
+        for _ in range(len(self._waiting)):
             pack = self._waiting.popleft()
-            runs = [run for run in pack.runs if not is_locked(run)]
+            held = [run for run in pack.runs if is_locked(run)]
+            if held and self._worth_waiting(held, pack, report):
+                self._waiting.append(pack)
+                continue
+            runs = [run for run in pack.runs if run not in held and not self._ended_elsewhere(run, report)]
             if self._largest and len(runs) > self._largest:
                 rest = runs[self._largest :]
                 self._waiting.appendleft(Pack(tuple(rest), pack.device, pack.crashes))
@@ -83,8 +95,31 @@ class LocalEngine:
                 return Pack(tuple(runs), pack.device, pack.crashes)
         return None
 
+    def _worth_waiting(self, held: Sequence[RunFolder], pack: Pack, report: Report) -> bool:
+        """Whether the runs that another process holds may yet become free; says so when it begins or ends."""
+        now_ = time.monotonic()
+        new = [run for run in held if run not in self._held_since]
+        self._held_since |= dict.fromkeys(new, now_)
+        if new:
+            report(Event("held", tuple(run.name for run in new)))
+        if any(now_ - self._held_since[run] < HELD_SECONDS for run in held):
+            return True
+        for run in held:
+            report(Event("end", pack.names, run.name, {"status": "running", "reason": HELD}))
+        return False
+
+    def _ended_elsewhere(self, run: RunFolder, report: Report) -> bool:
+        """Whether a run that was waited for has been finished by the process that held it."""
+        record = read_or_failed(run) if run in self._held_since else None
+        if record is None or record.status not in FINISHED:
+            return False
+        report(Event("end", (run.name,), run.name, {"status": record.status, "reason": record.reason}))
+        return True
+
     def _listen(self, report: Report) -> None:
         """Wait a moment for output, and report the events in it."""
+        if not self._working:
+            time.sleep(POLL_SECONDS)  # all that is left is held by another process
         for key, _ in self._selector.select(POLL_SECONDS) if self._working else ():
             worker, name = key.data
             events = worker.read(name)
@@ -118,11 +153,12 @@ class LocalEngine:
             for run in short:
                 _mark(run, "planned", "")
             self._again(Pack(tuple(short), pack.device, pack.crashes), "out of memory", report)
-        left = [
-            run
-            for run, record in records.items()
-            if record.status not in (*FINISHED, "cancelled") and not is_locked(run)
-        ]
+        unfinished = [run for run, record in records.items() if record.status not in FINISHED]
+        elsewhere = [run for run in unfinished if run.name in worker.left_out or is_locked(run)]
+        if elsewhere:
+            # Another process was first, perhaps for a moment only: they are waited for as any that are held.
+            self._waiting.append(Pack(tuple(elsewhere), pack.device, pack.crashes))
+        left = [run for run in unfinished if run not in elsewhere and records[run].status != "cancelled"]
         if not left:
             return
         words = worker.ending(code)

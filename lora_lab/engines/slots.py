@@ -11,19 +11,27 @@ from pathlib import Path
 from lora_lab.config import EngineConfig
 
 CORES_PER_WORKER = 2
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The share of the machine that one worker has; `gpu` is None on a machine without GPUs."""
+    """The share of the machine that one worker has.
+
+    Attributes:
+        gpu: Its name for CUDA_VISIBLE_DEVICES; None on a machine without GPUs.
+        threads: CPU threads.
+        kept: Variables of `THREADS` that the user has set and that stay as they are.
+    """
 
     gpu: str | None
     threads: int
+    kept: tuple[str, ...] = ()
 
     def environment(self, device: str) -> dict[str, str]:
         """Variables of a worker whose runs ask for `device`; for `cuda:1` all GPUs stay visible."""
-        chosen = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        chosen = {name: str(self.threads) for name in THREADS if name not in self.kept}
         if self.gpu is not None and device in ("auto", "cuda"):
             chosen["CUDA_VISIBLE_DEVICES"] = self.gpu
         return chosen
@@ -33,15 +41,23 @@ def slots(config: EngineConfig, device: str = "auto", environ: Mapping[str, str]
     """The workers that run at a time.
 
     With `engine.workers=0` one per visible GPU; without a GPU one per two cores: a worker's own threads use
-    two cores well, and every further worker holds a base model of its own in memory.
+    two cores well, and every further worker holds a base model of its own in memory. Threads are what
+    `engine.threads` says, else the user's OMP_NUM_THREADS or MKL_NUM_THREADS, else a share of the cores.
     """
     found = [] if device in ("cpu", "mps") else gpus(environ)
     if device.startswith("cuda:"):
         found = found[:1]
     on_cpu = max(1, cores() // CORES_PER_WORKER) if device != "mps" else 1
     workers = config.workers or len(found) or on_cpu
-    threads = config.threads or max(1, cores() // workers)
-    return [Slot(found[n % len(found)] if found else None, threads) for n in range(workers)]
+    asked = {} if config.threads else _threads_of(environ)
+    threads = config.threads or next(iter(asked.values()), max(1, cores() // workers))
+    return [Slot(found[n % len(found)] if found else None, threads, tuple(asked)) for n in range(workers)]
+
+
+def _threads_of(environ: Mapping[str, str]) -> dict[str, int]:
+    """The variables of `THREADS` that hold a number; OpenMP's may be a list, whose first counts ('4,2')."""
+    first = {name: environ.get(name, "").split(",")[0].strip() for name in THREADS}
+    return {name: int(text) for name, text in first.items() if text.isdecimal() and int(text) > 0}
 
 
 def cores() -> int:

@@ -15,6 +15,7 @@ from typing import IO, Any
 from lora_lab.engines.pack import Event, Pack
 from lora_lab.engines.slots import Slot
 from lora_lab.errors import RunFolderError
+from lora_lab.system import ask_to_end, end_group, own_group
 
 WORKER_COMMAND = (sys.executable, "-m", "lora_lab.run")
 TAIL_LINES = 3
@@ -30,6 +31,8 @@ class Worker:
     def __init__(self, pack: Pack, slot: Slot, command: Sequence[str] = WORKER_COMMAND) -> None:
         self.pack = pack
         self.slot = slot
+        self.left_out: set[str] = set()
+        """Runs that the worker did not touch, since another process held them."""
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.started = time.monotonic()
         self._partial: dict[str, bytes] = {"stdout": b"", "stderr": b""}
@@ -47,7 +50,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **slot.environment(pack.device)},
-                start_new_session=True,
+                **own_group(),
             )
         except OSError as error:
             raise RunFolderError(f"cannot start a worker ({' '.join(command)}): {error.strerror}") from error
@@ -101,7 +104,10 @@ class Worker:
             # A library that prints to stdout must not be lost, nor taken for an event.
             self._log([line.decode("utf-8", "replace")])
             return None
-        return Event(str(values.pop("event")), self.pack.names, str(values.pop("run", "")), values)
+        event = Event(str(values.pop("event")), self.pack.names, str(values.pop("run", "")), values)
+        if event.kind == "left_out":
+            self.left_out.add(event.run)
+        return event
 
     def _log(self, lines: list[str]) -> None:
         # A progress bar rewrites its line with \r: only its last state is worth keeping.
@@ -124,13 +130,11 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to save and end; only itself, not the processes that it still needs for that."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        ask_to_end(self.process)
 
     def kill(self) -> None:
         """End the worker and everything it started, at once."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        end_group(self.process)
 
     def close(self) -> int:
         """Reap the process, end what it left behind, and return its exit code (negative: the signal)."""

@@ -83,7 +83,8 @@ def _tokenizer(texts: dict[str, str]) -> Any:
         found.no_truncation()
         found.no_padding()
         return found
-    merges = [tuple(line.split()) for line in texts["merges.txt"].splitlines() if line and line[0] != "#"]
+    lines = [line.split() for line in texts["merges.txt"].splitlines() if not line.startswith("#version")]
+    merges = [(pair[0], pair[1]) for pair in lines if len(pair) == 2]
     bpe = models.BPE(json.loads(texts["vocab.json"]), merges, end_of_word_suffix="</w>")
     found = Tokenizer(bpe)
     found.normalizer = normalizers.Sequence(

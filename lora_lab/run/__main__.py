@@ -52,10 +52,12 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
         task = Task.open(RunFolder(path.absolute()))
         if task is None:
             print(f"{path} is being worked on by another process: left out", file=sys.stderr)
+            events.send("left_out", run=path.name)
         else:
             tasks.append(task)
-    if not tasks:
-        return 0
+    if not tasks or interrupt.orphaned:
+        # A launcher that was killed at once may have a successor, which waits for these runs.
+        return 130 if interrupt.reason else 0
     # Torch comes in only now, so that a wrong folder is answered at once.
     from lora_lab.run.work import PackWork
 

@@ -4,6 +4,8 @@ import os
 import signal
 from types import FrameType
 
+from lora_lab.system import take_requests
+
 
 class Interrupt:
     """Asked between steps whether to stop; `reason` is empty while there is none."""
@@ -13,9 +15,8 @@ class Interrupt:
         self._signal = ""
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM; a second one ends the process at once."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
+        """Take what asks for the end; a second one ends the process at once."""
+        take_requests(self._take)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self._signal:
@@ -23,10 +24,15 @@ class Interrupt:
         self._signal = signal.Signals(number).name
 
     @property
+    def orphaned(self) -> bool:
+        """Whether the launcher is gone."""
+        return self._parent is not None and os.getppid() != self._parent
+
+    @property
     def reason(self) -> str:
         """Why to stop, or ''."""
         if self._signal:
             return f"stopped by {self._signal}"
-        if self._parent is not None and os.getppid() != self._parent:
+        if self.orphaned:
             return "the launcher is gone"
         return ""

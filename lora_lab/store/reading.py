@@ -156,7 +156,7 @@ class Sweep:
     @cached_property
     def training_images(self) -> list[Path]:
         """Copies of some of the images that were trained on."""
-        return sorted(self.folder.anchors.glob("pictures-*/*.png"))
+        return sorted(self.folder.anchors.glob("pictures-*/[!.]*.png"))
 
 
 def renamed(log: ScoreLog, place: Callable[[Place], Place]) -> ScoreLog:
@@ -268,7 +268,7 @@ def _version(folder: SweepFolder, runs: Sequence[Run]) -> str:
     for run in runs:
         signatures = _signature(run.folder.run_file), _signature(run.folder.config_file)
         found.update(repr((run.name, signatures, run.record.status)).encode())
-    found.update(repr(sorted(map(str, folder.anchors.glob("*/*.png")))).encode())
+    found.update(repr(sorted(map(str, folder.anchors.glob("*/[!.]*.png")))).encode())
     return found.hexdigest()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.files import remove_leftovers
 from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
@@ -83,6 +84,8 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
     Raises:
         RunFolderError: The folder of results cannot be written to.
     """
+    busy = {run.path for row in plan.rows if is_locked(run := plan.folder.run(row.name))}
+    remove_leftovers(plan.folder.path, busy)
     numbers, source = places(plan, sweep), source_of(sweep, plan.folder)
     for row in plan.rows:
         if row.aside:

@@ -157,3 +157,18 @@ def test_a_missing_file_or_folder_is_named(folder):
 def test_limits_are_checked_per_dataset(folder):
     with pytest.raises(ConfigError, match=r"datasets\[1\].*max_bucket_reso"):
         _plan(folder, KOHYA.replace("[96, 96]", "[2048, 96]"))
+
+
+def test_subsets_without_an_image_and_unread_files_are_named_as_in_folders(folder):
+    (folder / "empty").mkdir()
+    (folder / "reg" / "x.heic").write_bytes(b"x")
+    plan = _plan(folder, KOHYA + "\n  [[datasets.subsets]]\n  image_dir = 'empty'\n")
+    text = report(plan.problems)
+    assert f"error: {folder / 'empty'}: no pictures in it" in text
+    assert "1 files that are neither picture nor caption, not read (x.heic)" in text
+
+
+@pytest.mark.parametrize("step", [10, 36, 0])
+def test_a_bucket_step_that_the_vae_cannot_keep_is_refused(folder, step):
+    with pytest.raises(ConfigError, match=rf"bucket_reso_steps must be a multiple of 8, got {step}"):
+        _plan(folder, KOHYA.replace("bucket_reso_steps = 64", f"bucket_reso_steps = {step}"))

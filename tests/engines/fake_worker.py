@@ -95,9 +95,13 @@ def main() -> int:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, stop)
     runs, locks = [RunFolder(path) for path in given.folders], []
-    for run in runs:
+    for run in list(runs):
         lock = open(run.lock_file, "ab")  # noqa: SIM115
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("left_out", run=run.name)
+            runs.remove(run)
         locks.append(lock)
     with open(Path(os.environ["FAKE_LOG"]), "a") as log:
         log.write(" ".join(run.name for run in runs) + "\n")

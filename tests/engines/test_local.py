@@ -15,7 +15,7 @@ import pytest
 
 import lora_lab
 from lora_lab.config import EngineConfig
-from lora_lab.engines import Event, LocalEngine, Pack
+from lora_lab.engines import Event, LocalEngine, Pack, local
 from lora_lab.store import RunFolder, RunRecord, read_record, write_record
 
 FAKE = Path(__file__).parent / "fake_worker.py"
@@ -137,13 +137,65 @@ def test_out_of_memory_alone_is_a_failure(bench: Bench) -> None:
     assert len(bench.started) == 1
 
 
-def test_a_run_of_another_process_is_left_alone(bench: Bench) -> None:
+def test_a_run_that_another_process_keeps_is_left_alone_in_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "HELD_SECONDS", 0.5)
+    mine, mate, other = bench.run("mine"), bench.run("mate"), bench.run("other")
+    with open(other.lock_file, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bench.go([mate, other], [mine])
+    assert bench.started == ["mine", "mate"]
+    assert statuses(mine, mate, other) == ["done", "done", "planned"]
+    assert [event.pack for event in bench.kinds("held")] == [("other",)]
+    assert [event.values["reason"] for event in bench.kinds("end") if event.run == "other"] == [local.HELD]
+
+
+def test_runs_that_an_orphan_still_saves_are_taken_up_whole_once_they_are_free(bench: Bench) -> None:
+    mine, a, b = bench.run("mine"), bench.run("a"), bench.run("b")
+    with open(b.lock_file, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def save(event: Event) -> None:
+            if event.kind == "exit" and not lock.closed:
+                write_record(b, RunRecord(status="cancelled", reason="the launcher is gone", step=2))
+                lock.close()
+
+        bench.go([a, b], [mine], then=save)
+    assert bench.started == ["mine", "a b"]
+    assert statuses(mine, a, b) == ["done"] * 3
+    assert read_record(b).resumed_at_steps == [2]
+
+
+def test_a_run_that_its_holder_finished_is_not_begun_again(bench: Bench) -> None:
     mine, other = bench.run("mine"), bench.run("other")
     with open(other.lock_file, "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        bench.go([mine, other])
+
+        def finish(event: Event) -> None:
+            if event.kind == "exit":
+                write_record(other, RunRecord(status="done", step=3))
+                lock.close()
+
+        bench.go([other], [mine], then=finish)
     assert bench.started == ["mine"]
-    assert statuses(mine, other) == ["done", "planned"]
+    assert statuses(mine, other) == ["done", "done"]
+
+
+def test_a_worker_that_found_a_run_held_tries_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.run("a")
+    real, seen = local.is_locked, []
+
+    def late(folder: RunFolder) -> bool:
+        seen.append(folder)
+        return len(seen) > 1 and real(folder)  # at the first look it seems free: the orphan is just starting
+
+    monkeypatch.setattr(local, "is_locked", late)
+    with open(run.lock_file, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bench.go([run], then=lambda event: lock.close() if event.kind == "left_out" else None)
+    assert bench.started == ["", "a"]
+    assert statuses(run) == ["done"]
 
 
 def test_output_that_is_no_event_goes_to_the_log(bench: Bench) -> None:

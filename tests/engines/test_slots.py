@@ -78,3 +78,22 @@ def test_a_container_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert cores() == 8
     limit.write_text("150000 100000\n")
     assert cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "threads", "expected"),
+    [
+        ({}, 0, {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}),
+        ({"OMP_NUM_THREADS": "1"}, 0, {"MKL_NUM_THREADS": "1"}),
+        ({"MKL_NUM_THREADS": "2"}, 0, {"OMP_NUM_THREADS": "2"}),
+        ({"OMP_NUM_THREADS": "3,1", "MKL_NUM_THREADS": "2"}, 0, {}),
+        ({"OMP_NUM_THREADS": "many"}, 0, {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}),
+        ({"OMP_NUM_THREADS": "1"}, 5, {"OMP_NUM_THREADS": "5", "MKL_NUM_THREADS": "5"}),
+    ],
+)
+def test_the_users_number_of_threads_is_kept_unless_the_settings_name_one(
+    environ: dict[str, str], threads: int, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "cores", lambda: 8)
+    (slot, _) = slots(EngineConfig(workers=2, threads=threads), "cpu", environ)
+    assert slot.environment("cpu") == expected

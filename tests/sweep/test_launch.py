@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
 from lora_lab.store import table as results
 from lora_lab.store.locks import is_locked
+from lora_lab.store.reading import read_sweep_folder
 from lora_lab.sweep import Plan, Row, RowSpec, SweepFile, read_sweep
 from lora_lab.sweep.launch import launch, prepare
 
@@ -214,3 +216,21 @@ def test_commands_that_grow_a_sweep_keep_earlier_rows(tmp_path: Path) -> None:
         plan = plan_of(tmp_path / "train", [row(name, alpha)], [[name]])
         prepare(plan, SweepFile("train", None, "", (), (RowSpec(name, (f"network.network_alpha={alpha}",)),)))
     assert [item.name for item in read_sweep(tmp_path / "train" / "sweep.yaml").rows] == ["one", "two"]
+
+
+def test_a_start_removes_what_a_kill_left_of_files_half_written(tmp_path: Path) -> None:
+    plan = usual(tmp_path / "demo")
+    prepare(plan, sweep_of(plan.rows))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = [
+        plan.folder.path / f".plan.json.{ended.pid}-abcdefgh.json",
+        plan.folder.run("a").path / f".config.yaml.{ended.pid}-abcdefgh.yaml",
+        plan.folder.anchors / "pictures-1" / f".0.png.{ended.pid}-abcdefgh.png",
+    ]
+    for file in left:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("half")
+    assert read_sweep_folder(plan.folder.path).training_images == []
+    go(plan)
+    assert [file for file in left if file.exists()] == []

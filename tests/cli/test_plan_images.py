@@ -1,0 +1,42 @@
+"""The plan shows images per folder, buckets, what is cut, and the final prompts; `--json` has them, too."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lora_lab.__main__ import main
+from tests.data.test_folder import save
+from tests.material import write_model
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> list[str]:
+    for name, size in (("a", (512, 512)), ("b", (4000, 500))):
+        save(tmp_path / "img" / "10_miko cat" / f"{name}.png", size)
+    write_model(tmp_path / "model", "sd1")
+    (tmp_path / "one.yaml").write_text("patterns: {plain: [], large: [dataset.resolution='768']}\n")
+    return [
+        str(tmp_path / "one.yaml"), "base_model=sd15", f"base_model.path='{tmp_path}/model'",
+        f"dataset.path='{tmp_path}/img'", f"results='{tmp_path}/results'", f"cache='{tmp_path}/cache'",
+        "train.max_train_steps=2", "preview.prompts=['{trigger}, smile']", "device=cpu", "engine.workers=1",
+    ]  # fmt: skip
+
+
+def test_the_plan_shows_what_is_trained_on(sweep: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *sweep]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "10_miko cat: 2 images x 10 = 20 samples per epoch" in text
+    assert "images (plain)" in text and "images (large)" in text
+    assert "buckets: 512x512 (1), 1024x256 (1) the crop takes at most 50% of an image (b.png)" in text
+    assert "preview prompts 0: miko cat, smile" in text
+    assert "{trigger} in preview.prompts stands for 'miko cat'" in text
+
+
+def test_json_has_it_too(sweep: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *sweep, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["rows"] for one in found["images"]] == [["plain"], ["large"]]
+    (folder,) = found["images"][0]["folders"]
+    assert (folder["images"], folder["repeats"], folder["draws"]) == (2, 10, 20)
+    assert found["prompts"] == [{"prompts": ["miko cat, smile"], "rows": ["plain", "large"]}]

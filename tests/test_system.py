@@ -1,0 +1,123 @@
+"""Signals, groups and processes, here and on a system that lacks what POSIX has."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lora_lab
+from lora_lab import system
+
+ROOT = Path(lora_lab.__file__).parent.parent
+
+SAYS_HANDLER = """
+import signal, sys
+from lora_lab.system import end_as_ctrl_c
+end_as_ctrl_c()
+print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, signal.getsignal(signal.SIGTERM).__name__)
+"""
+
+
+@pytest.mark.parametrize(("before", "ignored"), [("trap '' HUP;", "True"), ("", "False")])
+def test_a_hangup_that_nohup_ignores_stays_ignored(before: str, ignored: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-c", SAYS_HANDLER],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout.split() == [ignored, "default_int_handler"]
+
+
+SLEEPS = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def sleeper() -> tuple[subprocess.Popen[bytes], int]:
+    """A process in its own group, and its child's number."""
+    process = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, **system.own_group())
+    assert process.stdout
+    return process, int(process.stdout.readline())
+
+
+def gone(pid: int) -> bool:
+    """Ended, or waiting for its parent to notice."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_group_ends_whole_and_a_process_that_ended_is_not_there() -> None:
+    process, child = sleeper()
+    assert system.is_there(process.pid) and system.is_there(child)
+    assert os.getpgid(child) == process.pid != os.getpgid(0)
+    system.end_group(process)
+    assert process.wait(10) == -signal.SIGKILL
+    assert not system.is_there(process.pid)
+    for _ in range(100):
+        if gone(child):
+            break
+        subprocess.run(["sleep", "0.02"], check=True)
+    assert gone(child)
+    system.end_group(process)  # and once more is no error
+    system.ask_to_end(process)
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the standard library lacks on Windows is missing, and what it has there is there."""
+    for name in ("SIGHUP", "SIGKILL"):
+        monkeypatch.delattr(signal, name)
+    for name in ("killpg", "sched_getaffinity", "getpgid"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", signal.SIGUSR1, raising=False)
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+
+
+@pytest.mark.usefixtures("windows")
+def test_without_posix_a_worker_is_asked_by_ctrl_break_and_ended_by_taskkill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert system.own_group() == {"creationflags": 0x200}
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    commands: list[list[str]] = []
+    sent: list[int] = []
+    monkeypatch.setattr(process, "send_signal", sent.append)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    system.ask_to_end(process)
+    assert sent == [signal.SIGUSR1]
+    monkeypatch.undo()
+    monkeypatch.delattr(os, "killpg")
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    system.end_group(process)
+    assert commands == [["taskkill", "/F", "/T", "/PID", str(process.pid)]]
+    assert process.wait(10) != 0
+    system.end_group(process)
+    assert len(commands) == 1, "a number that may be another's by now is not killed"
+
+
+@pytest.mark.usefixtures("windows")
+def test_without_posix_the_handlers_are_those_that_there_are() -> None:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        system.end_as_ctrl_c()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
+        asked: list[int] = []
+        system.take_requests(lambda number, _: asked.append(number))
+        signal.raise_signal(signal.SIGUSR1)
+        assert asked == [signal.SIGUSR1]
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("windows")
+def test_without_posix_a_process_is_asked_for_and_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("os.kill ends a process on Windows"))
+    assert system.is_there(os.getpid())
