@@ -28,7 +28,7 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another
-from lora_lab.sweep.names import name_problem, run_problem
+from lora_lab.sweep.names import name_problem, run_problem, same_folder
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
@@ -197,6 +197,7 @@ def plan(
     _refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
+    _refuse_other_cases(sweep, folder)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
@@ -236,6 +237,24 @@ def _refuse_names(sweep: SweepFile, folder: SweepFolder | None) -> None:
     wrong += [text for row in sweep.rows if row.name not in there and (text := run_problem(row.name))]
     if wrong:
         raise ConfigError("\n".join(f"{where}: {text}" for text in wrong))
+
+
+def _refuse_other_cases(sweep: SweepFile, folder: SweepFolder) -> None:
+    """Refuse a row that has a run's folder on systems that ignore case: results are carried to such ones.
+
+    Raises:
+        ConfigError: One line per row.
+    """
+    there = {run.name for run in folder.runs()}
+    known = {same_folder(name): name for name in there}
+    wrong = [
+        f"{sweep.path or sweep.name}: name {row.name!r} has the same folder as the run {other!r} in "
+        f"{folder.path}, where case does not count: call it {other!r} or quite otherwise"
+        for row in sweep.rows
+        if row.name not in there and (other := known.get(same_folder(row.name)))
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def device_type(asked: str) -> str:

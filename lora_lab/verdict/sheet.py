@@ -10,6 +10,7 @@ unknown name is a setting of its own. An empty cell of a setting means that it i
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -262,7 +263,7 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
     said = [row.get("note", "") for row in rows if row.get("note")]
     settings, unknown, inert = _settings(first, sheet)
     tags = dict.fromkeys(row.get("tag") or ONLY for row in rows)
-    checkpoints = tuple(_checkpoint(name, tag, first, combined) for tag in tags)
+    checkpoints = tuple(_checkpoint(tag, first, sheet, combined, name) for tag in tags)
     reason = "; ".join(dict.fromkeys(said))
     if bounds and not any(item.human is not None for item in checkpoints):
         status, reason = "done", f"the table only says {bounds[0]}"
@@ -276,13 +277,13 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
         inert=inert,
         checkpoints=checkpoints if status == "done" else (),
         usable=status == "done",
-        train_minutes=_float(first.get("minutes", "")),
-        peak_memory_bytes=_bytes(first.get("memory_gb", ""), 1e9),
-        file_bytes=_bytes(first.get("size_mb", ""), 1e6),
+        train_minutes=_cost(first, "minutes", sheet),
+        peak_memory_bytes=_bytes(first, "memory_gb", sheet, 1e9),
+        file_bytes=_bytes(first, "size_mb", sheet, 1e6),
     )
 
 
-def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> CheckpointEvidence:
+def _checkpoint(tag: str, row: Row, sheet: Sheet, combined: Combined, name: str) -> CheckpointEvidence:
     given = combined.places.get((name, tag))
     return CheckpointEvidence(
         tag=tag,
@@ -290,8 +291,8 @@ def _checkpoint(name: str, tag: str, row: Row, combined: Combined) -> Checkpoint
         human=given.value if given else None,
         judgements=given.count if given else 0,
         raters=given.raters if given else {},
-        minutes=_float(row.get("minutes", "")),
-        size_bytes=_bytes(row.get("size_mb", ""), 1e6),
+        minutes=_cost(row, "minutes", sheet),
+        size_bytes=_bytes(row, "size_mb", sheet, 1e6),
         flags=("black",) if row.get("status") == "black" else (),
         said=given.said if given else (),
         scale=given.scale if given else "",
@@ -334,12 +335,24 @@ def _experiments(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
     return grouped(found)
 
 
-def _float(text: str) -> float | None:
+def _cost(row: Row, column: str, sheet: Sheet) -> float | None:
+    """What a row says of a cost; None where the cell is empty.
+
+    Raises:
+        DataError: It is no finite number of at least 0.
+    """
+    text = row.get(column, "")
+    value = math.nan
     with suppress(ValueError):
-        return float(text)
-    return None
+        value = float(text or "nan")
+    if text and not 0 <= value < math.inf:
+        raise DataError(
+            f"{sheet.path}, line {row[LINE]}: {column} must be a finite number of at least 0, got {text!r}; "
+            "leave it empty where it is not known"
+        )
+    return value if text else None
 
 
-def _bytes(text: str, unit: float) -> int | None:
-    value = _float(text)
+def _bytes(row: Row, column: str, sheet: Sheet, unit: float) -> int | None:
+    value = _cost(row, column, sheet)
     return None if value is None else round(value * unit)

@@ -8,7 +8,7 @@ import pytest
 from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
-from lora_lab.store import Checkpoint, RunRecord, write_record
+from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.sweep import Plan, plan, read_sweep, rows_from_overrides
 from lora_lab.sweep.kept import as_launched
 from tests.material import write_model, write_pictures
@@ -104,6 +104,15 @@ class TestRows:
     def test_previews_and_saving_are_changes_too(self, make) -> None:
         found = make(BASE + "patterns: {a: [preview.steps=9, train.save_every_n_epochs=5]}\n")
         assert found.rows[0].changes == {"preview.steps": (25, 9), "train.save_every_n_epochs": (2, 5)}
+
+    @pytest.mark.parametrize(("there", "row"), [("B", "b"), ("cafe\u0301", "Caf\u00e9")])
+    def test_a_run_that_differs_in_case_is_refused(self, make, tmp_path: Path, there: str, row: str) -> None:
+        write_record(SweepFolder(tmp_path / "results" / "try").run(there), RunRecord())
+        with pytest.raises(ConfigError) as caught:
+            make(BASE + f"patterns: {{{row}: []}}\n")
+        message = str(caught.value)
+        assert "try.yaml" in message and f"name {row!r} has the same folder as the run {there!r}" in message
+        assert make(BASE + "patterns: {other: []}\n").rows[0].status == "planned"
 
     def test_blocks_come_back_from_what_is_kept(self, make, tmp_path: Path) -> None:
         prompts = ["{trigger}, a (red:1.2) hat", "it's [b]: c", "5e2"]

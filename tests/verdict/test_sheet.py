@@ -116,3 +116,21 @@ def test_raters_of_a_table_are_one_in_all_spellings(tmp_path: Path, asked: str) 
 def test_a_rater_that_cannot_be_seen_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 3: rater: a name holds a sign that cannot be seen"):
         read_sheet(table(tmp_path, "run,alpha,rater,score\na,1,Anna,50\nb,2,\u200b,70\n"))
+
+
+@pytest.mark.parametrize("column", ["minutes", "memory_gb", "size_mb"])
+@pytest.mark.parametrize("cell", ["inf", "-inf", "nan", "1e999", "-1", "12 min"])
+def test_a_cost_is_a_finite_number(tmp_path: Path, column: str, cell: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(f"run,score,{column}\na,1,3\nb,2,{cell}\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_sheet(path)
+    assert f"line 3: {column} must be a finite number of at least 0, got {cell!r}" in str(caught.value)
+
+
+def test_costs_may_be_zero_or_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("run,score,minutes,memory_gb,size_mb\na,1,0,1.5,2\nb,2,,,\n", encoding="utf-8")
+    one, other = read_sheet(path).runs
+    assert (one.train_minutes, one.peak_memory_bytes, one.file_bytes) == (0.0, 1_500_000_000, 2_000_000)
+    assert (other.train_minutes, other.peak_memory_bytes, other.file_bytes) == (None, None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -65,7 +66,7 @@ def sweeps(request: Request) -> Response:
     gallery = gallery_of(request)
     names = gallery.names()
     if gallery.options.only:
-        return RedirectResponse(f"/sweep/{names[0]}", 303)
+        return RedirectResponse(f"/sweep/{quote(names[0])}", 303)
     cards = [_card(request, name) for name in names]
     return page(request, "home.html", {"cards": cards, "results": gallery.results})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -101,7 +101,7 @@ def matrix(request: Request) -> Response:
     shown = Matrix(sweep, view, known)
     size = _number(request, "size", 192, SIZES)
     start, count = _window(request, len(shown.columns))
-    here = f"/sweep/{sweep.name}/look"
+    here = f"/sweep/{quote(sweep.name)}/look"
     extra = [("size", str(size))] if size != 192 else []
     total = len(shown.row_values)
     values = {

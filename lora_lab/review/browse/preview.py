@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -49,7 +49,7 @@ def view(request: Request) -> Response:
     place = {PROMPT: str(shown.prompt), SEED: str(shown.seed)}
     checkpoint = run.checkpoints.get(shown.tag)
     preview = run.previews.get((shown.tag, shown.prompt, shown.seed, shown.strength))
-    here = f"/sweep/{sweep.name}/look"
+    here = f"/sweep/{quote(sweep.name)}/look"
     values = {
         "sweep": sweep,
         "tab": "view",
@@ -206,7 +206,7 @@ def size_text(count: int) -> str:
 
 def comparisons(sweep: Sweep, shown: Tile) -> list[tuple[str, str]]:
     """What a preview is most often compared with: label and address."""
-    here = f"/sweep/{sweep.name}/look/compare"
+    here = f"/sweep/{quote(sweep.name)}/look/compare"
     if shown.kind != "picture":
         return []
     base = f"{shown.run.name}:base:{shown.prompt}:{shown.seed}:0"

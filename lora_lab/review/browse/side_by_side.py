@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -38,7 +38,7 @@ def compare(request: Request) -> Response:
     sweep = gallery_of(request).read(request.path_params["sweep"])
     asked = request.query_params.getlist("pane")[:MOST]
     shown = [pane_of(sweep, text) for text in asked]
-    here = f"/sweep/{sweep.name}/look"
+    here = f"/sweep/{quote(sweep.name)}/look"
     panes = [
         replace(pane, without=_address(here, [text for j, text in enumerate(asked) if j != number]))
         for number, pane in enumerate(shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,7 +35,7 @@ def close(request: Request, given: Posted) -> Response:
         sitting = ledger.find(request.path_params["session"])
         if not sitting.session.closed:
             ledger.write(sitting, "close")
-    answer = RedirectResponse(f"/sweep/{sitting.sweep}/result/{sitting.session.id}", 303)
+    answer = RedirectResponse(f"/sweep/{quote(sitting.sweep)}/result/{sitting.session.id}", 303)
     remember(request, answer, sitting.session.id, keep=False)
     return answer
 
@@ -45,7 +46,7 @@ def discard(request: Request, given: Posted) -> Response:
     with ledger.lock:
         sitting = ledger.find(request.path_params["session"])
         ledger.write(sitting, "discard")
-    answer = RedirectResponse(f"/sweep/{sitting.sweep}", 303)
+    answer = RedirectResponse(f"/sweep/{quote(sitting.sweep)}", 303)
     remember(request, answer, sitting.session.id, keep=False)
     return answer
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import RLock
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -162,7 +163,7 @@ def judging_page(request: Request, mode: str, values_of: Callable[[Sitting], dic
     sitting = ledger.find(request.path_params["session"])
     own = sitting.session
     if own.closed or own.mode != mode:
-        return RedirectResponse(f"/sweep/{sitting.sweep}/result/{own.id}" if own.closed else "/", 303)
+        return RedirectResponse(f"/sweep/{quote(sitting.sweep)}/result/{own.id}" if own.closed else "/", 303)
     shared = {
         "session": own,
         "stage": ledger.stage(sitting),

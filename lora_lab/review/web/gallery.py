@@ -21,8 +21,8 @@ from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
 HERE = Path(__file__).parent.parent
-PLAIN_NAME = re.compile(r"\w[\w .+=,-]*")
-"""Names of sweeps that are looked for at all."""
+PLAIN_NAME = re.compile(r"[^./\\][^/\\]*")
+"""Names of sweeps that are looked for at all: whatever a folder is called, but for hidden ones."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""What is said of settings that are none, and of numbers that are not finite."""
+
+import pytest
+
+from lora_lab.config import check, compose, settings
+from lora_lab.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("network_dim", "network.network_dim"),
+        ("network_alpha", "network.network_alpha"),
+        ("alpha", "network.network_alpha"),
+        ("dropout", "network.network_dropout"),
+        ("weights", "network.network_weights"),
+        ("train_data_dir", "dataset.path"),
+        ("--train_data_dir", "dataset.path"),
+        ("output_name", "name"),
+        ("train.sed", "train.seed"),
+    ],
+)
+def test_a_hint_leads_to_what_is_meant(word: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([f"{word}=16"], checked=False)
+    message = str(caught.value)
+    assert message.startswith("unknown setting ") and "\n" not in message
+    assert message.endswith((f"did you mean {meant}?", f"it is called {meant} here")), message
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("key", [key for key, item in settings().items() if "float" in item.type])
+def test_a_number_is_finite(key: str, value: str) -> None:
+    word = f"{key}=[{value}]" if "list" in settings()[key].type else f"{key}={value}"
+    with pytest.raises(ConfigError) as caught:
+        check(compose([word], checked=False))
+    assert any(
+        line.startswith(key) and ("finite" in line or "must be" in line)
+        for line in str(caught.value).splitlines()
+    ), caught.value
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "[0.9,nan]"])
+def test_an_argument_is_finite(value: str) -> None:
+    with pytest.raises(ConfigError, match="optimizer.args must be a finite number"):
+        check(compose([f"optimizer.args.x={value}"], checked=False))
