@@ -13,7 +13,7 @@ DERIVED = {
     "alpha_over_dim": ("alpha / dim", "", "log"),
     "total_steps": ("updates", "steps", "log"),
     "samples": ("samples seen", "", "log"),
-    "exposures_per_image": ("exposures per picture", "", "log"),
+    "exposures_per_image": ("exposures per image", "", "log"),
     "epoch": ("epoch", "epochs", "linear"),
     "train_minutes": ("training time", "min", "linear"),
 }

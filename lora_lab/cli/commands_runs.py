@@ -68,7 +68,7 @@ Exit code: 0 all done, 1 a run failed, 2 the request was wrong, 130 interrupted.
     Command(
         "plan",
         "show what a sweep would do, without doing it",
-        """Show the rows of a sweep file: what each changes, its steps and samples, settings that cannot act,
+        """Show the rows of a sweep file: what each changes, its steps and samples, settings without effect,
 rows that are one experiment, what is done already, and which runs train together. Nothing is written.""",
         """  lora-lab plan sweeps/article25.yaml base_model.path=demo dataset.path=demo""",
         _plan,

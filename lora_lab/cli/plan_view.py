@@ -14,7 +14,7 @@ STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "c
 
 
 def show_plan(plan: Plan) -> None:
-    """Print rows, duplicates, settings that cannot act, packs, and what can be compared."""
+    """Print rows, duplicates, settings without effect, packs, and what can be compared."""
     out = console()
     if plan.question:
         out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
@@ -23,9 +23,9 @@ def show_plan(plan: Plan) -> None:
         "changes",
         "steps",
         "samples",
-        "per picture",
-        "what happens",
-        right=["steps", "samples", "per picture"],
+        "exposures per image",
+        "status",
+        right=["steps", "samples", "exposures per image"],
     )
     for row in plan.rows:
         table.add_row(
@@ -68,7 +68,7 @@ def _notes(plan: Plan) -> None:
     lines = [(text, "") for text in plan.warnings]
     lines += [(text, f" ({', '.join(names)})") for text, names in found.items()]
     if lines:
-        out.print("\n[bold]to know[/]")
+        out.print("\n[bold]notes[/]")
     for text, rows in lines:
         out.print(f"  {escape(text)}[dim]{escape(rows)}[/]", soft_wrap=True)
 
@@ -79,9 +79,7 @@ def _packs(plan: Plan) -> None:
         out.print("\nnothing is left to do")
         return
     steps = sum(row.total_steps for row in plan.rows if row.to_do)
-    out.print(
-        f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} updates in all"
-    )
+    out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
     for number_, names in enumerate(plan.packs, start=1):
         samples = sum(plan.row(name).samples for name in names)
         out.print(f"  {number_}: {escape(', '.join(names))} [dim]({samples} samples)[/]", soft_wrap=True)
@@ -97,7 +95,7 @@ def _comparisons(plan: Plan) -> None:
         out.print(f"  {escape(item.key)}: {escape(values)} [dim]({pairs})[/]", soft_wrap=True)
     for group in compared.aliased:
         out.print(
-            f"  [yellow]not apart:[/] {escape(', '.join(group))} always change together", soft_wrap=True
+            f"  [yellow]confounded:[/] {escape(', '.join(group))} always change together", soft_wrap=True
         )
     if compared.replicates:
         rows = sum(map(len, compared.replicates))

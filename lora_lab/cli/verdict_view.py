@@ -410,7 +410,7 @@ def _notes(out: Console, verdict: Verdict) -> None:
         for reason, runs in by_reason.items():
             _line(out, f"{', '.join(runs)}: {reason}")
     if verdict.notes:
-        _title(out, "to know:")
+        _title(out, "notes:")
         _list(out, verdict.notes)
 
 

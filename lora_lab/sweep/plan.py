@@ -390,7 +390,7 @@ def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[st
 
 
 def _cannot_act(item: Inert) -> str:
-    return f"{item.key} cannot act: {item.reason}"
+    return f"{item.key} has no effect: {item.reason}"
 
 
 def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig) -> list[str]:

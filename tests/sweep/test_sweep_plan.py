@@ -158,7 +158,7 @@ class TestSameExperiment:
         assert found.packs == [["13"]]
         assert any("2 of 3 rows" in text for text in found.warnings)
         assert found.rows[2].notes == [
-            "optimizer.learning_rate cannot act: adafactor with relative_step sets its own learning rate"
+            "optimizer.learning_rate has no effect: adafactor with relative_step sets its own learning rate"
         ]
 
     def test_repeats_and_epochs(self, make) -> None:
@@ -312,7 +312,7 @@ def test_json_holds_all_rows(make) -> None:
 
 def test_what_the_base_brings_is_said_once(make) -> None:
     found = make(THREE.replace("64]", "64, dataset.keep_tokens=1]"))
-    assert sum("dataset.keep_tokens cannot act" in text for text in found.warnings) == 1
+    assert sum("dataset.keep_tokens has no effect" in text for text in found.warnings) == 1
     assert all(row.notes == [] for row in found.rows)
 
 
