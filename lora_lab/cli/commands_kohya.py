@@ -26,7 +26,7 @@ KOHYA: tuple[Command, ...] = (
         "dataset TOML, and turn it into a recipe. The report names every key: kept, renamed, computed,\n"
         "contradictory, or ignored and why. Tokens and API keys are not read.",
         "  lora-lab import preset.json --out conf/recipe/mine.yaml\n"
-        "  lora-lab train base_model=sdxl recipe=mine",
+        "  lora-lab train base_model.path=model.safetensors recipe=mine",
         _import,
         "lora_lab.cli.kohya:import_preset",
     ),

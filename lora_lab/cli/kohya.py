@@ -14,9 +14,7 @@ from lora_lab.config import CONF_DIR
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
 from lora_lab.kohya import Imported, convert, read, recipe_text
-
-BASES = {"sd1": "sd15", "sd2": "sd2", "sdxl": "sdxl"}
-"""The choice of `base_model` for each family."""
+from lora_lab.models.families import FAMILIES
 
 _COLOURS = {"contradictory": "red", "computed": "yellow", "ignored": "dim"}
 
@@ -81,7 +79,7 @@ def _words(found: Imported, out: Path) -> list[str]:
     """What to write behind `lora-lab train` to use the recipe."""
     folder = out.parent.parent
     words = [] if folder.resolve() == CONF_DIR.resolve() else [f"--config-dir {folder}"]
-    words += [f"base_model={BASES[found.family]}" if found.family else "base_model=..."]
+    words += [f"base_model={FAMILIES[found.family].conf}" if found.family else "base_model=..."]
     words += [f"recipe={out.stem}"]
     for key, hint in (("base_model.path", "FILE"), ("dataset.path", "FOLDER")):
         words += [f"{key}={hint}"] if not found.settings.get(key) else []

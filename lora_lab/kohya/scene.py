@@ -10,6 +10,8 @@ from lora_lab.kohya.entries import GUI
 from lora_lab.kohya.lines import CONTRADICTORY
 from lora_lab.kohya.names import FAMILIES
 from lora_lab.kohya.values import UnfitError, empty, fit, off, switch
+from lora_lab.models.families import ASSUMED
+from lora_lab.models.families import FAMILIES as OURS
 
 if TYPE_CHECKING:
     from lora_lab.kohya.convert import Work
@@ -21,17 +23,22 @@ def family(work: Work) -> str:
         if not off(work.value(name)):
             why = f"this is a preset for {FAMILIES[name]}, which is not trained here"
             work.ignore(name, why, CONTRADICTORY)
-    v2, sdxl = not off(work.value("v2")), not off(work.value("sdxl"))
+    # The later family wins, as in the GUI; a preset that knows the switches and has none on is of the first.
+    switches = {row.switch: name for name, row in reversed(OURS.items()) if row.switch}
+    on = [key for key in switches if not off(work.value(key))]
     other = any(not off(work.value(name)) for name in FAMILIES)
-    old = work.kind == GUI and "v2" in work.given and not other
-    found = "sdxl" if sdxl else "sd2" if v2 else "sd1" if old else ""
-    if v2 and sdxl:
-        work.ignore("v2", "sdxl is on, too, and wins", CONTRADICTORY)
-    for name, on in (("sdxl", sdxl), ("v2", v2)):
-        if on:
-            work.compute(name, "base_model.family", found, "what the base model has to be")
+    if not on:
+        known = work.kind == GUI and any(key in work.given for key in switches) and not other
+        found = ASSUMED if known else ""
+    else:
+        found = switches[on[0]]
+    for key in switches:
+        if key in on[1:]:
+            work.ignore(key, f"{on[0]} is on, too, and wins", CONTRADICTORY)
+        elif key in on:
+            work.compute(key, "base_model.family", found, "what the base model has to be")
         else:
-            work.ignore(name, "off")
+            work.ignore(key, "off")
     return found
 
 

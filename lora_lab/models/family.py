@@ -132,6 +132,8 @@ class Family:
     """Whether the denoiser is told original size, crop and target size."""
     process: str = "ddpm"
     """The noise process, a key of `losses.process.PROCESSES`."""
+    switch: str = ""
+    """The switch of sd-scripts and its GUI that says a model is of this family; '' for the one without."""
 
     @property
     def clip_skip(self) -> bool:

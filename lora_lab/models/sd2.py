@@ -9,6 +9,7 @@ FAMILY = Family(
     name="sd2",
     title="Stable Diffusion 2.x",
     conf="sd2",
+    switch="v2",
     encoders=(
         EncoderSpec(
             component="text_encoder",

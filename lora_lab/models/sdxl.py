@@ -8,6 +8,7 @@ FAMILY = Family(
     name="sdxl",
     title="Stable Diffusion XL",
     conf="sdxl",
+    switch="sdxl",
     encoders=(
         EncoderSpec(
             component="text_encoder",

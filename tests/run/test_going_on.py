@@ -34,6 +34,8 @@ time.sleep(600)
 """
 LONG = ("train.max_train_epochs=12", "train.save_every_n_epochs=3", "train.save_state_every_n_steps=5",
         "train.save_precision=fp32")  # fmt: skip
+STEPS = 400
+WHILE_KILLED = ("train.max_train_epochs=80", "train.save_every_n_epochs=20", "preview=off")
 
 
 def start(*words: str, log: Path) -> subprocess.Popen[bytes]:
@@ -64,10 +66,11 @@ def same_weights(one: RunFolder, other: RunFolder) -> None:
         assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a), item.tag
 
 
+@pytest.mark.slow  # three starts of a worker, and steps enough that it is not done before it is killed
 def test_stopped_left_alone_and_killed_it_still_ends_the_same(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = [bench.write(name, *LONG) for name in ("y", "z")]
+    folders = [bench.write(name, *LONG, *WHILE_KILLED) for name in ("y", "z")]
     paths = [str(folder.path) for folder in folders]
     log = tmp_path / "log.txt"
 
@@ -99,19 +102,19 @@ def test_stopped_left_alone_and_killed_it_still_ends_the_same(
     assert read_record(folders[0]).status == "running" and not is_locked(folders[0])
 
     bench.work(folders)
-    whole = [bench.write(name, *LONG) for name in ("v", "w")]
+    whole = [bench.write(name, *LONG, *WHILE_KILLED) for name in ("v", "w")]
     bench.work(whole)
     for one, other in zip(whole, folders, strict=True):
         record = read_record(other)
         assert record.status == "done" and len(record.resumed_at_steps) == 3
         same_weights(one, other)
-        assert [row["step"] for row in read_lines(other.steps_file)] == list(range(1, 61))
+        assert [row["step"] for row in read_lines(other.steps_file)] == list(range(1, STEPS + 1))
         assert [row["loss"] for row in read_lines(other.steps_file)] == [
             row["loss"] for row in read_lines(one.steps_file)
         ]
         for item in record.checkpoints:
             assert [(other.path / preview.file).is_file() for preview in item.previews] == [True]
-        assert record.samples == read_record(one).samples == 60
+        assert record.samples == read_record(one).samples == STEPS
         assert not other.states.exists()
 
 
