@@ -12,6 +12,12 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         "pattern", nargs="?", default="", help="part of a name or of its description, such as alpha or lr"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--base",
+        default="demo",
+        metavar="MODEL",
+        help="defaults of this choice of base_model: demo (default), sd15, sd2, sdxl or one of your own",
+    )
 
 
 def _demo_data(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +30,8 @@ OTHER = (
     Command(
         "settings",
         "list settings: name, default, rule and meaning",
-        "List every setting, or those whose name or description holds PATTERN.",
-        """  lora-lab settings alpha
+        "List settings whose name or description holds PATTERN, or all, with the defaults that apply.",
+        """  lora-lab settings alpha --base sdxl
   lora-lab settings optimizer.""",
         _settings,
         "lora_lab.cli.look:settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lora_lab import config
@@ -68,9 +69,8 @@ def sweep_folder(path: Path, root: str | None = None) -> SweepFolder:
 def settings(given: argparse.Namespace) -> int:
     """List settings."""
     word = given.pattern.lower()
-    found = [
-        item for item in config.settings().values() if word in item.key.lower() or word in item.doc.lower()
-    ]
+    known = _with_defaults(given.base)
+    found = [item for item in known if word in item.key.lower() or word in item.doc.lower()]
     if not found:
         hint = config.nearest(given.pattern, config.settings())
         raise ConfigError(f"no setting has {given.pattern!r} in its name or description{hint}")
@@ -82,6 +82,13 @@ def settings(given: argparse.Namespace) -> int:
 
     show_settings(found, config.groups())
     return 0
+
+
+def _with_defaults(base: str) -> list[config.Setting]:
+    """Every setting with the default that a run on this choice of `base_model` has: `conf/` says more than the
+    declarations."""
+    chosen = config.flat(config.compose([f"base_model={base}"], checked=False))
+    return [replace(item, default=chosen[item.key]) for item in config.settings().values()]
 
 
 def demo_data(given: argparse.Namespace) -> int:
