@@ -85,8 +85,7 @@ def settings(given: argparse.Namespace) -> int:
 
 
 def _with_defaults(base: str) -> list[config.Setting]:
-    """Every setting with the default that a run on this choice of `base_model` has: `conf/` says more than the
-    declarations."""
+    """Every setting with the default of a run on this choice of `base_model`."""
     chosen = config.flat(config.compose([f"base_model={base}"], checked=False))
     return [replace(item, default=chosen[item.key]) for item in config.settings().values()]
 
