@@ -57,7 +57,7 @@ class SubsetSettings:
         class_tokens: Caption of pictures without a caption file; None takes the rest of the folder's name.
         is_reg: Regularisation pictures, for prior preservation.
         dataset: Index of the dataset, where a run has several of different resolution or batch size.
-        resize_interpolation: One of `resize.INTERPOLATIONS`; None is the peer's default.
+        resize_interpolation: One of `resize.INTERPOLATIONS`; None is sd-scripts' default.
         alpha_mask: Transparency masks the loss.
         validation_split: Share of the pictures that is held back, and the seed that decides which.
     """

@@ -2,7 +2,7 @@
 
 All weights are factors, and are applied in sd-scripts' order: min-SNR, scale-v, v-like, debiased. Where the
 SNR is 0 (last timestep under zero terminal SNR) a weight takes its limit, where that is finite, and else
-the value of the smallest SNR above 0; the peer's formulas give NaN or infinity there (which it never meets,
+the value of the smallest SNR above 0; sd-scripts' formulas give NaN or infinity there (which it never meets,
 since it keeps the SNR of the betas before rescaling).
 
 Shape suffix: T timesteps of the schedule.

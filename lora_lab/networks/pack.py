@@ -1,9 +1,12 @@
 """A pack: K adapters on one frozen base model, trained in one forward and backward pass.
 
-    pack = Pack(unet, [text_encoder], "sd1", specs, slots=8) pack.attach() pack.occupy(0, specs[0]) ...
-    optimizer = AdamW([{"params": g.params, ...} for g in pack.param_groups(0, "flat")]) each micro-step:
-    pack.new_draw({slot: seed}); pack.route([0, 0, 1, 2]); ...; loss.backward(); pack.collect_grads() each
-    step:        optimizer.step(); pack.sync(); pack.zero_grad()
+    pack = Pack(unet, [text_encoder], family, specs, slots=8)
+    pack.attach()
+    pack.occupy(0, specs[0]) ...
+    optimizer = AdamW([{"params": g.params, ...} for g in pack.param_groups(0, "flat")])
+    each micro-step: pack.new_draw({slot: seed}); pack.route([0, 0, 1, 2]); ...; loss.backward()
+                     pack.collect_grads()
+    each step:       optimizer.step(); pack.sync(); pack.zero_grad()
 
 Optimizers must not drop the gradients themselves (`zero_grad(set_to_none=True)`): they are views.
 """

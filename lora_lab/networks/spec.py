@@ -19,7 +19,7 @@ class Preset:
 
     The family says by which classes its blocks of a kind are known (`models.family`).
 
-    `unet_names` are single modules of the U-Net (LyCORIS `full`; SD 1.x and 2.x only, as in the peer, whose
+    `unet_names` are single modules of the U-Net (LyCORIS `full`; SD 1.x and 2.x only, as in sd-scripts, whose
     SDXL names do not match). `spatial_convs` says whether k x k convolutions are taken: "always", "never", or
     "conv_dim" (only when `conv_dim` > 0, and then the convolution blocks are added: kohya's LoCon).
     """

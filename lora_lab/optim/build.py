@@ -179,7 +179,7 @@ def set_lrs(optimizer: Optimizer, factors: float | Sequence[float]) -> None:
 def effective_lrs(optimizer: Optimizer) -> dict[str, float]:
     """The rate that is really in use, by the groups' `part` names (`unet`, `unet.1` for its second group).
 
-    D-Adaptation and Prodigy: their estimate d times the rate, as the peer logs it. Adafactor: the mean over
+    D-Adaptation and Prodigy: their estimate d times the rate, as sd-scripts logs it. Adafactor: the mean over
     its tensors of the last step's rate; before the first step, nan where it sets its own. Others: the
     group's rate.
     """

@@ -55,7 +55,7 @@ def arguments(row: OptimizerRow, given: Mapping[str, object]) -> dict[str, objec
         raise ConfigError("; ".join(problems))
     if values.get("warmup_init") and "relative_step" in values:
         values["relative_step"] = (
-            True  # warmup_init is a form of the relative step, and the peer turns it on, too
+            True  # warmup_init is a form of the relative step, and sd-scripts turns it on, too
         )
     return values
 

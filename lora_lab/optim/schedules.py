@@ -54,7 +54,7 @@ def is_share(text: object) -> bool:
 
 
 def steps_of(text: object, total_steps: int) -> int:
-    """A length in steps: '100' is that, '0.1' and '10%' are shares of the total, rounded down as in the peer.
+    """A length in steps: '100' is that, '0.1' and '10%' are shares of the total, rounded down as there.
 
     Raises:
         ConfigError: The text is none of the three.
@@ -291,7 +291,7 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 
 
 def check_company(settings: LrSchedulerConfig, optimizer: str) -> Findings:
-    """Refuse `adafactor`, the peer's name for leaving the rate to that optimizer, beside another one."""
+    """Refuse `adafactor`, sd-scripts' name for leaving the rate to that optimizer, beside another one."""
     if settings.name != "adafactor" or optimizer.lower() == "adafactor":
         return Findings()
     return refused(

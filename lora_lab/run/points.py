@@ -10,7 +10,7 @@ from lora_lab.store import epoch_tag, step_tag
 class SavePoints:
     """Which updates are followed by a checkpoint or a state.
 
-    The last update always is. A checkpoint at the end of an epoch is named by the epoch, as the peer does;
+    The last update always is. A checkpoint at the end of an epoch is named by the epoch, as sd-scripts does;
     one in between by its step.
     """
 

@@ -27,7 +27,7 @@ def lora_name(run: str) -> str:
 
 
 def epoch_tag(epoch: int) -> str:
-    """Tag of a checkpoint at the end of an epoch, as the peer numbers its files: 000010."""
+    """Tag of a checkpoint at the end of an epoch, as sd-scripts numbers its files: 000010."""
     return f"{epoch:06d}"
 
 
