@@ -16,7 +16,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         "--base",
         default="demo",
         metavar="MODEL",
-        help="defaults of this choice of base_model: demo (default), sd15, sd2, sdxl or one of your own",
+        help="defaults of this choice of base_model: a name from conf/base_model, or one of your own",
     )
 
 
@@ -31,7 +31,7 @@ OTHER = (
         "settings",
         "list settings: name, default, rule and meaning",
         "List settings whose name or description holds PATTERN, or all, with the defaults that apply.",
-        """  lora-lab settings alpha --base sdxl
+        """  lora-lab settings alpha --base demo
   lora-lab settings optimizer.""",
         _settings,
         "lora_lab.cli.look:settings",

@@ -34,6 +34,8 @@ export function listen(table, mayAct) {
     const button = event.target.closest("button");
     if (button && event.detail > 0) button.blur();
   });
+  // Said to whoever drives the page by program: from here on, keys act.
+  document.documentElement.dataset.keys = "ready";
 }
 
 export function showKeys(table) {

@@ -165,7 +165,7 @@ const table = [
   { keys: ["z"], show: "Z", says: "one pixel of the picture on one pixel of the screen", does: acts.one },
   { keys: ["f"], show: "F", says: "the whole picture", does: acts.fit },
   { keys: ["p"], show: "P", says: "sharp or smoothed pixels", does: acts.pixels },
-  { keys: ["Escape"], show: "Esc", says: "back", does: () => { location.href = sessionStorage.getItem("looked-from") ?? root.dataset.back; } },
+  { keys: ["Escape"], show: "Esc", says: "back", does: () => { going += 1; location.href = sessionStorage.getItem("looked-from") ?? root.dataset.back; } },
   { keys: ["?"], show: "?", says: "these keys", does: () => showKeys(table) },
 ];
 listen(table, (row) => stage || row.keys[0] === "Escape");

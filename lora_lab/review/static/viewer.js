@@ -70,6 +70,8 @@ const acts = {
   keys: () => showKeys(table),
 };
 function back() {
+  // What is still on its way must not take the page over again.
+  going += 1;
   const from = sessionStorage.getItem("looked-from");
   location.href = from && new URL(from).pathname === new URL(swap.dataset.back, location).pathname ? from : swap.dataset.back;
 }

@@ -145,9 +145,20 @@ export class Zoom {
 }
 
 // Fetch another page of the same kind and give its part that is to be shown.
+// A page that is being left aborts what it fetches. That is no failure to answer by loading the address instead:
+// doing so would overtake the way out that the user chose.
+let leaving = false;
+addEventListener("beforeunload", () => { leaving = true; });
+
 export async function fetchPart(address) {
-  const answer = await fetch(address, { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  const text = await answer.text();
-  return new DOMParser().parseFromString(text, "text/html");
+  leaving = false;
+  try {
+    const answer = await fetch(address, { credentials: "same-origin" });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const text = await answer.text();
+    if (!leaving) return new DOMParser().parseFromString(text, "text/html");
+  } catch (error) {
+    if (!leaving) throw error;
+  }
+  return new Promise(() => {});
 }

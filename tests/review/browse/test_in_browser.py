@@ -76,7 +76,8 @@ def test_arrow_keys_go_from_picture_to_picture(tab: Any) -> None:
 def test_escape_comes_back_to_the_same_matrix(tab: Any) -> None:
     tab.goto("look?rows=run&columns=prompt&size=128")
     tab.locator("td a").nth(1).click()
-    tab.wait_for_selector(".view img.shown")
+    tab.wait_for_selector("html[data-keys=ready] .view img.shown")
+    # The way out wins, whatever the arrow had asked for.
     tab.keyboard.press("ArrowLeft")
     tab.keyboard.press("Escape")
     tab.wait_for_selector("table.matrix")
