@@ -46,9 +46,9 @@ RUNS = (
     Command(
         "demo",
         "train, preview and judge a small sweep on an embedded base model",
-        """Run the shipped sweep `demo` from training to a verdict: thirty drawn pictures, a base model of some
-megabytes that comes with the program, minutes on two CPU cores, nothing downloaded. Results go to results/demo.
-The same command goes on where it was stopped, and shows the verdict again when all is trained.""",
+        """Run the shipped sweep `demo` from training to a verdict: thirty drawn images, a base model of some
+megabytes that comes with the program, minutes on two CPU cores, nothing downloaded. Results go to
+results/demo. The same command goes on where it was stopped, and shows the verdict when all is trained.""",
         """  lora-lab demo
   lora-lab demo results=/tmp/results engine.workers=1""",
         _demo,
