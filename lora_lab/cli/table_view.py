@@ -70,10 +70,11 @@ def show_table(
         chosen: Whether the columns were asked for by name: then all are shown as they are.
     """
     out = console()
+    left_out: list[Column] = []
     if chosen:
         settings = set(results.setting_columns(rows))
         columns = [_plain(rows, key, key.removeprefix("metric."), key in settings) for key in rows[0]]
-        shown, left_out = columns, []
+        shown = columns
     else:
         columns = _usual_columns(rows, all_settings)
         shown, left_out = fitting(columns, out.width)
