@@ -11,6 +11,17 @@ def _table(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_rater(parser)
     parser.add_argument("--all", action="store_true", help="every setting as a column, not only what differs")
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="NAMES",
+        help="only these, in this order, such as run,score,network_alpha (as --csv calls them; the last part "
+        "of a name will do)",
+    )
+    parser.add_argument("--sort", metavar="NAME", help="order the rows by a column, small numbers first")
+    parser.add_argument(
+        "--reverse", action="store_true", help="the other way round, such as the best score first"
+    )
     parser.add_argument("--no-timings", action="store_true", help="without seconds, for comparing tables")
     parser.add_argument("--csv", action="store_true", help="print CSV")
     parser.add_argument("--json", action="store_true", help="print JSON")
