@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -13,10 +14,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
+from lora_lab.review.session.again import known
 from lora_lab.review.session.sessions import Sitting, guarded, ledger_of, remember
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import Pair, Place, Score, ScoreLog, Skip
+
+if TYPE_CHECKING:
+    from lora_lab.verdict.leaders import SecondSession
 
 
 def routes() -> list[Route]:
@@ -61,7 +66,16 @@ def result(request: Request) -> Response:
     sweep = gallery_of(request).read(sitting.sweep)
     if sitting.session.mode == "compare":
         return page(request, "compare_result.html", {"sweep": sweep, **_compared(sweep, sitting)})
-    return page(request, "score_result.html", {"sweep": sweep, **_scored(sweep, sitting)})
+    values = {"sweep": sweep, "again": _again(request, sweep, sitting), **_scored(sweep, sitting)}
+    return page(request, "score_result.html", values)
+
+
+def _again(request: Request, sweep: Sweep, sitting: Sitting) -> SecondSession | None:
+    """What a second look at the leaders would bring; None where nothing is left open."""
+    from lora_lab.verdict.leaders import second_session
+
+    found = known(sweep, ledger_of(request).log(sitting.sweep), sitting)
+    return second_session(found.given, found.eye_sd) if found else None
 
 
 @dataclass(frozen=True)

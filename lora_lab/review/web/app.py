@@ -13,9 +13,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lora_lab.errors import LoraLabError
-from lora_lab.review.browse import home
+from lora_lab.review.browse import home, verdict
 from lora_lab.review.browse import page as look
-from lora_lab.review.session import comparing, result, scoring, setup, showing
+from lora_lab.review.session import again, comparing, result, scoring, setup, showing
 from lora_lab.review.session.sessions import Ledger, guarded
 from lora_lab.review.web.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.web.security import Gate
@@ -37,7 +37,8 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *comparing.routes(),
             *showing.routes(),
             *result.routes(),
-            *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
+            *again.routes(),
+            *guarded([*look.routes(), *verdict.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(Gate, host=options.host, token=options.token, allowed=options.allowed)],
