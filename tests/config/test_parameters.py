@@ -10,7 +10,7 @@ import pytest
 
 from lora_lab.config import Setting, groups, settings
 from lora_lab.config.peers import NOT_SETTINGS
-from lora_lab.optim.rows import ROWS
+from lora_lab.optim.entries import ROWS
 from lora_lab.optim.schedules import FORMULAS
 from tests.held_by import HELD_BY
 
