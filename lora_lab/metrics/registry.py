@@ -1,4 +1,4 @@
-"""The known metrics by name; adding one is a function and a entry here. Without torch until one needs it."""
+"""The known metrics by name; adding one is a function and an entry here. Without torch until one needs it."""
 
 from __future__ import annotations
 

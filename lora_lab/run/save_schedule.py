@@ -25,7 +25,7 @@ class SaveSchedule:
 
     @staticmethod
     def of(resolved: Resolved) -> "SaveSchedule":
-        """The save save_schedule of a run."""
+        """The save schedule of a run."""
         train = resolved.train
         return SaveSchedule(
             resolved.total_steps,

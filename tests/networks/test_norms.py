@@ -25,7 +25,7 @@ def tensors():
 
 
 def filled(case, tensors):
-    """An parameters with the case's modules, padded by three ranks and beside a second adapter."""
+    """Parameters with the case's modules, padded by three ranks and beside a second adapter."""
     ranks = case.split(".")[1]
     linear, conv = ranks.split("_")
     dim, alpha = (float(v) for v in linear[1:].split("a"))

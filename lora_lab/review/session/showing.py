@@ -89,7 +89,7 @@ def picture(request: Request) -> Response:
         session_store.forget_stage(progress)
         raise HTTPException(404, "this picture is gone")
     answer = _answer(file, stage.size)
-    answer.headers["X-CaptionedImage"] = item_of(progress, request.path_params["position"])
+    answer.headers["X-Item"] = item_of(progress, request.path_params["position"])
     return answer
 
 
