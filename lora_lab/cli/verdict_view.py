@@ -12,10 +12,10 @@ from rich.text import Text
 from lora_lab.axes import axis, show
 from lora_lab.cli.show import console, grid
 from lora_lab.verdict.advice import minutes
+from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.calls import Scale, place, points
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.evidence import SCORE
-from lora_lab.verdict.ground import POINTS
 from lora_lab.verdict.outcomes import FLAT, number
 from lora_lab.verdict.result import (
     ASSUMED,

@@ -14,9 +14,9 @@ from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
 from lora_lab.store import Checkpoint, Pair, SweepFolder
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
+from lora_lab.store.normal_names import find_tag, rater_key
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.scores import Place, ScoreLog, only_of
-from lora_lab.store.spelling import find_tag, rater_key
 from lora_lab.store.table import exposures, flags, means
 from lora_lab.verdict.acting import changes_of, same_experiments
 from lora_lab.verdict.raters import Combined, RaterEvidence, combine
