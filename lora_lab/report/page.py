@@ -17,7 +17,7 @@ from markupsafe import Markup
 from lora_lab import __version__
 from lora_lab.axes import show
 from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.outputs import contents, is_marked, owner, refuse_not_a_lora, remember
+from lora_lab.outputs import contents, is_marked, owner, refuse_foreign, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
 from lora_lab.plots.interaction import InteractionPlot
@@ -100,7 +100,7 @@ def _refuse_others(folder: Path, by: str, *, at_home: bool) -> None:
     if at_home and not is_marked(folder) and (folder / PAGE).is_file():
         # A report of a version that left no mark, in its own place: what only a report holds is one.
         there = [item for item in there if not PARTS.fullmatch(item.relative_to(folder).as_posix())]
-    refuse_not_a_lora(there, by)
+    refuse_foreign(there, by)
 
 
 @contextmanager
