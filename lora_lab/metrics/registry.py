@@ -44,6 +44,9 @@ class MetricEntry:
 LESS_IS_BETTER = ("base_distance", "drift", "copy_phash", "copy_dino")
 """Numbers that a LoRA without any effect has the best of: they say what is wrong, not what works."""
 
+DESCRIBING = ("brightness", "contrast", "sharpness")
+"""Numbers that say how an image looks, and not whether it is good."""
+
 CLIP, DINO = "metric.clip_model", "metric.dino_model"
 
 METRICS: Mapping[str, MetricEntry] = {

@@ -21,6 +21,16 @@ from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
 HERE = Path(__file__).parent.parent
+TABS = (
+    ("matrix", "Images", "look"),
+    ("curves", "Curves", "look/curves"),
+    ("timings", "Timings", "look/timings"),
+    ("settings", "Settings", "look/settings"),
+    ("verdict", "Verdict", "verdict/"),
+    ("plots", "Plots", "plots"),
+    ("export", "Export", "export"),
+)
+"""The pages of a sweep: key, name, and address below /sweep/NAME/."""
 PLAIN_NAME = re.compile(r"[^./\\][^/\\]*")
 """Names of sweeps that are looked for at all: whatever a folder is called, but for hidden ones."""
 
@@ -64,6 +74,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.pages.globals["sweep_tabs"] = TABS
 
     @property
     def cache(self) -> Path:

@@ -78,7 +78,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    # A page of ours that carries its own style says so, by its hash.
+                    headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", NO_STORE)
             await send(message)
 
