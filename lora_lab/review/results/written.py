@@ -11,7 +11,7 @@ from pathlib import Path
 from lora_lab.plots import Subject, subject
 from lora_lab.report import Link, write_report
 from lora_lab.review.web.gallery import Gallery
-from lora_lab.store import SweepFolder
+from lora_lab.store.scores import scores_version
 
 
 @dataclass
@@ -44,7 +44,7 @@ class WrittenReports:
         found = self.gallery.folder(sweep)
         path = self.place(sweep, language, metric)
         with self.lock:
-            version = f"{self.gallery.read(sweep).version} {_signature(found)}"
+            version = f"{self.gallery.read(sweep).version} {scores_version(found)}"
             if self._versions.get(path) != version or not path.is_dir():
                 write_report(self.read(sweep, metric), path, language, links)
                 self._versions[path] = version
@@ -54,12 +54,3 @@ class WrittenReports:
         """Where such a report lies."""
         name = hashlib.blake2b(f"{sweep}\n{language}\n{metric}".encode(), digest_size=10).hexdigest()
         return self.gallery.cache / "verdicts" / name
-
-
-def _signature(folder: SweepFolder) -> str:
-    """A text for the scores as they are."""
-    try:
-        stat = folder.scores_file.stat()
-    except OSError:
-        return ""
-    return f"{stat.st_mtime_ns} {stat.st_size}"

@@ -19,6 +19,7 @@ from lora_lab.review.results import pages as results_pages
 from lora_lab.review.results.written import WrittenReports
 from lora_lab.review.session import comparing, result, scoring, setup, showing
 from lora_lab.review.session.sessions import SessionStore, guarded
+from lora_lab.review.web import inviting
 from lora_lab.review.web.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.web.security import Gate
 
@@ -39,6 +40,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *comparing.routes(),
             *showing.routes(),
             *result.routes(),
+            *inviting.routes(),
             *results_pages.routes(),
             *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
             Route("/favicon.ico", icon),

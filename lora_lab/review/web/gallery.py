@@ -44,6 +44,8 @@ class Options:
         host: The address it listens on.
         token: What a browser has to bring once; empty where only this machine can connect.
         allowed: Further names that a browser may know this machine by, such as a proxy's.
+        reachable: The first address that other machines may open, with a slash at its end; empty where only
+            this one can connect.
         cache: Folder of pictures made smaller or made anonymous; None is `.review` in the results folder.
     """
 
@@ -52,6 +54,7 @@ class Options:
     token: str = ""
     cache: Path | None = None
     allowed: tuple[str, ...] = ()
+    reachable: str = ""
 
 
 @dataclass
