@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_again, add_overrides
+from lora_lab.cli.command import Command, add_again, add_language, add_overrides
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
     add_overrides(parser)
     _only(parser)
+    add_language(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
 
 

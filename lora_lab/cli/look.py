@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.outputs import owner, refuse_not_a_lora, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store import table as results
 
@@ -21,12 +21,19 @@ def table(given: argparse.Namespace) -> int:
     rows = results.rows(
         folder, all_settings=given.all, timings=not given.no_timings, raters=given.rater or None
     )
+    if given.sort:
+        rows = results.sorted_by(rows, given.sort, reverse=given.reverse)
+    elif given.reverse:
+        rows = rows[::-1]
+    chosen = [name.strip() for name in given.columns.split(",") if name.strip()]
+    if chosen:
+        rows = results.picked(rows, chosen)
     if damage := read_scores(folder).damage_note():
         print(damage, file=sys.stderr)
     if given.output:
         target = Path(given.output)
         by = owner("table", folder.path, target)
-        refuse_not_a_lora([target], by)
+        refuse_to_overwrite([target], by)
         results.write(rows, target)
         remember([target], by)
         print(f"wrote {len(rows)} rows to {given.output}")
@@ -35,9 +42,9 @@ def table(given: argparse.Namespace) -> int:
     elif given.csv:
         sys.stdout.write(results.to_csv(rows))
     else:
-        from lora_lab.cli.show import show_table
+        from lora_lab.cli.table_view import show_table
 
-        show_table(folder, rows, all_settings=given.all)
+        show_table(folder, rows, all_settings=given.all, chosen=bool(chosen))
     return 0
 
 

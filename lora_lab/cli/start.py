@@ -107,7 +107,7 @@ def plan(given: argparse.Namespace) -> int:
     else:
         from lora_lab.cli.plan_view import show_plan
 
-        show_plan(made)
+        show_plan(made, given.language)
     return 0
 
 
