@@ -178,7 +178,7 @@ runs; which settings depend on each other; the best checkpoint, the costs, and w
 be decided is said, with about how many more runs would decide it. Without scores: --metric, or a table.""",
         """  lora-lab verdict demo
   lora-lab verdict demo --metric likeness
-  lora-lab verdict --scores tests/data/article.csv --noise-floor 5""",
+  lora-lab verdict --scores scores.csv --noise-floor 5""",
         _verdict,
         "lora_lab.cli.verdict:verdict",
     ),
