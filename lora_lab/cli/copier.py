@@ -14,7 +14,7 @@ from lora_lab.cli.start import carry_out
 from lora_lab.copier import pair as pairs
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.resolved import Resolved
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.run_names import name_problem
@@ -46,7 +46,7 @@ def copier(given: argparse.Namespace) -> int:
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output} must end in .safetensors")
     by = owner("copier", folder.path, output)
-    refuse_foreign([output], by, home=folder.path)
+    refuse_to_overwrite([output], by, home=folder.path)
     recipe = [f"recipe={pairs.recipe_for(asked)}"]
     plan, outcome = _train(given, (name, recipe, pairs.place_pictures(folder, pair)), words, folder)
     if outcome.interrupted or len(outcome.of("done")) < len(outcome.statuses):

@@ -12,9 +12,9 @@ from lora_lab.axes import axis
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.verdict.analysis import POINTS, analyse
-from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest
 from lora_lab.verdict.taken import before
@@ -36,7 +36,7 @@ def suggest_rows(given: argparse.Namespace) -> int:
     if given.output:
         target = Path(given.output)
         by = owner("suggest", folder.path, target)
-        refuse_foreign([target], by)
+        refuse_to_overwrite([target], by)
         write_text(target, text)
         remember([target], by)
         print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")

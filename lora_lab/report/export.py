@@ -14,7 +14,7 @@ from lora_lab.config import flat as flat_config
 from lora_lab.config.places import without_places
 from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.files import replacing, write_text
-from lora_lab.outputs import is_marked, refuse_foreign, remember
+from lora_lab.outputs import is_marked, refuse_to_overwrite, remember
 from lora_lab.plots import Subject
 from lora_lab.report.card import Exported, card
 from lora_lab.report.pictures import chosen_shots
@@ -68,7 +68,7 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
     by = "export of " + " ".join(facts[key] for key in WHOSE)
     files = [target, folder / f"{name}.md", *(folder / name / Path(item.file).name for item in shots)]
     if is_marked(folder) or not _is_of(target, facts):
-        refuse_foreign(files, by)
+        refuse_to_overwrite(files, by)
     whole = save_lora(target, portable(file), {**metadata, **facts})
     config = _config(data, choice.run)
     pictures = _pictures(data, choice, shots, folder / name)

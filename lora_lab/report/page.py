@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from lora_lab import __version__
 from lora_lab.axes import show
-from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.outputs import contents, is_marked, owner, refuse_foreign, remember
+from lora_lab.errors import RunFolderError
+from lora_lab.outputs import contents, is_marked, owner, refuse_to_overwrite, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
 from lora_lab.plots.interaction import InteractionPlot
@@ -29,9 +29,9 @@ from lora_lab.report.pictures import Album
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import ReportData, report_data
 from lora_lab.report.side_by_side import SideBySide, material, sheets
-from lora_lab.report.words import LANGUAGES
 from lora_lab.verdict import result
 from lora_lab.verdict.evidence import SCORE
+from lora_lab.words import check_language
 
 PAGE = "index.html"
 PARTS = re.compile(r"index\.html|plots/[^/]+\.svg|pictures/\d+\.webp")
@@ -78,15 +78,13 @@ def write_report(subject: Subject, folder: Path, language: str = "en", links: Se
     Args:
         subject: The sweep.
         folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
-        language: One of `words.LANGUAGES`.
-        links: Ways to other pages, above everything; none in a report that is passed on.
+        language: One of `lora_lab.words.LANGUAGES`.
 
     Raises:
         ConfigError: The language is unknown.
         RunFolderError: The folder holds something else, or cannot be written to.
     """
-    if language not in LANGUAGES:
-        raise ConfigError(f"--language {language}: reports are written in {' or '.join(LANGUAGES)}")
+    check_language(language)
     data = report_data(subject, language)
     folder = folder.resolve()
     by = owner("report", data.folder.path, folder)
@@ -110,7 +108,7 @@ def _refuse_others(folder: Path, by: str, *, at_home: bool) -> None:
     if at_home and not is_marked(folder) and (folder / PAGE).is_file():
         # A report of a version that left no mark, in its own place: what only a report holds is one.
         there = [item for item in there if not PARTS.fullmatch(item.relative_to(folder).as_posix())]
-    refuse_foreign(there, by)
+    refuse_to_overwrite(there, by)
 
 
 @contextmanager
@@ -183,7 +181,7 @@ def _head(data: ReportData) -> dict[str, Any]:
         "name": data.folder.name,
         "question": data.evidence.question,
         "byline": byline,
-        "gaps": data.evidence.gaps,
+        "gaps": [*map(words.text, data.evidence.gaps)],
         "warning": _warning(data),
         "criterion": words.judged_by(),
         "reference": data.reference.name,
@@ -272,14 +270,14 @@ def _tail(data: ReportData) -> dict[str, Any]:
     alpha = data.verdict.rater_alpha
     judged = sections.judged(data)
     if data.subject.judged:
-        judged.append(found_of.noise(data))
+        judged += found_of.noise(data)
     return {
         "copied": copied(data),
         "judged": judged,
         "raters": sections.raters(data) if data.evidence.criterion == SCORE else [],
-        "alpha": data.words.say("alpha", value=f"{alpha:.2f}") if alpha is not None else "",
+        "alpha": data.words.say("raters_agree", alpha=f"{alpha:.2f}") if alpha is not None else "",
         "agreement": sections.agreement(data),
-        "notes": list(data.verdict.notes),
+        "notes": [*map(data.words.text, data.verdict.notes)],
         "devices": devices,
         "packages": packages,
         "version": __version__,
