@@ -79,6 +79,7 @@ def write_report(subject: Subject, folder: Path, language: str = "en", links: Se
         subject: The sweep.
         folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
         language: One of `lora_lab.words.LANGUAGES`.
+        links: Ways to other pages, above everything; none in a report that is passed on.
 
     Raises:
         ConfigError: The language is unknown.

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from lora_lab.errors import LoraLabError
 from lora_lab.outputs import contents
-from lora_lab.report import LANGUAGES, PAGE, PARTS, Link, write_report
+from lora_lab.report import PAGE, PARTS, Link, write_report
 from lora_lab.report.export import export as write_export
 from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.results.written import WrittenReports
@@ -27,6 +27,7 @@ from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import TABS, gallery_of, page
 from lora_lab.store import SweepFolder
 from lora_lab.verdict.taken import take
+from lora_lab.words import LANGUAGES
 
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
