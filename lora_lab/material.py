@@ -184,7 +184,7 @@ def survey(config: RunConfig) -> DataPlan:
     found = _plan(
         path,
         Path(data.reg_path).expanduser() if data.reg_path else None,
-        Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size),
+        Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size, data.balance),
         Path(config.cache).expanduser() / "headers",
         data.max_image_pixels,
     )
@@ -215,6 +215,7 @@ def _plan(path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, ma
         defaults.buckets,
         defaults.batch_size,
         reg_folder=reg_path,
+        balance=defaults.balance,
         cache=cache,
         max_pixels=max_pixels,
     )
