@@ -22,6 +22,8 @@ from lora_lab.sweep.names import split
 
 BASE = "sdxl"
 """The choice of base_model whose settings hold where the user names none."""
+OFTEN = 5
+"""Times as often an image is shown as another from which on it is said."""
 _SIGNS = {"error": "[red]✕[/]", "warning": "[yellow]▲[/]", "fine": "[green]✓[/]"}
 
 
@@ -60,7 +62,7 @@ def check(given: argparse.Namespace) -> int:
     target = Path(given.output) if given.output else Path(f"{name}-check.html")
     by = f"check of {Path(given.folder).expanduser().resolve()}"
     refuse_foreign([target], by)
-    found = look(settings, trigger=given.trigger, on_image=_progress)
+    found = look(settings, trigger=given.trigger, on_image=progress)
     write_text(target, page(found, about(settings)))
     remember([target], by)
     if given.json:
@@ -77,7 +79,8 @@ def check(given: argparse.Namespace) -> int:
     return 1 if found.errors else 0
 
 
-def _progress(done: int, total: int) -> None:
+def progress(done: int, total: int) -> None:
+    """Say on a terminal how far a look at all images has come."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done} of {total} images" if done < total else "\r\033[K")
 
@@ -116,6 +119,58 @@ def buckets(given: argparse.Namespace) -> int:
     if target and found.buckets:
         out.print(f"picture: {escape(str(target))}", soft_wrap=True)
     return 1 if errors else 0
+
+
+def balance(given: argparse.Namespace) -> int:
+    """Print what balancing does to each folder, or bucket."""
+    settings = settings_for(given.folder, given.overrides, given.config_dir)
+    before = _groups(settings, given.by)
+    settings.dataset.balance = given.by
+    after = _groups(settings, given.by)
+    rows = [(name, images, draws, after[name][1]) for name, (images, draws) in before.items()]
+    word = f"dataset.balance={given.by}"
+    if given.json:
+        keys = ("name", "images", "samples", "balanced_samples")
+        told = {"setting": word, "groups": [dict(zip(keys, row, strict=True)) for row in rows]}
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return 0
+    heads = ("images", "samples now", "repeats", "samples balanced", "repeats balanced")
+    table = grid(given.by[:-1], *heads, right=heads)
+    for name, images, now, then in rows:
+        told = [str(images), str(now), _per_image(now, images), str(then), _per_image(then, images)]
+        table.add_row(escape(name), *told)
+    out = console()
+    out.print(table)
+    shares = [then / images for _, images, _, then in rows]
+    if shares and max(shares) >= OFTEN * min(shares):
+        most = max(rows, key=lambda row: row[3] / row[1])
+        out.print(
+            f"[yellow]▲[/] each image of {escape(most[0])} is shown {max(shares) / min(shares):.0f} times as "
+            "often as others: few images learnt by heart; more of them would help",
+            soft_wrap=True,
+        )
+    out.print(f"a run computes the same with {word}", soft_wrap=True)
+    return 0
+
+
+def _per_image(draws: int, images: int) -> str:
+    low, over = divmod(draws, images)
+    return f"{low}" if not over else f"{low} or {low + 1}"
+
+
+def _groups(settings: RunConfig, by: str) -> dict[str, tuple[int, int]]:
+    """(images, samples an epoch) by folder or bucket; regularisation images are in none."""
+    from lora_lab.data.items import refuse_errors
+
+    plan = survey(settings)
+    refuse_errors(plan.problems)
+    found: dict[str, tuple[int, int]] = {}
+    for item, place in zip(plan.items, plan.assignments, strict=True):
+        if not item.is_reg:
+            name = item.folder.name if by == "folders" else f"{place.bucket[0]}x{place.bucket[1]}"
+            images, draws = found.get(name, (0, 0))
+            found[name] = (images + 1, draws + item.repeats)
+    return found
 
 
 _NUMBERS = ("aspect", "images", "samples per epoch")

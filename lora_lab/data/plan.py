@@ -17,7 +17,7 @@ from lora_lab.data.settings import BucketSettings, SubsetSettings
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Pictures that share a resolution and a batch size, as scanned; `balance` as `balance.balanced` has it."""
+    """Pictures that share a resolution and a batch size, as scanned; `balance` is one of `data.balance`."""
 
     items: Sequence[Item]
     buckets: BucketSettings

@@ -15,6 +15,11 @@ ASSUMED = "sd1"
 """The family that is meant where nothing says which."""
 
 
+def quality_tags() -> dict[str, tuple[str, ...]]:
+    """What models of every family want in front of captions, by the model's name."""
+    return {name: tags for family in FAMILIES.values() for name, tags in family.quality_tags.items()}
+
+
 def unknown_family(asked: str) -> str:
     """What is wrong with a family's name that is none, and which there are."""
     near = get_close_matches(asked.lower(), FAMILIES, n=1)

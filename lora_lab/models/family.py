@@ -130,6 +130,8 @@ class Family:
     """Activation of the first text encoder of the public models."""
     size_conditioning: bool = False
     """Whether the denoiser is told original size, crop and target size."""
+    quality_tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What well-known models of the family want in front of captions and prompts, by the model's name."""
     process: str = "ddpm"
     """The noise process, a key of `losses.process.PROCESSES`."""
     switch: str = ""

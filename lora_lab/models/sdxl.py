@@ -52,4 +52,6 @@ FAMILY = Family(
     width=2048,
     hidden_act="quick_gelu",
     size_conditioning=True,
+    # Pony Diffusion V6 XL's own page; the guide to SDXL styles takes the first three.
+    quality_tags={"pony": ("score_9", "score_8_up", "score_7_up")},
 )

@@ -62,7 +62,7 @@ class DatasetConfig:
     )
     balance: str = setting(
         "off",
-        "raise repeats until all have equally many samples an epoch: folders (each a concept), buckets, or off",
+        "raise repeats until folders (concepts), or buckets, have equally many samples an epoch; or off",
         one_of("off", "folders", "buckets"),
         label="balance",
         ja="均等化",
