@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    "errors": 0, "files": 0, "outputs": 0, "system": 0, "findings": 0, "config": 0, "axes": 0,
+    "errors": 0, "files": 0, "outputs": 0, "system": 0, "hardware": 0, "findings": 0, "config": 0, "axes": 0,
     "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
     "loras": 1, "lora_files": 1, "search": 1, "resolved": 1,
     "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
@@ -36,7 +36,7 @@ HARNESS = (
     "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict",
     "cli.verdict_view", "search", "resolved", "plots", "cli.plot", "report", "report.export", "cli.report",
     "cli.export", "review.web.app", "cli.review", "kohya", "cli.kohya",
-    "dataset.page", "dataset.alike", "cli.dataset", "__main__",
+    "cli.new", "hardware", "dataset.page", "dataset.alike", "cli.dataset", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

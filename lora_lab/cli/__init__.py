@@ -19,9 +19,10 @@ from lora_lab.cli.commands_kohya import KOHYA
 from lora_lab.cli.commands_other import OTHER
 from lora_lab.cli.commands_results import RESULTS
 from lora_lab.cli.commands_runs import RUNS
+from lora_lab.cli.commands_setup import SETUP
 
 ABOUT = "Which LoRA settings work for my pictures, and what each does."
-COMMANDS: tuple[Command, ...] = (*DATASET, *RUNS, *RESULTS, *FILES, *KOHYA, *OTHER)
+COMMANDS: tuple[Command, ...] = (*SETUP, *DATASET, *RUNS, *RESULTS, *FILES, *KOHYA, *OTHER)
 
 
 @dataclass(frozen=True)

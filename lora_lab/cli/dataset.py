@@ -17,11 +17,10 @@ from lora_lab.data.summary import summary
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
 from lora_lab.material import DEMO, survey
+from lora_lab.models.families import FAMILIES, USUAL
 from lora_lab.outputs import refuse_foreign, remember
 from lora_lab.sweep.names import split
 
-BASE = "sdxl"
-"""The choice of base_model whose settings hold where the user names none."""
 OFTEN = 5
 """Times as often an image is shown as another from which on it is said."""
 _SIGNS = {"error": "[red]✕[/]", "warning": "[yellow]▲[/]", "fine": "[green]✓[/]"}
@@ -38,14 +37,12 @@ def settings_for(folder: str, words: Sequence[str], conf_dirs: Sequence[str]) ->
     if folder != DEMO and not Path(folder).expanduser().exists():
         raise ConfigError(f"{folder}: there is no such folder")
     chosen = any(split(word)[0] == "base_model" for word in words)
-    base = [] if chosen else [f"base_model={BASE}"]
+    base = [] if chosen else [f"base_model={FAMILIES[USUAL].conf}"]
     return config.compose([*base, *words, f"dataset.path={quoted(folder)}"], conf_dirs, checked=False)
 
 
 def about(settings: RunConfig) -> str:
     """What images are checked for, in words."""
-    from lora_lab.models.families import FAMILIES
-
     family = settings.base_model.family
     title = FAMILIES[family].title if family in FAMILIES else "the base model"
     width, height = config.parse_resolution(settings.dataset.resolution)

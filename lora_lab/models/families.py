@@ -14,6 +14,9 @@ FAMILIES: dict[str, Family] = {
 ASSUMED = "sd1"
 """The family that is meant where nothing says which."""
 
+USUAL = "sdxl"
+"""The family whose recommended settings images are looked at with where nobody says which."""
+
 
 def quality_tags() -> dict[str, tuple[str, ...]]:
     """What models of every family want in front of captions, by the model's name."""
