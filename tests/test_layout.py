@@ -24,7 +24,7 @@ LEVELS = {
     "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
     "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3, "copier": 3, "kohya": 2,
-    "dataset": 2,
+    "dataset": 2, "examination": 2,
     "api": 4, "cli": 4, "__main__": 5,
 }  # fmt: skip
 """A part of the package may import its own level and lower ones."""
@@ -36,7 +36,8 @@ HARNESS = (
     "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict",
     "cli.verdict_view", "search", "resolved", "plots", "cli.plot", "report", "report.export", "cli.report",
     "cli.export", "review.web.app", "cli.review", "kohya", "cli.kohya",
-    "cli.new", "hardware", "dataset.page", "dataset.alike", "cli.dataset", "__main__",
+    "cli.new", "hardware", "cli.doctor", "cli.disk",
+    "dataset.page", "dataset.alike", "cli.dataset", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

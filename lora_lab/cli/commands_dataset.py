@@ -47,16 +47,19 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="what was written, for programs")
 
 
+def _tags(parser: argparse.ArgumentParser, option: str, what: str) -> None:
+    parser.add_argument(option, action="append", default=[], metavar="TAG", help=what)
+
+
 def _caption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder of images, or of folders of images")
-    tag = {"action": "append", "default": [], "metavar": "TAG"}
-    parser.add_argument("--add", **tag, help="at the end, where it is missing (may be given again)")
-    parser.add_argument("--add-first", **tag, help="in front, where it is missing")
-    parser.add_argument("--remove", **tag, help="wherever it stands")
+    _tags(parser, "--add", "at the end, where it is missing (may be given again)")
+    _tags(parser, "--add-first", "in front, where it is missing")
+    _tags(parser, "--remove", "wherever it stands")
     parser.add_argument(
         "--replace", action="append", default=[], metavar="OLD=NEW", help="one tag by another"
     )
-    parser.add_argument("--first", **tag, help="to the front, where it stands; several in this order")
+    _tags(parser, "--first", "to the front, where it stands; several in this order")
     parser.add_argument("--sort", choices=("frequency", "alphabet"), default="", help="the tags behind those")
     parser.add_argument("--unique", action="store_true", help="each tag once in a caption")
     parser.add_argument("--spaces", action="store_true", help="blanks for underscores")

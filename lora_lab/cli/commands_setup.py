@@ -17,6 +17,10 @@ def _new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="file and plan, for programs")
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+
+
 SETUP: tuple[Command, ...] = (
     Command(
         "new",
@@ -28,5 +32,15 @@ plan; nothing is trained.""",
         "  lora-lab new try --base demo --images photos --trigger mikocat",
         _new,
         "lora_lab.cli.new:new",
+    ),
+    Command(
+        "doctor",
+        "what this machine has, what runs on it, and what to install",
+        """Look at Python, torch, GPUs, disk and packages; say what will run here and what will not, and the
+pip line of the torch that the card needs. Nothing is installed.
+Exit code: 0 runs can be trained, 1 something is missing.""",
+        "  lora-lab doctor",
+        _doctor,
+        "lora_lab.cli.doctor:doctor",
     ),
 )

@@ -176,7 +176,11 @@ class PackWork:
         """Whether all checkpoints of the run are there."""
         if task.prepared is None or task.points is None:
             return True
-        have = {item.tag for item in task.record.checkpoints if (task.folder.path / item.file).is_file()}
+        have = {
+            item.tag
+            for item in task.record.checkpoints
+            if item.discarded or (task.folder.path / item.file).is_file()
+        }
         return task.record.step >= task.points.total_updates and have >= set(task.points.tags())
 
     # -- training ------------------------------------------------------------------------
