@@ -102,10 +102,10 @@ def size_of(path: Path) -> int:
 
 
 def disposable(sweep: Sweep, keep: Collection[str], only: Collection[str] = ()) -> Sweeping:
-    """The LoRA files and training states that are not to be kept; previews and scores are never among them.
+    """LoRA files and training states that are not to be kept; previews and scores are never among them.
 
     Args:
-    """LoRA files and training states that are not to be kept; previews and scores are never among them.
+        keep: `BEST` (the checkpoint with the best scores; of a run that nobody scored, all), `LAST`, tags.
             What it says of a run that is the same experiment as another holds for the files of that one.
         only: Runs to look at; none means all.
     """
