@@ -134,8 +134,8 @@ def balance(given: argparse.Namespace) -> int:
     heads = ("images", "samples now", "repeats", "samples balanced", "repeats balanced")
     table = grid(given.by[:-1], *heads, right=heads)
     for name, images, now, then in rows:
-        told = [str(images), str(now), _per_image(now, images), str(then), _per_image(then, images)]
-        table.add_row(escape(name), *told)
+        cells = [str(images), str(now), _per_image(now, images), str(then), _per_image(then, images)]
+        table.add_row(escape(name), *cells)
     out = console()
     out.print(table)
     shares = [then / images for _, images, _, then in rows]

@@ -6,7 +6,6 @@ was shown.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ import yaml
 
 from lora_lab.config.written import yaml_text
 from lora_lab.errors import RunFolderError
-from lora_lab.files import write_json, write_text
+from lora_lab.files import write_text
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
@@ -246,7 +245,7 @@ def _delete(path: Path) -> None:
 def rename_run(sweep: Sweep, old: str, new: str) -> None:
     """Give a run another name. Its scores, twins and plots follow: they know it by the name in its config.
 
-    The names in the sweep's own file, plan and search change with it, so that the sweep goes on.
+    The names in the sweep's own file and search change with it, so that the sweep goes on.
 
     Raises:
         RunFolderError: There is no such run, it is at work, or the name is taken.
@@ -265,7 +264,10 @@ def rename_run(sweep: Sweep, old: str, new: str) -> None:
 
 
 def _rename_in_files(folder: SweepFolder, old: str, new: str) -> None:
-    """The run's name in sweep.yaml, plan.json and search.json, where they are there and can be read."""
+    """The run's name in sweep.yaml and search.json, where they are there and can be read.
+
+    The plan keeps the name that the run was trained under, by which its reader knows it.
+    """
     try:
         values = yaml.safe_load(folder.sweep_file.read_text(encoding="utf-8"))
         if isinstance(values, dict) and old in (values.get("patterns") or {}):
@@ -275,21 +277,8 @@ def _rename_in_files(folder: SweepFolder, old: str, new: str) -> None:
             write_text(folder.sweep_file, head + yaml_text(values, width=110))
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         pass
-    _rename_in_plan(folder, old, new)
     if rounds := read_rounds(folder):
         write_rounds(folder, [replace(one, name=new if one.name == old else one.name) for one in rounds])
-
-
-def _rename_in_plan(folder: SweepFolder, old: str, new: str) -> None:
-    try:
-        plan = json.loads(folder.plan_file.read_text(encoding="utf-8"))
-        for row in plan["rows"]:
-            if row["name"] == old:
-                row["name"] = new
-        plan["packs"] = [[new if name == old else name for name in pack] for pack in plan.get("packs", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return
-    write_json(folder.plan_file, plan)
 
 
 def rename_sweep(folder: SweepFolder, new: str) -> SweepFolder:

@@ -157,8 +157,9 @@ def _start(choice: str, optimizer: str) -> list[str]:
     if choice == DEMO:  # a small model takes a high rate; these are the demo's own
         return ["optimizer.learning_rate=3e-3", "network.network_dim=8", "network.network_alpha=8"]
     found = config.compose([f"base_model={choice}", optimizer], checked=False)
+    rate = found.optimizer.learning_rate
     return [
-        f"optimizer.learning_rate={found.optimizer.learning_rate:g}",
+        *([f"optimizer.learning_rate={rate:g}"] if rate else []),
         f"network.network_dim={found.network.network_dim}",
         f"network.network_alpha={found.network.network_alpha:g}",
     ]
@@ -170,13 +171,6 @@ def _axes(choice: str, optimizer: str, memory: Sequence[str]) -> list[_Axis]:
     rate, dim = found.optimizer.learning_rate, found.network.network_dim
     epochs = found.train.max_train_epochs or 10
     axes = [
-        _Axis(
-            "Learning rate, a third and three times of the reference's: the first thing to get right.",
-            (
-                ("lr-low", f"optimizer.learning_rate={rate / 3:.1g}"),
-                ("lr-high", f"optimizer.learning_rate={rate * 3:.1g}"),
-            ),
-        ),
         _Axis(
             "Length. Checkpoints show shorter runs, so that only the longer one is a row.",
             (("longer", f"train.max_train_epochs={2 * epochs}"),),
@@ -190,6 +184,10 @@ def _axes(choice: str, optimizer: str, memory: Sequence[str]) -> list[_Axis]:
             (("alpha-1", "network.network_alpha=1"),),
         ),
     ]
+    if rate:
+        why = "Learning rate, a third and three times of the reference's: the first thing to get right."
+        low, high = (f"optimizer.learning_rate={value:.1g}" for value in (rate / 3, rate * 3))
+        axes.insert(0, _Axis(why, (("lr-low", low), ("lr-high", high))))
     if "network.train_text_encoder=false" not in memory:
         why = "Without training the text encoder: often cleaner, and cheaper."
         axes.append(_Axis(why, (("unet-only", "network.train_text_encoder=false"),)))
