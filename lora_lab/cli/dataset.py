@@ -16,10 +16,10 @@ from lora_lab.config import RunConfig, quoted
 from lora_lab.data.summary import summary
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
-from lora_lab.material import DEMO, survey
 from lora_lab.models.families import FAMILIES, USUAL
 from lora_lab.outputs import refuse_foreign, remember
-from lora_lab.sweep.names import split
+from lora_lab.sweep.run_names import split
+from lora_lab.training_data import DEMO, survey
 
 OFTEN = 5
 """Times as often an image is shown as another from which on it is said."""
@@ -157,7 +157,7 @@ def _per_image(draws: int, images: int) -> str:
 
 def _groups(settings: RunConfig, by: str) -> dict[str, tuple[int, int]]:
     """(images, samples an epoch) by folder or bucket; regularisation images are in none."""
-    from lora_lab.data.items import refuse_errors
+    from lora_lab.data.image_set import refuse_errors
 
     plan = survey(settings)
     refuse_errors(plan.problems)

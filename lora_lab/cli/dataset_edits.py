@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from lora_lab.cli.dataset import progress
 from lora_lab.cli.show import console
-from lora_lab.data.items import readable
+from lora_lab.data.image_set import readable
 from lora_lab.dataset import edits
 from lora_lab.dataset.edits import Change, Edit
 from lora_lab.errors import ConfigError, DataError

@@ -17,7 +17,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.store import housekeeping
 from lora_lab.store.housekeeping import Sizes
 from lora_lab.store.reading import Sweep, read_sweep_folder
-from lora_lab.sweep.names import name_problem, run_problem
+from lora_lab.sweep.run_names import name_problem, run_problem
 
 _PARTS = ("checkpoints", "states", "previews", "other")
 

@@ -15,7 +15,7 @@ from lora_lab.hardware import cards
 from lora_lab.outputs import refuse_foreign, remember
 from lora_lab.sweep import plan as make_plan
 from lora_lab.sweep import read_sweep
-from lora_lab.sweep.names import name_problem
+from lora_lab.sweep.run_names import name_problem
 from lora_lab.sweep.starting import DEMO, NO_CARD, Wish, card_sizes, family_of, fitting, text
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lora_lab.data.buckets import assign
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.settings import BucketSettings
 from lora_lab.errors import DataError
 
@@ -17,7 +17,7 @@ OFF, FOLDERS, BUCKETS = "off", "folders", "buckets"
 Group = Path | tuple[int, int] | None
 
 
-def balanced(items: Sequence[Item], how: str, buckets: BucketSettings) -> list[Item]:
+def balanced(items: Sequence[CaptionedImage], how: str, buckets: BucketSettings) -> list[CaptionedImage]:
     """The items with repeats by which every group has the samples that the largest one has, to the sample.
 
     Within a group repeats stay in proportion; what is over goes to single images, by their content, so that
@@ -41,7 +41,7 @@ def balanced(items: Sequence[Item], how: str, buckets: BucketSettings) -> list[I
     return result
 
 
-def _group(item: Item, how: str, buckets: BucketSettings) -> Group:
+def _group(item: CaptionedImage, how: str, buckets: BucketSettings) -> Group:
     """What an image counts with; None for one that fits no bucket, which is named elsewhere."""
     if how == FOLDERS:
         return item.folder

@@ -14,15 +14,15 @@ from PIL import Image, ImageOps
 
 from lora_lab.config import RunConfig
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item, Problem, readable
+from lora_lab.data.image_set import CaptionedImage, Problem, readable
 from lora_lab.data.pictures import decode, read_bytes
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.dataset import alike, tags
 from lora_lab.errors import DataError, ModelError
-from lora_lab.material import survey
 from lora_lab.metrics.phash import Bits, phash
 from lora_lab.models.counting import TokenCounter, packaged_counter, token_counter
 from lora_lab.models.identify import identify
+from lora_lab.training_data import survey
 
 THUMBNAIL = 224
 """Longest side of a thumbnail in pixels."""
@@ -166,7 +166,7 @@ def check(
 
 
 def _look(
-    items: Sequence[Item], max_pixels: int, on_image: Callable[[int, int], None] | None
+    items: Sequence[CaptionedImage], max_pixels: int, on_image: Callable[[int, int], None] | None
 ) -> list[_Pixels]:
     found = []
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -177,7 +177,7 @@ def _look(
     return found
 
 
-def _pixels(item: Item, max_pixels: int) -> _Pixels:
+def _pixels(item: CaptionedImage, max_pixels: int) -> _Pixels:
     try:
         image = Image.fromarray(decode(read_bytes(item.path), max_pixels))
     except DataError as error:
@@ -200,18 +200,22 @@ def _counter(config: RunConfig) -> TokenCounter | None:
     return packaged_counter()
 
 
-def _tokens(item: Item, counter: TokenCounter | None, config: RunConfig) -> int | None:
+def _tokens(item: CaptionedImage, counter: TokenCounter | None, config: RunConfig) -> int | None:
     if counter is None:
         return None
     return counter.tokens(tags.prompt_of(item), config.dataset.weighted_captions)
 
 
-def _name(item: Item, several: bool) -> str:
+def _name(item: CaptionedImage, several: bool) -> str:
     return readable(f"{item.folder.name}/{item.path.name}" if several else item.path.name)
 
 
 def _checked(
-    item: Item, place: Assignment, looked: _Pixels, told: tuple[int | None, int | None], several: bool
+    item: CaptionedImage,
+    place: Assignment,
+    looked: _Pixels,
+    told: tuple[int | None, int | None],
+    several: bool,
 ) -> Checked:
     tokens, limit = told
     notes = [f"cannot be read: {looked.problem}"] if looked.problem else []

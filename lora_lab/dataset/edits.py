@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_lab.data.caption_files import read_caption
 from lora_lab.data.folder import caption_key, contents
-from lora_lab.data.items import readable
+from lora_lab.data.image_set import readable
 from lora_lab.errors import ConfigError, DataError, RunFolderError
 from lora_lab.files import replacing, write_json, write_text
 

@@ -8,7 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lora_lab import __version__
-from lora_lab.data.items import readable
+from lora_lab.data.image_set import readable
 from lora_lab.dataset.check import Check
 from lora_lab.dataset.picture import svg
 from lora_lab.dataset.summary import Line, findings

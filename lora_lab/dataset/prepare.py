@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_lab.data.folder import contents, numbered_name
-from lora_lab.data.items import Problem, readable
+from lora_lab.data.image_set import Problem, readable
 from lora_lab.data.scan import scan_subset
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
 from lora_lab.errors import ConfigError, RunFolderError

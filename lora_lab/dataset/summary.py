@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal
 
 from lora_lab.data.folder import some
-from lora_lab.data.items import Problem, readable
+from lora_lab.data.image_set import Problem, readable
 from lora_lab.dataset.check import WORTH_NAMING, Check
 
 FEW_IMAGES = 3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_lab.data.captions import has_word, undropped
-from lora_lab.data.items import Item, readable
+from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.effective.texts import found_trigger, marks
 
 FUSED = 0.9
@@ -57,31 +57,31 @@ class TagCount:
     folders: int
 
 
-def prompt_of(item: Item) -> str:
+def prompt_of(item: CaptionedImage) -> str:
     """What an image is trained with where nothing is dropped: prefix, suffix and trigger word included."""
     return undropped(item.caption, item.settings.captions)
 
 
-def tags_of(item: Item) -> list[str]:
+def tags_of(item: CaptionedImage) -> list[str]:
     """The tags of an image's prompt, in their order."""
     separator = item.settings.captions.caption_separator
     return [tag for part in prompt_of(item).split(separator) if (tag := part.strip())]
 
 
-def concepts(items: Sequence[Item], trigger: str = "") -> tuple[Concept, ...]:
+def concepts(items: Sequence[CaptionedImage], trigger: str = "") -> tuple[Concept, ...]:
     """One per folder, regularisation images left out.
 
     Args:
         trigger: The word that is meant to call all of them; '' looks for one in each folder.
     """
-    by_folder: dict[Path, list[Item]] = defaultdict(list)
+    by_folder: dict[Path, list[CaptionedImage]] = defaultdict(list)
     for item in items:
         if not item.is_reg:
             by_folder[item.folder].append(item)
     return tuple(_concept(folder, own, trigger) for folder, own in by_folder.items())
 
 
-def _concept(folder: Path, items: Sequence[Item], asked: str) -> Concept:
+def _concept(folder: Path, items: Sequence[CaptionedImage], asked: str) -> Concept:
     word, origin = (asked, "as given") if asked else _trigger(items)
     holding = [item for item in items if word and has_word(prompt_of(item), word)]
     lacking = tuple(readable(item.path.name) for item in items if word and item not in holding)
@@ -90,7 +90,7 @@ def _concept(folder: Path, items: Sequence[Item], asked: str) -> Concept:
     return Concept(readable(str(folder)), len(items), draws, word, origin, lacking, fused)
 
 
-def _trigger(items: Sequence[Item]) -> tuple[str, str]:
+def _trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:
     """The word that calls the images of one folder: the longest beginning of its name that captions hold.
 
     A folder's name only becomes a caption where an image has none of its own.
@@ -107,7 +107,7 @@ def _trigger(items: Sequence[Item]) -> tuple[str, str]:
     return (tokens, CLASS_TOKENS) if tokens else ("", "")
 
 
-def _fused(word: str, holding: Sequence[Item]) -> tuple[Fused, ...]:
+def _fused(word: str, holding: Sequence[CaptionedImage]) -> tuple[Fused, ...]:
     if len(holding) < FEW:
         return ()
     counts = Counter(tag for item in holding for tag in dict.fromkeys(tags_of(item)))
@@ -115,7 +115,7 @@ def _fused(word: str, holding: Sequence[Item]) -> tuple[Fused, ...]:
     return tuple(Fused(tag, round(share, 3)) for tag, share in shares if share >= FUSED)
 
 
-def tag_counts(items: Sequence[Item]) -> tuple[TagCount, ...]:
+def tag_counts(items: Sequence[CaptionedImage]) -> tuple[TagCount, ...]:
     """Every tag, those in most captions first; a caption that says one twice counts once."""
     holders: dict[str, list[Path]] = defaultdict(list)
     for item in items:
@@ -133,7 +133,7 @@ def spelled_twice(counts: Sequence[TagCount]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names) for names in by_form.values() if len(names) > 1)
 
 
-def odd(item: Item) -> Iterator[str]:
+def odd(item: CaptionedImage) -> Iterator[str]:
     """What is strange about one image's caption, each as a clause."""
     caption = item.caption.split("\n")[0]
     if not caption.strip():

@@ -7,26 +7,26 @@ import pytest
 from lora_lab.config import compose
 from lora_lab.data.balance import balanced
 from lora_lab.data.buckets import assign
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.settings import BucketSettings, SubsetSettings
 from lora_lab.effective import examine
-from lora_lab.material import gather
+from lora_lab.training_data import gather
 from tests.data.test_folder import save
 from tests.material import write_model
 
 BUCKETS = BucketSettings((512, 512))
 
 
-def items(*groups: tuple[str, int, int, tuple[int, int]]) -> list[Item]:
+def items(*groups: tuple[str, int, int, tuple[int, int]]) -> list[CaptionedImage]:
     """(folder, images, repeats, size) each."""
     return [
-        Item(Path(folder) / f"{n}.png", size, f"{folder}{n}", repeats, "", SubsetSettings())
+        CaptionedImage(Path(folder) / f"{n}.png", size, f"{folder}{n}", repeats, "", SubsetSettings())
         for folder, count, repeats, size in groups
         for n in range(count)
     ]
 
 
-def draws(found: list[Item], folder: str) -> list[int]:
+def draws(found: list[CaptionedImage], folder: str) -> list[int]:
     return [item.repeats for item in found if item.folder.name == folder]
 
 
@@ -53,14 +53,16 @@ def test_every_bucket_has_the_samples_of_the_largest() -> None:
 def test_off_and_regularisation_images_stay_as_they_are() -> None:
     some = items(("a", 3, 2, (8, 8)), ("b", 1, 1, (8, 8)))
     assert balanced(some, "off", BUCKETS) == some
-    reg = [Item(Path("r/1.png"), (8, 8), "r", 1, "", SubsetSettings(is_reg=True))]
+    reg = [CaptionedImage(Path("r/1.png"), (8, 8), "r", 1, "", SubsetSettings(is_reg=True))]
     assert balanced([*some, *reg], "folders", BUCKETS)[-1] == reg[0]
 
 
 def test_names_of_files_do_not_decide() -> None:
     some = items(("a", 5, 2, (8, 8)), ("b", 3, 1, (8, 8)))
     renamed = [
-        Item(item.path.with_name(f"{9 - n}.png"), item.size, item.sha256, item.repeats, "", item.settings)
+        CaptionedImage(
+            item.path.with_name(f"{9 - n}.png"), item.size, item.sha256, item.repeats, "", item.settings
+        )
         for n, item in enumerate(some)
     ]
     repeats = {item.sha256: item.repeats for item in balanced(some, "folders", BUCKETS)}
