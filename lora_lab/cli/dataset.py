@@ -17,7 +17,7 @@ from lora_lab.data.summary import summary
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
 from lora_lab.models.families import FAMILIES, USUAL
-from lora_lab.outputs import refuse_foreign, remember
+from lora_lab.outputs import refuse_to_overwrite, remember
 from lora_lab.sweep.run_names import split
 from lora_lab.training_data import DEMO, survey
 
@@ -58,7 +58,7 @@ def check(given: argparse.Namespace) -> int:
     name = Path(given.folder).expanduser().resolve().name
     target = Path(given.output) if given.output else Path(f"{name}-check.html")
     by = f"check of {Path(given.folder).expanduser().resolve()}"
-    refuse_foreign([target], by)
+    refuse_to_overwrite([target], by)
     found = look(settings, trigger=given.trigger, on_image=progress)
     write_text(target, page(found, about(settings)))
     remember([target], by)
@@ -94,7 +94,7 @@ def buckets(given: argparse.Namespace) -> int:
         from lora_lab.dataset.picture import write_picture
 
         by = f"buckets of {Path(given.folder).expanduser().resolve()}"
-        refuse_foreign([target], by)
+        refuse_to_overwrite([target], by)
         write_picture(found.buckets, target)
         remember([target], by)
     errors = [item for item in plan.problems if item.severity == "error"]

@@ -12,7 +12,7 @@ from lora_lab.data.folder import pictures_below
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import write_text
 from lora_lab.hardware import cards
-from lora_lab.outputs import refuse_foreign, remember
+from lora_lab.outputs import refuse_to_overwrite, remember
 from lora_lab.sweep import plan as make_plan
 from lora_lab.sweep import read_sweep
 from lora_lab.sweep.run_names import name_problem
@@ -27,7 +27,7 @@ def new(given: argparse.Namespace) -> int:
     if target.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--output {target} must end in .yaml")
     by = f"new {given.name}"
-    refuse_foreign([target], by)
+    refuse_to_overwrite([target], by)
     written = text(_wish(given, target.stem))
     write_text(target, written)
     remember([target], by)

@@ -14,7 +14,7 @@ from lora_lab.data.scan import scan_subset
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import replacing
-from lora_lab.outputs import refuse_foreign, remember
+from lora_lab.outputs import refuse_to_overwrite, remember
 
 _FORBIDDEN = '/\\:*?"<>|'
 
@@ -61,7 +61,7 @@ def prepare(source: Path, target: Path, wish: Wish) -> list[Prepared]:
     parts = _parts(source, wish)
     by = f"prepared of {source.resolve()}"
     planned = [(name, folder, *_files(folder, wish)) for name, folder in parts]
-    refuse_foreign((target / name / file.name for name, _, files, _ in planned for file in files), by)
+    refuse_to_overwrite((target / name / file.name for name, _, files, _ in planned for file in files), by)
     done = []
     for name, folder, files, problems in planned:
         place = target / name
