@@ -38,7 +38,7 @@ def gone(folder: SweepFolder, *keep: str) -> dict[str, list[str]]:
 
 
 def rows(folder: SweepFolder) -> list[dict[str, object]]:
-    return [{k: v for k, v in row.items() if k != "run"} for row in results.rows(folder)]
+    return [{k: v for k, v in row.items() if k not in ("run", "file")} for row in results.rows(folder)]
 
 
 def test_best_by_scores_and_last_stay(folder: SweepFolder) -> None:
