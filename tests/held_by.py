@@ -50,6 +50,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "data/test_steps.py::test_batches_and_updates_are_the_peers",
         "data/test_prepare.py::test_repeats_balance_concepts",
     ),
+    "dataset.balance": ("data/test_balance.py::test_every_folder_has_the_samples_of_the_largest",),
     "dataset.trigger_word": ("data/test_captions.py::test_trigger_word_is_put_in_front_where_it_is_missing",),
     "dataset.class_tokens": ("data/test_scan.py::test_kohya_folders_set_repeats_and_class_tokens",),
     "dataset.resolution": ("data/test_buckets.py::test_buckets_are_the_peers",),
