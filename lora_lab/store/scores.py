@@ -31,9 +31,9 @@ from typing import Any
 from lora_lab.errors import RunFolderError
 from lora_lab.files import append_line
 from lora_lab.store.layout import SweepFolder
+from lora_lab.store.normal_names import first_spellings, rater_key
 from lora_lab.store.record import now
 from lora_lab.store.score_lines import RESULTS, checked, parsed
-from lora_lab.store.spelling import first_spellings, rater_key
 from lora_lab.words import Said, joined, said
 
 __all__ = [
@@ -340,6 +340,15 @@ def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
 def _known(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
     # A log written by a newer version may hold more; what is not known here is left out.
     return {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+
+
+def scores_version(sweep: SweepFolder) -> str:
+    """A text that changes whenever a line is added to a sweep's log; '' where nobody has scored yet."""
+    try:
+        stat = sweep.scores_file.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_mtime_ns} {stat.st_size}"
 
 
 def append_score_line(sweep: SweepFolder, kind: str, **values: Any) -> str:

@@ -292,7 +292,6 @@ TEXTS = {
     "recommended_is_reference": "it is the reference run: nothing that was tried is recommended over it",
     "title_missing": "runs without a score:",
     "title_notes": "notes:",
-    "title_judged": "how it was judged:",
     # What a plan can decide.
     "plan_finds": (
         "four times in five it finds an effect of {now} points between the base and a row that is "

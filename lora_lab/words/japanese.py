@@ -269,7 +269,6 @@ TEXTS = {
     "recommended_is_reference": "基準の学習そのもの：試したものの中に、これより勧められるものはない",
     "title_missing": "点数のない学習：",
     "title_notes": "注記：",
-    "title_judged": "評価の方法：",
     # 計画でわかること
     "plan_finds": (
         "基準と1回だけの学習の差は、{now}点あれば5回に4回は判定できる。基準をもう1回学習すると{base}点、"

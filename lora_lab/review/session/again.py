@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.session.blind import candidates, shots_of
-from lora_lab.review.session.sessions import Sitting, guarded, ledger_of, remember
+from lora_lab.review.session.sessions import SessionProgress, guarded, remember, session_store_of
 from lora_lab.review.session.setup import SEEDS
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of
@@ -38,12 +38,12 @@ class Again:
     eye_sd: float
 
 
-def known(sweep: Sweep, log: ScoreLog, sitting: Sitting) -> Again | None:
+def known(sweep: Sweep, log: ScoreLog, progress: SessionProgress) -> Again | None:
     """What a second session can start from; None where too little was scored, or pictures are gone."""
     from lora_lab.verdict.leaders import eye
     from lora_lab.verdict.raters import combine
 
-    own = sitting.session
+    own = progress.session
     if own.mode != "score" or not own.closed:
         return None
     usable = {place for place in candidates(sweep) if shots_of(sweep, place) >= set(own.shots)}
@@ -62,17 +62,17 @@ def start(request: Request, given: Posted) -> Response:
     """Begin the second session that was offered, and go to it."""
     from lora_lab.verdict.leaders import planned, second_session
 
-    ledger, name = ledger_of(request), request.path_params["sweep"]
-    with ledger.lock:
-        sitting = ledger.find(request.path_params["session"])
-        if sitting.sweep != name:
+    store, name = session_store_of(request), request.path_params["sweep"]
+    with store.lock:
+        progress = store.find(request.path_params["session"])
+        if progress.sweep != name:
             raise HTTPException(404, "there is no such session")
         sweep = gallery_of(request).read(name)
-        found = known(sweep, ledger.log(name), sitting)
+        found = known(sweep, store.log(name), progress)
         offered = second_session(found.given, found.eye_sd) if found else None
         if found is None or offered is None:
             raise HTTPException(409, "the scores so far leave nothing open that a second look would decide")
-        own, seed = sitting.session, secrets.randbelow(SEEDS)
+        own, seed = progress.session, secrets.randbelow(SEEDS)
         order = planned(found.given, found.eye_sd, offered.count, seed)
         shown = {(run, tag) for run, tag, _ in order}
         identity = append_score_line(

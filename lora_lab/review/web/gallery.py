@@ -16,11 +16,21 @@ from starlette.responses import HTMLResponse
 
 from lora_lab.errors import RunFolderError
 from lora_lab.review.browse.curves import StepLogs
-from lora_lab.review.browse.runs import Shelf, Sweep
+from lora_lab.review.browse.runs import Sweep, SweepCache
 from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
 HERE = Path(__file__).parent.parent
+TABS = (
+    ("matrix", "Images", "look"),
+    ("curves", "Curves", "look/curves"),
+    ("timings", "Timings", "look/timings"),
+    ("settings", "Settings", "look/settings"),
+    ("verdict", "Verdict", "verdict/"),
+    ("plots", "Plots", "plots"),
+    ("export", "Export", "export"),
+)
+"""The pages of a sweep: key, name, and address below /sweep/NAME/."""
 PLAIN_NAME = re.compile(r"[^./\\][^/\\]*")
 """Names of sweeps that are looked for at all: whatever a folder is called, but for hidden ones."""
 
@@ -34,6 +44,8 @@ class Options:
         host: The address it listens on.
         token: What a browser has to bring once; empty where only this machine can connect.
         allowed: Further names that a browser may know this machine by, such as a proxy's.
+        reachable: The first address that other machines may open, with a slash at its end; empty where only
+            this one can connect.
         cache: Folder of pictures made smaller or made anonymous; None is `.review` in the results folder.
     """
 
@@ -42,6 +54,7 @@ class Options:
     token: str = ""
     cache: Path | None = None
     allowed: tuple[str, ...] = ()
+    reachable: str = ""
 
 
 @dataclass
@@ -50,7 +63,7 @@ class Gallery:
 
     results: Path
     options: Options = Options()
-    shelf: Shelf = field(default_factory=Shelf)
+    sweep_cache: SweepCache = field(default_factory=SweepCache)
     step_logs: StepLogs = field(default_factory=StepLogs)
     pages: jinja2.Environment = field(init=False)
     thumbnails: Thumbnails = field(init=False)
@@ -64,6 +77,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.pages.globals["sweep_tabs"] = TABS
 
     @property
     def cache(self) -> Path:
@@ -99,7 +113,7 @@ class Gallery:
             HTTPException: There is no such sweep (404).
         """
         try:
-            return self.shelf.read(self.folder(name))
+            return self.sweep_cache.read(self.folder(name))
         except RunFolderError as error:
             raise HTTPException(404, str(error)) from error
 
@@ -112,7 +126,7 @@ class Gallery:
         Raises:
             HTTPException: There is no such sweep or picture (404).
         """
-        known = self.shelf.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
+        known = self.sweep_cache.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
         found = known.file(picture) if known else None
         found = found or self.read(name).file(picture)
         if found is None:
