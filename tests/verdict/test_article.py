@@ -1,9 +1,11 @@
 """The article's own scores: its conclusions where they are decidable, and no others."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from lora_lab.__main__ import main
 from lora_lab.axes import show
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import NOT_DECIDED, SEEMS_TO_HURT, SEEMS_TO_INTERACT, Verdict
@@ -78,3 +80,12 @@ def test_with_an_assumed_noise_floor_the_larger_ones_are_decided() -> None:
     assert calls["train.max_train_epochs"] == "hurts"
     assert calls["train.train_batch_size"] == NOT_DECIDED and calls["base_model.path"] == NOT_DECIDED
     assert verdict.recommendation is not None and verdict.recommendation.run == "3"
+
+
+def test_the_page_on_verdicts_shows_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verdict", "--scores", str(ARTICLE)]) == 0
+    told = "".join(capsys.readouterr().out.split())
+    page = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```text\n(.*?)```", page.split("## The article's scores")[1], re.DOTALL)[0]
+    for line in re.split(r"\.\.\.|\n(?=\S)", shown):
+        assert "".join(line.split()) in told, line
