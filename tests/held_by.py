@@ -269,7 +269,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "name": ("test_main.py::test_names_follow_from_the_words",),
     "sweep": ("test_main.py::test_names_follow_from_the_words",),
     "results": ("sweep/test_launch.py::test_a_plan_becomes_folders_results_and_a_table",),
-    "cache": ("test_material.py::test_the_demos_pictures_are_drawn_once",),
+    "cache": ("test_training_data.py::test_the_demos_pictures_are_drawn_once",),
     "device": ("run/test_settings_beside_training.py::test_devices",),
     "preview.prompts": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",

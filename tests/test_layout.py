@@ -220,5 +220,5 @@ def test_only_the_store_opens_results(file: Path) -> None:
     assert "sweep_file" not in asked or where in LAUNCHED
 
 
-SCORE_LOGS = {"review/session/sessions.py", "verdict/evidence.py"}
+SCORE_LOGS = {"verdict/evidence.py"}
 """Who asks whether the log of scores changed, or names it in a message."""
