@@ -78,20 +78,34 @@ def _packs(plan: Plan) -> None:
     if not plan.packs:
         out.print("\nnothing is left to do")
         return
-    steps = sum(row.total_steps for row in plan.rows if row.to_do)
+    steps = sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of)
     out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
     for number_, names in enumerate(plan.packs, start=1):
         samples = sum(plan.row(name).samples for name in names)
-        out.print(f"  {number_}: {escape(', '.join(names))} [dim]({samples} samples)[/]", soft_wrap=True)
+        out.print(
+            f"  {number_}: {escape(', '.join(_with_prefixes(plan, name) for name in names))} "
+            f"[dim]({samples} samples)[/]",
+            soft_wrap=True,
+        )
+
+
+def _with_prefixes(plan: Plan, name: str) -> str:
+    """A run of a pack, with the runs that are saved on its way."""
+    found = plan.followers(name)
+    return f"{name} (and {', '.join(found)} on its way)" if found else name
 
 
 def _comparisons(plan: Plan) -> None:
     out = console()
     compared = plan.comparisons
+    trained = {row.name: row.prefix_of or row.name for row in plan.rows}
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
         values = ", ".join(number(value) for value in item.values)
         pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
+        if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
+            pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""
+            pairs += " of one training: shown, not tested" if shared == len(item.pairs) else ""
         out.print(f"  {escape(item.key)}: {escape(values)} [dim]({pairs})[/]", soft_wrap=True)
     for group in compared.aliased:
         out.print(

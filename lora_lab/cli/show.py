@@ -106,8 +106,9 @@ def _settings_of(row: results.Row, settings: Sequence[str], usual: Mapping[str, 
 
 
 def _notes(row: results.Row) -> str:
-    parts = [f"same experiment as {row['same_as']}" if row["same_as"] else "", row["flags"] or ""]
-    return "; ".join(part for part in (*parts, row["reason"] or "") if part)
+    same = f"same experiment as {row['same_as']}" if row["same_as"] else ""
+    prefix = f"prefix of {row['prefix_of']}" if row["prefix_of"] else ""
+    return "; ".join(part for part in (same, prefix, row["flags"] or "", row["reason"] or "") if part)
 
 
 def _pictures(out: Console, folder: SweepFolder) -> None:

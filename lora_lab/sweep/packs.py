@@ -1,9 +1,18 @@
 """Which runs train together: those that can share one frozen base model in memory."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lora_lab.config import RunConfig
+from lora_lab.engines.slots import slots
 from lora_lab.resolved import Resolved
+from lora_lab.store import SweepFolder
+from lora_lab.store.launched import read_plan
+
+if TYPE_CHECKING:
+    from lora_lab.sweep.plan import Row
 
 SHARED = (
     "base_model.family", "base_model.fp8_base", "base_model.nf4_base", "train.mixed_precision",
@@ -62,3 +71,42 @@ def _cut(group: list[str], count: int) -> list[list[str]]:
         packs.append(group[start:end])
         start = end
     return packs
+
+
+def packs_of(rows: Sequence[Row], base: RunConfig, folder: SweepFolder) -> list[list[str]]:
+    """The packs of a plan's rows that are to be trained, longest first; the rows are told theirs."""
+    waiting = {row.name: row for row in rows if row.to_do and not row.follows}
+    keys = {
+        # Runs that only need previews would hold slots that others could train in.
+        row.name: pack_key(row.config, row.resolved) + str(row.status == "previews")
+        for row in rows
+    }
+    size = base.engine.pack_size
+    kept = [
+        pack
+        for pack in _earlier_packs(folder, waiting)
+        if len(pack) <= size and len({keys[n] for n in pack}) == 1
+    ]
+    placed = {name for pack in kept for name in pack}
+    new = make_packs(
+        [name for name in waiting if name not in placed],
+        keys.__getitem__,
+        lambda name: float(waiting[name].samples),
+        pack_size=size,
+        workers=len(slots(base.engine, base.device)) if waiting else 1,
+    )
+    packs = sorted([*kept, *new], key=lambda pack: -sum(waiting[name].samples for name in pack))
+    for number, pack in enumerate(packs):
+        for name in pack:
+            waiting[name].pack = number
+    for row in rows:
+        if row.follows:
+            row.pack = waiting[row.prefix_of].pack
+    return packs
+
+
+def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
+    """The packs of the sweep's last start, with the rows that still have to be done."""
+    packs = read_plan(folder)["packs"]
+    left = [[name for name in pack if name in waiting] for pack in packs]
+    return [pack for pack in left if pack]

@@ -21,16 +21,16 @@ from lora_lab.effective import (
     differences,
     examine,
 )
-from lora_lab.engines.slots import gpus, slots
+from lora_lab.engines.slots import gpus
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
-from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another
 from lora_lab.sweep.names import name_problem, run_problem, same_folder
-from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute
+from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
@@ -48,6 +48,8 @@ class Row:
         config: The job, to be written to the run's folder.
         changes: Settings that act and differ from the base's, as (base, row); also previews and saving.
         same_as: The row that is the same experiment and is trained in place of this one, or ''.
+        prefix_of: The longer row whose weights on the way are this one's, or ''; with `follows` that one is
+            trained now and saves for it.
         status: One of `status.STATUSES`; `same` for a row that another one stands for.
         reason: Why, in words.
         aside: The folder holds an earlier run that has to be moved aside (`status.set_aside`) before.
@@ -71,6 +73,8 @@ class Row:
     data: DataSummary = field(default_factory=DataSummary)
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_as: str = ""
+    prefix_of: str = ""
+    follows: bool = False
     status: str = "planned"
     reason: str = ""
     aside: bool = False
@@ -100,6 +104,7 @@ class Row:
             "status": self.status,
             "reason": self.reason,
             "same_as": self.same_as,
+            "prefix_of": self.prefix_of,
             "aside": self.aside,
             "fingerprint": self.fingerprint,
             "preview_fingerprint": self.preview_fingerprint,
@@ -119,7 +124,8 @@ class Row:
 
 @dataclass
 class Plan:
-    """A sweep's rows and what happens to each; `packs` name the rows that train together, longest first."""
+    """A sweep's rows and what happens to each; `packs` name the rows that train together, longest first; rows
+    that take the weights of a longer one are in none."""
 
     name: str
     folder: SweepFolder
@@ -135,6 +141,10 @@ class Plan:
     def row(self, name: str) -> Row:
         """The row of a name."""
         return next(row for row in self.rows if row.name == name)
+
+    def followers(self, leader: str = "") -> list[str]:
+        """The rows that take their weights from a row that is trained now, or from any."""
+        return [row.name for row in self.rows if row.follows and leader in ("", row.prefix_of)]
 
     @property
     def conflicts(self) -> list[Row]:
@@ -208,7 +218,9 @@ def plan(
         _decide(row, folder, retry=retry, redo=redo)
         row.changes = _changes(row, base, base_resolved)
     _mark_same(rows)
-    packs = _packs(rows, examined, base, folder)
+    if base.engine.share_prefixes:
+        mark_prefixes(rows, folder)
+    packs = packs_of(rows, base, folder)
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -217,7 +229,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        _shared_warnings(rows, examined, base),
+        [*_shared_warnings(rows, examined, base), *trained_apart(rows)],
         device,
         base,
         dirs,
@@ -350,43 +362,6 @@ def _mark_same(rows: Sequence[Row]) -> None:
         if row is not first and row.status not in ("done", "previews", "running", "conflict"):
             row.same_as, row.status, row.aside = first.name, "same", False
             row.reason = why_same(row, first)
-
-
-def _packs(
-    rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig, folder: SweepFolder
-) -> list[list[str]]:
-    waiting = {row.name: row for row in rows if row.to_do}
-    keys = {
-        # Runs that only need previews would hold slots that others could train in.
-        row.name: pack_key(row.config, row.resolved) + str(row.status == "previews")
-        for row, found in zip(rows, examined, strict=True)
-    }
-    size = base.engine.pack_size
-    kept = [
-        pack
-        for pack in _earlier_packs(folder, waiting)
-        if len(pack) <= size and len({keys[n] for n in pack}) == 1
-    ]
-    placed = {name for pack in kept for name in pack}
-    new = make_packs(
-        [name for name in waiting if name not in placed],
-        keys.__getitem__,
-        lambda name: float(waiting[name].samples),
-        pack_size=size,
-        workers=len(slots(base.engine, base.device)) if waiting else 1,
-    )
-    packs = sorted([*kept, *new], key=lambda pack: -sum(waiting[name].samples for name in pack))
-    for number, pack in enumerate(packs):
-        for name in pack:
-            waiting[name].pack = number
-    return packs
-
-
-def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
-    """The packs of the sweep's last start, with the rows that still have to be done."""
-    packs = read_plan(folder)["packs"]
-    left = [[name for name in pack if name in waiting] for pack in packs]
-    return [pack for pack in left if pack]
 
 
 def _cannot_act(item: Inert) -> str:

@@ -20,6 +20,7 @@ OF_THE_SWEEP = (
     "engine.workers",
     "engine.pack_size",
     "engine.threads",
+    "engine.share_prefixes",
 )
 """Settings that all rows of a sweep share."""
 

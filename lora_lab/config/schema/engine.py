@@ -39,3 +39,9 @@ class EngineConfig:
         peer="num_cpu_threads_per_process",
         source="ours",
     )
+    share_prefixes: bool = setting(
+        True,
+        "a run that is the beginning of a longer one takes its checkpoints from there; false trains both",
+        trains=False,
+        source="ours",
+    )
