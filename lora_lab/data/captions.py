@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from lora_lab.data.settings import CaptionSettings
 
@@ -85,6 +86,7 @@ def tag_frequency(captions: Iterable[tuple[str, int]], separator: str = ",") -> 
     return dict(counts.most_common())
 
 
+@lru_cache(maxsize=1 << 16)
 def undropped(caption: str, settings: CaptionSettings) -> str:
     """The prompt with what is fixed about it alone: nothing dropped, shuffled or held back."""
     plain = replace(
