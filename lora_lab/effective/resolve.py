@@ -31,6 +31,8 @@ BY_CONTENT = (
     "dataset.reg_path",
     "dataset.caption_extension",
     "dataset.class_tokens",
+    "dataset.max_images",
+    "dataset.max_images_seed",
     "network.network_weights",
     "network.base_weights",
     "network.base_weights_multiplier",
