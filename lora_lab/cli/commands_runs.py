@@ -36,6 +36,9 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _only(parser)
     add_language(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="first train some 20 steps of each kind of run, to time them"
+    )
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
+from lora_lab.cli.plan_costs import show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, Row
@@ -11,6 +12,10 @@ from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import SHIPPED
 from lora_lab.words import in_language, said
 
+NO_GPU = (
+    "no GPU was found: this trains on the CPU, many times slower; see lora-lab doctor, or say device=cpu "
+    "where that is meant"
+)
 STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "conflict": "bold red"}
 
 
@@ -21,6 +26,7 @@ def show_plan(plan: Plan, language: str = "en") -> None:
         language: Of the sentence that says what the plan can decide.
     """
     out = console()
+    _alarm(plan)
     if plan.question:
         out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
     table = grid(
@@ -46,7 +52,16 @@ def show_plan(plan: Plan, language: str = "en") -> None:
     show_prompts(plan)
     _notes(plan)
     _packs(plan)
+    show_costs(plan)
     _comparisons(plan, language)
+
+
+def _alarm(plan: Plan) -> None:
+    """What has to be seen before all else: no GPU where one is expected, and a budget that is too small."""
+    expected = plan.base.device == "auto" and plan.base.base_model.path != "demo"
+    lines = [NO_GPU] if expected and plan.device_type == "cpu" and plan.packs else []
+    for text in [*lines, *plan.over_budget]:
+        console().print(f"[bold red]{escape(text)}[/]", soft_wrap=True)
 
 
 def _changes(row: Row) -> str:

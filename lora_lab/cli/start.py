@@ -102,6 +102,11 @@ def plan(given: argparse.Namespace) -> int:
 
         rows = as_it_stands(rows, extra, folder)
     made = make_plan(rows, extra, given.config_dir, folder=folder)
+    if given.calibrate and made.packs:
+        from lora_lab.sweep.calibrate import calibrate
+
+        calibrate(made, lambda event: None)
+        made = make_plan(rows, extra, given.config_dir, folder=folder)
     if given.json:
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
     else:

@@ -59,11 +59,13 @@ def launch(
         engine: Where packs run; None is what `engine.name` says.
 
     Raises:
-        ConfigError: A row's folder holds something else; nothing was started.
+        ConfigError: A row's folder holds something else, or the budget is too small; nothing was started.
         RunFolderError: The folder of results cannot be written to.
     """
     if plan.conflicts:
         raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
+    if plan.over_budget:
+        raise ConfigError("\n".join(plan.over_budget))
     prepare(plan, sweep, extra)
     packs = [
         Pack(tuple(plan.folder.run(name) for name in names), plan.row(names[0]).config.device)

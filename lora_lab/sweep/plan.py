@@ -25,6 +25,7 @@ from lora_lab.engines.slots import gpus
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
+from lora_lab.sweep.estimate import Estimate, estimate, over_budget
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another
 from lora_lab.sweep.names import name_problem, run_problem, same_folder
@@ -137,6 +138,12 @@ class Plan:
     device_type: str
     base: RunConfig
     config_dirs: tuple[str, ...] = ()
+    estimate: Estimate = field(default_factory=Estimate)
+
+    @property
+    def over_budget(self) -> list[str]:
+        """Why it may not start, by what it is expected to cost."""
+        return over_budget(self.estimate, self.base.budget)
 
     def row(self, name: str) -> Row:
         """The row of a name."""
@@ -169,6 +176,7 @@ class Plan:
             "device": self.device_type,
             "rows": [row.to_json() for row in self.rows],
             "packs": self.packs,
+            "estimate": self.estimate.to_json(),
             "images": [{**data.to_json(), "rows": names} for data, names in self.images()],
             "prompts": [{"prompts": list(texts), "rows": names} for texts, names in self.prompts()],
             "comparisons": [
@@ -233,6 +241,7 @@ def plan(
         device,
         base,
         dirs,
+        estimate(rows, packs, base, device),
     )
 
 

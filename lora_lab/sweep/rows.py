@@ -21,6 +21,8 @@ OF_THE_SWEEP = (
     "engine.pack_size",
     "engine.threads",
     "engine.share_prefixes",
+    "budget.hours",
+    "budget.disk_gb",
 )
 """Settings that all rows of a sweep share."""
 
