@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from lora_lab.config.assigning import (
     assign,
     copied,
     is_plain,
+    own_copy,
     read_override,
     schema,
     typed_value,
@@ -55,10 +56,28 @@ def register() -> None:
 def groups(conf_dirs: Sequence[str] = ()) -> dict[str, list[str]]:
     """The choices of every group folder, such as {'optimizer': ['adafactor', ...]}."""
     found: dict[str, set[str]] = {}
-    for root in (CONF_DIR, *map(Path, conf_dirs)):
-        for file in root.glob("*/*.yaml"):
-            found.setdefault(file.parent.name, set()).add(file.stem)
+    for root in (str(CONF_DIR), *conf_dirs):
+        for group, names in _choices(root, _changed(root)).items():
+            found.setdefault(group, set()).update(names)
     return {group: sorted(names) for group, names in sorted(found.items())}
+
+
+@lru_cache(maxsize=64)
+def _choices(root: str, changed: tuple[tuple[str, int], ...]) -> dict[str, set[str]]:
+    """The files of each group folder; kept until one of the folders changes, for plans of many rows."""
+    found: dict[str, set[str]] = {}
+    for file in Path(root).glob("*/*.yaml"):
+        found.setdefault(file.parent.name, set()).add(file.stem)
+    return found
+
+
+def _changed(root: str) -> tuple[tuple[str, int], ...]:
+    """The folders in a folder, with the time at which something was added to each or taken away."""
+    try:
+        with os.scandir(root) as entries:
+            return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries))
+    except OSError:
+        return ()
 
 
 def compose(
@@ -115,7 +134,7 @@ def _set(chosen: tuple[str, ...], conf_dirs: tuple[str, ...], rest: Sequence[Ove
     config = copied(ready)
     for key, value in values.items():
         group, _, name = key.rpartition(".")
-        setattr(getattr(config, group) if group else config, name, deepcopy(value))
+        setattr(getattr(config, group) if group else config, name, own_copy(value))
     return config
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lora_lab.config import RunConfig, difference
+from lora_lab.config import RunConfig, difference, flat
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.effective import (
     Comparisons,
@@ -27,8 +27,7 @@ from lora_lab.run.points import SavePoints
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.estimate import Estimate, estimate, over_budget
 from lora_lab.sweep.file import SweepFile
-from lora_lab.sweep.kept import refuse_another
-from lora_lab.sweep.names import name_problem, run_problem, same_folder
+from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
@@ -212,10 +211,10 @@ def plan(
             holds the runs of another sweep file.
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
-    _refuse_names(sweep, folder)
+    refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
-    _refuse_other_cases(sweep, folder)
+    refuse_other_cases(sweep, folder)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
@@ -243,39 +242,6 @@ def plan(
         dirs,
         estimate(rows, packs, base, device),
     )
-
-
-def _refuse_names(sweep: SweepFile, folder: SweepFolder | None) -> None:
-    """Refuse what cannot be the name of a folder, from whatever door the rows come; what is there may stay.
-
-    Raises:
-        ConfigError: One line per name.
-    """
-    where = str(sweep.path or sweep.name)
-    there = {run.name for run in folder.runs()} if folder else set()
-    problem = None if folder else name_problem(sweep.name)
-    wrong = [f"{problem}; give the sweep another with sweep=NAME"] if problem else []
-    wrong += [text for row in sweep.rows if row.name not in there and (text := run_problem(row.name))]
-    if wrong:
-        raise ConfigError("\n".join(f"{where}: {text}" for text in wrong))
-
-
-def _refuse_other_cases(sweep: SweepFile, folder: SweepFolder) -> None:
-    """Refuse a row that has a run's folder on systems that ignore case: results are carried to such ones.
-
-    Raises:
-        ConfigError: One line per row.
-    """
-    there = {run.name for run in folder.runs()}
-    known = {same_folder(name): name for name in there}
-    wrong = [
-        f"{sweep.path or sweep.name}: name {row.name!r} has the same folder as the run {other!r} in "
-        f"{folder.path}, where case does not count: call it {other!r} or quite otherwise"
-        for row in sweep.rows
-        if row.name not in there and (other := known.get(same_folder(row.name)))
-    ]
-    if wrong:
-        raise ConfigError("\n".join(wrong))
 
 
 def device_type(asked: str) -> str:
@@ -352,8 +318,8 @@ def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
 
 
 def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
-    here, there = difference(row.config, base), difference(base, row.config)
-    plain = {key: (there[key], here[key]) for key in here if key not in UNSEEN}
+    here, there = flat(row.config), flat(base)
+    plain = {key: (there[key], here[key]) for key in here if here[key] != there[key] and key not in UNSEEN}
     if base_resolved is None:
         return plain
     acting = differences(row.resolved, base_resolved)
