@@ -23,7 +23,7 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
 def caption_warnings(
-    items: Sequence[Item], counter: TokenCounter | None, max_token_length: int, weighted: bool
+    items: Sequence[CaptionedImage], counter: TokenCounter | None, max_token_length: int, weighted: bool
 ) -> Iterator[str]:
     """Captions of which not every word is read, prefix, suffix and trigger word included."""
     if counter is None:
@@ -100,7 +100,7 @@ def marks(prompt: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def found_trigger(items: Sequence[Item]) -> tuple[str, str]:
+def found_trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:
     """What `{trigger}` stands for where no trigger word is set, and where it was found; "" twice if nowhere.
 
     The class tokens of the folders, or else the first tag that all captions have.
@@ -115,7 +115,7 @@ def found_trigger(items: Sequence[Item]) -> tuple[str, str]:
     return (word, "the first tag that all captions have") if word else ("", "")
 
 
-def _tags(item: Item) -> list[str]:
+def _tags(item: CaptionedImage) -> list[str]:
     captions = item.settings.captions
     line = undropped(item.caption, captions) if not captions.enable_wildcard else item.caption.split("\n")[0]
     return [tag for tag in (part.strip() for part in line.split(captions.caption_separator)) if tag]

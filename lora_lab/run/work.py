@@ -97,7 +97,7 @@ class PackWork:
                 except LoraLabError as found:
                     error = found
                     raise
-        able = [task for task in self._tasks if task.material]
+        able = [task for task in self._tasks if task.training_data]
         if error and not able:
             raise error
         return able
@@ -109,12 +109,12 @@ class PackWork:
             if self._interrupt.reason:
                 return
             with self._failing_alone(task), clock([task], "cache"):
-                assert task.material
+                assert task.training_data
                 task.prepared = prepare(
-                    ToPrepare(task.name, task.resolved, task.material, task.config.cache), caches
+                    ToPrepare(task.name, task.resolved, task.training_data, task.config.cache), caches
                 )
-                task.points = SavePoints.of(task.resolved)
-                previews.copy_pictures(task.folder, task.material)
+                task.save_schedule = SaveSchedule.of(task.resolved)
+                previews.copy_pictures(task.folder, task.training_data)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
         train = ready[0].resolved.train
@@ -243,7 +243,7 @@ class PackWork:
         runner = task.trained_by.runner
         assert task.prepared and task.points and runner
         validation = task.prepared.validation
-        if record.ended or validation is None or not task.points.validation_due(record.step):
+        if record.ended or validation is None or not task.save_schedule.validation_due(record.step):
             return record
         with clock([task], "metric"):
             found = trainer.validate(runner, validation)
@@ -254,8 +254,8 @@ class PackWork:
         points = task.points
         assert points
         task.log(record)
-        self._events.step(task.name, record.step, points.total_updates, record.loss)
-        tag = "" if record.ended else points.tag(record.step)
+        self._events.step(task.name, record.step, save_schedule.total_updates, record.loss)
+        tag = "" if record.ended else save_schedule.tag(record.step)
         checkpoint = None
         with clock([task], "save"):
             if tag:
@@ -302,7 +302,7 @@ class PackWork:
         if status == "done" and not task.resolved.train.keep_state:
             drop_states(task.folder)
         try:
-            sheets.run_sheet(task.folder, task.record)
+            contact_sheets.run_sheet(task.folder, task.record)
         except Exception as error:
             task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
         try:
