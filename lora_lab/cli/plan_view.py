@@ -64,7 +64,7 @@ def _alarm(plan: Plan) -> None:
         console().print(f"[bold red]{escape(text)}[/]", soft_wrap=True)
 
 
-def _changes(row: Row) -> str:
+def _changes(row: PlannedRun) -> str:
     if not row.changes:
         return "the base"
     return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())

@@ -98,7 +98,7 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     return result
 
 
-def _at_most(found: Sequence[Item]) -> list[Item]:
+def _at_most(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
     """The items without the training images that `max_images` leaves out.
 
     Content and seed decide which stay, and the fewer are always among the more: what a smaller number is
@@ -109,13 +109,15 @@ def _at_most(found: Sequence[Item]) -> list[Item]:
     if not most:
         return list(found)
     seed = own[0].settings.max_images_seed
-    ranks = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in items.order_keys(own)]
+    ranks = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in image_set.order_keys(own)]
     order = sorted(range(len(own)), key=ranks.__getitem__)
     kept = {id(own[index]) for index in order[:most]}
     return [item for item in found if item.is_reg or id(item) in kept]
 
 
-def with_validation(plan: DataPlan, held: Sequence[Item], bucket_settings: BucketSettings) -> DataPlan:
+def with_validation(
+    plan: DataPlan, held: Sequence[CaptionedImage], bucket_settings: BucketSettings
+) -> DataPlan:
     """The plan with more pictures to measure the validation loss on; they are not trained on."""
     kept, assignments, found = buckets.assign_all(list(held), bucket_settings)
     pairs = [*plan.validation, *zip(kept, assignments, strict=True)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lora_lab.config import RunConfig, flat
 from lora_lab.data.captions import undropped
-from lora_lab.data.items import Item, identity
+from lora_lab.data.image_set import CaptionedImage, identity
 from lora_lab.data.settings import CaptionSettings
 from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
@@ -122,7 +122,7 @@ def _with_and_without(captions: CaptionSettings, trigger: str) -> tuple[CaptionS
     return replace(captions, trigger_word=""), replace(captions, trigger_word=trigger)
 
 
-def _data_identity(material: Material, facts: Facts) -> str:
+def _data_identity(training_data: TrainingData, facts: Facts) -> str:
     """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
     if facts.repeats is None or facts.reg_images or facts.from_file:
         return training_data.identity

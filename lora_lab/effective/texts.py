@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from lora_lab.data.captions import undropped
 from lora_lab.data.folder import some
-from lora_lab.data.items import Item, readable
+from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.data.settings import CaptionSettings
 from lora_lab.models.counting import TokenCounter
 from lora_lab.models.prompt_weights import parse_weights

@@ -45,17 +45,17 @@ def can_follow(task: Task) -> bool:
 
     The records of both are as of the update that the leader goes on from.
     """
-    leader, points = task.leader, task.points
-    if leader is None or points is None or not task.resolved.begins(leader.resolved):
+    leader, save_schedule = task.leader, task.save_schedule
+    if leader is None or save_schedule is None or not task.resolved.begins(leader.resolved):
         return False
     have = {item.step for item in task.record.checkpoints}
-    return all(update > leader.update or update in have for update in points.updates())
+    return all(update > leader.update or update in have for update in save_schedule.updates())
 
 
 def as_own(task: Task, record: Record) -> Record:
     """An update of the leader as one of the run itself, whose epochs may be shorter; it took it no time."""
-    assert task.points
-    epoch = -(-record.step // task.points.updates_per_epoch)
+    assert task.save_schedule
+    epoch = -(-record.step // task.save_schedule.updates_per_epoch)
     return replace(record, run=task.name, epoch=epoch, seconds=0.0)
 
 
@@ -67,12 +67,12 @@ def adopt_files(task: Task) -> bool:
     Raises:
         RunFolderError: The folder cannot be written to, or the disk is full.
     """
-    points, source = task.points, RunFolder(task.folder.path.parent / task.record.prefix_of)
-    if not task.record.prefix_of or points is None or not source.config_file.is_file():
+    save_schedule, source = task.save_schedule, RunFolder(task.folder.path.parent / task.record.prefix_of)
+    if not task.record.prefix_of or save_schedule is None or not source.config_file.is_file():
         return False
     given = _given(task, source)
     have = {item.step for item in task.record.checkpoints}
-    lacking = [update for update in points.updates() if update not in have]
+    lacking = [update for update in save_schedule.updates() if update not in have]
     if given is None or any(update not in given for update in lacking):
         return False
     _copy_log(task, source)
@@ -82,7 +82,7 @@ def adopt_files(task: Task) -> bool:
             tensors, _ = read_lora(source.path / theirs.file)
         except LoraLabError:
             return False
-        checkpoint = enter_lora(task, points.tag(update), _record_of(task, theirs), tensors)
+        checkpoint = enter_lora(task, save_schedule.tag(update), _record_of(task, theirs), tensors)
         checkpoint.seconds = theirs.seconds
     last = task.record.checkpoints[-1]
     task.record.step, task.record.samples, task.record.loss = last.step, last.samples, last.loss
@@ -109,9 +109,9 @@ def _given(task: Task, source: RunFolder) -> dict[int, Checkpoint] | None:
 
 def _copy_log(task: Task, source: RunFolder) -> None:
     """The longer run's log up to the run's own end; its epochs may be shorter, and it took it no time."""
-    assert task.points
-    each = task.points.updates_per_epoch
-    rows = [row for row in read_steps(source) if row["step"] <= task.points.total_updates]
+    assert task.save_schedule
+    each = task.save_schedule.updates_per_epoch
+    rows = [row for row in read_steps(source) if row["step"] <= task.save_schedule.total_updates]
     write_steps(task.folder, [{**row, "epoch": -(-row["step"] // each), "seconds": 0.0} for row in rows])
 
 

@@ -48,7 +48,7 @@ def _saved(task: Task) -> int:
 
 def settled(task: Task) -> bool:
     """Whether all checkpoints of the run are there, or it takes part no more."""
-    if task.prepared is None or task.points is None:
+    if task.prepared is None or task.save_schedule is None:
         return True
     have = {item.tag for item in task.record.checkpoints if (task.folder.path / item.file).is_file()}
-    return task.record.step >= task.points.total_updates and have >= set(task.points.tags())
+    return task.record.step >= task.save_schedule.total_updates and have >= set(task.save_schedule.tags())

@@ -42,7 +42,7 @@ class Task:
     training_data: TrainingData | None = None
     prepared: Prepared | None = None
     runner: Runner | None = None
-    points: SavePoints | None = None
+    save_schedule: SaveSchedule | None = None
     leader: "Task | None" = None
     update: int = 0
     _written: float = 0.0

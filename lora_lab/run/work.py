@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from lora_lab import sheets
+from lora_lab import contact_sheets
 from lora_lab.errors import LoraLabError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
@@ -21,9 +21,9 @@ from lora_lab.run.failing import FailingAlone, ending_of
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.place import find_place, settled
-from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
-from lora_lab.run.previewing import Previewer, Saved, missing_of
+from lora_lab.run.previewer import Previewer, Saved, missing_of
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
@@ -161,7 +161,9 @@ class PackWork:
 
     def _train(self, base: BaseModel, pack: Pack, previewer: Previewer, todo: Sequence[Task]) -> None:
         alone = [task for task in todo if not task.leader]
-        self._waiting = sorted(alone, key=lambda task: -task.points.total_updates if task.points else 0)
+        self._waiting = sorted(
+            alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
+        )
         trainer = PackTrainer(base, pack)
         free = list(range(self._slots))
         self._events.send("phase", phase="train")
@@ -219,7 +221,7 @@ class PackWork:
             elif task.runner and task.runner.finished:
                 self._leave(task, trainer, free, "done")
             for one in self._followers(task):
-                if one.points and record.step >= one.points.total_updates and one.prepared:
+                if one.save_schedule and record.step >= one.save_schedule.total_updates and one.prepared:
                     self._end(one, "done")
 
     def _followers(self, leader: Task) -> list[Task]:
@@ -241,7 +243,7 @@ class PackWork:
     def _validated(task: Task, trainer: PackTrainer, record: Record) -> Record:
         """The record with the validation loss, where it is due."""
         runner = task.trained_by.runner
-        assert task.prepared and task.points and runner
+        assert task.prepared and task.save_schedule and runner
         validation = task.prepared.validation
         if record.ended or validation is None or not task.save_schedule.validation_due(record.step):
             return record
@@ -251,8 +253,8 @@ class PackWork:
 
     def _take(self, task: Task, record: Record) -> Checkpoint | None:
         """Log an update and save what is due after it."""
-        points = task.points
-        assert points
+        save_schedule = task.save_schedule
+        assert save_schedule
         task.log(record)
         self._events.step(task.name, record.step, save_schedule.total_updates, record.loss)
         tag = "" if record.ended else save_schedule.tag(record.step)
@@ -261,7 +263,7 @@ class PackWork:
             if tag:
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
-            if not task.leader and not record.ended and points.state_due(record.step):
+            if not task.leader and not record.ended and save_schedule.state_due(record.step):
                 self._save_state(task)
         return checkpoint
 
@@ -291,7 +293,7 @@ class PackWork:
             elif status != "done":
                 # The leader's trouble may be its own, as a folder that cannot be written to.
                 with self._failing_alone(one):
-                    one.leader = None
+                    one.leader, one.record.prefix_of = None, ""
                     find_place(one)
                     self._waiting.append(one)
 

@@ -14,7 +14,7 @@ from lora_lab import config
 from lora_lab.engines import LocalEngine, Pack, Report
 from lora_lab.resolved import digest
 from lora_lab.store import SweepFolder
-from lora_lab.sweep.plan import Plan, Row
+from lora_lab.sweep.plan import Plan, PlannedRun
 from lora_lab.sweep.timings import CALIBRATION, kinds_of
 
 STEPS = 20
@@ -47,7 +47,7 @@ def _samples(plan: Plan) -> list[tuple[str, int]]:
     return [*((name, 1) for name in alone.values()), *together.values()]
 
 
-def _pack(row: Row, root: Path, size: int) -> Pack:
+def _pack(row: PlannedRun, root: Path, size: int) -> Pack:
     """Copies of a run, cut to a few steps and one preview; those of an earlier calibration are replaced."""
     sweep = SweepFolder(root / f"{digest(repr(kinds_of(row.resolved)[0]))[:12]}-{size}")
     shutil.rmtree(sweep.path, ignore_errors=True)
@@ -58,7 +58,7 @@ def _pack(row: Row, root: Path, size: int) -> Pack:
     return Pack(tuple(folders), row.config.device)
 
 
-def _short(row: Row, name: str, number: int, sweep: SweepFolder) -> config.RunConfig:
+def _short(row: PlannedRun, name: str, number: int, sweep: SweepFolder) -> config.RunConfig:
     own = row.config
     train = replace(
         own.train,

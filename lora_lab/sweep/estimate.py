@@ -24,7 +24,7 @@ from lora_lab.sweep.timings import (
 )
 
 if TYPE_CHECKING:
-    from lora_lab.sweep.plan import Row
+    from lora_lab.sweep.plan import PlannedRun
 
 START_SECONDS = 5.0
 """Until a worker has imported what it needs."""
@@ -72,7 +72,9 @@ class Estimate:
         return {**own, "disk": self.disk, "timed": self.timed, "device": self.device, "runs": runs}
 
 
-def estimate(rows: Sequence[Row], packs: Sequence[Sequence[str]], base: RunConfig, device: str) -> Estimate:
+def estimate(
+    rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], base: RunConfig, device: str
+) -> Estimate:
     """The cost of what a plan trains.
 
     Args:
@@ -120,7 +122,9 @@ class _PackCost:
     runs: dict[str, float]
 
 
-def _pack(pack: Sequence[Row], rows: Sequence[Row], timings: Sequence[Timing]) -> _PackCost | None:
+def _pack(
+    pack: Sequence[PlannedRun], rows: Sequence[PlannedRun], timings: Sequence[Timing]
+) -> _PackCost | None:
     """The cost of a pack; None where nothing like it was timed."""
     found = [closest(timings, row.resolved) for row in pack]
     if not all(similar for similar, _ in found):
@@ -144,7 +148,7 @@ def _held(memory: Cost, points: Sequence[tuple[int, float]], size: int) -> float
     return max(value for _, value in points) if len(sizes) == 1 else memory.of(size)
 
 
-def _training(pack: Sequence[Row], paces: Sequence[Cost]) -> tuple[float, dict[str, float]]:
+def _training(pack: Sequence[PlannedRun], paces: Sequence[Cost]) -> tuple[float, dict[str, float]]:
     """Seconds of training until the longest run ends, and every run's share: the shorter ones leave it."""
     left = {row.name: row.total_steps if row.status != "previews" else 0 for row in pack}
     per_step = {row.name: row.samples / max(1, row.total_steps) for row in pack}
@@ -160,24 +164,24 @@ def _training(pack: Sequence[Row], paces: Sequence[Cost]) -> tuple[float, dict[s
     return sum(shares.values()), shares
 
 
-def _rendering(row: Row, rows: Sequence[Row], timings: Sequence[Timing]) -> float:
+def _rendering(row: PlannedRun, rows: Sequence[PlannedRun], timings: Sequence[Timing]) -> float:
     """Seconds for the previews of a run, and of those that take its weights on the way."""
     own = [one for one in rows if one is row or (one.follows and one.prefix_of == row.name)]
     return sum(len(one.checkpoints) * _previews(one) * _per_image(one, timings) for one in own)
 
 
-def _previews(row: Row) -> int:
+def _previews(row: PlannedRun) -> int:
     own = row.resolved.preview
     return len(own.prompts) * len(own.seeds) * len(own.strengths)
 
 
-def _per_image(row: Row, timings: Sequence[Timing]) -> float:
+def _per_image(row: PlannedRun, timings: Sequence[Timing]) -> float:
     same = [t.image for t in timings if t.image is not None and t.preview == preview_kind(row.resolved)]
     found = same or [t.image for t in timings if t.image is not None]
     return sum(found) / len(found) if found else 0.0
 
 
-def _disk(row: Row, timings: Sequence[Timing]) -> int | None:
+def _disk(row: PlannedRun, timings: Sequence[Timing]) -> int | None:
     """Bytes of a run's checkpoints and previews; None where no LoRA of its kind was saved yet."""
     kind = _file_kind(row)
     sizes = [t.file for t in timings if t.file and _without_optimizer(t.kinds[0]) == kind]
@@ -188,7 +192,7 @@ def _disk(row: Row, timings: Sequence[Timing]) -> int | None:
     return int(len(row.checkpoints) * (max(sizes) + pictures))
 
 
-def _file_kind(row: Row) -> object:
+def _file_kind(row: PlannedRun) -> object:
     return _without_optimizer(kinds_of(row.resolved)[0])
 
 

@@ -11,8 +11,8 @@ from lora_lab.resolved import Resolved
 from lora_lab.store import RunRecord, SweepFolder, read_record
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile, read_sweep
-from lora_lab.sweep.names import name_problem, run_problem, same_folder
 from lora_lab.sweep.places import with_places
+from lora_lab.sweep.run_names import name_problem, run_problem, same_folder
 
 if TYPE_CHECKING:
     from lora_lab.sweep.plan import Plan

@@ -105,7 +105,7 @@ Belonging = tuple[int, str, str]
 """Where a run belongs: its number among the sweep's rows, the sweep's question, and the sweep file."""
 
 
-def _write_run(run: RunFolder, row: Row, adopters: list[str], of: Belonging) -> None:
+def _write_run(run: RunFolder, row: PlannedRun, adopters: list[str], of: Belonging) -> None:
     """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
     record = read_or_failed(run)
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:

@@ -12,7 +12,7 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.launched import read_plan
 
 if TYPE_CHECKING:
-    from lora_lab.sweep.plan import Row
+    from lora_lab.sweep.plan import PlannedRun
 
 SHARED = (
     "base_model.family", "base_model.fp8_base", "base_model.nf4_base", "train.mixed_precision",
@@ -73,7 +73,7 @@ def _cut(group: list[str], count: int) -> list[list[str]]:
     return packs
 
 
-def packs_of(rows: Sequence[Row], base: RunConfig, folder: SweepFolder) -> list[list[str]]:
+def packs_of(rows: Sequence[PlannedRun], base: RunConfig, folder: SweepFolder) -> list[list[str]]:
     """The packs of a plan's rows that are to be trained, longest first; the rows are told theirs."""
     waiting = {row.name: row for row in rows if row.to_do and not row.follows}
     keys = {
@@ -105,7 +105,7 @@ def packs_of(rows: Sequence[Row], base: RunConfig, folder: SweepFolder) -> list[
     return packs
 
 
-def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
+def _earlier_packs(folder: SweepFolder, waiting: dict[str, PlannedRun]) -> list[list[str]]:
     """The packs of the sweep's last start, with the rows that still have to be done."""
     packs = read_plan(folder)["packs"]
     left = [[name for name in pack if name in waiting] for pack in packs]

@@ -32,7 +32,6 @@ from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
-from lora_lab.sweep.run_names import name_problem, run_problem, same_folder
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
 
@@ -318,7 +317,7 @@ def _decide(row: PlannedRun, folder: SweepFolder, *, retry: bool, redo: bool) ->
     row.fingerprint = decision.fingerprint or row.fingerprint
 
 
-def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
+def _changes(row: PlannedRun, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
     here, there = flat(row.config), flat(base)
     plain = {key: (there[key], here[key]) for key in here if here[key] != there[key] and key not in UNSEEN}
     if base_resolved is None:

@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lora_lab.errors import RunFolderError
-from lora_lab.run.points import SavePoints
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder, read_record
 from lora_lab.sweep.packs import pack_key
 
 if TYPE_CHECKING:
-    from lora_lab.sweep.plan import Row
+    from lora_lab.sweep.plan import PlannedRun
 
 _TRAINS = ("planned", "resume")
 _TRAINED = ("done", "previews")
 
 
-def mark_prefixes(rows: Sequence[Row], folder: SweepFolder) -> None:
+def mark_prefixes(rows: Sequence[PlannedRun], folder: SweepFolder) -> None:
     """Have every row that is the beginning of a longer one take its checkpoints from there, where it can.
 
     Rows that were begun by themselves go on so; training states are kept of rows that are trained alone.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[PlannedRun]] = {}
     for row in rows:
         if row.resolved.training and not row.resolved.length_bound and not row.same_as:
             key = row.resolved.training, pack_key(row.config, row.resolved)
             groups.setdefault(key, []).append(row)
     for group in groups.values():
-        leaders: list[Row] = []
+        leaders: list[PlannedRun] = []
         for row in sorted(group, key=lambda one: -one.total_steps):
             leader = _leader(row, leaders, folder)
             if leader is None:
@@ -38,11 +38,11 @@ def mark_prefixes(rows: Sequence[Row], folder: SweepFolder) -> None:
             row.reason = _why(row, leader)
 
 
-def _leader(row: Row, leaders: Sequence[Row], folder: SweepFolder) -> Row | None:
+def _leader(row: PlannedRun, leaders: Sequence[PlannedRun], folder: SweepFolder) -> PlannedRun | None:
     """The first longer row that still gives, or has saved, all that the row lacks."""
     if row.status != "planned" or row.resolved.train.keep_state:
         return None
-    lacking = set(SavePoints.of(row.resolved).updates()) - _saved(row, folder)
+    lacking = set(SaveSchedule.of(row.resolved).updates()) - _saved(row, folder)
     for leader in leaders:
         if not row.resolved.begins(leader.resolved):
             continue
@@ -54,12 +54,12 @@ def _leader(row: Row, leaders: Sequence[Row], folder: SweepFolder) -> Row | None
     return None
 
 
-def _goes_on(row: Row, folder: SweepFolder) -> int:
+def _goes_on(row: PlannedRun, folder: SweepFolder) -> int:
     """The step that a row's training goes on from."""
     return 0 if row.aside else (folder.run(row.name).saved_states() or [0])[-1]
 
 
-def _saved(row: Row, folder: SweepFolder) -> set[int]:
+def _saved(row: PlannedRun, folder: SweepFolder) -> set[int]:
     """The steps of the checkpoints that are there of a row."""
     run = folder.run(row.name)
     if row.aside:
@@ -73,13 +73,13 @@ def _saved(row: Row, folder: SweepFolder) -> set[int]:
     return {item.step for item in record.checkpoints if (run.path / item.file).is_file()}
 
 
-def _why(row: Row, leader: Row) -> str:
+def _why(row: PlannedRun, leader: PlannedRun) -> str:
     return f"prefix of {leader.name}: its weights after {row.total_steps} of {leader.total_steps} steps"
 
 
-def trained_apart(rows: Sequence[Row]) -> list[str]:
+def trained_apart(rows: Sequence[PlannedRun]) -> list[str]:
     """Rows that differ in their length alone and share nothing, with the reason."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[PlannedRun]] = {}
     for row in rows:
         if row.resolved.training and row.resolved.length_bound and not row.same_as:
             groups.setdefault((row.resolved.training, row.resolved.length_bound), []).append(row)
