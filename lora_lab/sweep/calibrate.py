@@ -6,7 +6,6 @@ The runs are ordinary ones in the cache, where `timings.recorded` finds them; th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,14 +68,8 @@ def _short(row: PlannedRun, name: str, number: int, sweep: SweepFolder) -> confi
         save_state=False,
         keep_state=False,
     )
-    preview = replace(own.preview, **{key: _first(getattr(own.preview, key)) for key in _LISTS})
+    shown = own.preview
+    preview = replace(shown, prompts=shown.prompts[:1], seeds=shown.seeds[:1], strengths=shown.strengths[:1])
     return replace(
         own, name=name, sweep=sweep.name, results=str(sweep.path.parent), train=train, preview=preview
     )
-
-
-_LISTS = ("prompts", "seeds", "strengths")
-
-
-def _first(values: Sequence[object]) -> list[object]:
-    return list(values[:1])

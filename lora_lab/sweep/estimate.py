@@ -86,22 +86,23 @@ def estimate(
     timings = recorded(places, words) if workers else []
     by_name = {row.name: row for row in rows}
     trained = [by_name[name] for pack in packs for name in pack if by_name[name].status != "previews"]
-    counts = {"steps": sum(r.total_steps for r in trained), "samples": sum(r.samples for r in trained)}
+    steps, samples = sum(row.total_steps for row in trained), sum(row.samples for row in trained)
     costs = [_pack([by_name[name] for name in pack], rows, timings) for pack in packs]
     disk = [_disk(row, timings) for row in rows if row.to_do]
     known = [size for size in disk if size is not None]
     whole = sum(known) if known and len(known) == len(disk) else None
     made = [cost for cost in costs if cost is not None]
     if not made or len(made) < len(costs):
-        return Estimate(**counts, disk=whole, timed=len(timings), device=words)
+        return Estimate(steps, samples, disk=whole, timed=len(timings), device=words)
     seconds = makespan([cost.seconds for cost in made], len(workers))
     error = sum(cost.seconds * cost.error for cost in made) / sum(cost.seconds for cost in made)
     memories = [cost.memory for cost in made if cost.memory]
     return Estimate(
-        **counts,
-        seconds=seconds,
-        low=seconds * (1 - error),
-        high=seconds * (1 + error),
+        steps,
+        samples,
+        seconds,
+        seconds * (1 - error),
+        seconds * (1 + error),
         memory=max(memories, default=None),
         disk=whole,
         timed=len(timings),
