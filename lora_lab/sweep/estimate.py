@@ -31,6 +31,9 @@ START_SECONDS = 5.0
 BYTES_PER_PIXEL = 1.6
 """Of a PNG with a picture in it, by the demo's and the photographs' previews."""
 GB = 1e9
+USUAL = Cost(0.5, 1.0, 0.5)
+"""The pace of packs of which none was timed: a step of a pack takes half a sample's time of its own. That is
+one CPU core at full size (3.3 s alone, 2.2 s each in a pack of 8); on a GPU more of it is the step's."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,30 @@ class Estimate:
         return {**own, "disk": self.disk, "timed": self.timed, "device": self.device, "runs": runs}
 
 
-def estimate(
-    rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], base: RunConfig, device: str
-) -> Estimate:
-    """The cost of what a plan trains.
+@dataclass(frozen=True)
+class Device:
+    """What a plan is made for: how many workers, the device as records name it, and what was timed on it."""
+
+    workers: int = 1
+    words: str = ""
+    timings: Sequence[Timing] = ()
+
+
+def known_of(base: RunConfig, kind: str) -> Device:
+    """What is known of the device that a sweep would train on.
 
     Args:
-        device: cuda, cpu or mps.
+        kind: cuda, cpu or mps.
     """
-    workers = slots(base.engine, base.device) if packs else []
-    words = device_words(device, workers[0].threads) if workers else ""
-    places = sweeps_in(Path(base.results), Path(base.cache).expanduser())
-    timings = recorded(places, words) if workers else []
+    found = slots(base.engine, base.device)
+    words = device_words(kind, found[0].threads)
+    timings = recorded(sweeps_in(Path(base.results), Path(base.cache).expanduser()), words)
+    return Device(len(found), words, timings)
+
+
+def estimate(rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], device: Device) -> Estimate:
+    """The cost of what a plan trains."""
+    timings, words = device.timings, device.words
     by_name = {row.name: row for row in rows}
     trained = [by_name[name] for pack in packs for name in pack if by_name[name].status != "previews"]
     steps, samples = sum(row.total_steps for row in trained), sum(row.samples for row in trained)
@@ -94,7 +109,7 @@ def estimate(
     made = [cost for cost in costs if cost is not None]
     if not made or len(made) < len(costs):
         return Estimate(steps, samples, disk=whole, timed=len(timings), device=words)
-    seconds = makespan([cost.seconds for cost in made], len(workers))
+    seconds = makespan([cost.seconds for cost in made], device.workers)
     error = sum(cost.seconds * cost.error for cost in made) / sum(cost.seconds for cost in made)
     memories = [cost.memory for cost in made if cost.memory]
     return Estimate(
@@ -132,7 +147,7 @@ def _pack(
         return None
     paces = [fitted(list(points_of(similar)), spread) for similar, spread in found]
     known = [pace for pace in paces if pace is not None]
-    trained, shares = _training(pack, known)
+    trained, shares = training_seconds(pack, known)
     start = max(item.start for similar, _ in found for item in similar) + START_SECONDS
     rendering = {row.name: _rendering(row, rows, timings) for row in pack}
     memories = [(t.size, float(t.memory)) for similar, _ in found for t in similar if t.memory]
@@ -149,7 +164,7 @@ def _held(memory: Cost, points: Sequence[tuple[int, float]], size: int) -> float
     return max(value for _, value in points) if len(sizes) == 1 else memory.of(size)
 
 
-def _training(pack: Sequence[PlannedRun], paces: Sequence[Cost]) -> tuple[float, dict[str, float]]:
+def training_seconds(pack: Sequence[PlannedRun], paces: Sequence[Cost]) -> tuple[float, dict[str, float]]:
     """Seconds of training until the longest run ends, and every run's share: the shorter ones leave it."""
     left = {row.name: row.total_steps if row.status != "previews" else 0 for row in pack}
     per_step = {row.name: row.samples / max(1, row.total_steps) for row in pack}
@@ -163,6 +178,17 @@ def _training(pack: Sequence[PlannedRun], paces: Sequence[Cost]) -> tuple[float,
             shares[name] += (end - done) * per_step[name] * (one.fixed / len(active) + one.each)
         done = end
     return sum(shares.values()), shares
+
+
+def paces_of(rows: Sequence[PlannedRun], timings: Sequence[Timing]) -> dict[str, Cost]:
+    """The pace of every run, to compare packs by: as timed where all are, else `USUAL` for all."""
+    found: dict[str, Cost] = {}
+    for row in rows:
+        pace = fitted(list(points_of(closest(timings, row.resolved)[0])), 0.0)
+        if pace is None:
+            return {one.name: USUAL for one in rows}
+        found[row.name] = pace
+    return found
 
 
 def _rendering(row: PlannedRun, rows: Sequence[PlannedRun], timings: Sequence[Timing]) -> float:

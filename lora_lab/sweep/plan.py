@@ -25,7 +25,7 @@ from lora_lab.engines.slots import gpus
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
-from lora_lab.sweep.estimate import Estimate, estimate, over_budget
+from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
@@ -227,7 +227,8 @@ def plan(
     _mark_same(rows)
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
-    packs = packs_of(rows, base, folder)
+    known = known_of(base, device) if any(row.to_do for row in rows) else Device()
+    packs = packs_of(rows, base, folder, known)
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -240,7 +241,7 @@ def plan(
         device,
         base,
         dirs,
-        estimate(rows, packs, base, device),
+        estimate(rows, packs, known),
     )
 
 

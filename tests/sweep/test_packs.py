@@ -2,7 +2,7 @@
 
 from lora_lab.config import compose
 from lora_lab.effective import Facts, Resolved, resolve
-from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.packs import balanced, make_packs, pack_key
 
 
 def effective(*overrides: str, **identities: str) -> Resolved:
@@ -54,3 +54,32 @@ class TestPacks:
             ["base_model=sd15", "base_model.path=m", "dataset.path=d", "train.gradient_checkpointing=true"]
         )
         assert one != pack_key(saving, effective("train.gradient_checkpointing=true"))
+
+
+class TestBalance:
+    """Four runs of 1 and one of 4, in packs that take half a unit a step beside what their runs do."""
+
+    LENGTH = {"a": 4.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 1.0}
+
+    def cost(self, pack) -> float:
+        return 0.5 * max(self.LENGTH[name] for name in pack) + sum(self.LENGTH[name] for name in pack)
+
+    def packs(self, start: list[list[str]], size: int = 8, key=lambda name: "x") -> list[list[str]]:
+        return balanced(start, key, self.cost, pack_size=size, workers=2)
+
+    def test_the_last_worker_gives_runs_to_the_one_that_would_idle(self) -> None:
+        start = [["a", "b", "c"], ["d", "e"]]
+        assert [self.cost(pack) for pack in start] == [8.0, 2.5]
+        found = self.packs(start)
+        assert found == [["a"], ["b", "c", "d", "e"]]
+        assert max(map(self.cost, found)) == 6.0, "a alone takes that"
+
+    def test_never_more_than_fit_and_never_beside_what_they_cannot_share_with(self) -> None:
+        start = [["a", "b", "c"], ["d", "e"]]
+        assert max(map(len, self.packs(start, size=3))) <= 3
+        apart = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y"}
+        assert self.packs(start, key=apart.__getitem__) == start
+
+    def test_the_same_input_gives_the_same_packs(self) -> None:
+        start = [["a", "b", "c"], ["d", "e"]]
+        assert self.packs(start) == self.packs(start)
