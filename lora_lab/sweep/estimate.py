@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lora_lab.config import parse_resolution
 from lora_lab.config.schema import BudgetConfig, RunConfig
 from lora_lab.engines.slots import slots
+from lora_lab.sweep.pack_size import memory_of
 from lora_lab.sweep.timings import (
     Cost,
     Timing,
@@ -77,11 +78,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Device:
-    """What a plan is made for: how many workers, the device as records name it, and what was timed on it."""
+    """What a plan is made for: how many workers, the device as records name it, what was timed on it,
+    and the bytes that a worker may hold."""
 
     workers: int = 1
     words: str = ""
     timings: Sequence[Timing] = ()
+    memory: int | None = None
 
 
 def known_of(base: RunConfig, kind: str) -> Device:
@@ -93,7 +96,7 @@ def known_of(base: RunConfig, kind: str) -> Device:
     found = slots(base.engine, base.device)
     words = device_words(kind, found[0].threads)
     timings = recorded(sweeps_in(Path(base.results), Path(base.cache).expanduser()), words)
-    return Device(len(found), words, timings)
+    return Device(len(found), words, timings, memory_of(kind, len(found)))
 
 
 def estimate(rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], device: Device) -> Estimate:

@@ -11,6 +11,7 @@ from lora_lab.resolved import Resolved
 from lora_lab.store import SweepFolder
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.estimate import Device, makespan, paces_of, training_seconds
+from lora_lab.sweep.pack_size import pack_size
 
 if TYPE_CHECKING:
     from lora_lab.sweep.plan import PlannedRun
@@ -147,7 +148,9 @@ def packs_of(
         row.name: pack_key(row.config, row.resolved) + str(row.status == "previews")
         for row in rows
     }
-    size = base.engine.pack_size
+    size = pack_size(
+        base.engine.pack_size, [row.resolved for row in waiting.values()], device.timings, device.memory
+    )
     kept = [
         pack
         for pack in _earlier_packs(folder, waiting)

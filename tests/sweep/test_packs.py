@@ -1,8 +1,13 @@
 """Which rows train together."""
 
+import pytest
+
 from lora_lab.config import compose
 from lora_lab.effective import Facts, Resolved, resolve
+from lora_lab.errors import ConfigError
+from lora_lab.sweep.pack_size import pack_size
 from lora_lab.sweep.packs import balanced, make_packs, pack_key
+from lora_lab.sweep.timings import Timing, kinds_of
 
 
 def effective(*overrides: str, **identities: str) -> Resolved:
@@ -83,3 +88,32 @@ class TestBalance:
     def test_the_same_input_gives_the_same_packs(self) -> None:
         start = [["a", "b", "c"], ["d", "e"]]
         assert self.packs(start) == self.packs(start)
+
+
+class TestSize:
+    """Workers that hold 4 GB and 2 GB for every run of the pack."""
+
+    def timings(self, *sizes: int) -> list[Timing]:
+        kinds = kinds_of(effective())
+        return [Timing(kinds, size, 1.0, 0.0, None, "", (4 + 2 * size) * 10**9, 0) for size in sizes]
+
+    def size(self, memory: float | None, *sizes: int, asked: str = "auto") -> int:
+        held = None if memory is None else int(memory * 10**9)
+        return pack_size(asked, [effective()], self.timings(*sizes), held)
+
+    def test_what_fits_with_room_to_spare(self) -> None:
+        # 85 % of 24 GB are 20.4: 4 for the base model leave 16.4, for 8 runs of 2.
+        assert self.size(24, 1, 4) == 8
+        assert self.size(12, 1, 4) == 3
+        assert self.size(5, 1, 4) == 1, "less than the base model: it is tried alone"
+        assert self.size(1000, 1, 4) == 16
+
+    def test_where_it_is_not_known(self) -> None:
+        assert self.size(24) == self.size(24, 4, 4) == self.size(None, 1, 4) == 8
+
+    def test_what_is_asked_for(self) -> None:
+        assert self.size(24, 1, 4, asked="3") == 3
+        assert compose(["base_model=demo", "engine.pack_size=3"]).engine.pack_size == "3"
+        for wrong in ("0", "many", "-1", "1.5"):
+            with pytest.raises(ConfigError, match="engine.pack_size must be auto, or a whole number"):
+                compose(["base_model=demo", f"engine.pack_size={wrong}"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import at_least, one_of, setting
+from lora_lab.config.fields import at_least, count_or_auto, one_of, setting
 
 
 @dataclass
@@ -24,10 +24,10 @@ class EngineConfig:
         peer="num_processes",
         source="ours",
     )
-    pack_size: int = setting(
-        8,
-        "most runs that train together on one base model",
-        at_least(1),
+    pack_size: str = setting(
+        "auto",
+        "most runs that train together on one base model; auto = what fits into the memory, else 8",
+        count_or_auto,
         trains=False,
         source="ours",
     )
