@@ -42,7 +42,7 @@ def _leader(row: PlannedRun, leaders: Sequence[PlannedRun], folder: SweepFolder)
     """The first longer row that still gives, or has saved, all that the row lacks."""
     if row.status != "planned" or row.resolved.train.keep_state:
         return None
-    lacking = set(SaveSchedule.of(row.resolved).updates()) - _saved(row, folder)
+    lacking = set(SaveSchedule.of(row.resolved).updates()) - _saved(row, folder, own=True)
     for leader in leaders:
         if not row.resolved.begins(leader.resolved):
             continue
@@ -59,8 +59,8 @@ def _goes_on(row: PlannedRun, folder: SweepFolder) -> int:
     return 0 if row.aside else (folder.run(row.name).saved_states() or [0])[-1]
 
 
-def _saved(row: PlannedRun, folder: SweepFolder) -> set[int]:
-    """The steps of the checkpoints that are there of a row."""
+def _saved(row: PlannedRun, folder: SweepFolder, *, own: bool = False) -> set[int]:
+    """The steps of the checkpoints that are there of a row; of its `own`, those that were discarded, too."""
     run = folder.run(row.name)
     if row.aside:
         return set()
@@ -70,7 +70,11 @@ def _saved(row: PlannedRun, folder: SweepFolder) -> set[int]:
         return set()
     if record.fingerprint != row.fingerprint:
         return set()
-    return {item.step for item in record.checkpoints if (run.path / item.file).is_file()}
+    return {
+        item.step
+        for item in record.checkpoints
+        if (own and item.discarded) or (run.path / item.file).is_file()
+    }
 
 
 def _why(row: PlannedRun, leader: PlannedRun) -> str:
