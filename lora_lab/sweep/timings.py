@@ -105,7 +105,7 @@ def _newest(places: Iterable[SweepFolder]) -> list[RunFolder]:
     for sweep in places:
         try:
             for run in sweep.runs():
-                dated.append((run.run_file.stat().st_mtime, run))
+                dated.append((run.path.stat().st_mtime, run))
         except (OSError, RunFolderError):
             continue
     dated.sort(key=lambda pair: (-pair[0], str(pair[1].path)))
