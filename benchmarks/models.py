@@ -17,6 +17,7 @@ from lora_lab.models.base import freeze
 from lora_lab.models.clip_bpe import ClipBpe
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule
+from lora_lab.models.no_division import leave_out_divisions
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 RANDOM = {"random-sd15": "sd1", "random-sdxl": "sdxl"}
@@ -78,10 +79,9 @@ def random_model(
 
     unet = _filled(make_denoiser(spec.denoiser, config("unet")), device, dtype)
     vae = _filled(make_vae(config("vae")), device, torch.float32)
-    encoders = [
-        _filled(make_clip(config(one.component), one.pooled), device, dtype) for one in spec.encoders
-    ]
+    encoders = [_filled(make_clip(config(one.component), one.pooled), device, dtype) for one in spec.encoders]
     freeze([unet, vae, *encoders])
+    leave_out_divisions(unet)
     scheduler = _config(family, "scheduler", "scheduler_config.json")
     betas = schedule(scheduler)
     tokenizers = [ClipBpe(one.pad_id) for one in spec.encoders]
