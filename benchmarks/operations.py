@@ -78,6 +78,23 @@ class Operations(TorchDispatchMode):
         self.names: Counter[str] = Counter()
         self.views = 0
         self.waits: Counter[str] = Counter()
+        self._tolist = torch.Tensor.tolist
+
+    def __enter__(self) -> "Operations":
+        """Count; lists of numbers are read past the dispatcher."""
+
+        def counted(tensor: torch.Tensor) -> Any:
+            self.waits["tolist"] += 1
+            return self._tolist(tensor)
+
+        torch.Tensor.tolist = counted  # type: ignore[method-assign, assignment]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        """Count no more."""
+        torch.Tensor.tolist = self._tolist  # type: ignore[method-assign]
+        super().__exit__(*exc)
 
     @property
     def total(self) -> int:

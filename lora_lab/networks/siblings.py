@@ -63,10 +63,14 @@ class JointBound:
 
 
 class Siblings:
-    """Layers of one shape that are called one after the other with one input, as far as is known."""
+    """Layers of one shape that are called one after the other with one input, as far as is known.
+
+    `_layers` in the order in which they are called, `_stored` in the order of their factors in a row.
+    """
 
     def __init__(self, layers: Sequence[PackedLayer]) -> None:
         self._layers = list(layers)
+        self._stored = sorted(layers, key=lambda layer: layer.site.down.offset)
         self._input: Tensor | None = None
         self._waiting: dict[int, Tensor] = {}
         self._weight: Tensor | None = None
@@ -93,12 +97,13 @@ class Siblings:
         whole = SiblingFunction.apply(x, layer.routes.anchor, self._frozen(), joint)
         outputs = whole.split(layer.module.weight.shape[0], dim=-1)
         self._input = x
-        self._waiting = {id(one): y for one, y in zip(self._layers[1:], outputs[1:], strict=True)}
-        return outputs[0]
+        self._waiting = {id(one): y for one, y in zip(self._stored, outputs, strict=True)}
+        return self._waiting.pop(id(layer))
 
     def _part(self) -> None:
         """Let the first go its own way: it is called with another input than the rest."""
         self._layers = self._layers[1:] if len(self._layers) > 2 else []
+        self._stored = [layer for layer in self._stored if layer in self._layers]
         self._input, self._waiting, self._weight, self._joined = None, {}, None, None
 
     def _joint(self, x: Tensor, bounds: tuple[Bound, ...]) -> JointBound | None:
@@ -107,13 +112,13 @@ class Siblings:
         if first.routes.draws or not all(one.is_fusable(x) for one in self._layers):
             return None
         if self._joined is None or self._joined[0] is not bounds:
-            every = [first.routes.bounds(one, x.shape[0]) if one.users else () for one in self._layers]
-            self._joined = (bounds, _join(self._layers, every, x.shape[0]))
+            every = [first.routes.bounds(one, x.shape[0]) if one.users else () for one in self._stored]
+            self._joined = (bounds, _join(self._stored, every, x.shape[0]))
         return self._joined[1]
 
     def _frozen(self) -> tuple[Tensor, Tensor | None]:
         """The frozen weights as one, `(S o, i)`, and biases; the modules' own become views of it."""
-        modules = [layer.module for layer in self._layers]
+        modules = [layer.module for layer in self._stored]
         length = modules[0].weight.nbytes
         weight = self._weight
         if weight is None or any(

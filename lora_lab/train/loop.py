@@ -17,7 +17,7 @@ from lora_lab.losses.loss import per_sample_loss
 from lora_lab.models import BaseModel, TextStates, encode_captions, predict
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
-from lora_lab.optim.build import effective_lrs
+from lora_lab.optim.build import all_effective_lrs
 from lora_lab.optim.together import step_together
 from lora_lab.train.runner import Runner
 from lora_lab.train.source import Batch
@@ -102,7 +102,8 @@ class PackTrainer:
         updates = [self._judged(runner, norms[runner.slot], losses[runner.slot]) for runner in due]
         self._apply([update for update in updates if update.finite and not update.ended])
         self.pack.zero_grad(runner.slot for runner in due)
-        records = [self._concluded(update) for update in updates]
+        rates = all_effective_lrs([runner.optimizer for runner in due])
+        records = [self._concluded(*pair) for pair in zip(updates, rates, strict=True)]
         self.pack.sync()
         self._share_time(pairs, time.perf_counter() - started)
         return [self._timed(record) for record in records]
@@ -248,14 +249,13 @@ class PackTrainer:
                 update.reason = f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
 
     @staticmethod
-    def _concluded(update: _Update) -> Record:
+    def _concluded(update: _Update, rates: dict[str, float]) -> Record:
         """Count the update, and say what it was."""
         runner, job, step = update.runner, update.runner.job, update.runner.update + 1
         if job.loss_scaling:
             runner.scale.update(update.finite)
         if not update.finite and not update.ended and runner.scale.hopeless:
             update.ended, update.reason = "diverged", f"the gradients are not finite at step {step}"
-        rates = effective_lrs(runner.optimizer)
         runner.advance()
         return Record(
             job.name,

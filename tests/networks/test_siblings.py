@@ -60,7 +60,7 @@ def test_frozen_weights_are_kept_once_and_read_anew_when_they_change(unet, text_
     storages = {getattr(attention, name).weight.untyped_storage().data_ptr() for name in ("to_q", "to_v")}
     assert len(storages) == 1
     old = attention.to_k.weight.data
-    attention.to_k.weight.data = old + 1.0
+    attention.to_k.weight.data = -old
     changed, _, _ = passed(pack, (unet, text_encoder), [0], monkeypatch)
     attention.to_k.weight.data = old.clone()
     restored, _, _ = passed(pack, (unet, text_encoder), [0], monkeypatch)
@@ -76,20 +76,13 @@ def test_layers_called_with_other_inputs_part(unet, text_encoder, monkeypatch):
     width = attention.to_q.in_features
     queries, others = torch.randn(2, 1, 5, width, dtype=torch.float64)
     pack.route([0])
+    modules = [attention.to_q, attention.to_k, attention.to_v]
+    inputs = [queries, others, others]
     for _ in range(2):
-        shared = [
-            getattr(attention, name)(x) for name, x in (("to_q", queries), ("to_k", others), ("to_v", others))
-        ]
-    layers = [
-        layer
-        for layer in pack._layers.values()
-        if layer.module in (attention.to_q, attention.to_k, attention.to_v)
-    ]
-    for layer in layers:
+        shared = [module(x) for module, x in zip(modules, inputs, strict=True)]
+    for layer in pack._layers.values():
         layer.siblings = None
-    alone = [
-        getattr(attention, name)(x) for name, x in (("to_q", queries), ("to_k", others), ("to_v", others))
-    ]
+    alone = [module(x) for module, x in zip(modules, inputs, strict=True)]
     pack.detach()
     for one, other in zip(shared, alone, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)

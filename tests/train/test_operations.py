@@ -11,11 +11,13 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 UNET_ONLY = ["network.train_text_encoder=false"]
 CASES = {
-    "one run": ("sd1", 1, [], 2200),
-    "16 runs, AdamW": ("sd1", 16, [], 16 * 230),
-    "16 runs, Adafactor": ("sd1", 16, ["optimizer=adafactor"], 16 * 260),
-    "one run, SDXL": ("sdxl", 1, [], 6300),
+    "one run": ("sd1", 1, [], 2200, 1),
+    "16 runs, AdamW": ("sd1", 16, [], 16 * 230, 1),
+    "16 runs, Adafactor": ("sd1", 16, ["optimizer=adafactor"], 16 * 260, 2),
+    "one run, SDXL": ("sdxl", 1, [], 6300, 1),
 }
+"""Family, runs, settings, most operations, and how often the host reads numbers: norms and losses of all runs
+in one transfer, and Adafactor's own rates in a second."""
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,10 @@ def counted():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_step_takes_few_operations_and_never_waits(counted, case):
-    *what, limit = CASES[case]
+def test_a_step_takes_few_operations_and_reads_once(counted, case):
+    *what, limit, transfers = CASES[case]
     found = counted(*what)
     assert found.total <= limit
     assert found.total > limit // 2, "a limit far above the count holds nothing"
     assert found.kinds["adapted linear layers"] > 0.2 * found.total
-    assert not found.waits
+    assert found.waits == {"tolist": transfers}
