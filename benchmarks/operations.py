@@ -43,9 +43,7 @@ KINDS = (
 )  # fmt: skip
 _BY_FUNCTION = {
     "ConvFunction": "adapted convolutions",
-    "MapProduct": "adapted convolutions",
     "LinearFunction": "adapted linear layers",
-    "TokenProduct": "adapted linear layers",
     "SiblingFunction": "adapted linear layers",
 }
 _BY_FILE = (

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lora_lab.networks.products import scaled_product
-from lora_lab.networks.routing import Block
+from lora_lab.networks.autograd import scaled_product
+from lora_lab.networks.batching import Block
 
 if TYPE_CHECKING:
     from lora_lab.networks.layers import Bound, PackedLayer

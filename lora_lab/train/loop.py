@@ -192,7 +192,7 @@ class PackTrainer:
         if not due:
             return {}, {}
         slots = [runner.slot for runner in due]
-        norms = self.pack.arena.grad_norms()[slots]
+        norms = self.pack.parameters.grad_norms()[slots]
         losses = torch.stack([torch.stack(runner.losses).mean() for runner in due])
         numbers = torch.stack([norms.float(), losses.float()]).tolist()
         return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
@@ -223,7 +223,7 @@ class PackTrainer:
                 self._guarded([update], partial(self._cap_norms, update))
 
     def _scale_grads(self, updates: Sequence[_Update]) -> None:
-        grads, factors = self.pack.arena.grads, [_grad_factor(update) for update in updates]
+        grads, factors = self.pack.parameters.grads, [_grad_factor(update) for update in updates]
         slots = [update.runner.slot for update in updates]
         if any(factor != 1.0 for factor in factors):
             rows = grads.new_tensor(factors)[:, None] if len(factors) > 1 else factors[0]

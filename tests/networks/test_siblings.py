@@ -16,7 +16,7 @@ def make(unet, text_encoder, count):
     ).attach()
     for slot in range(count):
         pack.occupy(slot, SPECS[slot])
-    pack.arena.masters[:count].add_(0.05)  # ups are zero at first
+    pack.parameters.masters[:count].add_(0.05)  # ups are zero at first
     return pack
 
 
@@ -34,7 +34,7 @@ def passed(pack, models, slots, monkeypatch):
     pack.zero_grad()
     out = models[0](noisy, torch.full((len(slots),), 500), models[1](ids).last_hidden_state).sample
     out.square().mean().backward()
-    return out.detach(), pack.arena.grads.clone(), len(calls)
+    return out.detach(), pack.parameters.grads.clone(), len(calls)
 
 
 @pytest.mark.parametrize("slots", [[0], [0, 0], [0, 1, 2], [0, 0, 1, 1]], ids=str)
