@@ -142,16 +142,16 @@ def _kind(name: str) -> str:
 
 
 @contextmanager
-def training(base: BaseModel, runs: int, settings: Sequence[str]) -> Iterator[PackTrainer]:
-    """A pack of `runs` on a random picture, batch 1, dim 4; they differ in seed and learning rate."""
+def training(base: BaseModel, runs: int, settings: Sequence[str], size: int = 64) -> Iterator[PackTrainer]:
+    """A pack of `runs` on a random picture of `size` pixels, batch 1, dim 4; they differ in their seeds."""
     with tempfile.TemporaryDirectory() as place:
-        pictures = models.draw_pictures(Path(place) / "1_miko girl", 64, count=1)
+        pictures = models.draw_pictures(Path(place) / "1_miko girl", size, count=1)
         common = [
             f"base_model={next(name for name, family in BASES.items() if family == base.family)}",
             f"dataset.path={pictures.parent}",
-            "dataset.resolution='64'",
-            "dataset.min_bucket_reso=64",
-            "dataset.max_bucket_reso=64",
+            f"dataset.resolution='{size}'",
+            f"dataset.min_bucket_reso={size}",
+            f"dataset.max_bucket_reso={size}",
             f"cache={place}/cache",
             "train.train_batch_size=1",
             "train.max_train_epochs=null",
