@@ -30,7 +30,8 @@ class Task:
     """A run folder being worked on.
 
     `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
-    images were looked at, as `prepared` and `runner` are once the run has got so far.
+    images were looked at, as `prepared` and `runner` are once the run has got so far. A run with a `leader`
+    is the beginning of that longer run, and takes its weights on the way. `update` is what it goes on from.
     """
 
     folder: RunFolder
@@ -42,6 +43,8 @@ class Task:
     prepared: Prepared | None = None
     runner: Runner | None = None
     save_schedule: SaveSchedule | None = None
+    leader: "Task | None" = None
+    update: int = 0
     _written: float = 0.0
 
     @staticmethod
@@ -63,6 +66,11 @@ class Task:
     def name(self) -> str:
         """The run's name."""
         return self.folder.name
+
+    @property
+    def trained_by(self) -> "Task":
+        """The run whose training this one's weights are from: its leader, or itself."""
+        return self.leader or self
 
     def resolve(self, device_type: str) -> None:
         """Look at the images and decide what the run does; the record keeps it.
