@@ -5,6 +5,10 @@ from functools import cache
 
 from lora_lab.config import settings
 from lora_lab.config.peers import NOT_SETTINGS
+from lora_lab.models.families import FAMILIES as OURS
+
+_SWITCHES = tuple(family.switch for family in OURS.values() if family.switch_of_gui)
+"""The GUI's own switches of families, which also stand before names of settings that are the family's."""
 
 RENAMED_KEYS = {
     "optimizer": "optimizer_type",
@@ -15,10 +19,13 @@ RENAMED_KEYS = {
     "conv_dims": "conv_block_dims",
     "conv_alphas": "conv_block_alphas",
     "use_wandb": "log_with",
-    "sdxl_checkbox": "sdxl",
-    "sdxl_no_half_vae": "no_half_vae",
-    "sdxl_cache_text_encoder_outputs": "cache_text_encoder_outputs",
     "LyCORIS_preset": "preset",
+    **{f"{switch}_checkbox": switch for switch in _SWITCHES},
+    **{
+        f"{switch}_{key}": key
+        for switch in _SWITCHES
+        for key in ("no_half_vae", "cache_text_encoder_outputs")
+    },
 }
 """What older files and the GUI call a key, and what sd-scripts calls it."""
 
@@ -30,14 +37,13 @@ GUI_ONLY = frozenset(
         "max_resolution",
         "lr_warmup",
         "optimizer",
-        "sdxl",
-        "sdxl_checkbox",
         "model_list",
         "noise_offset_type",
         "stop_text_encoder_training",
         "stop_text_encoder_training_pct",
         "lora_network_weights",
         "save_as_bool",
+        *(key for switch in _SWITCHES for key in (switch, f"{switch}_checkbox")),
     ]
 )
 """Keys that only the GUI writes; they tell its files from sd-scripts' own."""

@@ -139,6 +139,8 @@ class Family:
     """The noise process, a key of `losses.process.PROCESSES`."""
     switch: str = ""
     """The switch of sd-scripts and its GUI that says a model is of this family; '' for the one without."""
+    switch_of_gui: bool = False
+    """Whether the switch is the GUI's alone, where sd-scripts has a program of its own for the family."""
 
     @property
     def clip_skip(self) -> bool:

@@ -9,6 +9,7 @@ FAMILY = Family(
     title="Stable Diffusion XL",
     conf="sdxl",
     switch="sdxl",
+    switch_of_gui=True,
     encoders=(
         EncoderSpec(
             component="text_encoder",

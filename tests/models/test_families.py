@@ -24,17 +24,12 @@ NAMES = re.compile(r"sd1(?!5)|sd2|sdxl|sd_v[12]|stable-diffusion-(?:v|xl)|lora_t
 """Words by which families could be told apart; `sd15` in an example of a command is a conf file's name."""
 HISTORY = ("peer", "source")
 """Arguments of `setting` that say where it comes from."""
-ANOTHERS_KEYS = {"kohya/ignored_keys.py"}
-"""Tables of what the keys of another program's files are called; nothing in them decides about a model."""
 WIDTHS = {320, 640, 768, 1024, 1280, 2048}
 """Widths of the public models; as keys, or compared with, they tell families apart."""
 
 
 def outside() -> list[Path]:
-    files = [
-        file for file in sorted(PACKAGE.rglob("*.py")) if "models" not in file.relative_to(PACKAGE).parts
-    ]
-    return [file for file in files if file.relative_to(PACKAGE).as_posix() not in ANOTHERS_KEYS]
+    return [file for file in sorted(PACKAGE.rglob("*.py")) if "models" not in file.relative_to(PACKAGE).parts]
 
 
 def without_docstrings(tree: ast.AST) -> ast.AST:
