@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.session.blind import candidates
-from lora_lab.review.session.sessions import SessionProgress, open_here, session_store_of
+from lora_lab.review.session.sessions import RATER_COOKIE, SessionProgress, open_here, session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
 
 SHOWN = 5
@@ -56,9 +56,14 @@ def _card(request: Request, name: str) -> Card:
         statuses,
         len(candidates(sweep, unusable=True)),
         sweep.training[:SHOWN],
-        session_store.sessions(sweep.name),
+        _mine_first(session_store.sessions(sweep.name), unquote(request.cookies.get(RATER_COOKIE, ""))),
         open_here(request, name) is not None,
     )
+
+
+def _mine_first(sessions: list[SessionProgress], rater: str) -> list[SessionProgress]:
+    """The sessions of who looks before those of others, each the newest first."""
+    return sorted(sessions, key=lambda item: item.session.rater != rater)
 
 
 def sweeps(request: Request) -> Response:
