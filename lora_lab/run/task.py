@@ -14,6 +14,7 @@ from lora_lab.resolved import Resolved
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Prepared
+from lora_lab.run.state import Saved
 from lora_lab.store import PHASES, RunFolder, RunRecord, now, read_record, write_record
 from lora_lab.store.steps import append_step
 from lora_lab.train import Record, Runner
@@ -30,7 +31,8 @@ class Task:
     """A run folder being worked on.
 
     `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
-    images were looked at, as `prepared` and `runner` are once the run has got so far.
+    images were looked at, as `prepared` and `runner` are once the run has got so far. `start` is the state
+    that it goes on from.
     """
 
     folder: RunFolder
@@ -42,6 +44,7 @@ class Task:
     prepared: Prepared | None = None
     runner: Runner | None = None
     points: SavePoints | None = None
+    start: Saved | None = None
     _written: float = 0.0
 
     @staticmethod

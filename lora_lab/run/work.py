@@ -15,15 +15,15 @@ from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.run import previews
-from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
+from lora_lab.run.checkpoints import save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
-from lora_lab.run.previewing import Previewer, missing_of
-from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
+from lora_lab.run.previewing import Previewer, Saved, missing_of
 from lora_lab.run.task import Task, clock
+from lora_lab.run.together import Company, choose_starts, drop_unasked
 from lora_lab.store import Checkpoint
 from lora_lab.store.steps import truncate_steps
 from lora_lab.train import PackTrainer, Record, Runner
@@ -70,13 +70,16 @@ class PackWork:
         ready = [task for task in self._tasks if task.prepared]
         if not ready or self._interrupt.reason:
             return
-        pack = self._make_pack(base, ready)
+        choose_starts(ready, self._settled)
+        company = Company(ready)
+        pack = self._make_pack(base, ready, company)
         previewer = Previewer(base, pack, self._events, self._interrupt)
         previewer.anchors(ready)
         self._catch_up(pack, previewer, ready)
         if not self._interrupt.reason:
             self._finish_settled()
-            self._train(base, pack, previewer, [task for task in ready if task.record.status == "running"])
+            todo = [task for task in ready if task.record.status == "running"]
+            self._train(PackTrainer(base, pack), company, previewer, todo)
 
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.record.status in ("running", "planned")]
@@ -114,10 +117,10 @@ class PackWork:
                 task.points = SavePoints.of(task.resolved)
                 previews.copy_pictures(task.folder, task.material)
 
-    def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
+    def _make_pack(self, base: BaseModel, ready: Sequence[Task], company: Company) -> Pack:
         train = ready[0].resolved.train
         master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
-        specs = [task.prepared.job.adapter for task in ready if task.prepared]
+        specs = company.specs(base)
         pack = Pack(
             base.unet,
             base.text_encoders,
@@ -158,10 +161,9 @@ class PackWork:
 
     def _forget_after_state(self, task: Task) -> None:
         """Drop logs and checkpoints later than the state that the run goes on from."""
-        if self._settled(task):
+        if self._settled(task) and not task.start:
             return
-        state = load_newest_state(task.folder, task.record.fingerprint)
-        update = int(state["update"]) if state else 0
+        update = task.start.step if task.start else 0
         kept = [item for item in task.record.checkpoints if item.step <= update]
         kept = [item for item in kept if (task.folder.path / item.file).is_file()]
         if not update:
@@ -181,32 +183,34 @@ class PackWork:
 
     # -- training ------------------------------------------------------------------------
 
-    def _train(self, base: BaseModel, pack: Pack, previewer: Previewer, todo: Sequence[Task]) -> None:
+    def _train(
+        self, trainer: PackTrainer, company: Company, previewer: Previewer, todo: Sequence[Task]
+    ) -> None:
         waiting = sorted(todo, key=lambda task: -task.points.total_updates if task.points else 0)
-        trainer = PackTrainer(base, pack)
         free = list(range(self._slots))
         self._events.send("phase", phase="train")
         while (waiting and free) or trainer.active:
             while waiting and free:
-                self._start(waiting.pop(0), trainer, pack, free)
+                self._start(waiting.pop(0), trainer, free)
             if self._interrupt.reason:
-                self._stop(trainer, waiting)
+                self._stop(trainer, company, waiting)
                 return
             try:
                 records = trainer.step() if trainer.active else []
             except Exception as error:
                 self._lose(trainer, error)
                 return
-            self._after_step(previewer, trainer, records, free)
+            saved = self._save(trainer, company, records, free)
+            self._after_saving(previewer, trainer, saved, free)
+            self._let_go(trainer, records, free)
 
-    def _start(self, task: Task, trainer: PackTrainer, pack: Pack, free: list[int]) -> None:
-        slot = free.pop(0)
+    def _start(self, task: Task, trainer: PackTrainer, free: list[int]) -> None:
+        pack, slot = trainer.pack, free.pop(0)
         with self._failing_alone(task):
             assert task.prepared
             task.runner = Runner(task.prepared.job, slot, pack, task.prepared.source)
-            state = load_newest_state(task.folder, task.record.fingerprint)
-            if state:
-                task.runner.load_state(state)
+            if task.start:
+                task.runner.load_state(task.start.load())
             elif task.resolved.network.network_weights:
                 pack.load(slot, read(task.resolved.network.network_weights))
             trainer.add(task.runner)
@@ -214,9 +218,12 @@ class PackWork:
         pack.vacate(slot)
         free.insert(0, slot)
 
-    def _after_step(
-        self, previewer: Previewer, trainer: PackTrainer, records: Sequence[Record], free: list[int]
-    ) -> None:
+    def _save(
+        self, trainer: PackTrainer, company: Company, records: Sequence[Record], free: list[int]
+    ) -> list[Saved]:
+        """Log a step and save what is due after it: first LoRAs, then states, since who goes on from a state
+        has to find all that was due before.
+        """
         saved = []
         for record in records:
             task = self._by_name[record.run]
@@ -225,12 +232,23 @@ class PackWork:
                 if checkpoint:
                     assert task.runner
                     saved.append((task, checkpoint, task.runner.slot))
+        company.after_step(
+            self._tasks_of(trainer), records, lambda task: self._failing_alone(task, trainer, free)
+        )
+        return [item for item in saved if item[0].prepared]
+
+    def _after_saving(
+        self, previewer: Previewer, trainer: PackTrainer, saved: Sequence[Saved], free: list[int]
+    ) -> None:
         if saved:
             previewer.render(saved)
             for task, _, _ in saved:
                 with self._failing_alone(task, trainer, free):
                     task.write()
             self._events.send("phase", phase="train")
+
+    def _let_go(self, trainer: PackTrainer, records: Sequence[Record], free: list[int]) -> None:
+        """Let runs leave that have ended; the states of their mates are on the disk by now."""
         for record in records:
             task = self._by_name[record.run]
             if task.runner and record.ended:
@@ -261,19 +279,7 @@ class PackWork:
             if tag:
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
-            if not record.ended and points.state_due(record.step):
-                self._save_state(task)
         return checkpoint
-
-    @staticmethod
-    def _save_state(task: Task) -> None:
-        runner = task.runner
-        assert runner
-        save_state(task.folder, runner.update, runner.state(), task.record.fingerprint)
-        drop_old_states(
-            task.folder, oldest_kept_state(task.resolved.train, runner.update, runner.job.updates_per_epoch)
-        )
-        task.write()
 
     def _leave(
         self, task: Task, trainer: PackTrainer, free: list[int], status: str, reason: str = ""
@@ -290,8 +296,8 @@ class PackWork:
         if status == "done" and self._interrupt.reason and missing_of(task):
             status, reason = "cancelled", f"{self._interrupt.reason} among the last previews"
         task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
-        if status == "done" and not task.resolved.train.keep_state:
-            drop_states(task.folder)
+        if status == "done":
+            drop_unasked(task)
         try:
             sheets.run_sheet(task.folder, task.record)
         except Exception as error:
@@ -340,16 +346,14 @@ class PackWork:
             task.runner = None
             self._end(task, _ending_of(error)[0], reason)
 
-    def _stop(self, trainer: PackTrainer, waiting: Sequence[Task]) -> None:
+    def _stop(self, trainer: PackTrainer, company: Company, waiting: Sequence[Task]) -> None:
         """Save where every run stands, so that the same command goes on from here."""
-        for task in self._tasks_of(trainer):
+        active = self._tasks_of(trainer)
+        if any(task.runner and task.runner.update for task in active):
+            company.save(active, _noting)
+        for task in active:
             runner = task.runner
             assert runner
-            try:
-                if task.resolved.train.save_state and runner.update:
-                    self._save_state(task)
-            except LoraLabError as error:
-                task.record.notes.append(str(error))
             task.runner = None
             self._end(task, "cancelled", f"{self._interrupt.reason} at step {runner.update}")
         for task in waiting:
@@ -373,6 +377,10 @@ class _FailingAlone:
             return False
         self._fail(error)
         return True
+
+
+def _noting(task: Task) -> _FailingAlone:
+    return _FailingAlone(lambda error: task.record.notes.append(describe_failure(error)))
 
 
 def _ending_of(error: Exception) -> tuple[str, str]:
