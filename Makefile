@@ -20,11 +20,7 @@ help:
 	@echo "make clean    remove $(VENV) and caches; results stay"
 
 demo: install
-	@# 1 says that a run failed or diverged, which is a result, too: the table shows it.
-	@$(BIN)/lora-lab sweep sweeps/demo.yaml || test $$? -eq 1
-	@$(BIN)/lora-lab table sweeps/demo.yaml
-	@$(BIN)/lora-lab verdict sweeps/demo.yaml --metric likeness
-	@echo "look at the pictures and score them blind: $(BIN)/lora-lab review demo"
+	@$(BIN)/lora-lab demo
 
 install: $(VENV)/.installed
 

@@ -24,7 +24,7 @@ from lora_lab.store import table as tables
 from lora_lab.sweep import Plan, SweepFile, read_sweep
 from lora_lab.sweep import plan as make_plan
 from lora_lab.verdict.evidence import Evidence
-from lora_lab.verdict.evidence import evidence as gather
+from lora_lab.verdict.gather import evidence as gather
 from lora_lab.verdict.judge import judge as make_verdict
 from lora_lab.verdict.result import Verdict
 

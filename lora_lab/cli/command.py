@@ -38,6 +38,11 @@ def add_rater(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """In which language it is said."""
+    parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Settings, as KEY=VALUE, and folders of choices of one's own."""
     parser.add_argument(

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_rater, add_sweep
+from lora_lab.cli.command import Command, add_language, add_rater, add_sweep
 
 
 def _table(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_rater(parser)
     parser.add_argument("--all", action="store_true", help="every setting as a column, not only what differs")
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="NAMES",
+        help="only these, in this order, such as run,score,network_alpha (as --csv calls them; the last part "
+        "of a name will do)",
+    )
+    parser.add_argument("--sort", metavar="NAME", help="order the rows by a column, small numbers first")
+    parser.add_argument(
+        "--reverse", action="store_true", help="the other way round, such as the best score first"
+    )
     parser.add_argument("--no-timings", action="store_true", help="without seconds, for comparing tables")
     parser.add_argument("--csv", action="store_true", help="print CSV")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -90,6 +101,7 @@ def _verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--importance", action="store_true", help="also fANOVA importance, beside shuffled scores (slow)"
     )
+    add_language(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
@@ -109,7 +121,7 @@ def _suggest(parser: argparse.ArgumentParser) -> None:
 def _report(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_rater(parser)
-    parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
+    add_language(parser)
     parser.add_argument(
         "--metric", metavar="NAME", help="an automatic metric in place of people's scores, such as likeness"
     )
@@ -166,7 +178,7 @@ runs; which settings depend on each other; the best checkpoint, the costs, and w
 be decided is said, with about how many more runs would decide it. Without scores: --metric, or a table.""",
         """  lora-lab verdict demo
   lora-lab verdict demo --metric likeness
-  lora-lab verdict --scores tests/data/article.csv --noise-floor 5""",
+  lora-lab verdict --scores scores.csv --noise-floor 5""",
         _verdict,
         "lora_lab.cli.verdict:verdict",
     ),

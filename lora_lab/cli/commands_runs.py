@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_again, add_overrides
+from lora_lab.cli.command import Command, add_again, add_language, add_overrides
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +34,27 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
     add_overrides(parser)
     _only(parser)
+    add_language(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
 
 
+def _demo(parser: argparse.ArgumentParser) -> None:
+    add_overrides(parser)
+    add_again(parser)
+
+
 RUNS = (
+    Command(
+        "demo",
+        "train, preview and judge a small sweep on an embedded base model",
+        """Run the shipped sweep `demo` from training to a verdict: thirty drawn images, a base model of some
+megabytes that comes with the program, minutes on two CPU cores, nothing downloaded. Results go to
+results/demo. The same command goes on where it was stopped, and shows the verdict when all is trained.""",
+        """  lora-lab demo
+  lora-lab demo results=/tmp/results engine.workers=1""",
+        _demo,
+        "lora_lab.cli.demo:demo",
+    ),
     Command(
         "train",
         "train one run, or with -m a grid of runs",

@@ -21,6 +21,13 @@ def table(given: argparse.Namespace) -> int:
     rows = results.rows(
         folder, all_settings=given.all, timings=not given.no_timings, raters=given.rater or None
     )
+    if given.sort:
+        rows = results.sorted_by(rows, given.sort, reverse=given.reverse)
+    elif given.reverse:
+        rows = rows[::-1]
+    chosen = [name.strip() for name in given.columns.split(",") if name.strip()]
+    if chosen:
+        rows = results.picked(rows, chosen)
     if damage := read_scores(folder).damage_note():
         print(damage, file=sys.stderr)
     if given.output:
@@ -35,9 +42,9 @@ def table(given: argparse.Namespace) -> int:
     elif given.csv:
         sys.stdout.write(results.to_csv(rows))
     else:
-        from lora_lab.cli.show import show_table
+        from lora_lab.cli.table_view import show_table
 
-        show_table(folder, rows, all_settings=given.all)
+        show_table(folder, rows, all_settings=given.all, chosen=bool(chosen))
     return 0
 
 

@@ -9,12 +9,17 @@ from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, Row
 from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import SHIPPED
+from lora_lab.words import in_language, said
 
 STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "conflict": "bold red"}
 
 
-def show_plan(plan: Plan) -> None:
-    """Print rows, duplicates, settings without effect, packs, and what can be compared."""
+def show_plan(plan: Plan, language: str = "en") -> None:
+    """Print rows, duplicates, settings without effect, packs, and what can be compared.
+
+    Args:
+        language: Of the sentence that says what the plan can decide.
+    """
     out = console()
     if plan.question:
         out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
@@ -41,7 +46,7 @@ def show_plan(plan: Plan) -> None:
     show_prompts(plan)
     _notes(plan)
     _packs(plan)
-    _comparisons(plan)
+    _comparisons(plan, language)
 
 
 def _changes(row: Row) -> str:
@@ -85,7 +90,7 @@ def _packs(plan: Plan) -> None:
         out.print(f"  {number_}: {escape(', '.join(names))} [dim]({samples} samples)[/]", soft_wrap=True)
 
 
-def _comparisons(plan: Plan) -> None:
+def _comparisons(plan: Plan, language: str) -> None:
     out = console()
     compared = plan.comparisons
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
@@ -100,13 +105,13 @@ def _comparisons(plan: Plan) -> None:
     if compared.replicates:
         rows = sum(map(len, compared.replicates))
         out.print(f"  noise floor: {rows} rows are {len(compared.replicates)} repeated with other seeds")
-    _findable(plan)
+    _findable(plan, language)
     if compared.replicates:
         return
     out.print("  noise floor: none; replicates: 3 in the sweep file repeats the base with other seeds")
 
 
-def _findable(plan: Plan) -> None:
+def _findable(plan: Plan, language: str) -> None:
     """The size of effect that the rows can find, and what one more run of the base or of all rows would
     buy."""
     rows = [row for row in plan.rows if not row.same_as]
@@ -114,11 +119,11 @@ def _findable(plan: Plan) -> None:
     if len(groups) < 2:
         return
     found = what_it_finds(groups)
-    console().print(
-        f"  four times in five it finds an effect of {found.now:.0f} points between the base and a row "
-        f"that is run "
-        f"once; with the base once more {found.base_once_more:.0f}, with everything once more "
-        f"{found.all_once_more:.0f} [dim](expecting repeats to vary by {SHIPPED.sd:g} points until they are "
-        "scored)[/]",
-        soft_wrap=True,
+    text = said(
+        "plan_finds",
+        now=f"{found.now:.0f}",
+        base=f"{found.base_once_more:.0f}",
+        all=f"{found.all_once_more:.0f}",
+        sd=f"{SHIPPED.sd:g}",
     )
+    console().print(f"  {escape(in_language(text, language))}", soft_wrap=True)

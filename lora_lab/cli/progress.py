@@ -13,20 +13,31 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
-from rich.text import Text
+from rich.table import Column
 
+from lora_lab.cli.pace import (
+    SweepPace,
+    shortened,
+    spell_end,
+    spell_memory,
+    spell_seconds,
+    spell_speed,
+)
 from lora_lab.cli.show import coloured
 from lora_lab.engines import Event, Report
+from lora_lab.store import FINISHED
 from lora_lab.sweep import Plan
 
-LINE_SECONDS = 10.0
-NAME_WIDTH = 28
+LINE_SECONDS = 60.0
+NAME_WIDTH, LEAST_NAME = 28, 12
+ALWAYS = 37
+"""Letters of what is always shown: the step, the loss with its trend, the time that is left."""
+
+IF_THERE_IS_ROOM = {"phase": 15, "speed": 14, "bar": 17}
+"""What else, with its letters, the most useful first."""
 
 
 @contextmanager
@@ -42,28 +53,35 @@ def watching(plan: Plan, *, quiet: bool = False) -> Iterator[Report]:
         yield Lines(plan, lambda text: print(text, file=sys.stderr, flush=True)).report
 
 
+def _room(width: int) -> tuple[list[str], int]:
+    """What else than numbers has room in so many letters, and the letters of a name."""
+    shown: list[str] = []
+    used = ALWAYS
+    for name, letters in IF_THERE_IS_ROOM.items():
+        if used + letters + LEAST_NAME > width:
+            break
+        shown.append(name)
+        used += letters
+    return shown, max(LEAST_NAME // 2, min(NAME_WIDTH, width - used - 1))
+
+
 def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        SpeedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[phase]}"),
-        console=console,
-    )
+    """The columns that have room: numbers always, and whole."""
+    shown, _ = _room(console.width)
 
+    def whole(field: str) -> TextColumn:
+        return TextColumn(field, table_column=Column(no_wrap=True))
 
-class SpeedColumn(ProgressColumn):
-    """Updates per second, or seconds per update where they are slow."""
-
-    def render(self, task: Task) -> Text:
-        """The speed of one bar."""
-        speed = task.speed
-        if not speed:
-            return Text("")
-        return Text(f"{speed:.1f} it/s" if speed >= 1 else f"{1 / speed:.1f} s/it", style="dim")
+    columns = [
+        whole("{task.description}"),
+        *([BarColumn(bar_width=IF_THERE_IS_ROOM["bar"] - 1)] if "bar" in shown else []),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        whole("{task.fields[loss]}"),
+        *([whole("[dim]{task.fields[speed]}")] if "speed" in shown else []),
+        whole("{task.fields[rest]}"),
+        *([whole("[dim]{task.fields[phase]}")] if "phase" in shown else []),
+    ]
+    return Progress(*columns, console=console)
 
 
 class Bars:
@@ -71,17 +89,16 @@ class Bars:
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
         self._progress = progress
-        self._totals = {row.name: row.total_steps for row in plan.rows}
-        self._steps: dict[str, int] = {}
+        self._pace = SweepPace({row.name: row.total_steps for row in plan.rows if row.to_do})
         self._bars: dict[str, TaskID] = {}
-        self._ended: set[str] = set()
-        self._names = [row.name for row in plan.rows if row.to_do]
-        self._all = progress.add_task(
-            self._title(), total=sum(self._totals[name] for name in self._names), loss="", phase=""
-        )
+        _, self._width = _room(progress.console.width)
+        self._all = self._add(self._title(), self._pace.total, "")
+
+    def _add(self, title: str, total: int | None, phase: str) -> TaskID:
+        return self._progress.add_task(title, total=total, loss="", speed="", rest="", phase=phase)
 
     def _title(self) -> str:
-        return f"[bold]sweep[/] {len(self._ended)}/{len(self._names)} runs"
+        return f"[bold]{len(self._pace.ended)}/{len(self._pace.runs)} runs[/]"
 
     def report(self, event: Event) -> None:
         """Show an event."""
@@ -92,9 +109,9 @@ class Bars:
     def _on_start(self, event: Event) -> None:
         for name in event.pack:
             if name not in self._bars:
-                self._bars[name] = self._progress.add_task(
-                    escape(name[:NAME_WIDTH]), total=self._totals.get(name), loss="", phase="starting"
-                )
+                run = self._pace.runs.get(name)
+                title = escape(shortened(name, self._width))
+                self._bars[name] = self._add(title, run.total if run else None, "starting")
 
     def _on_phase(self, event: Event) -> None:
         for name in event.pack:
@@ -102,12 +119,30 @@ class Bars:
                 self._progress.update(self._bars[name], phase=str(event.values.get("phase", "")))
 
     def _on_step(self, event: Event) -> None:
-        step, loss = int(event.values.get("step", 0)), event.values.get("loss")
-        self._steps[event.run] = step
+        self._pace.step(event.run, event.values)
+        run = self._pace.runs[event.run]
         if event.run in self._bars:
-            shown = f"loss {loss:.4f}" if isinstance(loss, float) else ""
-            self._progress.update(self._bars[event.run], completed=step, loss=shown, phase="train")
-        self._progress.update(self._all, completed=sum(self._steps.values()))
+            self._progress.update(
+                self._bars[event.run],
+                completed=run.step,
+                loss=f"loss {run.loss}" if run.loss else "",
+                speed=spell_speed(run.speed),
+                rest=spell_seconds(run.seconds_left),
+                phase="train",
+            )
+        self._whole()
+
+    def _whole(self) -> None:
+        left = self._pace.seconds_left
+        self._progress.update(
+            self._all,
+            completed=self._pace.done,
+            description=self._title(),
+            loss=f"ends {spell_end(left)}" if left is not None else "",
+            speed=spell_speed(self._pace.speed),
+            rest=spell_seconds(left),
+            phase=spell_memory(self._pace.memory),
+        )
 
     def _on_preview(self, event: Event) -> None:
         text = f"preview {event.values.get('done')}/{event.values.get('total')}"
@@ -118,10 +153,9 @@ class Bars:
     def _on_end(self, event: Event) -> None:
         self._drop(event.run)
         status, reason = str(event.values.get("status", "")), str(event.values.get("reason") or "")
-        if status in ("done", "diverged", "failed"):
-            self._ended.add(event.run)
-            self._steps[event.run] = self._totals.get(event.run, 0)
-            self._progress.update(self._all, completed=sum(self._steps.values()), description=self._title())
+        if status in FINISHED:
+            self._pace.end(event.run)
+            self._whole()
         self._say(f"{escape(event.run)} {coloured(status)}{escape(f': {reason}' if reason else '')}")
 
     def _on_retry(self, event: Event) -> None:
@@ -146,13 +180,11 @@ class Bars:
 
 
 class Lines:
-    """A line when something changes, and every few seconds in between; for logs and pipes."""
+    """A line when something changes, and one a minute in between; for logs and pipes."""
 
     def __init__(self, plan: Plan, write: Callable[[str], None]) -> None:
         self._write = write
-        self._to_do = sum(row.to_do for row in plan.rows)
-        self._ended = 0
-        self._latest: dict[str, Event] = {}
+        self._pace = SweepPace({row.name: row.total_steps for row in plan.rows if row.to_do})
         self._last = time.monotonic()
 
     def report(self, event: Event) -> None:
@@ -160,8 +192,8 @@ class Lines:
         if event.kind == "start":
             self._write(f"start: {', '.join(event.pack)}")
         elif event.kind == "step":
-            self._latest[event.run] = event
-            self._steps()
+            self._pace.step(event.run, event.values)
+            self._how_far()
         elif event.kind == "end":
             self._end(event)
         elif event.kind == "retry":
@@ -171,21 +203,27 @@ class Lines:
         elif event.kind == "stopping":
             self._write("stopping: the runs save where they are")
 
-    def _steps(self) -> None:
+    def _how_far(self) -> None:
         if time.monotonic() - self._last < LINE_SECONDS:
             return
         self._last = time.monotonic()
+        pace = self._pace
+        left = pace.seconds_left
         parts = [
-            f"{name} {event.values.get('step')}/{event.values.get('total')}"
-            for name, event in self._latest.items()
+            f"{pace.done / max(1, pace.total):.0%} of {pace.total:,} steps",
+            f"{len(pace.ended)}/{len(pace.runs)} runs ended",
+            spell_speed(pace.speed),
+            f"{spell_seconds(left)} left, ends {spell_end(left)}" if left is not None else "",
+            spell_memory(pace.memory),
         ]
-        self._write("steps: " + ", ".join(parts))
+        self._write(", ".join(part for part in parts if part))
 
     def _end(self, event: Event) -> None:
-        self._latest.pop(event.run, None)
         status, reason = event.values.get("status"), event.values.get("reason")
-        self._ended += status in ("done", "diverged", "failed")
-        self._write(f"{event.run} {status}{f': {reason}' if reason else ''} ({self._ended}/{self._to_do})")
+        if status in FINISHED:
+            self._pace.end(event.run)
+        counted = f"({len(self._pace.ended)}/{len(self._pace.runs)})"
+        self._write(f"{event.run} {status}{f': {reason}' if reason else ''} {counted}")
 
 
 def _held_text(event: Event) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from lora_lab.config import Setting
-from lora_lab.store import SweepFolder
-from lora_lab.store import table as results
 
 COLOURS = {
     "done": "green",
@@ -50,69 +47,6 @@ def number(value: Any, digits: int = 4) -> str:
     if value is None:
         return ""
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
-
-
-DETAILS = ("metric.brightness", "metric.contrast", "metric.sharpness")
-"""Metrics that a terminal shows with --all only; files hold them always."""
-
-
-def show_table(folder: SweepFolder, rows: Sequence[results.Row], *, all_settings: bool = False) -> None:
-    """Print the results table: what a row sets is one column, unless all settings are asked for."""
-    out = console()
-    settings = results.setting_columns(rows)
-    metrics = [key for key in rows[0] if key.startswith("metric.") and key not in settings]
-    shown = [key for key in metrics if any(row[key] is not None for row in rows)]
-    shown = [key for key in shown if all_settings or key not in DETAILS]
-    usual = {} if all_settings else _usual(rows, settings)
-    heads = [key.removeprefix("metric.") for key in shown]
-    timed = "train_seconds" in rows[0]
-    scored = ["score"] if any(row["score"] is not None for row in rows) else []
-    held_back = ["validation_loss"] if "validation_loss" in rows[0] else []
-    numbers = ["epoch", "step", "samples", *scored, "loss", *held_back]
-    columns = ["run", "settings", "status", *numbers, *heads]
-    columns += ["train s"] if timed else []
-    table = grid(*columns, "notes", right=[*numbers, "train s", *heads])
-    before = ""
-    for row in rows:
-        again = row["run"] == before
-        before = row["run"]
-        words = "" if again else _settings_of(row, settings, usual)
-        cells = [escape(row["run"]), escape(words), coloured(row["status"])]
-        cells += [number(row[key]) for key in numbers]
-        cells += [number(row[key], 3) for key in shown]
-        cells += [f"{row['train_seconds']:.0f}" if row["train_seconds"] is not None else ""] if timed else []
-        table.add_row(*cells, escape(_notes(row)))
-    out.print(table)
-    _pictures(out, folder)
-
-
-def _usual(rows: Sequence[results.Row], settings: Sequence[str]) -> dict[str, Any]:
-    """What most runs have of each setting; among equals, what came first."""
-    first: dict[str, results.Row] = {}
-    for row in rows:
-        first.setdefault(row["run"], row)
-    usual = {}
-    for key in settings:
-        values = [row[key] for row in first.values()]
-        counts = Counter(map(repr, values))
-        usual[key] = max(values, key=lambda value: counts[repr(value)])
-    return usual
-
-
-def _settings_of(row: results.Row, settings: Sequence[str], usual: Mapping[str, Any]) -> str:
-    """What a run has otherwise than most, one setting a line; all of it where `usual` is empty."""
-    keys = [key for key in settings if row[key] is not None and (not usual or row[key] != usual[key])]
-    return "\n".join(f"{key if not usual else key.rsplit('.', 1)[-1]}={number(row[key])}" for key in keys)
-
-
-def _notes(row: results.Row) -> str:
-    parts = [f"same experiment as {row['same_as']}" if row["same_as"] else "", row["flags"] or ""]
-    return "; ".join(part for part in (*parts, row["reason"] or "") if part)
-
-
-def _pictures(out: Console, folder: SweepFolder) -> None:
-    if folder.sheet.is_file():
-        out.print(f"pictures: {folder.sheet}, and previews/ in every run's folder", soft_wrap=True)
 
 
 def show_settings(found: Sequence[Setting], groups: Mapping[str, Sequence[str]]) -> None:

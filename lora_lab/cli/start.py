@@ -107,7 +107,7 @@ def plan(given: argparse.Namespace) -> int:
     else:
         from lora_lab.cli.plan_view import show_plan
 
-        show_plan(made)
+        show_plan(made, given.language)
     return 0
 
 
@@ -156,9 +156,14 @@ def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]
     return select(rows, only), folder
 
 
+def shipped_sweep(name: str) -> Path:
+    """The sweep file of this name that comes with the program, whether there is one or not."""
+    return (config.CONF_DIR.parent / "sweeps" / name).with_suffix(".yaml")
+
+
 def _shipped(path: Path) -> Path:
     """The path itself where it exists, else the shipped sweep of that name (`demo`, `sweeps/demo.yaml`)."""
-    shipped = (config.CONF_DIR.parent / "sweeps" / path.name).with_suffix(".yaml")
+    shipped = shipped_sweep(path.name)
     return shipped if not path.exists() and shipped.is_file() else path
 
 

@@ -13,7 +13,7 @@ from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
 from lora_lab.outputs import owner, refuse_foreign, remember
-from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.ground import POINTS, ground
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest

@@ -13,14 +13,17 @@ from typing import Any
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import finite
-from lora_lab.verdict.evidence import SCORE, Evidence, evidence
+from lora_lab.verdict.evidence import SCORE, Evidence
+from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.sheet import read_sheet, with_sheet
 from lora_lab.verdict.taken import take
+from lora_lab.words import check_language
 
 
 def verdict(given: argparse.Namespace) -> int:
     """Print what the scores support, setting by setting."""
+    check_language(given.language)
     found = gather(given)
     if not found.scored:
         raise RunFolderError(nothing_to_judge(found))
@@ -38,7 +41,7 @@ def verdict(given: argparse.Namespace) -> int:
     else:
         from lora_lab.cli.verdict_view import show_verdict
 
-        show_verdict(made)
+        show_verdict(made, given.language)
     return 0
 
 

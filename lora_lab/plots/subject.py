@@ -9,7 +9,8 @@ from lora_lab.effective import compare
 from lora_lab.metrics.registry import LESS_IS_BETTER
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Sweep, read_sweep_folder
-from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence, evidence
+from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence
+from lora_lab.verdict.gather import evidence
 
 PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
 """Metrics that stand in for people's scores: the first that is there. Others only describe."""

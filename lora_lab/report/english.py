@@ -16,7 +16,6 @@ TEXTS = {
         "Nobody has scored these runs yet, and no metric stands in for a score. This report shows the "
         "pictures; `lora-lab review` takes scores."
     ),
-    "score": "score",
     "contents": "Contents",
     # The answer.
     "answer": "In short",
@@ -28,16 +27,6 @@ TEXTS = {
     "setting": "setting",
     "finding": "finding",
     "supports": "what supports it",
-    # Calls.
-    "call_helps": "changing it helps",
-    "call_hurts": "changing it hurts",
-    "call_mixed": "some values help, some hurt",
-    "call_depends": "depends on other settings",
-    "call_no difference": "no difference that matters",
-    "call_not decided": "not decided",
-    "call_seems to help": "changing it seems to help",
-    "call_seems to hurt": "changing it seems to hurt",
-    "call_seems mixed": "some values seem to help, some to hurt",
     "change": "{reference} → {level}",
     "interval": "{low} to {high}",
     "pairs": "{n} matched pairs",
@@ -45,7 +34,6 @@ TEXTS = {
     "more_runs": "about {n} more runs would decide it",
     "no_larger": "any difference is smaller than {value}",
     "holds": "holds as long as repeating a run moves its score by less than {value} (standard deviation)",
-    "under": "{label} (with {value})",
     # Fixed settings.
     "fixed": "What was the same for all",
     "fixed_text": (
@@ -91,8 +79,6 @@ TEXTS = {
     "prompt_row": "“{text}”, seed {seed}, LoRA strength {strength}",
     "no_picture": "no picture",
     "no_score": "no score",
-    "checkpoint": "epoch {epoch}",
-    "checkpoint_step": "step {step}",
     "no_pairs": "No two runs differ in this setting alone: nothing can be said of it.",
     "together": "Always changed together, so that nothing tells them apart: {settings}.",
     "difference": "difference",
@@ -156,23 +142,6 @@ TEXTS = {
         "“Level” is how much more a rater gives than the others, “spread” the standard deviation of all "
         "that the rater gave. Some pictures are shown again unseen: “moves by” is the standard deviation "
         "of one score, “drift” how much scores rise within a session."
-    ),
-    "alpha": "Agreement of the raters (Krippendorff's alpha, 1 is perfect): {value}.",
-    "noise_measured": (
-        "Training the same settings again with another seed moved the score by {sd} (standard deviation, "
-        "from {n} repeats). Two single runs have to differ by {smallest} before it counts."
-    ),
-    "noise_measured_far": (
-        "Training the same settings again with another seed moved the score by {sd} (standard deviation, "
-        "from {n} repeats). That is too few repeats to call any difference between two single runs."
-    ),
-    "noise_assumed": (
-        "It was assumed that training the same settings again moves the score by {sd} (standard "
-        "deviation). Two single runs have to differ by {smallest} before it counts."
-    ),
-    "noise_unmeasured": (
-        "No settings were trained twice, so that it is not known how far chance alone moves a score. "
-        "Findings say “seems”."
     ),
     "relevant": (
         "A difference below {value} was taken as not worth knowing of. {n} settings and combinations "

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 from lora_lab.axes import show, show_setting
 from lora_lab.report.runs import Told
+from lora_lab.verdict.lines import looked, noise_text, noise_warnings, scale_of
 from lora_lab.verdict.result import (
-    ASSUMED,
     DEPENDS,
-    MEASURED,
     NO_DIFFERENCE,
     NOT_DECIDED,
     UNMEASURED,
@@ -19,6 +16,7 @@ from lora_lab.verdict.result import (
     Interaction,
     SettingEffect,
 )
+from lora_lab.words import said
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,12 @@ def _finding(told: Told, effect: SettingEffect) -> Finding:
     words = told.words
     title = words.label(effect.key)
     if effect.under:
-        title = words.say("under", label=title, value=show(effect.under[1]))
+        title = words.say("under_title", label=title, value=show(effect.under[1]))
     return Finding(
         effect.key,
         title,
         effect.call,
-        words.say(f"call_{effect.call}"),
+        words.say(f"finding_{effect.call}"),
         words.listed(_support(told, effect)),
         tuple(_change(told, effect.key, item) for item in effect.contrasts),
     )
@@ -117,7 +115,7 @@ def _change(told: Told, key: str, item: Contrast) -> Change:
         words.number(item.difference, signed=True),
         words.say("unmeasured") if item.low is None else words.say("interval", low=low, high=high),
         words.say("pair") if count == 1 else words.say("pairs", n=count),
-        words.say(f"call_{item.call}"),
+        words.say(f"finding_{item.call}"),
         item.call,
     )
 
@@ -139,19 +137,9 @@ def interaction(told: Told, item: Interaction) -> str:
     )
 
 
-def noise(told: Told) -> str:
-    """How far chance moves a score, and how it is known."""
-    found, words = told.verdict.noise, told.words
-    if found.source == UNMEASURED or found.sd is None:
-        return words.say("noise_unmeasured")
-    smallest = found.smallest
-    values = {"sd": words.number(found.sd, signed=True).lstrip("+"), "n": _repeats(found.groups)}
-    if smallest is None or smallest == inf or (told.evidence.criterion == "score" and smallest > 100):
-        return words.say("noise_measured_far", **values)
-    key = {MEASURED: "noise_measured", ASSUMED: "noise_assumed"}[found.source]
-    return words.say(key, smallest=words.number(smallest), **values)
-
-
-def _repeats(groups: Sequence[Sequence[str]]) -> int:
-    """How many runs only repeat another one."""
-    return sum(len(group) - 1 for group in groups)
+def noise(told: Told) -> list[str]:
+    """How far chance moves a score, how that is known, and how often these scores were looked at."""
+    verdict = told.verdict
+    scale = scale_of(verdict)
+    lines = [noise_text(verdict.noise, scale), *noise_warnings(verdict.noise, scale)]
+    return [*map(told.words.text, [*lines, *(looked(verdict) or [said("look_first")])])]

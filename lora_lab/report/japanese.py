@@ -16,7 +16,6 @@ TEXTS = {
         "まだ誰も採点しておらず、点数の代わりになる自動指標もありません。このレポートは画像だけを示します"
         "。採点は `lora-lab review` でできます。"
     ),
-    "score": "評価点",
     "contents": "目次",
     # 結論
     "answer": "結論",
@@ -28,16 +27,6 @@ TEXTS = {
     "setting": "設定",
     "finding": "判定",
     "supports": "根拠",
-    # 判定
-    "call_helps": "変えると良くなる",
-    "call_hurts": "変えると悪くなる",
-    "call_mixed": "良くなる値と悪くなる値がある",
-    "call_depends": "ほかの設定による",
-    "call_no difference": "意味のある差はない",
-    "call_not decided": "判定できない",
-    "call_seems to help": "変えると良くなるように見える",
-    "call_seems to hurt": "変えると悪くなるように見える",
-    "call_seems mixed": "良く見える値と悪く見える値がある",
     "change": "{reference}を{level}に",
     "interval": "{low}〜{high}",
     "pairs": "比較{n}組",
@@ -45,7 +34,6 @@ TEXTS = {
     "more_runs": "あと{n}件ほど学習すれば判定できる見込み",
     "no_larger": "差があっても{value}点未満",
     "holds": "同じ設定で学習し直したときの点数のぶれ（標準偏差）が{value}点未満なら成り立つ",
-    "under": "{label}（{value}の場合）",
     # 共通の設定
     "fixed": "共通の設定",
     "fixed_text": "どの学習もこの設定で行いました。それぞれの違いは次の表にあります。",
@@ -86,8 +74,6 @@ TEXTS = {
     "prompt_row": "「{text}」、シード{seed}、LoRAの強さ{strength}",
     "no_picture": "画像なし",
     "no_score": "未採点",
-    "checkpoint": "{epoch}エポック",
-    "checkpoint_step": "{step}ステップ",
     "no_pairs": "この設定だけが違う学習の組がないため、効果はわかりません。",
     "together": "いつも一緒に変えたため区別できない設定：{settings}。",
     "difference": "差",
@@ -151,23 +137,6 @@ TEXTS = {
         "気づかれないように2度見せています。「ぶれ」は1回の採点の標準偏差、「変化」は採点を続けるうちに点"
         "数がどれだけ上がるかを示します。"
     ),
-    "alpha": "採点者どうしの一致度（クリッペンドルフのα、1で完全一致）：{value}。",
-    "noise_measured": (
-        "同じ設定をシードだけ変えて学習し直すと、点数は{sd}点ぶれました（標準偏差、やり直し{n}回）。1件ど"
-        "うしの比較では、{smallest}点以上の差がなければ判定しません。"
-    ),
-    "noise_measured_far": (
-        "同じ設定をシードだけ変えて学習し直すと、点数は{sd}点ぶれました（標準偏差、やり直し{n}回）。この"
-        "回数では、1件どうしの差を判定するには足りません。"
-    ),
-    "noise_assumed": (
-        "同じ設定で学習し直したときのぶれを{sd}点（標準偏差）と仮定しました。1件どうしの比較では、"
-        "{smallest}点以上の差がなければ判定しません。"
-    ),
-    "noise_unmeasured": (
-        "同じ設定での学習のやり直しがないため、偶然だけで点数がどれだけ動くかはわかりません。判定は「〜よ"
-        "うに見える」にとどめています。"
-    ),
     "relevant": "{value}点未満の差は問題にしていません。調べた設定と組み合わせは{n}件です。",
     "rule_last": "各学習は最後のチェックポイントで評価しました。",
     "rule_best": (
@@ -178,7 +147,7 @@ TEXTS = {
     "agreement_text": "学習ごとの順位相関です。1は同じ順、0は無関係、−1は逆順を表します。",
     "metric": "指標",
     "correlation": "相関",
-    "notes": "判定についての注記（英語）",
+    "notes": "判定についての注記",
     # バージョン
     "versions": "バージョン",
     "versions_text": "学習環境：{devices}、",

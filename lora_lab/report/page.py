@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from lora_lab import __version__
 from lora_lab.axes import show
-from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.errors import RunFolderError
 from lora_lab.outputs import contents, is_marked, owner, refuse_foreign, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
@@ -29,9 +29,9 @@ from lora_lab.report.pictures import Album
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import Told, tell
 from lora_lab.report.sheets import Sheet, material, sheets
-from lora_lab.report.words import LANGUAGES
 from lora_lab.verdict import result
 from lora_lab.verdict.evidence import SCORE
+from lora_lab.words import check_language
 
 PAGE = "index.html"
 PARTS = re.compile(r"index\.html|plots/[^/]+\.svg|pictures/\d+\.webp")
@@ -69,14 +69,13 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
     Args:
         subject: The sweep.
         folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
-        language: One of `words.LANGUAGES`.
+        language: One of `lora_lab.words.LANGUAGES`.
 
     Raises:
         ConfigError: The language is unknown.
         RunFolderError: The folder holds something else, or cannot be written to.
     """
-    if language not in LANGUAGES:
-        raise ConfigError(f"--language {language}: reports are written in {' or '.join(LANGUAGES)}")
+    check_language(language)
     told = tell(subject, language)
     folder = folder.resolve()
     by = owner("report", told.folder.path, folder)
@@ -171,7 +170,7 @@ def _head(told: Told) -> dict[str, Any]:
         "name": told.folder.name,
         "question": told.evidence.question,
         "byline": byline,
-        "gaps": told.evidence.gaps,
+        "gaps": [*map(words.text, told.evidence.gaps)],
         "warning": _warning(told),
         "criterion": words.judged_by(),
         "reference": told.reference.name,
@@ -260,14 +259,14 @@ def _tail(told: Told) -> dict[str, Any]:
     alpha = told.verdict.rater_alpha
     judged = sections.judged(told)
     if told.subject.judged:
-        judged.append(found_of.noise(told))
+        judged += found_of.noise(told)
     return {
         "copied": copied(told),
         "judged": judged,
         "raters": sections.raters(told) if told.evidence.criterion == SCORE else [],
-        "alpha": told.words.say("alpha", value=f"{alpha:.2f}") if alpha is not None else "",
+        "alpha": told.words.say("raters_agree", alpha=f"{alpha:.2f}") if alpha is not None else "",
         "agreement": sections.agreement(told),
-        "notes": list(told.verdict.notes),
+        "notes": [*map(told.words.text, told.verdict.notes)],
         "devices": devices,
         "packages": packages,
         "version": __version__,

@@ -75,15 +75,15 @@ class Told:
         """What went wrong with a run, in its own words; '' where nothing did."""
         if run.status in ("failed", "diverged", "cancelled"):
             return run.reason or self.words.say(f"status_{run.status}")
-        return run.missing if run.usable is False else ""
+        return self.words.text(run.missing) if run.usable is False else ""
 
     def at(self, checkpoint: Checkpoint | None) -> str:
         """Where a checkpoint stands in the training."""
         if checkpoint is None:
             return ""
         if checkpoint.tag.startswith("step"):
-            return self.words.say("checkpoint_step", step=checkpoint.step)
-        return self.words.say("checkpoint", epoch=checkpoint.epoch)
+            return self.words.say("stage_step", step=checkpoint.step)
+        return self.words.say("stage_epoch", epoch=checkpoint.epoch)
 
 
 def tell(subject: Subject, language: str) -> Told:

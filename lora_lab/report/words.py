@@ -1,4 +1,4 @@
-"""What the report says, in its language: texts, labels of settings, numbers."""
+"""What the report says, in its language: its own texts, those it shares (`lora_lab.words`), numbers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from lora_lab.report import english, japanese
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.ground import POINTS
+from lora_lab.words import LANGUAGES, in_language, said
 
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": english.TEXTS, "ja": japanese.TEXTS}
-LANGUAGES = tuple(TEXTS)
+"""The texts of the report alone."""
+
+__all__ = ["LANGUAGES", "TEXTS", "Words"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,13 @@ class Words:
 
     def say(self, key: str, **values: Any) -> str:
         """A text with its values filled in."""
-        return TEXTS[self.language][key].format(**values)
+        if key not in TEXTS[self.language]:
+            return self.text(said(key, **values))
+        return TEXTS[self.language][key].format(**{name: self.text(value) for name, value in values.items()})
+
+    def text(self, value: Any) -> str:
+        """What somebody else said, in this language."""
+        return in_language(value, self.language)
 
     def label(self, key: str) -> str:
         """What people call a setting."""
@@ -38,7 +47,7 @@ class Words:
 
     def listed(self, items: Iterable[str]) -> str:
         """Several things in a row."""
-        return ("、" if self.language == "ja" else ", ").join(items)
+        return ("、" if self.language == "ja" else ", ").join(map(self.text, items))
 
     def changed(self, changes: Mapping[str, Any]) -> str:
         """Settings with their values."""

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from lora_lab.files import finite
+from lora_lab.run.machine import peak_memory
 
 STEP_INTERVAL_SECONDS = 0.2
 """A run reports its steps no oftener than this."""
@@ -30,9 +31,9 @@ class Events:
             self._wanted = False
 
     def step(self, run: str, step: int, total: int, loss: float) -> None:
-        """Report an update, unless the run reported one a moment ago."""
+        """Report a step with the most memory held so far, unless the run reported one a moment ago."""
         at = time.monotonic()
         if step < total and at - self._last_step.get(run, 0.0) < STEP_INTERVAL_SECONDS:
             return
         self._last_step[run] = at
-        self.send("step", run=run, step=step, total=total, loss=loss)
+        self.send("step", run=run, step=step, total=total, loss=loss, memory=peak_memory())

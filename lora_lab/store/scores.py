@@ -34,6 +34,7 @@ from lora_lab.store.layout import SweepFolder
 from lora_lab.store.record import now
 from lora_lab.store.score_lines import RESULTS, checked, parsed
 from lora_lab.store.spelling import first_spellings, rater_key
+from lora_lab.words import Said, joined, said
 
 __all__ = [
     "RESULTS", "Pair", "Place", "Rating", "Score", "ScoreLog", "Session", "Shot", "Skip", "append_score_line",
@@ -159,10 +160,11 @@ class ScoreLog:
         """What was left out of the file since it cannot be read, in words; '' is nothing."""
         if not self.damage:
             return ""
-        more = f"; and {len(self.damage) - MOST_NAMED} more" if len(self.damage) > MOST_NAMED else ""
-        lines = "1 damaged line" if len(self.damage) == 1 else f"{len(self.damage)} damaged lines"
-        were = "was" if len(self.damage) == 1 else "were"
-        return f"{lines} of {self.file} {were} left out: {'; '.join(self.damage[:MOST_NAMED])}{more}"
+        lines = joined(self.damage[:MOST_NAMED], "clauses")
+        if len(self.damage) > MOST_NAMED:
+            lines = said("list_more", list=lines, n=len(self.damage) - MOST_NAMED)
+        key = "note_damage_one" if len(self.damage) == 1 else "note_damage"
+        return said(key, n=len(self.damage), file=self.file, lines=lines)
 
 
 MOST_NAMED = 3
@@ -233,7 +235,7 @@ def only_of(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> 
     return replace(log, scores=[item for item in log.scores if rater_key(item.rater) in wanted])
 
 
-def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[str]]:
+def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[Said]]:
     """The scores that can be combined: of equal shots, and of each checkpoint's same pixels; and what is not.
 
     Scores of other prompts, seeds or strengths say something else; those that most checkpoints have are
@@ -249,32 +251,32 @@ def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[str]]:
     newest = {item.place: item.shown for item in by_shots[taken] if item.shown}
     kept = [item for item in by_shots[taken] if item.shown in ("", newest.get(item.place, ""))]
     notes = [
-        f"{_count(len(items))} of other pictures ({_described(key)}) left out: "
-        f"those of {_described(taken)} are taken"
+        said("note_shots", scores=_count(len(items)), left=_described(key), taken=_described(taken))
         for key, items in by_shots.items()
         if key != taken
     ]
     if old := len(by_shots[taken]) - len(kept):
-        notes.append(f"{_count(old)} of pictures that were rendered anew and judged again since left out")
+        notes.append(said("note_rendered", scores=_count(old)))
     return kept, notes
 
 
-def _count(number: int) -> str:
-    return "1 score" if number == 1 else f"{number} scores"
+def _count(number: int) -> Said:
+    return said("scores_one") if number == 1 else said("scores_n", n=number)
 
 
-def _described(shots: Sequence[Shot]) -> str:
+def _described(shots: Sequence[Shot]) -> Said:
     """The prompts, seeds and strengths of shots, in words."""
     if not shots:
-        return "pictures that were not written down"
+        return said("shots_unwritten")
     parts = []
     for name, values in (
         ("prompt", sorted({prompt + 1 for prompt, _, _ in shots})),
         ("seed", sorted({seed for _, seed, _ in shots})),
         ("strength", sorted({strength for _, _, strength in shots})),
     ):
-        parts.append(f"{name}{'s' if len(values) > 1 else ''} {', '.join(f'{value:g}' for value in values)}")
-    return ", ".join(parts)
+        shown = ", ".join(f"{value:g}" for value in values)
+        parts.append(said(f"shots_{name}{'s' if len(values) > 1 else ''}", values=shown))
+    return joined(parts)
 
 
 @dataclass(frozen=True)

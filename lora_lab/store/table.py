@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_lab import config
-from lora_lab.errors import RunFolderError
+from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import finite, replacing, write_text
 from lora_lab.store.layout import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
@@ -170,6 +170,42 @@ def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
 
 def _by_timestep(key: str) -> int:
     return int(key.rpartition(".")[2]) if "." in key else -1
+
+
+def picked(table: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The table with the columns of these names only, in this order; the last part of a name will do.
+
+    Raises:
+        ConfigError: There is no such column, or more than one has that last part; the known ones are named.
+    """
+    keys = [_column(table, name) for name in names]
+    return [{key: row[key] for key in keys} for row in table]
+
+
+def sorted_by(table: Sequence[Row], name: str, *, reverse: bool = False) -> list[Row]:
+    """The table by a column: numbers before texts, from small to large; rows without a value are always last.
+
+    Raises:
+        ConfigError: There is no such column, or more than one has that last part.
+    """
+    key = _column(table, name)
+    there = [row for row in table if row[key] is not None]
+    ordered = sorted(there, key=lambda row: _rank(row[key]), reverse=reverse)
+    return ordered + [row for row in table if row[key] is None]
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    return (0, float(value), "") if isinstance(value, (int, float)) else (1, 0.0, str(value))
+
+
+def _column(table: Sequence[Row], name: str) -> str:
+    known = list(table[0]) if table else []
+    found = [key for key in known if key == name] or [key for key in known if key.rsplit(".", 1)[-1] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"column {name!r} may be {' or '.join(found)}: give the whole name")
+    raise ConfigError(f"there is no column {name!r}{config.nearest(name, known)}; known: {', '.join(known)}")
 
 
 def setting_columns(table: Sequence[Row]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_lab.axes import show
 from lora_lab.verdict.acting import SEED
-from lora_lab.verdict.calls import Scale, points
+from lora_lab.verdict.calls import Scale, change_of, points
 from lora_lab.verdict.cells import LEVEL, Cell
 from lora_lab.verdict.contrasts import Difference, covariance, freedom
 from lora_lab.verdict.distributions import t_quantile
@@ -26,6 +26,7 @@ from lora_lab.verdict.result import (
     Recommendation,
     SettingEffect,
 )
+from lora_lab.words import Said, joined, said
 
 ELSEWHERE = (f"{SEED}=", "name=", "sweep=", "results=", "cache=", "engine.", "device=")
 """Overrides that say where a run lies or which repeat it is, not what is trained."""
@@ -113,34 +114,37 @@ def _rivals(best: Cell, usable: Sequence[Cell], noise: Noise) -> list[Cell]:
     return found
 
 
-def _of_score(best: Cell, scale: Scale) -> str:
+def _of_score(best: Cell, scale: Scale) -> Said:
     run = max(best.runs, key=lambda run: run.score or 0.0)
     item = run.checkpoint(run.chosen)
-    at = f" at {stage(item)}" if item and len(run.checkpoints) > 1 else ""
-    mean = f" (mean of {best.n} repeats)" if best.n > 1 else ""
-    return f"{best.name} has the best score: {number(best.mean, scale)}{at}{mean}"
+    at = said("best_at", stage=stage(item)) if item and len(run.checkpoints) > 1 else ""
+    mean = said("best_mean", n=best.n) if best.n > 1 else ""
+    return said("best_score", run=best.name, score=number(best.mean, scale), at=at, mean=mean)
 
 
-def _of_rivals(rivals: Sequence[Cell], noise: Noise, scale: Scale) -> list[str]:
+def _of_rivals(rivals: Sequence[Cell], noise: Noise, scale: Scale) -> list[Said]:
     if not noise.tested:
-        return ["nothing was repeated: how far chance moves a score is not known, so others may be as good"]
-    assumed = "" if noise.source == MEASURED else " (with the assumed run-to-run variation)"
+        return [said("rivals_unknown")]
+    assumed = "" if noise.source == MEASURED else said("rivals_assumed")
     if not rivals:
-        return [f"no other run comes close enough to be taken for as good{assumed}"]
+        return [said("rivals_none", assumed=assumed)]
     ordered = sorted(rivals, key=lambda cell: -cell.mean)
-    names = ", ".join(f"{cell.name} ({number(cell.mean, scale)})" for cell in ordered[:NAMED])
-    more = f" and {len(rivals) - NAMED} more" if len(rivals) > NAMED else ""
-    return [f"not told apart from it by these scores{assumed}: {names}{more}"]
+    runs = joined(
+        said("run_score", run=cell.name, score=number(cell.mean, scale)) for cell in ordered[:NAMED]
+    )
+    if len(rivals) > NAMED:
+        runs = said("and_more", runs=runs, n=len(rivals) - NAMED)
+    return [said("rivals_are", assumed=assumed, runs=runs)]
 
 
-def _of_cost(chosen: Cell, best: Cell, costs: Mapping[str, Cost], scale: Scale) -> str:
+def _of_cost(chosen: Cell, best: Cell, costs: Mapping[str, Cost], scale: Scale) -> Said:
     less = points(best.mean - chosen.mean, scale, signed=False)
     mine, its = costs[chosen.name].minutes or 0.0, costs[best.name].minutes or 0.0
-    score = "as much" if float(less) == 0 else f"{less} less"
-    return f"{chosen.name} scores {score} and takes {minutes(mine)} instead of {minutes(its)}"
+    key = "cheaper_equal" if float(less) == 0 else "cheaper_less"
+    return said(key, run=chosen.name, less=less, time=minutes(mine), longer=minutes(its))
 
 
-def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, Cost]) -> list[str]:
+def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, Cost]) -> list[Said]:
     longest = costs[chosen.name].minutes
     timed = [
         (value, cell.name)
@@ -150,50 +154,55 @@ def _of_cheap_rivals(chosen: Cell, rivals: Sequence[Cell], costs: Mapping[str, C
     if not longest or not timed or min(timed)[0] > CHEAPER * longest:
         return []
     value, name = min(timed)
-    return [f"of those, {name} is cheap: it takes {minutes(value)} instead of {minutes(longest)}"]
+    return [said("cheap_rival", run=name, time=minutes(value), longer=minutes(longest))]
 
 
-def minutes(value: float) -> str:
+def minutes(value: float) -> Said:
     """A duration for people."""
-    return f"{value * 60:.0f} s" if value < 2 else f"{value:.0f} min"
+    short = value < 2
+    return said("time_seconds" if short else "time_minutes", n=f"{value * 60 if short else value:.0f}")
 
 
-def _of_luck(best: Cell, usable: Sequence[Cell], noise: Noise, scale: Scale) -> str:
+def _of_luck(best: Cell, usable: Sequence[Cell], noise: Noise, scale: Scale) -> Said | None:
     """What the best score should come to when it is trained again (shrinkage toward the mean of all)."""
     if noise.source != MEASURED or len(usable) < 4:
-        return ""
+        return None
     means = [cell.mean for cell in usable]
     spread = variance(means)
     if not spread:
-        return ""
+        return None
     own = mean(found.variance / cell.n for cell in usable if (found := noise.of(cell.group)))
     share = max(0.0, 1 - own / spread)
     middle = sum(means) / len(means)
     expected = number(middle + share * (best.mean - middle), scale)
     if expected == number(best.mean, scale):
-        return ""
-    return f"the best of {len(usable)} owes something to luck: trained again, expect about {expected}"
+        return None
+    return said("of_luck", n=len(usable), score=expected)
 
 
-def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) -> list[str]:
+def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) -> list[Said]:
     """What the effects say for and against the chosen run's settings, a line for each setting."""
     reasons = []
     for effect in settings:
         own = chosen.settings.get(effect.key)
-        has = f"{effect.title} {show(own)}"
         supports, opposes = [], []
         for item in effect.contrasts:
             good, bad = item.call in (HELPS, SEEMS_TO_HELP), item.call in (HURTS, SEEMS_TO_HURT)
             moved = points(item.difference, scale)
-            change = f"{show(item.reference)} -> {show(item.level)} {item.call} ({moved})"
+            change = said(
+                "call_by",
+                change=change_of(item.reference, item.level),
+                call=said(f"call_{item.call}"),
+                difference=moved,
+            )
             if (own == item.level and good) or (own == item.reference and bad):
                 supports.append(change)
             elif (own == item.level and bad) or (own == item.reference and good):
                 opposes.append(change)
         if supports:
-            reasons.append(f"it has {has}, and {', '.join(supports)}")
+            has = {"title": effect.title, "value": show(own)}
+            reasons.append(said("has_setting", **has, changes=joined(supports)))
         if opposes:
-            reasons.append(
-                f"it has {effect.title} {show(own)}, though {', '.join(opposes)}: try that with it"
-            )
+            has = {"title": effect.title, "value": show(own)}
+            reasons.append(said("has_setting_though", **has, changes=joined(opposes)))
     return reasons

@@ -10,6 +10,7 @@ from statistics import median
 from lora_lab.verdict.distributions import normal_quantile, rank_correlation
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.result import Agreement
+from lora_lab.words import Said, said
 
 FEWEST = 6
 """Runs below which nothing is said of a metric."""
@@ -60,15 +61,15 @@ def interval(rho: float, runs: int, tried: int = 1) -> tuple[float, float]:
     return math.tanh(middle - half), math.tanh(middle + half)
 
 
-def _sentence(rho: float, low: float, high: float, among: tuple[float, float] | None) -> str:
+def _sentence(rho: float, low: float, high: float, among: tuple[float, float] | None) -> Said:
     if low <= 0 <= high:
-        return "not shown to agree: do not judge by it"
-    way = "" if rho > 0 else ", the other way round"
+        return said("agree_none")
+    key = "agree_much"
     if abs(rho) < CLEAR:
-        return f"agrees a little{way}: a hint, no judge"
-    if among is None or among[0] <= 0 <= among[1]:
-        return f"tells bad runs from good ones{way}; among the better half it is not shown to order anything"
-    return f"orders these runs much as the scores do{way}, the better half of them, too"
+        key = "agree_little"
+    elif among is None or among[0] <= 0 <= among[1]:
+        key = "agree_broken"
+    return said(key if rho > 0 else f"{key}_reversed")
 
 
 def krippendorff(given: Mapping[str, Mapping[object, float]]) -> float | None:

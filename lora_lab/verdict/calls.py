@@ -24,6 +24,7 @@ from lora_lab.verdict.result import (
     MatchedPair,
     Noise,
 )
+from lora_lab.words import Said, joined, said
 
 FEWEST_DF = 4
 """Degrees of freedom of the noise floor that "no difference" needs: a few replicates may be alike by luck."""
@@ -117,19 +118,18 @@ def points(value: float, scale: Scale, *, signed: bool = True) -> str:
     return text.removesuffix(".0")
 
 
-def sentence(effect: Sequence[Contrast], call: str, noise: Noise, scale: Scale, more: More | None) -> str:
-    """The call of a setting in plain English."""
-    contrasts = effect
+def sentence(contrasts: Sequence[Contrast], call: str, noise: Noise, scale: Scale, more: More | None) -> Said:
+    """The call of a setting as a sentence."""
     if call == NO_DIFFERENCE:
-        return f"no difference larger than {points(bound(contrasts), scale, signed=False)}{scale.unit}"
+        return said("no_larger", value=points(bound(contrasts), scale, signed=False), unit=scale.unit)
     if call == NOT_DECIDED:
         return _not_decided(contrasts, noise, scale, more)
     told = [item for item in contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
-    text = "; ".join(_told(item, scale) for item in told)
+    text = joined((_told(item, scale) for item in told), "clauses")
     if noise.source != UNMEASURED:
         return text
     limit = points(min(item.holds_up_to for item in told), scale, signed=False)
-    return f"{text}; holds if repeating a run moves its score by less than {limit}{scale.unit} (sd)"
+    return said("holds_if", text=text, limit=limit, unit=scale.unit)
 
 
 def bound(contrasts: Sequence[Contrast]) -> float:
@@ -139,17 +139,31 @@ def bound(contrasts: Sequence[Contrast]) -> float:
     )
 
 
-def _told(item: Contrast, scale: Scale) -> str:
-    change = f"{show(item.reference)} -> {show(item.level)}"
-    text = "depends" if item.call == DEPENDS else f"{item.call} ({points(item.difference, scale)})"
-    if item.call == DEPENDS or (item.conflict is not None and item.conflict < LEVEL):
-        text += ": " + ", ".join(f"{points(pair.difference, scale)} {place(pair)}" for pair in item.pairs)
-    return f"{change} {text}"
+def _told(item: Contrast, scale: Scale) -> Said:
+    change, pairs = change_of(item.reference, item.level), each_pair(item.pairs, scale)
+    if item.call == DEPENDS:
+        return said("call_depends_by", change=change, pairs=pairs)
+    disagree = item.conflict is not None and item.conflict < LEVEL
+    key = "call_by_pairs" if disagree else "call_by"
+    moved = points(item.difference, scale)
+    return said(key, change=change, call=said(f"call_{item.call}"), difference=moved, pairs=pairs)
 
 
-def place(pair: MatchedPair) -> str:
-    """Where a matched pair stands, in words."""
-    return f"with {pair.where}" if pair.where else "with the reference settings"
+def change_of(reference: object, level: object) -> Said:
+    """A change of a value as a text."""
+    return said("change", reference=show(reference), level=show(level))
+
+
+def each_pair(pairs: Sequence[MatchedPair], scale: Scale) -> Said:
+    """The difference of each matched pair, and where it stands."""
+    return joined(
+        said("pair_at", difference=points(pair.difference, scale), place=place(pair)) for pair in pairs
+    )
+
+
+def place(pair: MatchedPair) -> Said:
+    """Where a matched pair stands."""
+    return said("with_settings", settings=pair.where) if pair.where else said("with_reference")
 
 
 def wanted(differences: Sequence[float], scale: Scale) -> float:
@@ -157,32 +171,30 @@ def wanted(differences: Sequence[float], scale: Scale) -> float:
     return max(scale.relevant, *map(abs, differences))
 
 
-def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: More | None) -> str:
+def _not_decided(contrasts: Sequence[Contrast], noise: Noise, scale: Scale, more: More | None) -> Said:
     largest = max((item.difference for item in contrasts), key=abs)
     if all(item.same_training for item in contrasts):
-        return (
-            "not decided: both are checkpoints of one training and share its luck; "
-            "train them with another seed"
-        )
+        return said("undecided_one_training")
     if any(item.conflicting for item in contrasts):
-        return "not decided: pairs disagree by more than chance, so a mean of them says little"
+        return said("undecided_conflict")
     if abs(largest) > scale.relevant:
-        what = f"if it really is {points(largest, scale)}, about {total(more)} would show it"
+        what = said("undecided_if", value=points(largest, scale), runs=total(more))
     else:
-        what = f"about {total(more)} would find {points(scale.relevant, scale, signed=False)}{scale.unit}"
+        relevant = points(scale.relevant, scale, signed=False)
+        what = said("undecided_find", runs=total(more), value=relevant, unit=scale.unit)
     if noise.source != UNMEASURED:
         if more is None and any(item.low is not None for item in contrasts):
-            what = f"it may be as large as {points(bound(contrasts), scale, signed=False)}{scale.unit}"
-        return f"not decided: {what}"
-    text = "not decided: run-to-run variation not measured"
-    return f"{text}; {what}" if more else text
+            largest_yet = points(bound(contrasts), scale, signed=False)
+            what = said("undecided_bound", value=largest_yet, unit=scale.unit)
+        return said("undecided", what=what)
+    return said("undecided_unmeasured_more", what=what) if more else said("undecided_unmeasured")
 
 
-def total(more: More | None) -> str:
-    """How many more runs, and of what, in words."""
+def total(more: More | None) -> Said | str:
+    """How many more runs, and of what; "" where that is not known."""
     if more is None:
         return ""
-    each = ", ".join(f"{name} {count}x" for name, count in more.runs.items())
-    return (
-        f"{more.total} more runs ({each})" if more.total > 1 else f"1 more run (of {next(iter(more.runs))})"
-    )
+    if more.total == 1:
+        return said("runs_one", run=next(iter(more.runs)))
+    each = joined(said("runs_each", run=name, n=count) for name, count in more.runs.items())
+    return said("runs_of", n=more.total, each=each)

@@ -10,9 +10,10 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import show
 from lora_lab.effective import differing
 from lora_lab.verdict.evidence import RunEvidence
+from lora_lab.words import Label, Said, joined, said
 
 LEVEL = 0.05
 """The nominal share of false calls, for each setting."""
@@ -147,13 +148,17 @@ def distance(cell: Cell, base: Cell) -> int:
     return sum(mine.get(key) != its.get(key) for key in {*mine, *its}) + len(cell.unknown ^ base.unknown)
 
 
-def where(cell: Cell, base: Cell, key: str) -> str:
+def where(cell: Cell, base: Cell, key: str) -> Said:
     """In what a pair differs from the reference cell beside its own setting, in words."""
     changed = differing(cell.settings, base.settings)
-    parts = [f"{axis(name).label} {show(value)}" for name, (value, _) in changed.items() if name != key]
+    parts = [
+        said("setting_value", label=Label(name), value=show(value))
+        for name, (value, _) in changed.items()
+        if name != key
+    ]
     unknown = cell.unknown - base.unknown
     if len(unknown) > 2:
-        parts.append(f"{len(unknown)} other settings not known")
+        parts.append(said("settings_unknown", n=len(unknown)))
     elif unknown:
-        parts.append(f"{', '.join(axis(name).label for name in sorted(unknown))} not known")
-    return ", ".join(parts)
+        parts.append(said("setting_unknown", labels=joined(map(Label, sorted(unknown)))))
+    return joined(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import show
 from lora_lab.verdict.calls import Pairs, bound, call_of, call_of_all, sentence, wanted
 from lora_lab.verdict.cells import LEVEL, Cell, Edge, distance, owner, where
 from lora_lab.verdict.contrasts import Tested, conflict, independent, mean_of_pairs, together
@@ -29,6 +29,7 @@ from lora_lab.verdict.result import (
     Noise,
     SettingEffect,
 )
+from lora_lab.words import named
 
 Under = tuple[str, Any] | None
 Crossing = frozenset[tuple[str, str, str]]
@@ -147,7 +148,7 @@ def _effect(setting: Setting, ground: Ground, crossing: Crossing) -> SettingEffe
         more = more_runs(differences, noise, wanted([item.value for item in differences], scale), level_now)
     return SettingEffect(
         key=setting.key,
-        label=axis(setting.key).label,
+        label=named(setting.key),
         under=setting.under,
         levels=_levels(setting),
         contrasts=contrasts,

@@ -14,6 +14,7 @@ from lora_lab.verdict.evidence import SCORE, Evidence
 from lora_lab.verdict.noise import eye, noise
 from lora_lab.verdict.prior import BY_CRITERION, Prior
 from lora_lab.verdict.result import Noise
+from lora_lab.words import said
 
 POINTS = (SCORE, "likeness")
 """Criteria that run from 0 to 100."""
@@ -86,4 +87,4 @@ def _scale(evidence: Evidence, members: list[Cell], relevant: float | None) -> S
     if relevant is None:
         spread = stdev(cell.mean for cell in members) if len(members) > 1 else 1.0
         relevant = RELEVANT if of_100 else spread / 2 or 1.0
-    return Scale(relevant, of_100, " points" if of_100 else "")
+    return Scale(relevant, of_100, said("unit") if of_100 else "")

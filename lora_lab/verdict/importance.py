@@ -17,6 +17,7 @@ from lora_lab.axes import axis
 from lora_lab.verdict.cells import Cell
 from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.result import Importance
+from lora_lab.words import said
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -39,11 +40,11 @@ def importance(ground: Ground) -> tuple[tuple[Importance, ...] | None, str]:
     if len(members) < FEWEST:
         return (
             None,
-            f"importance needs at least {FEWEST} different runs with a score, there are {len(members)}",
+            said("importance_few", fewest=FEWEST, n=len(members)),
         )
     keys = _moving(members)
     if len(keys) < 2:
-        return None, "importance needs two settings that every run has and that differ"
+        return None, said("importance_settings")
     scores = np.array([cell.mean for cell in members])
     own = _shares(members, keys, scores)
     generator = np.random.default_rng(0)

@@ -9,9 +9,9 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import show
 from lora_lab.effective import differing
-from lora_lab.verdict.calls import FEWEST_DF, Scale, points
+from lora_lab.verdict.calls import FEWEST_DF, Scale, change_of, points
 from lora_lab.verdict.cells import LEVEL, Cell, Edge
 from lora_lab.verdict.contrasts import Difference, Tested, f_test, together
 from lora_lab.verdict.effects import setting_of
@@ -23,6 +23,7 @@ from lora_lab.verdict.result import (
     SEEMS_TO_INTERACT,
     Interaction,
 )
+from lora_lab.words import Label, Said, said
 
 
 @dataclass(frozen=True)
@@ -198,18 +199,22 @@ def _sentence(
     call: str,
     tested: Tested,
     scale: Scale,
-) -> str:
-    change = f"{axis(one[0]).label} {show(one[1])} -> {show(one[2])}"
-    label = axis(other[0]).label
-    text = (
-        f"{change}: {points(moved[0], scale)} with {label} {show(other[1])}, "
-        f"{points(moved[1], scale)} with {label} {show(other[2])}"
+) -> Said:
+    text = said(
+        "interaction",
+        label=Label(one[0]),
+        change=change_of(*one[1:]),
+        other=Label(other[0]),
+        low=show(other[1]),
+        one=points(moved[0], scale),
+        high=show(other[2]),
+        two=points(moved[1], scale),
     )
     if call == NOT_DECIDED:
-        return f"{text}: not decided whether they depend on each other"
+        return said("interaction_open", text=text)
     if call == NO_DIFFERENCE:
-        return f"{text}: no difference"
+        return said("interaction_none", text=text)
     if tested.low is None:
         limit = points(tested.holds_up_to, scale, signed=False)
-        return f"{text}; holds if repeating a run moves its score by less than {limit}{scale.unit} (sd)"
+        return said("holds_if", text=text, limit=limit, unit=scale.unit)
     return text

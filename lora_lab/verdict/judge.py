@@ -18,6 +18,7 @@ from lora_lab.verdict.outcomes import costs, courses, usable_shares
 from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.ranking import Ranked, ranking
 from lora_lab.verdict.result import MEASURED, SettingEffect, Verdict
+from lora_lab.words import Said, joined, said
 
 
 def judge(
@@ -87,25 +88,20 @@ def _together(found: Ground) -> tuple[tuple[str, ...], ...]:
     return compare(known).aliased
 
 
-def _notes(found: Ground, settings: Sequence[SettingEffect], noise_floor: float | None) -> list[str]:
+def _notes(found: Ground, settings: Sequence[SettingEffect], noise_floor: float | None) -> list[Said]:
     evidence = found.evidence
     notes = []
     if noise_floor is not None and found.noise.source == MEASURED:
-        notes.append("--noise-floor is not used: run-to-run variation was measured")
+        notes.append(said("note_floor"))
     if evidence.rule == "best":
         counts = {sum(item.score is not None for item in run.checkpoints) for run in evidence.scored}
-        notes.append(
-            "every run is judged by its best checkpoint, which flatters all of them alike"
-            if len(counts) < 2
-            else "every run is judged by its best checkpoint: runs with more scored checkpoints had more "
-            "chances, and seem better by that alone; --checkpoint last has no such bias"
-        )
+        notes.append(said("note_best_alike" if len(counts) < 2 else "note_best_more"))
     twice = [run for run in evidence.runs if run.same_as]
     for origin in dict.fromkeys(run.same_as for run in twice):
         names = ", ".join(run.name for run in twice if run.same_as == origin)
         reasons = dict.fromkeys(item.reason for run in twice if run.same_as == origin for item in run.inert)
-        why = f" ({'; '.join(reasons)})" if reasons else ""
-        notes.append(f"{names} and {origin} are one experiment and count once{why}")
+        key = "note_same_why" if reasons else "note_same"
+        notes.append(said(key, runs=names, origin=origin, why=joined(reasons, "clauses")))
     if any(effect.assumed for effect in settings):
-        notes.append("some pairs are matched on the assumption that what is not known is equal in both")
+        notes.append(said("note_assumed"))
     return notes

@@ -12,6 +12,7 @@ from lora_lab.verdict.distributions import normal_quantile
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, Evidence, RunEvidence
 from lora_lab.verdict.front import differs, front
 from lora_lab.verdict.result import Cost, Course, UsableShare
+from lora_lab.words import Said, said
 
 OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
 
@@ -57,25 +58,25 @@ def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float
     values = [item.score or 0.0 for item in scored]
     top = max(range(len(values)), key=values.__getitem__)
     best, last, before = scored[top], values[-1], values[-2]
-    at = f"best at {stage(best)} ({number(values[top], scale)})"
+    at = said("course_best_at", stage=stage(best), score=number(values[top], scale))
     if values[top] - last > limit:
-        call, text = OVER_TRAINED, f"{at}, {number(last, scale)} at the end: trained too long"
+        call, text = OVER_TRAINED, said("course_over", best=at, last=number(last, scale))
     elif top == len(values) - 1 and last - before > limit:
         gain = points(last - before, scale)
-        call, text = RISING, f"still rising at the end ({gain} since {stage(scored[-2])}): try longer"
+        call, text = RISING, said("course_rising", gain=gain, stage=stage(scored[-2]))
     elif max(values) - min(values) <= limit:
-        call, text = FLAT, f"no clear change from {stage(scored[0])} on ({at})"
+        call, text = FLAT, said("course_flat", stage=stage(scored[0]), best=at)
     else:
-        call, text = SETTLED, f"{at}; what came after or just before is not clearly different"
+        call, text = SETTLED, said("course_settled", best=at)
     drawn = tuple((item.tag, item.epoch, value) for item, value in zip(scored, values, strict=True))
     return Course(run.name, drawn, best.tag, call, text)
 
 
-def stage(item: CheckpointEvidence) -> str:
+def stage(item: CheckpointEvidence) -> Said | str:
     """Where a checkpoint stands, for people."""
     if item.epoch is not None and item.tag.isdigit():
-        return f"epoch {item.epoch}"
-    return f"step {item.step}" if item.step is not None else item.tag
+        return said("stage_epoch", epoch=item.epoch)
+    return said("stage_step", step=item.step) if item.step is not None else item.tag
 
 
 def number(value: float, scale: Scale) -> str:
@@ -139,7 +140,7 @@ def usable_shares(evidence: Evidence) -> tuple[UsableShare, ...]:
 def _share(key: str, value: Any, runs: Sequence[RunEvidence]) -> UsableShare:
     good = sum(bool(run.usable) for run in runs)
     low, high = wilson(good, len(runs))
-    reasons = dict.fromkeys(run.missing or "its previews show nothing" for run in runs if not run.usable)
+    reasons = dict.fromkeys(run.missing or said("shows_nothing") for run in runs if not run.usable)
     return UsableShare(key, value, good, len(runs), low, high, tuple(reasons))
 
 

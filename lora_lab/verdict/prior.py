@@ -54,7 +54,7 @@ BY_CRITERION = {SCORE: SHIPPED, "likeness": Prior(10.0, 12.0)}
 """What is expected where the user has no earlier sweeps, by what runs are judged by.
 
 The demo's automatic likeness: six settings of the demo with 6 to 12 seeds each have 10.8, and their variances
-do not differ (36 degrees of freedom, p 0.9); they are the test tests/verdict/test_demo.py.
+do not differ (36 degrees of freedom, p 0.9); a test holds them.
 """
 
 

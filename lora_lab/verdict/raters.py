@@ -11,6 +11,7 @@ from lora_lab.store import Score
 from lora_lab.store.scores import Place, ScoreLog, comparable_scores
 from lora_lab.verdict.distributions import chi2_quantile
 from lora_lab.verdict.scales import Given, Scales, Unit, connected, fit
+from lora_lab.words import Said, said
 
 FEWEST_REPEATS = 3
 """Repeated judgements below which nothing is said of a rater's drift."""
@@ -113,31 +114,20 @@ def _given(place: Place, items: Sequence[Score], given: Given, scales: Scales) -
     )
 
 
-def _notes(given: Given, scales: Scales) -> list[str]:
+def _notes(given: Given, scales: Scales) -> list[Said]:
     """What was done to put scores on one scale, and what could not be."""
     notes = []
     raters = {rater for rater, _ in given}
     if len(raters) > 1:
-        notes.append(
-            "several raters: each one's level, and as far as it is known the spread, was made equal on what "
-            "they scored in common"
-        )
-    for group in scales.groups[1:]:
-        notes.append(
-            f"{', '.join(sorted(group))} scored no checkpoint that the others scored, too: these scores are "
-            "not compared with theirs; two or three checkpoints scored by both would join them"
-        )
+        notes.append(said("note_raters"))
+    notes += [said("note_group", raters=", ".join(sorted(group))) for group in scales.groups[1:]]
     for name in sorted(raters):
         own = [unit for unit in given if unit[0] == name]
         apart = len(connected({unit[1]: given[unit] for unit in own})) if len(own) > 1 else 1
         if apart > 1:
-            notes.append(
-                f"{name} scored in {len(own)} sessions of which some have no checkpoint in common: "
-                f"whether one "
-                "was stricter cannot be seen; show two or three of the earlier ones again"
-            )
+            notes.append(said("note_sessions_apart", rater=name, n=len(own)))
         elif len(own) > 1 and max(abs(scales.sessions[unit]) for unit in own) >= 1:
-            notes.append(f"{name}'s {len(own)} sessions were put on one level by what was scored in both")
+            notes.append(said("note_sessions_joined", rater=name, n=len(own)))
     return notes
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.ranking import Ranked
+from lora_lab.words import said
 
 if TYPE_CHECKING:
     from lora_lab.verdict.prior import Prior
@@ -196,7 +197,7 @@ class SettingEffect:
     @property
     def title(self) -> str:
         """The label with what it belongs to."""
-        return f"{self.label} ({self.under[1]})" if self.under else self.label
+        return said("under_title", label=self.label, value=self.under[1]) if self.under else self.label
 
     @property
     def assumed(self) -> tuple[str, ...]:

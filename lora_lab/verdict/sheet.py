@@ -34,6 +34,7 @@ from lora_lab.verdict.evidence import (
     judged,
 )
 from lora_lab.verdict.raters import Combined, combine
+from lora_lab.words import said
 
 NAMES = ("run", "pattern", "name")
 KNOWN = ("score", "rater", "tag", "status", "note", "minutes", "memory_gb", "size_mb", "seed")
@@ -190,7 +191,7 @@ def _read(path: Path) -> Sheet:
         runs[row[name]].append({**row, LINE: str(number)})
     keys = {column: _key(column) for column in columns if column != name and column not in KNOWN}
     own = [column for column, key in keys.items() if key not in config.settings()]
-    note = f"columns that are no settings of lora_lab are taken as settings of their own: {', '.join(own)}"
+    note = said("note_columns", columns=", ".join(own))
     return Sheet(path, dict(runs), keys, (note,) if own else ())
 
 
@@ -260,13 +261,13 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
     first = rows[0]
     status = first.get("status") or "done"
     bounds = [row["score"] for row in rows if row["score"][:1] in ("<", ">")]
-    said = [row.get("note", "") for row in rows if row.get("note")]
+    remarks = [row.get("note", "") for row in rows if row.get("note")]
     settings, unknown, inert = _settings(first, sheet)
     tags = dict.fromkeys(row.get("tag") or ONLY for row in rows)
     checkpoints = tuple(_checkpoint(tag, first, sheet, combined, name) for tag in tags)
-    reason = "; ".join(dict.fromkeys(said))
+    reason = "; ".join(dict.fromkeys(remarks))
     if bounds and not any(item.human is not None for item in checkpoints):
-        status, reason = "done", f"the table only says {bounds[0]}"
+        status, reason = "done", said("missing_bound", bound=bounds[0])
     return RunEvidence(
         name=name,
         status=status,

@@ -18,12 +18,14 @@ from typing import Any
 from lora_lab.errors import LoraLabError, RunFolderError
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store.verdicts import keep_verdict, read_verdicts
-from lora_lab.verdict.evidence import SCORE, Evidence, evidence
+from lora_lab.verdict.evidence import SCORE, Evidence
+from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.ground import change_key
 from lora_lab.verdict.interactions import pair_key
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.prior import Prior, from_earlier
 from lora_lab.verdict.result import Verdict
+from lora_lab.words import said
 
 MOST_EARLIER = 30
 """Earlier sweeps that are read for a prior, the newest first."""
@@ -45,7 +47,7 @@ def take(folder: SweepFolder, found: Evidence, **choices: Any) -> Verdict:
         try:
             keep_verdict(folder, _line(verdict, own))
         except RunFolderError as error:
-            note = f"this verdict could not be kept, so a later one will not know of it: {error}"
+            note = said("note_unkept", error=error)
             verdict = replace(verdict, notes=(*verdict.notes, note))
     return verdict
 

@@ -1,6 +1,7 @@
 """What is shown while runs are being worked on, and after."""
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ def events(*kinds: str) -> list[Event]:
     known = {
         "start": Event("start", PACK),
         "load": Event("phase", PACK, values={"phase": "load"}),
-        "step": Event("step", PACK, "a", {"step": 4, "total": 10, "loss": 0.25}),
+        "step": Event("step", PACK, "a", {"step": 4, "total": 10, "loss": 0.25, "memory": 3 * 2**29}),
         "preview": Event("preview", PACK, values={"done": 1, "total": 3}),
         "checkpoint": Event("checkpoint", PACK, "a", {"tag": "000001"}),
         "end": Event("end", PACK, "a", {"status": "diverged", "reason": "loss is [nan]"}),
@@ -45,14 +46,38 @@ def test_lines_tell_starts_ends_and_losses() -> None:
     assert said[0] == "start: a, b"
     assert "a diverged: loss is [nan] (1/2)" in said
     assert any("killed by SIGKILL" in line for line in said)
-    assert not any("steps:" in line for line in said), "steps are not worth a line each"
+    assert not any("steps" in line for line in said), "steps are not worth a line each"
 
 
-def test_steps_are_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_far_it_is_is_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert progress.LINE_SECONDS == 60
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     said: list[str] = []
-    Lines(plan(), said.append).report(events("step")[0])
-    assert said == ["steps: a 4/10"]
+    lines = Lines(plan(), said.append)
+    lines.report(events("step")[0])
+    assert said == ["20% of 20 steps, 0/2 runs ended, 1.5 GiB"], "no speed from a single report"
+    lines.report(Event("step", PACK, "a", {"step": 6, "total": 10, "loss": 0.25}))
+    assert re.fullmatch(
+        r"30% of 20 steps, 0/2 runs ended, [\d.]+ steps/s, \d+:\d\d min left, ends .*\d\d:\d\d, 1.5 GiB",
+        said[-1],
+    )
+
+
+@pytest.mark.parametrize("width", [56, 60, 80, 100, 150])
+def test_names_are_shortened_and_numbers_are_not(width: int) -> None:
+    out = io.StringIO()
+    name = "adafactor-with-relative-step-and-a-long-name-r2"
+    row = SimpleNamespace(name=name, total_steps=1000, to_do=True)
+    with progress._progress(Console(file=out, force_terminal=True, width=width, highlight=False)) as shown:
+        bars = Bars(SimpleNamespace(name="demo", rows=[row]), shown)  # type: ignore[arg-type]
+        bars.report(Event("start", (name,)))
+        for step in range(900, 990):
+            bars.report(Event("step", (name,), name, {"step": step, "total": 1000, "loss": 1 - step / 1000}))
+        shown.refresh()
+    text = out.getvalue()
+    assert "989/1000" in text and "↓" in text and ("steps/s" in text) == (width >= 78)
+    assert (name in text) is False
+    assert "r2" in text, "the end of a name tells it from its like"
 
 
 def test_bars_follow_the_runs() -> None:
@@ -62,12 +87,12 @@ def test_bars_follow_the_runs() -> None:
         for event in events("start", "load", "step"):
             bars.report(event)
         running = {task.description: task for task in shown.tasks}
-        assert set(running) == {"[bold]sweep[/] 0/2 runs", "a", "b"}
+        assert set(running) == {"[bold]0/2 runs[/]", "a", "b"}
         assert running["a"].completed == 4 and running["a"].fields["loss"] == "loss 0.2500"
         assert running["b"].fields["phase"] == "load"
         for event in events("preview", "checkpoint", "retry", "end", "stopping"):
             bars.report(event)
-        assert [task.description for task in shown.tasks] == ["[bold]sweep[/] 1/2 runs", "b"]
+        assert [task.description for task in shown.tasks] == ["[bold]1/2 runs[/]", "b"]
         assert shown.tasks[0].completed == 10, "what has ended counts as whole"
         bars.report(events("exit")[0])
         assert len(shown.tasks) == 1

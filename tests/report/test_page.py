@@ -10,7 +10,10 @@ from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.outputs import MARK, contents
 from lora_lab.plots import subject
 from lora_lab.report import LANGUAGES, PAGE, write_report
+from lora_lab.report.runs import tell
 from lora_lab.store import SweepFolder
+from lora_lab.verdict.lines import noise_text, scale_of
+from lora_lab.words import TEXTS, in_language
 from tests import scored
 
 
@@ -106,6 +109,15 @@ def test_settings_to_copy_are_the_recommended_run_s(english: Page) -> None:
 def test_every_language_is_written(sweep: SweepFolder, tmp_path: Path, language: str) -> None:
     page = Page(write_report(subject(sweep), tmp_path / language, language))
     assert ("結論" in page.words) == (language == "ja")
+    made = tell(subject(sweep), language).verdict
+    scale = scale_of(made)
+    assert in_language(noise_text(made.noise, scale), language) in page.words, "the verdict's own numbers"
+    for note in made.notes:
+        assert in_language(note, language) in page.words
+    english = [text for text in TEXTS["en"].values() if text.count(" ") > 4]
+    of_verdict = [max(re.split(r"\{\w+\}", text), key=len).strip() for text in english]
+    left = [text for text in of_verdict if text.count(" ") > 3 and text in page.words]
+    assert (not left) == (language == "ja"), "no English sentence of the verdict stands in another language"
 
 
 @pytest.mark.usefixtures("unplotted")
@@ -205,5 +217,5 @@ def test_a_failure_leaves_the_earlier_report(
 
 
 def test_another_language_is_refused(sweep: SweepFolder, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="en or ja"):
+    with pytest.raises(ConfigError, match="en and ja"):
         write_report(subject(sweep), tmp_path, "de")

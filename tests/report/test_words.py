@@ -6,7 +6,7 @@ import string
 import pytest
 
 from lora_lab.report.words import LANGUAGES, TEXTS, Words
-from lora_lab.verdict import outcomes, result
+from lora_lab.verdict import outcomes
 
 TEMPLATE_CALLS = re.compile(r"w\.say\(\"(\w+)\"")
 JAPANESE_LETTERS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -35,7 +35,7 @@ def test_nothing_is_left_untranslated() -> None:
 def test_every_call_and_state_has_words(language: str) -> None:
     from lora_lab.store import STATUSES
 
-    keys = [f"call_{name}" for name in result.CALLS] + [f"status_{name}" for name in STATUSES]
+    keys = [f"status_{name}" for name in STATUSES]
     keys += [
         f"course_{name}" for name in (outcomes.OVER_TRAINED, outcomes.RISING, outcomes.FLAT, outcomes.SETTLED)
     ]
@@ -50,7 +50,7 @@ def test_no_text_is_there_in_vain() -> None:
     folder = Path(lora_lab.report.__file__).parent
     code = "".join(file.read_text() for file in [*folder.glob("*.py"), *folder.glob("templates/*.html")]
                    if file.stem not in ("english", "japanese"))  # fmt: skip
-    built = ("call_", "status_", "course_", "rule_", "noise_", "judged_")
+    built = ("status_", "course_", "rule_", "judged_")
     from lora_lab.report.page import CONTENTS
 
     unused = [

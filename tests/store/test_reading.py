@@ -16,7 +16,7 @@ from lora_lab.errors import RunFolderError
 from lora_lab.store import RunFolder, RunRecord, SweepFolder, append_score_line, read_record, write_record
 from lora_lab.store.reading import Reader, read_sweep_folder
 from lora_lab.store.table import rows
-from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.gather import evidence
 from tests import scored
 
 

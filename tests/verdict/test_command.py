@@ -1,6 +1,7 @@
 """`lora-lab verdict` on a sweep's folder."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from lora_lab.__main__ import main
 from lora_lab.config import compose, dump
 from lora_lab.effective import Facts, resolve
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, append_score_line, read_record, write_record
-from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.gather import evidence
 
 ROWS = {
     "base": [],
@@ -97,6 +98,23 @@ def test_a_verdict_in_words(sweep: SweepFolder, capsys: pytest.CaptureFixture[st
     assert "lion: diverged: the loss is nan at step 8" in words
     assert "recommended: base" in words
     assert max(map(len, told.splitlines())) <= 120
+
+
+def test_a_verdict_in_japanese_has_the_same_numbers(
+    sweep: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(sweep)
+    _, english = verdict(capsys, sweep.path)
+    code, japanese = verdict(capsys, sweep.path, "--language", "ja")
+    words = "".join(japanese.split())
+    assert code == 0
+    assert "ada-againとadaは同じ実験で、1件として数えた" in words and "悪くなる" in words
+    assert not re.search(r"noise floor|comparisons|recommended|differ|reckoned", japanese)
+    numbers = re.compile(r"[+-]\d+(?:\.\d+)?")
+    for number in numbers.findall(english):
+        assert number in words
+    code, told = verdict(capsys, sweep.path, "--language", "fr")
+    assert code == 2 and "--language fr: there are words in en and ja" in told
 
 
 def test_a_metric_is_said_loudly(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:

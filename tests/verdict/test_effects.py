@@ -5,7 +5,8 @@ import random
 import pytest
 
 from lora_lab.errors import ConfigError
-from lora_lab.verdict.evidence import CheckpointEvidence, one_luck
+from lora_lab.verdict.evidence import CheckpointEvidence
+from lora_lab.verdict.gather import one_luck
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import (
     DEPENDS,

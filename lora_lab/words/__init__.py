@@ -1,0 +1,25 @@
+"""Every sentence that is read in more than one place, in English and Japanese."""
+
+from lora_lab.words.said import (
+    LANGUAGES,
+    TEXTS,
+    Label,
+    Said,
+    check_language,
+    in_language,
+    joined,
+    named,
+    said,
+)
+
+__all__ = [
+    "LANGUAGES",
+    "TEXTS",
+    "Label",
+    "Said",
+    "check_language",
+    "in_language",
+    "joined",
+    "named",
+    "said",
+]
