@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data import buckets, held_back, items, scan, steps
+from lora_lab.data import buckets, held_back, image_set, scan, steps
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item, Problem
+from lora_lab.data.image_set import CaptionedImage, Problem
 from lora_lab.data.order import Entry, Stream
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.settings import BucketSettings, SubsetSettings
@@ -18,7 +18,7 @@ from lora_lab.data.settings import BucketSettings, SubsetSettings
 class DatasetSpec:
     """Pictures that share a resolution and a batch size, as scanned."""
 
-    items: Sequence[Item]
+    items: Sequence[CaptionedImage]
     buckets: BucketSettings
     batch_size: int
 
@@ -33,18 +33,18 @@ class DataPlan:
     `resolved.Facts`. validation: Pictures that are held back, each with what happens to it.
     """
 
-    items: list[Item]
+    items: list[CaptionedImage]
     assignments: list[Assignment]
     batch_sizes: list[int]
     problems: list[Problem] = field(default_factory=list)
     settings_key: str = ""
     from_file: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     decided: tuple[str, ...] = ()
-    validation: list[tuple[Item, Assignment]] = field(default_factory=list)
+    validation: list[tuple[CaptionedImage, Assignment]] = field(default_factory=list)
 
     def stream(self, seed: int) -> Stream:
         """The run's draws; see `order.Stream`."""
-        keys = items.order_keys(self.items)
+        keys = image_set.order_keys(self.items)
         entries = [
             Entry(key, assignment.bucket, item.repeats, item.settings.dataset)
             for key, item, assignment in zip(keys, self.items, self.assignments, strict=True)
@@ -52,8 +52,8 @@ class DataPlan:
         return Stream(entries, self.batch_sizes, seed)
 
     def identity(self) -> str:
-        """Hash of pictures, captions and repeats, and of a dataset file's settings; see `items.identity`."""
-        content = items.identity(self.items)
+        """Hash of pictures, captions and repeats, and of a dataset file's settings (`image_set.identity`)."""
+        content = image_set.identity(self.items)
         return hashlib.sha256(f"{content}{self.settings_key}".encode()).hexdigest()
 
     def bucket_table(self) -> list[tuple[int, tuple[int, int], int, int]]:
@@ -97,7 +97,9 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     return result
 
 
-def with_validation(plan: DataPlan, held: Sequence[Item], bucket_settings: BucketSettings) -> DataPlan:
+def with_validation(
+    plan: DataPlan, held: Sequence[CaptionedImage], bucket_settings: BucketSettings
+) -> DataPlan:
     """The plan with more pictures to measure the validation loss on; they are not trained on."""
     kept, assignments, found = buckets.assign_all(list(held), bucket_settings)
     pairs = [*plan.validation, *zip(kept, assignments, strict=True)]
@@ -128,7 +130,7 @@ def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
     return replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
 
 
-def _balanced(found: Sequence[Item]) -> list[Item]:
+def _balanced(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
     """Items with regularisation repeats that match the training draws; those not needed are left out."""
     train = [item for item in found if not item.is_reg]
     reg = [item for item in found if item.is_reg]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.buckets import VAE_STEP, check_settings
-from lora_lab.data.items import ImageSet, Problem
+from lora_lab.data.image_set import ImageSet, Problem
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.plan import DataPlan, DatasetSpec, plan
 from lora_lab.data.resize import INTERPOLATIONS

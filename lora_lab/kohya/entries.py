@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.errors import ConfigError
-from lora_lab.kohya.names import GUI_ONLY, RENAMED_KEYS, is_secret
+from lora_lab.kohya.ignored_keys import GUI_ONLY, RENAMED_KEYS, is_secret
 
 GUI, ARGUMENTS, DATASET = "kohya_ss GUI", "sd-scripts arguments", "dataset file"
 """The kinds of files."""

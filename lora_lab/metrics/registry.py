@@ -1,4 +1,4 @@
-"""The known metrics by name; adding one is a function and a row here. Without torch until one needs it."""
+"""The known metrics by name; adding one is a function and an entry here. Without torch until one needs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class MetricRow:
+class MetricEntry:
     """One metric.
 
     Attributes:
@@ -46,45 +46,45 @@ LESS_IS_BETTER = ("base_distance", "drift", "copy_phash", "copy_dino")
 
 CLIP, DINO = "metric.clip_model", "metric.dino_model"
 
-METRICS: Mapping[str, MetricRow] = {
-    "basic": MetricRow(
+METRICS: Mapping[str, MetricEntry] = {
+    "basic": MetricEntry(
         "brightness, contrast, sharpness, distance from the base's picture",
         "lora_lab.metrics.basic:numbers",
     ),
-    "likeness": MetricRow(
+    "likeness": MetricEntry(
         "how much of the demo's character is there, 0 to 100", "lora_lab.metrics.demo:likeness"
     ),
-    "clip_i": MetricRow(
+    "clip_i": MetricEntry(
         "CLIP-I: mean cosine of CLIP embeddings of previews and references; higher is more alike",
         "lora_lab.metrics.sets:clip_i",
         True,
         (CLIP,),
     ),
-    "clip_t": MetricRow(
+    "clip_t": MetricEntry(
         "CLIP-T: mean cosine of CLIP embeddings of previews and their prompts; higher obeys prompts more",
         "lora_lab.metrics.sets:clip_t",
         True,
         (CLIP,),
     ),
-    "dino": MetricRow(
+    "dino": MetricEntry(
         "mean cosine of DINO embeddings of previews and references; higher is more alike",
         "lora_lab.metrics.sets:dino",
         True,
         (DINO,),
     ),
-    "diversity": MetricRow(
+    "diversity": MetricEntry(
         "mean 1 - cosine of DINO embeddings among previews of one prompt; higher is more varied",
         "lora_lab.metrics.sets:diversity",
         True,
         (DINO,),
     ),
-    "drift": MetricRow(
+    "drift": MetricEntry(
         "(1 - cosine) / 2 of DINO embeddings of a preview and the base model's picture; 0 is no change",
         "lora_lab.metrics.sets:drift",
         True,
         (DINO,),
     ),
-    "copy": MetricRow(
+    "copy": MetricEntry(
         "nearest training picture, by pHash (and DINO where metric.dino_model is set); 1 is the same picture",
         "lora_lab.metrics.sets:copies",
         True,

@@ -10,9 +10,9 @@ from typing import Any
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.headers import read_header
 from lora_lab.models.identify import CONFIG_METADATA, ModelFile
 from lora_lab.models.prompt_weights import parse_weights
+from lora_lab.models.weight_headers import read_header
 
 _CLIP_POSITIONS = 77
 _CHUNK = 75  # what one chunk is called in settings, whatever the tokenizer's real length

@@ -120,7 +120,7 @@ def drop_unasked(task: Task) -> None:
 
 
 def _state_due(task: Task, step: int) -> bool:
-    return bool(task.points and task.points.state_due(step))
+    return bool(task.save_schedule and task.save_schedule.state_due(step))
 
 
 def _drop_old(task: Task, newest: Saved) -> None:

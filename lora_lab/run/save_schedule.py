@@ -7,7 +7,7 @@ from lora_lab.store import epoch_tag, step_tag
 
 
 @dataclass(frozen=True)
-class SavePoints:
+class SaveSchedule:
     """Which updates are followed by a checkpoint or a state.
 
     The last update always is. A checkpoint at the end of an epoch is named by the epoch, as sd-scripts does;
@@ -24,10 +24,10 @@ class SavePoints:
     validate_every_steps: int = 0
 
     @staticmethod
-    def of(resolved: Resolved) -> "SavePoints":
-        """The save points of a run."""
+    def of(resolved: Resolved) -> "SaveSchedule":
+        """The save schedule of a run."""
         train = resolved.train
-        return SavePoints(
+        return SaveSchedule(
             resolved.total_steps,
             resolved.updates_per_epoch,
             train.save_every_n_epochs,

@@ -161,11 +161,11 @@ def test_sdxl_names(sdxl_models):
 )
 def test_what_does_not_fit_is_named(unet, text_encoder, damage, message):
     pack = make(unet, [text_encoder])
-    file, before = random_file(pack), pack.arena.masters.clone()
+    file, before = random_file(pack), pack.parameters.masters.clone()
     damage(file)
     with pytest.raises(ModelError, match=message):
         pack.load(0, file)
-    assert torch.equal(pack.arena.masters, before)
+    assert torch.equal(pack.parameters.masters, before)
 
 
 def test_a_larger_rank_names_the_setting(unet, text_encoder):
@@ -246,14 +246,14 @@ def test_damaged_shapes_are_named(unet, text_encoder, form, shape):
     """Every factor of one module in turn, in a shape that it cannot have: one clear error, nothing loaded."""
     spec = AdapterSpec(3, 2.0, form=form, factor=4)
     pack = make(unet, [text_encoder], spec)
-    file, before = random_file(pack), pack.arena.masters.clone()
+    file, before = random_file(pack), pack.parameters.masters.clone()
     name = "lora_unet_down_blocks_0_attentions_0_proj_in"
     for key in [key for key in file if key.startswith(name)]:
         with pytest.raises(ModelError, match=f"{name}|alpha has shape"):
             if key.endswith("alpha") and shape in ((), (1,)):
                 raise ModelError(name)  # one number is what an alpha is
             pack.load(0, {**file, key: torch.ones(shape)})
-        assert torch.equal(pack.arena.masters, before)
+        assert torch.equal(pack.parameters.masters, before)
     with pytest.raises(ModelError, match=name):
         pack.load(0, {key: value for key, value in file.items() if not key.startswith(name)})
 

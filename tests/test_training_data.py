@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab import material
+from lora_lab import training_data
 from lora_lab.config import compose
 from lora_lab.errors import DataError, RunFolderError
-from lora_lab.material import DEMO_PICTURES, dataset_path, gather
+from lora_lab.training_data import DEMO_PICTURES, dataset_path, gather
 from tests.material import write_pictures
 
 
@@ -20,7 +20,7 @@ def test_the_demos_pictures_are_drawn_once(tmp_path: Path, monkeypatch: pytest.M
     folder = dataset_path(config(tmp_path / "cache"))
     assert len(list(folder.rglob("*.png"))) == len(list(folder.rglob("*.txt"))) == DEMO_PICTURES
     assert [item.name for item in folder.parent.iterdir()] == [folder.name], "nothing half drawn stays"
-    monkeypatch.setattr(material, "_draw", lambda _: pytest.fail("drawn again"))
+    monkeypatch.setattr(training_data, "_draw", lambda _: pytest.fail("drawn again"))
     assert dataset_path(config(tmp_path / "cache")) == folder
 
 

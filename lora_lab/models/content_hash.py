@@ -8,8 +8,8 @@ from pathlib import Path
 from lora_lab.files import read_lines
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.headers import refuse_non_weights
 from lora_lab.models.identify import identify, locate
+from lora_lab.models.weight_headers import refuse_non_weights
 
 _BLOCK = 1 << 22
 _WORTH_REMEMBERING = 1 << 24

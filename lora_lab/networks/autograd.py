@@ -4,7 +4,7 @@ Legend: N samples, T tokens, G adapters in a block, n samples of each, r rank, i
 positions.
 
 One autograd function holds base and adapters. Base weights are frozen, so that the base needs only its input
-gradient; the adapters' weight gradients are accumulated in place in the arena, inside the products (no
+gradient; the adapters' weight gradients are accumulated in place inside the products (no
 temporary, no accumulation nodes); their input gradient is added inside the product to the base's. Adapters
 are told apart by index alone: no value of one sample is ever multiplied, even by zero, into another's.
 """
@@ -17,15 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lora_lab.networks.batching import Block
 from lora_lab.networks.convolve import flat, is_viewable
 from lora_lab.networks.dropout import apply_mask
-from lora_lab.networks.routing import Block
 
 if TYPE_CHECKING:
     from lora_lab.networks.layers import Bound, Masks, PackedLayer
 
 
-class TokenProduct(torch.autograd.Function):
+class LinearFunction(torch.autograd.Function):
     """Linear layers: x `(N, ..., i)` to `(N, ..., o)`; adapters work on `(G, n T, i)`."""
 
     @staticmethod
@@ -68,7 +68,7 @@ class TokenProduct(torch.autograd.Function):
         return grad_x, None, None, None, None
 
 
-class MapProduct(torch.autograd.Function):
+class ConvFunction(torch.autograd.Function):
     """Convolutions: x `(N, C, H, W)`; adapters work on `(G n, C, L)` with one weight matrix per sample."""
 
     @staticmethod

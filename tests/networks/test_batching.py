@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from lora_lab.networks.routing import plan_blocks
+from lora_lab.networks.batching import plan_blocks
 
 CPU = torch.device("cpu")
 

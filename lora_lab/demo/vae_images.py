@@ -15,7 +15,7 @@ from lora_lab.demo.portraits import sample
 FOREIGN_SHARE = 0.7
 
 
-def vae_picture(rng: Random) -> Image.Image:
+def vae_image(rng: Random) -> Image.Image:
     """A portrait of the domain, mostly with stars, ellipses, ears, polygons and lines in any colour."""
     image = render(sample(rng))
     if rng.random() >= FOREIGN_SHARE:

@@ -18,7 +18,7 @@ _CHECKPOINT_MARKS = (
 _KNOWN = "known: LoRAs for Stable Diffusion 1.x, 2.x and XL"
 
 
-def refuse_foreign(path: Path, names: Collection[str]) -> None:
+def refuse_not_a_lora(path: Path, names: Collection[str]) -> None:
     """Refuse a file whose tensors are not those of a LoRA for a model that is known here.
 
     Raises:

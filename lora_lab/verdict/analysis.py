@@ -21,7 +21,7 @@ POINTS = (SCORE, "likeness")
 
 
 @dataclass(frozen=True)
-class Ground:
+class Analysis:
     """`base` is the cell that the others are compared with; None where nothing has a score."""
 
     evidence: Evidence
@@ -42,13 +42,13 @@ def change_key(key: str, under: tuple[str, Any] | None, levels: tuple[Any, Any])
     return " ".join([key, *(map(repr, under) if under else ()), *map(repr, levels)])
 
 
-def ground(
+def analyse(
     evidence: Evidence,
     noise_floor: float | None = None,
     relevant: float | None = None,
     prior: Prior | None = None,
     looks: Mapping[str, int] | None = None,
-) -> Ground:
+) -> Analysis:
     """Match the scored runs of a sweep.
 
     Args:
@@ -66,7 +66,7 @@ def ground(
             raise ConfigError(f"{name} must be above 0, got {value:g}")
     members = cells(evidence.runs)
     found = edges(members)
-    return Ground(
+    return Analysis(
         evidence,
         tuple(members),
         tuple(found),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.store.spelling import find_tag, rater_key, rater_name
+from lora_lab.store.normal_names import find_tag, rater_key, rater_name
 
 TAGS = ["000005", "000010", "000020", "step00000200", "final"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lora_lab.__main__ import main
 from lora_lab.store import RunFolder
-from lora_lab.sweep.names import distinct, joined, name_problem, run_problem, same_folder, short_value
+from lora_lab.sweep.run_names import distinct, joined, name_problem, run_problem, same_folder, short_value
 
 BAD = [
     "", "a/b", "a\\b", "..", ".a", "a.", "a ", " a", "what?", "my sweep #1",

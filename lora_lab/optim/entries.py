@@ -27,7 +27,7 @@ def _adafactor_sets_its_rate(args: Mapping[str, object]) -> bool:
 
 
 @dataclass(frozen=True)
-class OptimizerRow:
+class OptimizerEntry:
     """One optimizer and what is known of it.
 
     Attributes:
@@ -48,7 +48,7 @@ class OptimizerRow:
             use.
         whole_tensors: Arguments that, when set to more than 1, make the result depend on the cut into
             tensors.
-        alias_of: The row of which this is another name.
+        alias_of: The entry of which this is another name.
     """
 
     name: str
@@ -100,14 +100,14 @@ _NESTEROV = {"nesterov": True, "momentum": 0.9}
 _NO_NESTEROV = "bitsandbytes' 8-bit SGD accepts it and uses plain momentum"
 _NO_DAMPENING = "bitsandbytes' 8-bit SGD accepts it and does not use it"
 
-_ROWS = (
-    OptimizerRow(
+_ENTRIES = (
+    OptimizerEntry(
         "adamw",
         "torch.optim.AdamW",
         "Adam with decoupled weight decay (arXiv 1711.05101)",
         {**_ADAM, "amsgrad": "flag", "maximize": "flag"},
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "adamw8bit",
         "bitsandbytes.optim.AdamW8bit",
         "AdamW with 8-bit state (arXiv 2110.02861)",
@@ -116,7 +116,7 @@ _ROWS = (
         package="bitsandbytes",
         minimum="0.50",
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "pagedadamw",
         "bitsandbytes.optim.PagedAdamW",
         "AdamW whose state moves to CPU memory under pressure",
@@ -125,7 +125,7 @@ _ROWS = (
         minimum="0.50",
         needs_cuda=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "pagedadamw8bit",
         "bitsandbytes.optim.PagedAdamW8bit",
         "AdamW8bit whose state moves to CPU memory under pressure",
@@ -135,7 +135,7 @@ _ROWS = (
         minimum="0.50",
         needs_cuda=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "pagedadamw32bit",
         "bitsandbytes.optim.PagedAdamW32bit",
         "AdamW with 32-bit state that moves to CPU memory under pressure",
@@ -144,14 +144,14 @@ _ROWS = (
         minimum="0.50",
         needs_cuda=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "lion",
         "lora_lab.optim.lion.Lion",
         "sign of an interpolated momentum (arXiv 2302.06675)",
         _LION,
         sign_update=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "lion8bit",
         "bitsandbytes.optim.Lion8bit",
         "Lion with 8-bit state",
@@ -161,7 +161,7 @@ _ROWS = (
         minimum="0.50",
         sign_update=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "pagedlion8bit",
         "bitsandbytes.optim.PagedLion8bit",
         "Lion8bit whose state moves to CPU memory under pressure",
@@ -172,15 +172,15 @@ _ROWS = (
         needs_cuda=True,
         sign_update=True,
     ),
-    OptimizerRow("sgd", "torch.optim.SGD", "stochastic gradient descent", {**_SGD, "maximize": "flag"}),
-    OptimizerRow(
+    OptimizerEntry("sgd", "torch.optim.SGD", "stochastic gradient descent", {**_SGD, "maximize": "flag"}),
+    OptimizerEntry(
         "sgdnesterov",
         "torch.optim.SGD",
         "stochastic gradient descent with Nesterov momentum",
         {**_SGD, "maximize": "flag"},
         defaults=_NESTEROV,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "sgdnesterov8bit",
         "bitsandbytes.optim.SGD8bit",
         "gradient descent with momentum in 8-bit state; not Nesterov, whatever its name says",
@@ -191,7 +191,7 @@ _ROWS = (
         minimum="0.50",
         ignored={"nesterov": _NO_NESTEROV, "dampening": _NO_DAMPENING},
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "adafactor",
         "lora_lab.optim.adafactor.Adafactor",
         "factored second moments (arXiv 1804.04235); finds its own rate unless relative_step=false",
@@ -204,7 +204,7 @@ _ROWS = (
         layout="stacked",
         ignores_learning_rate=_adafactor_sets_its_rate,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptation",
         "dadaptation.experimental.DAdaptAdamPreprint",
         "another name of dadaptadampreprint",
@@ -215,7 +215,7 @@ _ROWS = (
         one_lr_only=True,
         alias_of="dadaptadampreprint",
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptadampreprint",
         "dadaptation.experimental.DAdaptAdamPreprint",
         "D-Adaptation of Adam as first published (arXiv 2301.07733v1)",
@@ -225,7 +225,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptadam",
         "dadaptation.DAdaptAdam",
         "D-Adaptation of Adam (arXiv 2301.07733)",
@@ -235,7 +235,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptadagrad",
         "dadaptation.DAdaptAdaGrad",
         "D-Adaptation of AdaGrad (arXiv 2301.07733)",
@@ -245,7 +245,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptadan",
         "dadaptation.DAdaptAdan",
         "D-Adaptation of Adan (arXiv 2208.06677)",
@@ -255,7 +255,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptadanip",
         "dadaptation.experimental.DAdaptAdanIP",
         "D-Adaptation of Adan by inner products",
@@ -265,7 +265,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptlion",
         "dadaptation.DAdaptLion",
         "D-Adaptation of Lion",
@@ -276,7 +276,7 @@ _ROWS = (
         one_lr_only=True,
         sign_update=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "dadaptsgd",
         "dadaptation.DAdaptSGD",
         "D-Adaptation of gradient descent (arXiv 2301.07733)",
@@ -286,7 +286,7 @@ _ROWS = (
         learning_rate_about_one=True,
         one_lr_only=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "prodigy",
         "prodigyopt.Prodigy",
         "Adam that estimates its rate (arXiv 2306.06101)",
@@ -301,7 +301,7 @@ _ROWS = (
         one_lr_only=True,
         whole_tensors=("slice_p",),
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "adamwschedulefree",
         "schedulefree.AdamWScheduleFree",
         "AdamW that averages instead of following a schedule (arXiv 2405.15682)",
@@ -310,7 +310,7 @@ _ROWS = (
         minimum="1.3",
         schedule_free=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "radamschedulefree",
         "schedulefree.RAdamScheduleFree",
         "schedule-free AdamW with RAdam's own warmup (arXiv 1908.03265)",
@@ -319,7 +319,7 @@ _ROWS = (
         minimum="1.3",
         schedule_free=True,
     ),
-    OptimizerRow(
+    OptimizerEntry(
         "sgdschedulefree",
         "schedulefree.SGDScheduleFree",
         "gradient descent that averages instead of following a schedule (arXiv 2405.15682)",
@@ -330,7 +330,7 @@ _ROWS = (
     ),
 )  # fmt: skip
 
-ROWS: Mapping[str, OptimizerRow] = {row.name: row for row in _ROWS}
+ENTRIES: Mapping[str, OptimizerEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 TORCH_CLASSES: Mapping[str, str] = {
@@ -343,9 +343,9 @@ Left out: LBFGS needs the loss as a function, SparseAdam sparse gradients, Muon 
 """
 
 
-def dotted_row(path: str) -> OptimizerRow:
-    """The row of a class given by its dotted path, of which nothing is known but what its name says."""
-    return OptimizerRow(
+def dotted_entry(path: str) -> OptimizerEntry:
+    """The entry of a class given by its dotted path, of which nothing is known but what its name says."""
+    return OptimizerEntry(
         path,
         path,
         "a class given by its dotted path",

@@ -10,7 +10,7 @@ from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.axes import axis, scale, show, show_setting
 from lora_lab.effective import compare
 from lora_lab.report.pictures import Album, Tile, by_shot, chosen_shots, shot
-from lora_lab.report.runs import Told
+from lora_lab.report.runs import ReportData
 from lora_lab.store import Preview
 from lora_lab.verdict.evidence import RunEvidence
 
@@ -33,7 +33,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SideBySide:
     """Rows of one prompt and seed each, columns of one run each."""
 
     caption: str
@@ -41,21 +41,21 @@ class Sheet:
     columns: tuple[Column, ...]
 
 
-def sheets(told: Told, key: str, album: Album) -> list[Sheet]:
+def sheets(data: ReportData, key: str, album: Album) -> list[SideBySide]:
     """The sheets of one setting: one per set of runs alike in the rest, those nearest the reference first."""
     found = []
-    sets = matched_sets(told.evidence.own, key)
-    for runs in sorted(sets, key=lambda runs: len(_others(told, key, runs[0]))):
-        ordered = _ordered(told, key, runs)
+    sets = matched_sets(data.evidence.own, key)
+    for runs in sorted(sets, key=lambda runs: len(_others(data, key, runs[0]))):
+        ordered = _ordered(data, key, runs)
         for start in range(0, len(ordered), MOST_COLUMNS):
-            found.append(_sheet(told, key, ordered[start : start + MOST_COLUMNS], album))
+            found.append(_sheet(data, key, ordered[start : start + MOST_COLUMNS], album))
     return found
 
 
-def _ordered(told: Told, key: str, runs: Sequence[RunEvidence]) -> list[RunEvidence]:
+def _ordered(data: ReportData, key: str, runs: Sequence[RunEvidence]) -> list[RunEvidence]:
     """The runs along the setting's axis; of names the reference's comes first."""
     lies = scale(axis(key), [run.settings[key] for run in runs])
-    usual = told.reference.settings.get(key)
+    usual = data.reference.settings.get(key)
     first = [lies.kind != "category" or run.settings[key] != usual for run in runs]
     return [runs[at] for at in sorted(range(len(runs)), key=lambda at: (first[at], lies.places[at]))]
 
@@ -90,67 +90,67 @@ def matched_sets(runs: Sequence[RunEvidence], key: str) -> list[list[RunEvidence
     return found
 
 
-def _sheet(told: Told, key: str, runs: Sequence[RunEvidence], album: Album) -> Sheet:
-    words = told.words
-    rows = _rows(told, runs)
-    changed = _others(told, key, runs[0])
+def _sheet(data: ReportData, key: str, runs: Sequence[RunEvidence], album: Album) -> SideBySide:
+    words = data.words
+    rows = _rows(data, runs)
+    changed = _others(data, key, runs[0])
     caption = (
         words.say("with", settings=words.changed(changed))
         if changed
-        else words.say("with_reference", reference=told.reference.name)
+        else words.say("with_reference", reference=data.reference.name)
     )
     texts = tuple(
         words.say("prompt_row", text=item.text, seed=item.seed, strength=show(float(item.strength)))
         for item in rows
     )
     heads = {run.name: f"{words.label(key)} {show_setting(key, run.settings[key])}" for run in runs}
-    return Sheet(caption, texts, tuple(_column(told, run, heads[run.name], rows, album) for run in runs))
+    return SideBySide(caption, texts, tuple(_column(data, run, heads[run.name], rows, album) for run in runs))
 
 
-def _others(told: Told, key: str, run: RunEvidence) -> dict[str, Any]:
+def _others(data: ReportData, key: str, run: RunEvidence) -> dict[str, Any]:
     """In what a run differs from the reference beside the setting."""
-    return {name: value for name, value in told.changes(run).items() if name != key}
+    return {name: value for name, value in data.changes(run).items() if name != key}
 
 
-def _rows(told: Told, runs: Sequence[RunEvidence]) -> list[Preview]:
+def _rows(data: ReportData, runs: Sequence[RunEvidence]) -> list[Preview]:
     """The previews of the first run that has any; the other runs show the same prompts and seeds."""
-    shown = (told.shown(run) for run in runs)
+    shown = (data.shown(run) for run in runs)
     return next((chosen_shots(item.previews) for item in shown if item and item.previews), [])
 
 
-def _column(told: Told, run: RunEvidence, head: str, rows: Sequence[Preview], album: Album) -> Column:
-    checkpoint, worker = told.shown(run), told.worker(run)
+def _column(data: ReportData, run: RunEvidence, head: str, rows: Sequence[Preview], album: Album) -> Column:
+    checkpoint, worker = data.shown(run), data.worker(run)
     have = by_shot(checkpoint.previews) if checkpoint else {}
     files = [have.get(shot(row)) for row in rows]
-    score = told.words.number(run.score) if run.score is not None else ""
+    score = data.words.number(run.score) if run.score is not None else ""
     places = [worker.file(item) if item else None for item in files]
     tiles = tuple(album.add(place) if place else None for place in places)
-    return Column(head, run.name, score, told.mean(run), told.at(checkpoint), told.trouble(run), tiles)
+    return Column(head, run.name, score, data.mean(run), data.at(checkpoint), data.trouble(run), tiles)
 
 
-def thumbnail(told: Told, run: RunEvidence, album: Album) -> Tile | None:
+def thumbnail(data: ReportData, run: RunEvidence, album: Album) -> Tile | None:
     """The first picture of a run, for the table of all runs."""
-    checkpoint = told.shown(run)
+    checkpoint = data.shown(run)
     first = chosen_shots(checkpoint.previews, 1) if checkpoint else []
-    place = told.worker(run).file(first[0]) if first else None
+    place = data.worker(run).file(first[0]) if first else None
     return album.add(place) if place else None
 
 
-def material(told: Told, album: Album) -> tuple[list[Tile], list[tuple[str, Tile]]]:
+def material(data: ReportData, album: Album) -> tuple[list[Tile], list[tuple[str, Tile]]]:
     """Training pictures, and the bare base model's pictures of the reference's prompts with their text."""
-    files = told.subject.sweep.training_images
+    files = data.subject.sweep.training_images
     first = [file for file in files if file.parent == files[0].parent][:MOST_PICTURES]
     pictures = [tile for tile in map(album.add, first) if tile]
-    return pictures, _bare(told, album)
+    return pictures, _bare(data, album)
 
 
-def _bare(told: Told, album: Album) -> list[tuple[str, Tile]]:
-    worker = told.worker(told.reference)
+def _bare(data: ReportData, album: Album) -> list[tuple[str, Tile]]:
+    worker = data.worker(data.reference)
     if worker.config is None:
         return []
     place = anchor_folder(worker.folder, worker.config, worker.record)
     found = []
-    for item in _rows(told, [told.reference, *told.evidence.own]):
+    for item in _rows(data, [data.reference, *data.evidence.own]):
         tile = album.add(place / anchor_name(item.prompt, item.seed))
         if tile:
             found.append((item.text, tile))

@@ -21,7 +21,7 @@ _SETTLED = 1e-6
 """Share of the whole energy by which a round may still improve at the end."""
 
 
-def dense_approximation(weight: Tensor, rank: int, seed: int) -> tuple[Factors, Kept]:
+def truncated_svd(weight: Tensor, rank: int, seed: int) -> tuple[Factors, Kept]:
     """The best `rank` ranks of a weight difference (o, i) or (o, i, kh, kw), float32; alpha = rank.
 
     Args:

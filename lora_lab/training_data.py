@@ -11,7 +11,7 @@ from pathlib import Path
 from lora_lab.config import DatasetConfig, RunConfig, parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.held_back import seen_in_training
-from lora_lab.data.items import Item, Problem, refuse_errors
+from lora_lab.data.image_set import CaptionedImage, Problem, refuse_errors
 from lora_lab.data.order import Stream
 from lora_lab.data.plan import DataPlan, plan_folder, with_validation
 from lora_lab.data.scan import OVERRULED, scan
@@ -26,7 +26,7 @@ DEMO_PICTURES = 30
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a run trains on, and for how long."""
 
     plan: DataPlan
@@ -36,7 +36,7 @@ class Material:
     seed: int
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CaptionedImage]:
         """The pictures, with final repeats."""
         return self.plan.items
 
@@ -46,7 +46,7 @@ class Material:
         return self.plan.assignments
 
     @property
-    def validation(self) -> list[tuple[Item, Assignment]]:
+    def validation(self) -> list[tuple[CaptionedImage, Assignment]]:
         """The pictures that the validation loss is measured on, none of them trained on."""
         return self.plan.validation
 
@@ -154,7 +154,7 @@ def subset_settings(config: RunConfig) -> SubsetSettings:
     )
 
 
-def gather(config: RunConfig) -> Material:
+def gather(config: RunConfig) -> TrainingData:
     """Scan the pictures of a run and lay out its epochs. Reads headers and captions only.
 
     Raises:
@@ -180,7 +180,7 @@ def gather(config: RunConfig) -> Material:
     if data.validation_path:
         found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
     refuse_errors(found.problems)
-    return Material(
+    return TrainingData(
         found, train.gradient_accumulation_steps, train.max_train_epochs, train.max_train_steps, train.seed
     )
 

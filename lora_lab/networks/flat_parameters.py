@@ -82,7 +82,7 @@ class Layout:
     length: int
 
 
-def plan_row(targets: Sequence[Target], specs: Sequence[AdapterSpec]) -> Layout:
+def plan_layout(targets: Sequence[Target], specs: Sequence[AdapterSpec]) -> Layout:
     """Lay out `targets` for adapters of one form: every piece can hold the largest of `specs`."""
     form = specs[0].form
     pieces: dict[str, dict[str, Piece]] = {target.name: {} for target in targets}
@@ -112,7 +112,7 @@ def _order_in_segment(target: Target, room: tuple[int, int], order: int) -> tupl
     return (target.kind, room[1], *fans, target.tier, order)
 
 
-class Arena:
+class FlatParameters:
     """The numbers of K adapters: masters, the copy that layers compute with, and both gradients.
 
     With equal dtypes `compute` is `masters` and `grads` is `compute_grads`: nothing is copied.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from lora_lab.lora_files import names
+from lora_lab.lora_files import module_names
 from lora_lab.models.families import FAMILIES
 
 _DIFFUSERS = re.compile(
@@ -49,7 +49,7 @@ def _to_original(rest: str, family: str) -> str:
         return rest
     head, tail = _dotted(match["head"]), match["tail"]
     try:
-        return names.sgm_path(f"{head}.{tail}", _original_blocks(family)).replace(".", "_")
+        return module_names.sgm_path(f"{head}.{tail}", _original_blocks(family)).replace(".", "_")
     except KeyError:
         return rest
 
@@ -104,12 +104,12 @@ def block(name: str) -> str:
     return "middle" if match[5] else f"{match[1] or match[3]} {match[2] or match[4]}"
 
 
-_SINGLES = {key.replace(".", "_"): value.replace(".", "_") for key, value in names.SINGLES.items()}
+_SINGLES = {key.replace(".", "_"): value.replace(".", "_") for key, value in module_names.SINGLES.items()}
 _SINGLES_BACK = {value: key for key, value in _SINGLES.items()}
-_RESNET_BACK = {value.replace(".", "_"): key for key, value in names.RESNET_LEAVES.items()}
+_RESNET_BACK = {value.replace(".", "_"): key for key, value in module_names.RESNET_LEAVES.items()}
 
 
-_original_blocks = lru_cache(names.public_blocks)
+_original_blocks = lru_cache(module_names.public_blocks)
 
 
 @lru_cache
@@ -118,7 +118,7 @@ def _diffusers_blocks(family: str) -> list[tuple[str, str]]:
     return sorted(
         (
             (value.replace(".", "_"), key.replace(".", "_"))
-            for key, value in names.public_blocks(family).items()
+            for key, value in module_names.public_blocks(family).items()
             if not key.startswith("mid_block") or key[-1] == "0" or key == "mid_block.resnets.1"
         ),
         key=lambda pair: -len(pair[0]),

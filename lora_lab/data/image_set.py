@@ -32,7 +32,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Item:
+class CaptionedImage:
     """One picture to train on.
 
     Args:
@@ -65,7 +65,7 @@ class Item:
 class ImageSet:
     """What a scan found."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[CaptionedImage] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def __add__(self, other: "ImageSet") -> "ImageSet":
@@ -87,7 +87,7 @@ def refuse_errors(problems: Sequence[Problem]) -> None:
         raise DataError(f"the training pictures have {count}:\n{report(errors)}")
 
 
-def identity(items: Iterable[Item]) -> str:
+def identity(items: Iterable[CaptionedImage]) -> str:
     """Hash of what is trained on: pictures' bytes, captions and repeats; names, places and order do not
     count.
 
@@ -97,11 +97,11 @@ def identity(items: Iterable[Item]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _traits(item: Item) -> tuple[int, bool, str, int]:
+def _traits(item: CaptionedImage) -> tuple[int, bool, str, int]:
     return item.settings.dataset, item.is_reg, item.caption, item.repeats
 
 
-def order_keys(items: Sequence[Item]) -> list[str]:
+def order_keys(items: Sequence[CaptionedImage]) -> list[str]:
     """A key per item by its content, unique within the run; two copies of the same items get the same keys.
 
     Copies of one picture are told apart by caption and repeats, so that the order of draws depends on no

@@ -102,9 +102,9 @@ class Previewer:
             for task, checkpoint, _ in saved:
                 if not task.prepared or previews.wanted_of(task.folder, task.resolved, checkpoint, 0):
                     continue
-                material = task.prepared.material
+                training_data = task.prepared.training_data
                 try:
-                    measure_checkpoint(task, checkpoint, material, self._base.device)
+                    measure_checkpoint(task, checkpoint, training_data, self._base.device)
                 except Exception as error:
                     self._note([task], describe_failure(error), "metrics")
 

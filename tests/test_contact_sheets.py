@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lora_lab import sheets
+from lora_lab import contact_sheets
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.config import compose, dump
-from lora_lab.sheets import Line, run_sheet, sheet, sweep_sheet
+from lora_lab.contact_sheets import Line, run_sheet, sheet, sweep_sheet
 from lora_lab.store import (
     Checkpoint,
     Preview,
@@ -69,7 +69,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
         lines.extend(arguments[3])
         sheet(*arguments)
 
-    monkeypatch.setattr(sheets, "sheet", note)
+    monkeypatch.setattr(contact_sheets, "sheet", note)
     return lines
 
 
@@ -80,13 +80,16 @@ def test_a_sheet_has_room_for_all(tmp_path: Path) -> None:
     lines = [Line("a", "words", files[:2], "a warning"), Line("b", "", [files[2], None])]
     sheet(tmp_path / "sheet.png", "title", ["left", "right"], lines)
     image = Image.open(tmp_path / "sheet.png")
-    assert image.width > sheets.LABEL_WIDTH + 2 * 128 and image.height > 2 * sheets.TILE_LONG_SIDE
+    assert (
+        image.width > contact_sheets.LABEL_WIDTH + 2 * 128
+        and image.height > 2 * contact_sheets.TILE_LONG_SIDE
+    )
     assert all(has(tmp_path / "sheet.png", colour) for colour in COLOURS.values())
 
 
 def test_a_sheet_copes_with_lost_pictures(tmp_path: Path) -> None:
     sheet(tmp_path / "sheet.png", "x" * 500, ["head"], [Line("y" * 500, "z\n" * 50, [tmp_path / "gone.png"])])
-    assert Image.open(tmp_path / "sheet.png").width > sheets.LABEL_WIDTH
+    assert Image.open(tmp_path / "sheet.png").width > contact_sheets.LABEL_WIDTH
 
 
 def test_a_sweeps_sheet_names_every_row(sweep: SweepFolder, drawn: list[Line]) -> None:
@@ -151,7 +154,7 @@ def test_every_runs_pictures_stand_under_its_own_prompts(sweep: SweepFolder, dra
     assert list(lines["one"].heads) == ["w1 s3 a cat"]
     assert list(lines["two"].heads) == ["w1 s3 a dog", "w1 s3 a bird", "w1 s3 a fish"]
     assert len(lines["two"].tiles) == 3 and all(has(sweep.sheet, (200, 200, 30 * n)) for n in range(3))
-    above = sheets._heads_above(["w1 s3 a cat"], drawn)
+    above = contact_sheets._heads_above(["w1 s3 a cat"], drawn)
     by_label = {line.label: list(heads) for line, heads in zip(drawn, above, strict=True)}
     assert by_label["base model"] == ["w1 s3 a cat"] and by_label["double"] == []
     assert by_label["two"] == list(lines["two"].heads), "heads stand again above what has others"
@@ -162,4 +165,10 @@ def test_a_line_after_another_ones_heads_has_its_own_again() -> None:
         Line(name, "", [], heads=[head]) for name, head in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))
     ]
     lines.insert(2, Line("pictures", "", []))
-    assert [list(heads) for heads in sheets._heads_above(["x"], lines)] == [["x"], [], [], ["y"], ["x"]]
+    assert [list(heads) for heads in contact_sheets._heads_above(["x"], lines)] == [
+        ["x"],
+        [],
+        [],
+        ["y"],
+        ["x"],
+    ]

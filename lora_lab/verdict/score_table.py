@@ -23,7 +23,7 @@ from lora_lab.axes import axis
 from lora_lab.effective import Facts, Inert, resolve
 from lora_lab.errors import DataError
 from lora_lab.store import Score, ScoreLog
-from lora_lab.store.spelling import find_tag, rater_key, rater_name
+from lora_lab.store.normal_names import find_tag, rater_key, rater_name
 from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.evidence import (
     SCORE,
@@ -53,7 +53,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ScoreTable:
     """A table as read: its rows by run, and which column is which setting."""
 
     path: Path
@@ -62,7 +62,7 @@ class Sheet:
     notes: tuple[str, ...]
 
 
-def read_sheet(path: Path, *, raters: Sequence[str] | None = None, score: str = "last") -> Evidence:
+def read_score_table(path: Path, *, raters: Sequence[str] | None = None, score: str = "last") -> Evidence:
     """The evidence of a table alone: settings, scores and costs are what it says.
 
     Rows with the same settings are one experiment unless their `seed` differs.
@@ -71,17 +71,17 @@ def read_sheet(path: Path, *, raters: Sequence[str] | None = None, score: str = 
         DataError: The file cannot be read, has no column of names or scores, or a score is wrong.
         RunFolderError: No run has the checkpoint.
     """
-    sheet = _read(path)
-    sheet = replace(sheet, runs={name: _one_spelling(rows) for name, rows in sheet.runs.items()})
-    combined = combine(_log(sheet, raters), {})
-    runs = [_run(name, rows, sheet, combined) for name, rows in sheet.runs.items()]
+    table = _read(path)
+    table = replace(table, runs={name: _one_spelling(rows) for name, rows in table.runs.items()})
+    combined = combine(_log(table, raters), {})
+    runs = [_run(name, rows, table, combined) for name, rows in table.runs.items()]
     found = Evidence(
-        path.stem, "", SCORE, score, _experiments(runs), combined.raters, (), (*sheet.notes, *combined.notes)
+        path.stem, "", SCORE, score, _experiments(runs), combined.raters, (), (*table.notes, *combined.notes)
     )
     return judged(found)
 
 
-def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = None) -> Evidence:
+def with_score_table(evidence: Evidence, path: Path, raters: Sequence[str] | None = None) -> Evidence:
     """A sweep's evidence with the scores of a table in place of its own.
 
     A row without a tag scores the run's last checkpoint. Columns of settings are not looked at.
@@ -89,16 +89,16 @@ def with_sheet(evidence: Evidence, path: Path, raters: Sequence[str] | None = No
     Raises:
         DataError: The file cannot be used, or names a run or checkpoint that the sweep has not.
     """
-    sheet = _read(path)
-    sheet = replace(sheet, runs=_present_names(evidence, sheet.runs))
+    table = _read(path)
+    table = replace(table, runs=_present_names(evidence, table.runs))
     last = {run.name: run.checkpoints[-1].tag for run in evidence.runs if run.checkpoints}
-    unknown = [name for name in sheet.runs if name not in {run.name for run in evidence.runs}]
+    unknown = [name for name in table.runs if name not in {run.name for run in evidence.runs}]
     if unknown:
         hint = config.nearest(unknown[0], [run.name for run in evidence.runs])
         raise DataError(f"{path}: {evidence.name} has no run {unknown[0]!r}{hint}")
     tags = {run.name: [item.tag for item in run.checkpoints] for run in evidence.runs}
-    sheet = replace(sheet, runs={name: _tagged(sheet, rows, tags[name]) for name, rows in sheet.runs.items()})
-    log = _log(sheet, raters)
+    table = replace(table, runs={name: _tagged(table, rows, tags[name]) for name, rows in table.runs.items()})
+    log = _log(table, raters)
     log = replace(log, scores=[replace(item, tag=_tag(item, last)) for item in log.scores])
     combined = combine(log, {run.name: run.same_as for run in evidence.runs if run.same_as})
     runs = tuple(
@@ -131,7 +131,7 @@ def _one_spelling(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _tagged(sheet: Sheet, rows: Sequence[Row], tags: Sequence[str]) -> list[Row]:
+def _tagged(table: ScoreTable, rows: Sequence[Row], tags: Sequence[str]) -> list[Row]:
     """The rows of a run with the tags that they mean: 20 is 000020.
 
     Raises:
@@ -143,7 +143,7 @@ def _tagged(sheet: Sheet, rows: Sequence[Row], tags: Sequence[str]) -> list[Row]
         tag = find_tag(asked, tags) if asked else ""
         if tag is None:
             raise DataError(
-                f"{sheet.path}, line {row[LINE]}: the run has no checkpoint {asked!r}; it has "
+                f"{table.path}, line {row[LINE]}: the run has no checkpoint {asked!r}; it has "
                 f"{', '.join(tags) or 'none'}"
             )
         found.append({**row, "tag": tag})
@@ -168,7 +168,7 @@ def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> C
     )
 
 
-def _read(path: Path) -> Sheet:
+def _read(path: Path) -> ScoreTable:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = [
@@ -192,7 +192,7 @@ def _read(path: Path) -> Sheet:
     keys = {column: _key(column) for column in columns if column != name and column not in KNOWN}
     own = [column for column, key in keys.items() if key not in config.settings()]
     note = said("note_columns", columns=", ".join(own))
-    return Sheet(path, dict(runs), keys, (note,) if own else ())
+    return ScoreTable(path, dict(runs), keys, (note,) if own else ())
 
 
 def _key(column: str) -> str:
@@ -207,12 +207,12 @@ def _key(column: str) -> str:
     return meant[0] if len(meant) == 1 else column
 
 
-def _log(sheet: Sheet, raters: Sequence[str] | None) -> ScoreLog:
+def _log(table: ScoreTable, raters: Sequence[str] | None) -> ScoreLog:
     log = ScoreLog()
     position = 0
-    for name, rows in sheet.runs.items():
+    for name, rows in table.runs.items():
         for row in rows:
-            rater, value = _rater(row, sheet, log), _number(row["score"], sheet, name)
+            rater, value = _rater(row, table, log), _number(row["score"], table, name)
             if value is None or (raters is not None and rater_key(rater) not in map(rater_key, raters)):
                 continue
             log.scores.append(
@@ -229,19 +229,19 @@ def _log(sheet: Sheet, raters: Sequence[str] | None) -> ScoreLog:
             )
             position += 1
     if raters is not None and not log.scores:
-        raise DataError(f"{sheet.path} has no scores of {', '.join(raters)}")
+        raise DataError(f"{table.path} has no scores of {', '.join(raters)}")
     return log
 
 
-def _rater(row: Row, sheet: Sheet, log: ScoreLog) -> str:
+def _rater(row: Row, table: ScoreTable, log: ScoreLog) -> str:
     """Who gave a row's score, as spelt first."""
     try:
         return rater_name(row.get("rater") or ONE_RATER, (item.rater for item in log.scores))
     except ValueError as error:
-        raise DataError(f"{sheet.path}, line {row[LINE]}: rater: {error}") from None
+        raise DataError(f"{table.path}, line {row[LINE]}: rater: {error}") from None
 
 
-def _number(text: str, sheet: Sheet, name: str) -> float | None:
+def _number(text: str, table: ScoreTable, name: str) -> float | None:
     """A score; None where the cell is empty or says no more than a bound."""
     if not text or text[0] in "<>":
         return None
@@ -249,22 +249,22 @@ def _number(text: str, sheet: Sheet, name: str) -> float | None:
         value = float(text)
     except ValueError:
         raise DataError(
-            f"{sheet.path}, run {name}: score must be a number from 0 to 100, got {text!r}; leave it empty "
+            f"{table.path}, run {name}: score must be a number from 0 to 100, got {text!r}; leave it empty "
             "where there is none, or write a bound such as <90"
         ) from None
     if not 0 <= value <= 100:
-        raise DataError(f"{sheet.path}, run {name}: score must be from 0 to 100, got {text}")
+        raise DataError(f"{table.path}, run {name}: score must be from 0 to 100, got {text}")
     return value
 
 
-def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> RunEvidence:
+def _run(name: str, rows: Sequence[Row], table: ScoreTable, combined: Combined) -> RunEvidence:
     first = rows[0]
     status = first.get("status") or "done"
     bounds = [row["score"] for row in rows if row["score"][:1] in ("<", ">")]
     remarks = [row.get("note", "") for row in rows if row.get("note")]
-    settings, unknown, inert = _settings(first, sheet)
+    settings, unknown, inert = _settings(first, table)
     tags = dict.fromkeys(row.get("tag") or ONLY for row in rows)
-    checkpoints = tuple(_checkpoint(tag, first, sheet, combined, name) for tag in tags)
+    checkpoints = tuple(_checkpoint(tag, first, table, combined, name) for tag in tags)
     reason = "; ".join(dict.fromkeys(remarks))
     if bounds and not any(item.human is not None for item in checkpoints):
         status, reason = "done", said("missing_bound", bound=bounds[0])
@@ -278,13 +278,13 @@ def _run(name: str, rows: Sequence[Row], sheet: Sheet, combined: Combined) -> Ru
         inert=inert,
         checkpoints=checkpoints if status == "done" else (),
         usable=status == "done",
-        train_minutes=_cost(first, "minutes", sheet),
-        peak_memory_bytes=_bytes(first, "memory_gb", sheet, 1e9),
-        file_bytes=_bytes(first, "size_mb", sheet, 1e6),
+        train_minutes=_cost(first, "minutes", table),
+        peak_memory_bytes=_bytes(first, "memory_gb", table, 1e9),
+        file_bytes=_bytes(first, "size_mb", table, 1e6),
     )
 
 
-def _checkpoint(tag: str, row: Row, sheet: Sheet, combined: Combined, name: str) -> CheckpointEvidence:
+def _checkpoint(tag: str, row: Row, table: ScoreTable, combined: Combined, name: str) -> CheckpointEvidence:
     given = combined.places.get((name, tag))
     return CheckpointEvidence(
         tag=tag,
@@ -292,22 +292,22 @@ def _checkpoint(tag: str, row: Row, sheet: Sheet, combined: Combined, name: str)
         human=given.value if given else None,
         judgements=given.count if given else 0,
         raters=given.raters if given else {},
-        minutes=_cost(row, "minutes", sheet),
-        size_bytes=_bytes(row, "size_mb", sheet, 1e6),
+        minutes=_cost(row, "minutes", table),
+        size_bytes=_bytes(row, "size_mb", table, 1e6),
         flags=("black",) if row.get("status") == "black" else (),
         said=given.said if given else (),
         scale=given.scale if given else "",
     )
 
 
-def _settings(row: Row, sheet: Sheet) -> tuple[dict[str, Any], frozenset[str], tuple[Inert, ...]]:
+def _settings(row: Row, table: ScoreTable) -> tuple[dict[str, Any], frozenset[str], tuple[Inert, ...]]:
     """What a row says of its settings: those that act, those that are not known, those that cannot act."""
     given = {
         key: config.parse_value(key, row[column])
-        for column, key in sheet.settings.items()
+        for column, key in table.settings.items()
         if row.get(column) and key != SEED
     }
-    unknown = {key for column, key in sheet.settings.items() if not row.get(column) and key != SEED}
+    unknown = {key for column, key in table.settings.items() if not row.get(column) and key != SEED}
     made = config.RunConfig()
     for key, value in given.items():
         if key in config.settings():
@@ -336,7 +336,7 @@ def _experiments(runs: Sequence[RunEvidence]) -> tuple[RunEvidence, ...]:
     return grouped(found)
 
 
-def _cost(row: Row, column: str, sheet: Sheet) -> float | None:
+def _cost(row: Row, column: str, table: ScoreTable) -> float | None:
     """What a row says of a cost; None where the cell is empty.
 
     Raises:
@@ -348,12 +348,12 @@ def _cost(row: Row, column: str, sheet: Sheet) -> float | None:
         value = float(text or "nan")
     if text and not 0 <= value < math.inf:
         raise DataError(
-            f"{sheet.path}, line {row[LINE]}: {column} must be a finite number of at least 0, got {text!r}; "
+            f"{table.path}, line {row[LINE]}: {column} must be a finite number of at least 0, got {text!r}; "
             "leave it empty where it is not known"
         )
     return value if text else None
 
 
-def _bytes(row: Row, column: str, sheet: Sheet, unit: float) -> int | None:
-    value = _cost(row, column, sheet)
+def _bytes(row: Row, column: str, table: ScoreTable, unit: float) -> int | None:
+    value = _cost(row, column, table)
     return None if value is None else round(value * unit)

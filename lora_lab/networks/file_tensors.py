@@ -12,7 +12,7 @@ from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile
-from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.flat_parameters import FlatParameters, Site
 from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, scale_of, weight_norms
 from lora_lab.networks.spec import AdapterSpec
 
@@ -29,21 +29,25 @@ _TITLES = {"lora": "LoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
 
 
 def to_file(
-    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, dtype: torch.dtype | None
+    parameters: FlatParameters,
+    sites: Sequence[Site],
+    slot: int,
+    spec: AdapterSpec,
+    dtype: torch.dtype | None,
 ) -> dict[str, Tensor]:
     """CPU copies in the names and shapes of sd-scripts (lora) and LyCORIS (other forms).
 
     Lora: down `(r, i)`, `(r, c, kh, kw)`; up `(o, r)` or 4-D.
     """
     tensors: dict[str, Tensor] = {}
-    own = dtype or arena.masters.dtype
+    own = dtype or parameters.masters.dtype
     for site in sites:
         name = site.target.name
         for side in SIDES[spec.form]:
             shape = site.shape(side, spec)
             if shape is None:
                 continue
-            value = arena.factor(arena.masters, site.pieces[side], shape)[slot]
+            value = parameters.factor(parameters.masters, site.pieces[side], shape)[slot]
             if (spec.form, side) in _TRANSPOSED:
                 value = value.transpose(0, 1)
             key = f"{name}.{_FILE_NAMES.get(side, _PREFIXES[spec.form] + side)}"
@@ -54,7 +58,9 @@ def to_file(
     return tensors
 
 
-def from_file(arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, modules: Modules) -> None:
+def from_file(
+    parameters: FlatParameters, sites: Sequence[Site], slot: int, spec: AdapterSpec, modules: Modules
+) -> None:
     """Put a file's modules into a run's row, so that the weight differences are the file's.
 
     A smaller rank fills the first ranks; the rest stays without effect, but can learn. Another alpha is made
@@ -66,7 +72,7 @@ def from_file(arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec,
         more = f"\n... and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise ModelError("the LoRA file does not fit this network:\n" + "\n".join(problems[:8]) + more)
     for site in sites:
-        _fill(arena, site, slot, spec, modules[site.target.name])
+        _fill(parameters, site, slot, spec, modules[site.target.name])
 
 
 def trainable(file: LoraFile, paths: Mapping[str, str], family: str, unet: Any) -> Modules:
@@ -125,14 +131,14 @@ def _leaf(form: str, side: str) -> str:
     return {"magnitude": "dora_scale"}.get(side, _PREFIXES[form] + side)
 
 
-def _fill(arena: Arena, site: Site, slot: int, spec: AdapterSpec, leaves: Leaves) -> None:
+def _fill(parameters: FlatParameters, site: Site, slot: int, spec: AdapterSpec, leaves: Leaves) -> None:
     """Put one module's tensors in place; the shapes are known to fit."""
     rank = spec.rank(site.target.kind, site.target.name)
     own = {}
     for side in SIDES[spec.form]:
         shape = site.shape(side, spec)
         if shape is not None:
-            own[side] = arena.factor(arena.masters, site.pieces[side], shape)[slot]
+            own[side] = parameters.factor(parameters.masters, site.pieces[side], shape)[slot]
     for side, place in own.items():
         value = leaves.get(_leaf(spec.form, side))
         if value is None:

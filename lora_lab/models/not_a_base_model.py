@@ -21,7 +21,7 @@ _OTHERS = {
 _KNOWN = "known: Stable Diffusion 1.x, 2.x and XL checkpoints with U-Net, text encoder and VAE"
 
 
-def refuse_foreign(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def refuse_not_a_base_model(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse a LoRA, a VAE, a text encoder, an embedding or a known other architecture, by its tensor names.
 
     Raises:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Block:
-    """`samples` (in block order, `size` per group) use the arena rows `slots` (one per group).
+    """`samples` (in block order, `size` per group) use the rows `slots` (one per group).
 
     `parts` counts, per group, the earlier blocks that hold samples of the same slot (0 in sorted batches).
     `scale` is strength x alpha / dim: a number where it is the same for all, else `(groups * size, 1, 1)`.
