@@ -281,11 +281,6 @@ class PackWork:
             if tag:
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
-<<<<<<< HEAD
-=======
-            if not record.ended and save_schedule.state_due(record.step):
-                self._save_state(task)
->>>>>>> main
         return checkpoint
 
     def _leave(
