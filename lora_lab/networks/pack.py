@@ -211,7 +211,7 @@ class Pack:
 
     def gradients(self, slot: int) -> dict[str, Tensor]:
         """What the run in `slot` has accumulated for its next update, without padding, on the CPU."""
-        grads = self.arena.grads[slot]
+        grads = self.parameters.grads[slot]
         segments = self.layouts[self._spec(slot).form].segments
         return {
             f"{part} {side}": self.unpad(slot, part, side, grads[segment]).cpu()
@@ -223,8 +223,8 @@ class Pack:
         """Go on accumulating from what `gradients` gave, in this or another pack."""
         for place, numbers in stored.items():
             part, side = place.split()
-            padded = self.pad(slot, part, side, numbers.to(self.arena.grads))
-            self.arena.grads[slot, self._segment(slot, part, side)] = padded
+            padded = self.pad(slot, part, side, numbers.to(self.parameters.grads))
+            self.parameters.grads[slot, self._segment(slot, part, side)] = padded
 
     # -- files -----------------------------------------------------------------------------------------------
 

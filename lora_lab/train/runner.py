@@ -139,7 +139,7 @@ class Runner:
 
     def _accumulate_from(self, pending: dict[str, Any]) -> None:
         """Go on within an update."""
-        self.losses = list(pending["losses"].to(self._pack.arena.grads.device))
+        self.losses = list(pending["losses"].to(self._pack.parameters.grads.device))
         draws = self.source.micro_batches(self.update, self.job.gradient_accumulation_steps)
         self._waiting = draws[len(self.losses) :]
         self.samples, self.reg_samples = pending["samples"], pending["reg_samples"]
