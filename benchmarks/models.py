@@ -1,7 +1,9 @@
 """Base models to measure on: the demo's, a file, or full-size ones with random weights, made in memory."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,35 @@ from lora_lab.models.base import freeze
 from lora_lab.models.clip_bpe import ClipBpe
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule
+from lora_lab.models.no_division import leave_out_divisions
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 RANDOM = {"random-sd15": "sd1", "random-sdxl": "sdxl"}
 _CONFIGS = Path(lora_lab.models.__file__).parent / "configs"
+_TINY: dict[str, dict[str, dict[str, Any]]] = {
+    "sd1": {
+        "unet": {"block_out_channels": [32, 64, 128, 128], "cross_attention_dim": 80},
+        "text_encoder": {"hidden_size": 80, "intermediate_size": 320, "num_attention_heads": 4},
+    },
+    "sdxl": {
+        "unet": {
+            "block_out_channels": [32, 64, 128],
+            "attention_head_dim": [2, 4, 8],
+            "cross_attention_dim": 80 + 128,
+            "addition_time_embed_dim": 26,
+            "projection_class_embeddings_input_dim": 6 * 26 + 128,
+        },
+        "text_encoder": {"hidden_size": 80, "intermediate_size": 320, "num_attention_heads": 4},
+        "text_encoder_2": {
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_attention_heads": 4,
+            "projection_dim": 128,
+        },
+    },
+}
+"""Widths a tenth of the public ones: the same layers, and widths that differ where the public ones do."""
+_TINY_VAE = {"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
 
 
 def load(base: str, device: torch.device, precision: str) -> BaseModel:
@@ -29,15 +56,34 @@ def load(base: str, device: torch.device, precision: str) -> BaseModel:
     return lora_lab.models.load(base, dtype=dtype, vae_dtype=torch.float32, device=device)
 
 
-def random_model(family: str, device: torch.device, dtype: torch.dtype) -> BaseModel:
-    """A model of the public sizes with random weights: as fast as a real one, and nothing to download."""
+def tiny_model(
+    family: str, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+) -> BaseModel:
+    """A model with every layer of the public one, at a tenth of its width; without a device on the CPU."""
+    sizes = {**_TINY[family], "vae": _TINY_VAE}
+    return random_model(family, device or torch.device("cpu"), dtype, sizes)
+
+
+def random_model(
+    family: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    sizes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> BaseModel:
+    """A model of the public sizes with random weights: as fast as a real one, and nothing to download.
+
+    `sizes` are other numbers than the public ones, by component.
+    """
     spec = FAMILIES[family]
-    unet = _filled(make_denoiser(spec.denoiser, _config(family, "unet")), device, dtype)
-    vae = _filled(make_vae(_config(family, "vae")), device, torch.float32)
-    encoders = [
-        _filled(make_clip(_config(family, one.component), one.pooled), device, dtype) for one in spec.encoders
-    ]
+
+    def config(component: str) -> dict[str, Any]:
+        return {**_config(family, component), **sizes.get(component, {})}
+
+    unet = _filled(make_denoiser(spec.denoiser, config("unet")), device, dtype)
+    vae = _filled(make_vae(config("vae")), device, torch.float32)
+    encoders = [_filled(make_clip(config(one.component), one.pooled), device, dtype) for one in spec.encoders]
     freeze([unet, vae, *encoders])
+    leave_out_divisions(unet)
     scheduler = _config(family, "scheduler", "scheduler_config.json")
     betas = schedule(scheduler)
     tokenizers = [ClipBpe(one.pad_id) for one in spec.encoders]

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.files import replacing
+from lora_lab.metrics.registry import METRICS
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 
@@ -128,8 +129,9 @@ def _line(run: Run, checkpoint: Checkpoint, words: tuple[str, str, str]) -> Line
 
 def _numbers(checkpoint: Checkpoint) -> str:
     shown = [f"loss {checkpoint.loss:.4f}"] if checkpoint.loss is not None else []
+    on_sheets = {name for name, entry in METRICS.items() if entry.on_sheets}
     shown += [
-        f"{name} {value:.0f}" for name, value in checkpoint.metrics.items() if name == "likeness" and value
+        f"{name} {value:.0f}" for name, value in checkpoint.metrics.items() if name in on_sheets and value
     ]
     return "\n".join([f"epoch {checkpoint.epoch}, step {checkpoint.step}", *shown])
 

@@ -161,6 +161,19 @@ def gather(config: RunConfig) -> TrainingData:
         DataError: One report of all pictures, captions and folders that cannot be used.
         ConfigError: Bucket limits contradict the resolution, or a dataset file has wrong keys.
     """
+    found, train = survey(config), config.train
+    refuse_errors(found.problems)
+    return TrainingData(
+        found, train.gradient_accumulation_steps, train.max_train_epochs, train.max_train_steps, train.seed
+    )
+
+
+def survey(config: RunConfig) -> DataPlan:
+    """The same images with all that is wrong with them in `problems`, where `gather` refuses errors.
+
+    Raises:
+        ConfigError: Bucket limits contradict the resolution, or a dataset file has wrong keys.
+    """
     data, train = config.dataset, config.train
     path = dataset_path(config)
     if data.reg_path and is_dataset_file(path):
@@ -171,7 +184,7 @@ def gather(config: RunConfig) -> TrainingData:
     found = _plan(
         path,
         Path(data.reg_path).expanduser() if data.reg_path else None,
-        Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size),
+        Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size, data.balance),
         Path(config.cache).expanduser() / "headers",
         data.max_image_pixels,
     )
@@ -179,10 +192,7 @@ def gather(config: RunConfig) -> TrainingData:
         found = replace(found, problems=[p for p in found.problems if not p.what.startswith(OVERRULED)])
     if data.validation_path:
         found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
-    refuse_errors(found.problems)
-    return TrainingData(
-        found, train.gradient_accumulation_steps, train.max_train_epochs, train.max_train_steps, train.seed
-    )
+    return found
 
 
 def _with_pictures_of(found: DataPlan, folder: Path, config: RunConfig) -> DataPlan:
@@ -205,6 +215,7 @@ def _plan(path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, ma
         defaults.buckets,
         defaults.batch_size,
         reg_folder=reg_path,
+        balance=defaults.balance,
         cache=cache,
         max_pixels=max_pixels,
     )

@@ -24,7 +24,7 @@ def demo(given: argparse.Namespace) -> int:
     Raises:
         RunFolderError: No run at all can be judged.
     """
-    from lora_lab.cli.show import show_table
+    from lora_lab.cli.table_view import show_table
     from lora_lab.cli.verdict_view import show_verdict
     from lora_lab.verdict.taken import take
 

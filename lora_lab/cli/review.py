@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import uvicorn
 
 from lora_lab import config
@@ -21,6 +24,7 @@ from lora_lab.review.web.gallery import Options
 from lora_lab.review.web.security import is_loopback
 
 HIGHEST_PORT = 65535
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def review(given: argparse.Namespace) -> int:
@@ -34,15 +38,23 @@ def review(given: argparse.Namespace) -> int:
     elif not results.is_dir():
         raise ConfigError(f"there is no folder {results}: give the sweep's folder, or --results FOLDER")
     token = "" if is_loopback(given.host) and not given.allow_host else secrets.token_urlsafe(24)
-    app = create_app(results, Options(only, given.host, token, allowed=tuple(given.allow_host)))
     listener = _listen(given.host, given.port)
-    address = _address(given.host, listener.getsockname()[1], token)
-    print(f"the gallery is at {address} (Ctrl-C ends it)", flush=True)
+    there = addresses(given.host, listener.getsockname()[1], token)
+    reachable = there[0].partition("?")[0] if token else ""
+    allowed = tuple(given.allow_host)
+    app = create_app(results, Options(only, given.host, token, allowed=allowed, reachable=reachable))
+    print(f"the gallery is at {there[0]} (Ctrl-C ends it)", flush=True)
+    for other in there[1:]:
+        print(f"               or {other}", flush=True)
     if token:
         print("anybody who has this address can see the results and score them", flush=True)
+    if given.host in EVERYWHERE and sys.stdout.isatty():
+        import segno
+
+        segno.make(there[0], micro=False).terminal(compact=True)
     threading.Thread(target=app.state.gallery.read_ahead, daemon=True).start()
     if not given.no_browser:
-        threading.Timer(0.3, webbrowser.open, [address]).start()
+        threading.Timer(0.3, webbrowser.open, [there[0]]).start()
     quiet = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False, ws="none")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(quiet).run(sockets=[listener])
@@ -78,8 +90,28 @@ def _no_port(host: str, port: int, error: OSError) -> LoraLabError:
     return ConfigError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
-def _address(host: str, port: int, token: str) -> str:
-    """What to open; an address that means "all of this machine's" is written as its name."""
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-    name = f"[{name}]" if ":" in name else name
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+def addresses(host: str, port: int, token: str) -> list[str]:
+    """What to open; for an address that means "all of this machine's", those that others can reach.
+
+    Args:
+        host: What the gallery listens on.
+        port: Its port.
+        token: What a browser has to bring, or ''.
+    """
+    hosts = [host]
+    if host in EVERYWHERE:
+        hosts = _own_addresses(socket.AF_INET) or _own_addresses(socket.AF_INET6) or [socket.gethostname()]
+    names = [f"[{name}]" if ":" in name else name for name in hosts]
+    return [f"http://{name}:{port}/" + (f"?token={token}" if token else "") for name in names]
+
+
+def _own_addresses(family: socket.AddressFamily) -> list[str]:
+    """Addresses of this machine's network cards, without those that only it knows, home networks first."""
+    found = []
+    for cards in psutil.net_if_addrs().values():
+        for card in cards:
+            if card.family == family:
+                address = ipaddress.ip_address(card.address.partition("%")[0])
+                if not (address.is_loopback or address.is_link_local):
+                    found.append(address)
+    return [str(item) for item in sorted(found, key=lambda item: (not item.is_private, str(item)))]

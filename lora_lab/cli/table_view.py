@@ -13,15 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lora_lab.cli.show import coloured, console, number
-from lora_lab.metrics.registry import LESS_IS_BETTER
+from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
 from lora_lab.store import SweepFolder
 from lora_lab.store import table as results
 
 GAP = 2
 """Blanks between two columns."""
-
-DETAILS = ("metric.brightness", "metric.contrast", "metric.sharpness")
-"""Metrics that a terminal shows with --all only; files hold them always."""
 
 FIRST_TO_GO = ("samples", "step", "train_seconds", "validation_loss", "flags")
 """What goes first in a narrow terminal, as the epoch says where a checkpoint stands; then go metrics."""
@@ -145,7 +142,7 @@ def _usual_columns(rows: Sequence[results.Row], all_settings: bool) -> list[Colu
         "" if same else _settings_of(row, settings, usual) for row, same in zip(rows, again, strict=True)
     ]
     metrics = [key for key in rows[0] if key.startswith("metric.") and key not in settings]
-    metrics = [key for key in metrics if all_settings or key not in DETAILS]
+    metrics = [key for key in metrics if all_settings or key.removeprefix("metric.") not in DESCRIBING]
     numbers = ["epoch", "step", "samples", "score", "loss", "validation_loss"]
     found = [Column("run", "run", _cells(rows, "run", str)), Column("settings", "settings", tuple(words))]
     found.append(Column("status", "status", _cells(rows, "status", str)))

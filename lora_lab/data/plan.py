@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data import buckets, held_back, image_set, scan, steps
+from lora_lab.data.balance import OFF, balanced
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage, Problem
 from lora_lab.data.order import Entry, Stream
@@ -16,11 +17,12 @@ from lora_lab.data.settings import BucketSettings, SubsetSettings
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Pictures that share a resolution and a batch size, as scanned."""
+    """Pictures that share a resolution and a batch size, as scanned; `balance` is one of `data.balance`."""
 
     items: Sequence[CaptionedImage]
     buckets: BucketSettings
     batch_size: int
+    balance: str = OFF
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     """Give every picture its bucket, and regularisation pictures their repeats; nothing raises but bad
     settings.
 
-    Items of spec n must have `settings.dataset` n. Call `items.refuse_errors(plan.problems)` before training.
+    Items of spec n must have `settings.dataset` n. Call `image_set.refuse_errors(plan.problems)` before
+    training.
 
     Raises:
         ConfigError: Bucket limits contradict the resolution.
@@ -89,7 +92,8 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     result.problems.extend(held_back.problems(train, held))
     for number, spec in enumerate(specs):
         own = [item for item in train if item.settings.dataset == number]
-        kept, assignments, found = buckets.assign_all(_balanced(own), spec.buckets)
+        own = balanced(own, spec.balance, spec.buckets)
+        kept, assignments, found = buckets.assign_all(_with_regularisation(own), spec.buckets)
         result.items.extend(kept)
         result.assignments.extend(assignments)
         result.problems.extend(found)
@@ -113,6 +117,7 @@ def plan_folder(
     batch_size: int,
     *,
     reg_folder: Path | None = None,
+    balance: str = OFF,
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> DataPlan:
@@ -121,7 +126,7 @@ def plan_folder(
     if reg_folder is not None:
         reg = regularisation_settings(settings)
         found += scan.scan(reg_folder, reg, cache=cache, max_pixels=max_pixels)
-    return plan([DatasetSpec(found.items, bucket_settings, batch_size)], found.problems)
+    return plan([DatasetSpec(found.items, bucket_settings, batch_size, balance)], found.problems)
 
 
 def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
@@ -130,7 +135,7 @@ def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
     return replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
 
 
-def _balanced(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
+def _with_regularisation(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
     """Items with regularisation repeats that match the training draws; those not needed are left out."""
     train = [item for item in found if not item.is_reg]
     reg = [item for item in found if item.is_reg]

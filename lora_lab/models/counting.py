@@ -54,7 +54,7 @@ def token_counter(model: ModelFile) -> TokenCounter | None:
             own = json.loads(read_header(model.path).metadata.get(CONFIG_METADATA, "{}"))
             if texts := (own.get("files") or {}).get(spec.tokenizer):
                 return _of_files(texts, own.get(spec.component, {}))
-        return _packaged()
+        return packaged_counter()
     except (ModelError, OSError, ValueError, TypeError, KeyError):
         return None
     except Exception as error:  # the tokenizers library has one class for all it refuses
@@ -99,7 +99,8 @@ def _tokenizer(texts: dict[str, str]) -> Any:
     return found
 
 
-def _packaged() -> TokenCounter | None:
+def packaged_counter() -> TokenCounter | None:
+    """The counter of CLIP's own tokenizer, which most base models have; None where the package is missing."""
     try:
         from instant_clip_tokenizer import Tokenizer
     except ImportError:

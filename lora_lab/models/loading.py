@@ -16,6 +16,7 @@ from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.models.family import EncoderSpec, Family
 from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
 from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule, use_attention
+from lora_lab.models.no_division import leave_out_divisions
 from lora_lab.models.parts import CONFIGS as _CONFIGS
 from lora_lab.models.parts import component_sources, encoder_sources
 from lora_lab.models.tokenizers import (
@@ -92,6 +93,7 @@ def load(
     for network in (parts.unet, *parts.text_encoders):
         silence_dropout(network)
     use_attention(parts.unet, attention)
+    leave_out_divisions(parts.unet)
     return _assembled(found, parts, prediction)
 
 

@@ -30,17 +30,13 @@ class LinearFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, anchor, layer, bounds, fused):
-        module = layer.module
-        if fused:
-            y = F.linear(x, module.weight, module.bias)
-        else:
-            y = x.new_zeros(*x.shape[:-1], module.out_features)
+        y = _base_linear(x, layer.module) if fused else x.new_zeros(*x.shape[:-1], layer.module.out_features)
         hiddens, masks = [], []
         for bound in bounds:
             block = bound.block
             down, up = bound.weights()
             tokens = block.take(x).reshape(block.groups, -1, x.shape[-1])
-            hidden = _scaled_product(layer, block, tokens, down.mT)
+            hidden = scaled_product(layer.nothing, block, tokens, down.mT)
             masks.append(layer.draw_masks(block, hidden, 2))
             _add_tokens(y, block, hidden, up)
             hiddens.append(hidden)
@@ -53,12 +49,12 @@ class LinearFunction(torch.autograd.Function):
         x, hiddens, masks = _recall(ctx)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.matmul(grad, layer.module.weight) if ctx.fused else torch.zeros_like(x)
+            grad_x = _base_linear_grad(grad, x, layer.module) if ctx.fused else torch.zeros_like(x)
         for bound, hidden, applied in zip(bounds, hiddens, masks, strict=True):
             block = bound.block
             down, up = bound.weights()
             grad_out = block.take(grad).reshape(block.groups, -1, grad.shape[-1])
-            grad_hidden = _scaled_product(layer, block, grad_out, up.mT)
+            grad_hidden = scaled_product(layer.nothing, block, grad_out, up.mT)
             _reapply(block, grad_hidden, applied, 2)
             bound.add_product(bound.up_grad, hidden.mT, grad_out)
             tokens = block.take(x).reshape(block.groups, -1, x.shape[-1])
@@ -81,7 +77,7 @@ class ConvFunction(torch.autograd.Function):
             block = bound.block
             down, up = bound.weights()
             matrix = _per_sample(geometry.matrix(down), block)
-            taps = _scaled_product(layer, block, matrix, geometry.columns(block.take(x)))
+            taps = scaled_product(layer.nothing, block, matrix, geometry.columns(block.take(x)))
             hidden = geometry.gather(taps, y.shape[2:])
             masks.append(layer.draw_masks(block, hidden, 1))
             _add_maps(y, block, _per_sample(up, block).mT, hidden)
@@ -101,7 +97,7 @@ class ConvFunction(torch.autograd.Function):
             block = bound.block
             down, up = bound.weights()
             grad_out = flat(block.take(grad))
-            grad_hidden = _scaled_product(layer, block, _per_sample(up, block), grad_out)
+            grad_hidden = scaled_product(layer.nothing, block, _per_sample(up, block), grad_out)
             _reapply(block, grad_hidden, applied, 1)
             _accumulate_maps(bound, bound.up_grad, hidden, grad_out)
             taps = layer.geometry.spread(grad_hidden, grad.shape[2:])
@@ -139,13 +135,13 @@ def _reapply(block: Block, hidden: Tensor, masks: Masks, rank_dim: int) -> None:
             apply_mask(groups[group], mask, rank_dim)
 
 
-def _scaled_product(layer: PackedLayer, block: Block, left: Tensor, right: Tensor) -> Tensor:
-    """scale x left @ right, with one scale for the block or one per sample."""
+def scaled_product(nothing: Tensor, block: Block, left: Tensor, right: Tensor) -> Tensor:
+    """scale x left @ right, with one scale for the block or one per sample; `nothing` is a zero."""
     scale = block.scale
     if isinstance(scale, float):
         if scale == 1.0:
             return torch.bmm(left, right)
-        return torch.baddbmm(layer.nothing, left, right, beta=0, alpha=scale)
+        return torch.baddbmm(nothing, left, right, beta=0, alpha=scale)
     product = torch.bmm(left, right)
     product.view(scale.shape[0], -1, product.shape[2]).mul_(scale)
     return product
@@ -207,6 +203,20 @@ def _add_input_grad(layer: PackedLayer, block: Block, down: Tensor, taps: Tensor
 def _per_sample(weights: Tensor, block: Block) -> Tensor:
     """One matrix per sample from one per run."""
     return weights if block.size == 1 else weights.repeat_interleave(block.size, 0)
+
+
+def _base_linear(x: Tensor, linear: nn.Linear) -> Tensor:
+    """The frozen layer as one product of matrices: with more dimensions, torch adds copies and views."""
+    tokens = x.reshape(-1, x.shape[-1])
+    if linear.bias is None:
+        y = torch.mm(tokens, linear.weight.t())
+    else:
+        y = torch.addmm(linear.bias, tokens, linear.weight.t())
+    return y.view(*x.shape[:-1], y.shape[1])
+
+
+def _base_linear_grad(grad: Tensor, x: Tensor, linear: nn.Linear) -> Tensor:
+    return torch.mm(grad.reshape(-1, grad.shape[-1]), linear.weight).view(x.shape)
 
 
 def _base_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:

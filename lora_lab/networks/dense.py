@@ -4,7 +4,7 @@ Legend: N samples, T tokens, G adapters in a block, n samples of each, i fan-in,
 
 The difference `(G, o, i)` of all adapters of a block is made at once, in float32 or wider, from the masters;
 it is not kept: the backward pass makes it again, and leads its gradient back into the factors. Adapters are
-told apart by index alone, as in `products`.
+told apart by index alone, as in `autograd`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from lora_lab.networks.flat_parameters import FlatParameters, Site
 
 if TYPE_CHECKING:
     from lora_lab.networks.routes import Routes
+    from lora_lab.networks.siblings import Siblings
 
 Masks = list[tuple[int, Tensor | None]]
 
@@ -83,7 +84,7 @@ class PackedLayer:
     """One module that low-rank adapters (lora, LoCon) sit on: what replaces its `forward`.
 
     `users` has bit s set when the adapter in slot s has this module; `scale_of(slot)` is its alpha / dim.
-    Views: down `(K, r, i)`, up `(K, r, o)`.
+    `siblings` are layers that read the same input, if there are any. Views: down `(K, r, i)`, up `(K, r, o)`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class PackedLayer:
         self.dtype = parameters.compute.dtype
         self.nothing = parameters.compute.new_zeros(())
         self.users = 0
+        self.siblings: Siblings | None = None
         self.geometry = geometry_of(self.module)
         self._product = LinearFunction if self.kind == "linear" else ConvFunction
         self._plain = type(self.module) in (nn.Linear, nn.Conv2d)
@@ -114,14 +116,18 @@ class PackedLayer:
         bounds = self.routes.bounds(self, x.shape[0]) if self.users else ()
         if not bounds:
             return self.patch.original(x, *args, **kwargs)
-        if self._is_fusable(x):
+        if self.is_fusable(x):
+            if self.siblings is not None:
+                found = self.siblings.answer(self, x, bounds)
+                if found is not None:
+                    return found
             return self._product.apply(x, self.routes.anchor, self, bounds, True)
         y = self.patch.original(x, *args, **kwargs)
         with torch.autocast(x.device.type, enabled=False):
             term = self._product.apply(x.to(self.dtype), self.routes.anchor, self, bounds, False)
         return y + term.to(y.dtype)
 
-    def _is_fusable(self, x: Tensor) -> bool:
+    def is_fusable(self, x: Tensor) -> bool:
         """Whether the base can be computed inside our function: not quantised, hooked, autocast or cast."""
         weight = self.module.weight
         return (

@@ -30,6 +30,7 @@ from lora_lab.networks.groups import ParamGroup
 from lora_lab.networks.layers import PackedLayer
 from lora_lab.networks.norms import MaxNorm
 from lora_lab.networks.routes import Routes
+from lora_lab.networks.siblings import Siblings, find_siblings
 from lora_lab.networks.spec import FORMS, AdapterSpec
 from lora_lab.networks.targets import Target, find_targets
 
@@ -69,6 +70,8 @@ class Pack:
             for form, layout in self.layouts.items()
             for site in layout.sites
         }
+        for related in find_siblings([one for one in self._layers.values() if isinstance(one, PackedLayer)]):
+            Siblings(related)
         self._attached = False
         for model in (unet, *text_encoders):
             model.requires_grad_(False)
@@ -185,10 +188,11 @@ class Pack:
 
     def zero_grad(self, slots: Iterable[int] | None = None) -> None:
         """Zero the gradients of some slots, or of all."""
-        if slots is None:
-            self.parameters.grads.zero_()
+        some = range(len(self.specs)) if slots is None else sorted(slots)
+        if len(some) and list(some) == list(range(some[0], some[-1] + 1)):
+            self.parameters.grads[some[0] : some[-1] + 1].zero_()
         else:
-            for slot in slots:
+            for slot in some:
                 self.parameters.grads[slot].zero_()
 
     def sync(self) -> None:

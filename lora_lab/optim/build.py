@@ -177,24 +177,40 @@ def set_lrs(optimizer: Optimizer, factors: float | Sequence[float]) -> None:
 
 
 def effective_lrs(optimizer: Optimizer) -> dict[str, float]:
-    """The rate that is really in use, by the groups' `part` names (`unet`, `unet.1` for its second group).
+    """The rates of one optimizer; see `all_effective_lrs`."""
+    return all_effective_lrs([optimizer])[0]
+
+
+def all_effective_lrs(optimizers: Sequence[Optimizer]) -> list[dict[str, float]]:
+    """For each optimizer the rates that are really in use, by the groups' `part` names.
+
+    `unet.1` is the second group of `unet`.
 
     D-Adaptation and Prodigy: their estimate d times the rate, as sd-scripts logs it. Adafactor: the mean over
     its tensors of the last step's rate; before the first step, nan where it sets its own. Others: the
-    group's rate.
+    group's rate. What lies on the device is read in one transfer.
     """
-    rates: dict[str, float] = {}
-    for group in optimizer.param_groups:
-        part = str(group["part"]) if "part" in group else "all"
-        same = sum(name.split(".")[0] == part for name in rates)
-        rates[f"{part}.{same}" if same else part] = _effective(optimizer, group)
-    return rates
+    found: list[dict[str, float]] = []
+    of_tensors: list[tuple[dict[str, float], str, Tensor]] = []
+    for optimizer in optimizers:
+        rates: dict[str, float] = {}
+        for group in optimizer.param_groups:
+            part = str(group["part"]) if "part" in group else "all"
+            same = sum(name.split(".")[0] == part for name in rates)
+            name = f"{part}.{same}" if same else part
+            rates[name] = _effective(group)
+            states = [optimizer.state.get(weight, {}) for weight in group["params"]]
+            if own := [state["rate"] for state in states if "rate" in state]:
+                of_tensors.append((rates, name, torch.cat(own).mean()))
+        found.append(rates)
+    if of_tensors:
+        numbers = torch.stack([rate for _, _, rate in of_tensors]).tolist()
+        for (rates, name, _), number in zip(of_tensors, numbers, strict=True):
+            rates[name] = number
+    return found
 
 
-def _effective(optimizer: Optimizer, group: Mapping[str, Any]) -> float:
-    rates = [state["rate"] for p in group["params"] if "rate" in (state := optimizer.state.get(p, {}))]
-    if rates:
-        return float(torch.cat(rates).mean())
+def _effective(group: Mapping[str, Any]) -> float:
     rate = group["lr"]
     if rate is None:
         return float("nan")

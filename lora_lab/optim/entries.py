@@ -49,6 +49,8 @@ class OptimizerEntry:
         whole_tensors: Arguments that, when set to more than 1, make the result depend on the cut into
             tensors.
         alias_of: The entry of which this is another name.
+        own_defaults: What the class takes for arguments that nobody gives, where `class_defaults` does not
+            say it.
     """
 
     name: str
@@ -68,11 +70,12 @@ class OptimizerEntry:
     schedule_free: bool = False
     whole_tensors: tuple[str, ...] = ()
     alias_of: str | None = None
+    own_defaults: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def class_defaults(self) -> Mapping[str, object]:
         """What the class takes for arguments that nobody gives; empty where that is not known."""
-        return CLASS_DEFAULTS.get(self.target, {})
+        return CLASS_DEFAULTS.get(self.target, self.own_defaults)
 
     def layout_for(self, args: Mapping[str, object]) -> Layout:
         """The layout under these arguments."""

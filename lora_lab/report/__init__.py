@@ -1,6 +1,6 @@
 """The static report of a sweep: one page that reads like an article, with its pictures beside it."""
 
-from lora_lab.report.page import PAGE, write_report
+from lora_lab.report.page import PAGE, PARTS, Link, write_report
 from lora_lab.report.words import LANGUAGES
 
-__all__ = ["LANGUAGES", "PAGE", "write_report"]
+__all__ = ["LANGUAGES", "PAGE", "PARTS", "Link", "write_report"]

@@ -63,13 +63,23 @@ class Block:
     plot_text: str
 
 
-def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
+@dataclass(frozen=True)
+class Link:
+    """A way from the page to another one, where a program serves it; `now` marks the page itself."""
+
+    text: str
+    address: str
+    now: bool = False
+
+
+def write_report(subject: Subject, folder: Path, language: str = "en", links: Sequence[Link] = ()) -> Path:
     """Write the report of a sweep into a folder, which is replaced as a whole; returns the page.
 
     Args:
         subject: The sweep.
         folder: Where it goes. What is there already has to be an earlier report of the sweep alone.
         language: One of `lora_lab.words.LANGUAGES`.
+        links: Ways to other pages, above everything; none in a report that is passed on.
 
     Raises:
         ConfigError: The language is unknown.
@@ -83,7 +93,7 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
     with _replacing_folder(folder) as temporary:
         made = plots(subject)
         _draw(made, temporary / "plots", language)
-        html = _render(data, made, Album(temporary))
+        html = _render(data, made, Album(temporary), links)
         (temporary / PAGE).write_text(html, encoding="utf-8")
         remember(contents(temporary), by)
     return folder / PAGE
@@ -131,7 +141,7 @@ def _draw(made: Sequence[Plot], folder: Path, language: str) -> None:
         file.with_name(f"{file.stem}-dark.svg").write_text(dark, encoding="utf-8")
 
 
-def _render(data: ReportData, made: Sequence[Plot], album: Album) -> str:
+def _render(data: ReportData, made: Sequence[Plot], album: Album, links: Sequence[Link]) -> str:
     environment = Environment(
         loader=PackageLoader("lora_lab.report"),
         autoescape=True,
@@ -146,7 +156,9 @@ def _render(data: ReportData, made: Sequence[Plot], album: Album) -> str:
              "length": "epochs" in values["drawn"]}  # fmt: skip
     contents = [key for key in CONTENTS if shown.get(key, True)]
     page = environment.get_template("report.html")
-    return page.render(w=data.words, style=Markup(style), contents=contents, marks=MARKS, **values)
+    return page.render(
+        w=data.words, style=Markup(style), contents=contents, marks=MARKS, links=links, **values
+    )
 
 
 def _head(data: ReportData) -> dict[str, Any]:

@@ -20,7 +20,9 @@ Saved = tuple[Task, Checkpoint, int]
 def missing_of(task: Task) -> list[Checkpoint]:
     """The checkpoints of a run that lack previews."""
     return [
-        item for item in task.record.checkpoints if previews.wanted_of(task.folder, task.resolved, item, 0)
+        item
+        for item in task.record.checkpoints
+        if not item.discarded and previews.wanted_of(task.folder, task.resolved, item, 0)
     ]
 
 

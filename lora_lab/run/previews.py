@@ -95,13 +95,15 @@ def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None
         fingerprint: `effective.preview_fingerprint` of the settings as they are now.
     """
     earlier = record.preview_fingerprint
+    # Without their LoRA files nothing can be rendered anew: those previews stay as they are.
+    renewable = [item for item in record.checkpoints if not item.discarded]
     if earlier != fingerprint:
-        for checkpoint in record.checkpoints:
+        for checkpoint in renewable:
             checkpoint.previews, checkpoint.metrics = [], {}
             checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
         record.preview_fingerprint = fingerprint
     judged = judged_shots(folder)
-    for checkpoint in record.checkpoints:
+    for checkpoint in renewable:
         kept = {preview_name(*shot) for shot in judged.get(checkpoint.tag, ())}
         checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
         named = {folder.path / item.file for item in checkpoint.previews}

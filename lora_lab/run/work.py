@@ -178,7 +178,11 @@ class PackWork:
         """Whether all checkpoints of the run are there."""
         if task.prepared is None or task.save_schedule is None:
             return True
-        have = {item.tag for item in task.record.checkpoints if (task.folder.path / item.file).is_file()}
+        have = {
+            item.tag
+            for item in task.record.checkpoints
+            if item.discarded or (task.folder.path / item.file).is_file()
+        }
         return task.record.step >= task.save_schedule.total_updates and have >= set(task.save_schedule.tags())
 
     # -- training ------------------------------------------------------------------------

@@ -342,6 +342,15 @@ def _known(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
 
 
+def scores_version(sweep: SweepFolder) -> str:
+    """A text that changes whenever a line is added to a sweep's log; '' where nobody has scored yet."""
+    try:
+        stat = sweep.scores_file.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_mtime_ns} {stat.st_size}"
+
+
 def append_score_line(sweep: SweepFolder, kind: str, **values: Any) -> str:
     """Append one line to the log and force it to the disk; returns its id.
 

@@ -5,8 +5,9 @@ Shapes: B samples of all runs together, sorted by slot; C latent channels; h x w
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from lora_lab.losses.loss import per_sample_loss
 from lora_lab.models import BaseModel, TextStates, encode_captions, predict
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
-from lora_lab.optim.build import effective_lrs
+from lora_lab.optim.build import all_effective_lrs
+from lora_lab.optim.together import step_together
 from lora_lab.train.runner import Runner
 from lora_lab.train.source import Batch
 from lora_lab.train.validation import Validation
@@ -54,6 +56,23 @@ class Record:
     validation: dict[int, float] | None = None
 
 
+@dataclass(eq=False)
+class _Update:
+    """The update that a run is about to make: its loss, the norm of its gradients, and how it went."""
+
+    runner: Runner
+    loss: float
+    norm: float
+    key_norm: float | None = None
+    ended: str = ""
+    reason: str = ""
+
+    @property
+    def finite(self) -> bool:
+        """Whether its gradients are finite; if not, the update is left out."""
+        return self.norm - self.norm == 0
+
+
 class PackTrainer:
     """Trains the runs that are added to it, each until it is finished or diverges; the rest do not notice."""
 
@@ -80,7 +99,11 @@ class PackTrainer:
             self._forward_backward(group)
         due = [runner for runner in self.active if runner.update_due]
         norms, losses = self._read(due)
-        records = [self._update(runner, norms[runner.slot], losses[runner.slot]) for runner in due]
+        updates = [self._judged(runner, norms[runner.slot], losses[runner.slot]) for runner in due]
+        self._apply([update for update in updates if update.finite and not update.ended])
+        self.pack.zero_grad(runner.slot for runner in due)
+        rates = all_effective_lrs([runner.optimizer for runner in due])
+        records = [self._concluded(*pair) for pair in zip(updates, rates, strict=True)]
         self.pack.sync()
         self._share_time(pairs, time.perf_counter() - started)
         return [self._timed(record) for record in records]
@@ -174,52 +197,81 @@ class PackTrainer:
         numbers = torch.stack([norms.float(), losses.float()]).tolist()
         return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
 
-    def _update(self, runner: Runner, scaled_norm: float, loss: float) -> Record:
-        job, step = runner.job, runner.update + 1
+    def _judged(self, runner: Runner, scaled_norm: float, loss: float) -> _Update:
+        """What an update is to be, from its loss and the norm of its gradients."""
         norm = scaled_norm / runner.scale.factor
-        finite = norm - norm == 0
-        ended, reason, key_norm = "", "", None
+        update = _Update(runner, loss, norm)
         if loss - loss != 0:
-            ended, reason = "diverged", f"the loss is not finite ({loss}) at step {step}"
-        elif finite:
-            try:
-                key_norm = self._apply(runner, norm)
-            except Exception as error:
-                # An optimizer of one run must not cost the others theirs.
-                ended, reason = "failed", f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
+            step = runner.update + 1
+            update.ended, update.reason = "diverged", f"the loss is not finite ({loss}) at step {step}"
+        return update
+
+    def _apply(self, updates: Sequence[_Update]) -> None:
+        """Unscale, clip, step and cap the weight norms; runs whose optimizers can do so step together."""
+        self._scale_grads(updates)
+        joined = [update for update in updates if update.runner.joins]
+        joined = joined if len(joined) > 1 else []
+        for update in updates:
+            update.runner.set_learning_rate()
+            if update not in joined:
+                self._guarded([update], update.runner.optimizer.step)
+        if joined:
+            optimizers = [update.runner.optimizer for update in joined]
+            self._guarded(joined, lambda: step_together(optimizers))
+        for update in updates:
+            if not update.ended and update.runner.job.scale_weight_norms:
+                self._guarded([update], partial(self._cap_norms, update))
+
+    def _scale_grads(self, updates: Sequence[_Update]) -> None:
+        grads, factors = self.pack.parameters.grads, [_grad_factor(update) for update in updates]
+        slots = [update.runner.slot for update in updates]
+        if any(factor != 1.0 for factor in factors):
+            rows = grads.new_tensor(factors)[:, None] if len(factors) > 1 else factors[0]
+            if slots == list(range(slots[0], slots[-1] + 1)):
+                grads[slots[0] : slots[-1] + 1].mul_(rows)
+            else:
+                for slot, factor in zip(slots, factors, strict=True):
+                    grads[slot].mul_(factor)
+
+    def _cap_norms(self, update: _Update) -> None:
+        runner = update.runner
+        update.key_norm = self.pack.max_norm(runner.slot, runner.job.scale_weight_norms).mean
+
+    @staticmethod
+    def _guarded(updates: Sequence[_Update], work: Callable[[], object]) -> None:
+        """An optimizer that breaks must not cost the runs that are not in it theirs."""
+        try:
+            work()
+        except Exception as error:
+            for update in updates:
+                job, step = update.runner.job, update.runner.update + 1
+                update.ended = "failed"
+                update.reason = f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
+
+    @staticmethod
+    def _concluded(update: _Update, rates: dict[str, float]) -> Record:
+        """Count the update, and say what it was."""
+        runner, job, step = update.runner, update.runner.job, update.runner.update + 1
         if job.loss_scaling:
-            runner.scale.update(finite)
-        if not finite and not ended and runner.scale.hopeless:
-            ended, reason = "diverged", f"the gradients are not finite at step {step}"
-        self.pack.zero_grad([runner.slot])
-        rates = effective_lrs(runner.optimizer)
+            runner.scale.update(update.finite)
+        if not update.finite and not update.ended and runner.scale.hopeless:
+            update.ended, update.reason = "diverged", f"the gradients are not finite at step {step}"
         runner.advance()
         return Record(
             job.name,
             step,
             runner.epoch,
             runner.samples,
-            loss,
+            update.loss,
             rates,
-            norm,
-            key_norm,
+            update.norm,
+            update.key_norm,
             0.0,
-            not finite,
-            ended,
-            reason,
+            not update.finite,
+            update.ended,
+            update.reason,
             runner.reg_samples,
         )
-
-    def _apply(self, runner: Runner, norm: float) -> float | None:
-        """Unscale, clip, step and cap the weight norms; returns the mean norm where they are capped."""
-        clip = runner.job.max_grad_norm / (norm + 1e-6) if runner.job.max_grad_norm else 1.0
-        factor = min(clip, 1.0) / runner.scale.factor
-        if factor != 1.0:
-            self.pack.parameters.grads[runner.slot].mul_(factor)
-        runner.set_learning_rate()
-        runner.optimizer.step()
-        limit = runner.job.scale_weight_norms
-        return self.pack.max_norm(runner.slot, limit).mean if limit else None
 
     def _share_time(self, pairs: Sequence[Pair], seconds: float) -> None:
         samples = sum(len(batch.captions) for _, batch in pairs)
@@ -229,6 +281,13 @@ class PackTrainer:
 
     def _timed(self, record: Record) -> Record:
         return Record(**{**record.__dict__, "seconds": self._seconds.pop(record.run)})
+
+
+def _grad_factor(update: _Update) -> float:
+    """What the gradients are multiplied by: unscaling, and clipping to `max_grad_norm`."""
+    runner, limit = update.runner, update.runner.job.max_grad_norm
+    clip = limit / (update.norm + 1e-6) if limit else 1.0
+    return min(clip, 1.0) / runner.scale.factor
 
 
 def _of_one_shape(pairs: Sequence[Pair]) -> list[list[Pair]]:

@@ -12,6 +12,7 @@ from lora_lab.networks.groups import ParamGroup, usable_layout
 from lora_lab.networks.pack import Pack
 from lora_lab.optim import build as optimizers
 from lora_lab.optim.schedules import factor_function
+from lora_lab.optim.together import joins
 from lora_lab.train.job import Job
 from lora_lab.train.portable import Portable, leaves_of
 from lora_lab.train.scaling import LossScale
@@ -27,6 +28,7 @@ class Runner:
         epoch: Epoch of the last batch, from 1.
         dropout_seed: Decides the dropout masks of the last batch.
         losses: Mean losses of the micro-batches since the last update, on the device.
+        joins: Whether the optimizer can step together with those of other runs.
     """
 
     def __init__(self, job: Job, slot: int, pack: Pack, source: Source) -> None:
@@ -47,6 +49,7 @@ class Runner:
         layout = usable_layout(optimizers.layout(job.optimizer, job.optimizer_args), job.adapter)
         groups = pack.param_groups(slot, layout)
         self.optimizer = optimizers.build(job.optimizer, self._rows(groups), job.optimizer_args)
+        self.joins = joins(self.optimizer)
         self._portable = Portable(pack, slot, layout, leaves_of(self.optimizer, groups))
         self._factors = [
             factor_function(job.schedule, job.total_updates, group["initial_lr"])

@@ -8,6 +8,7 @@ from statistics import stdev
 from typing import Any
 
 from lora_lab.errors import ConfigError
+from lora_lab.metrics.registry import METRICS
 from lora_lab.verdict.calls import RELEVANT, Scale
 from lora_lab.verdict.cells import Cell, Edge, cells, edges, reference
 from lora_lab.verdict.evidence import SCORE, Evidence
@@ -16,7 +17,7 @@ from lora_lab.verdict.prior import BY_CRITERION, Prior
 from lora_lab.verdict.result import Noise
 from lora_lab.words import said
 
-POINTS = (SCORE, "likeness")
+POINTS = (SCORE, *(name for name, entry in METRICS.items() if entry.of_100))
 """Criteria that run from 0 to 100."""
 
 

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
 
 from lora_lab.__main__ import main
+from lora_lab.cli.review import addresses
 from tests.review.made_up import make_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +53,28 @@ def test_one_line_says_where_it_is_and_ctrl_c_ends_it(results: Path) -> None:
     finally:
         ended = stop(served)
     assert ended == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("cards", "expected"),
+    [
+        (
+            ["127.0.0.1", "192.168.1.7", "203.0.113.9"],
+            ["http://192.168.1.7:80/?token=t", "http://203.0.113.9:80/?token=t"],
+        ),
+        (["127.0.0.1", "169.254.3.4", "fd00::2%eth0"], ["http://[fd00::2]:80/?token=t"]),
+    ],
+)
+def test_all_addresses_are_ones_that_a_phone_can_open(
+    cards: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        SimpleNamespace(family=socket.AF_INET6 if ":" in card else socket.AF_INET, address=card)
+        for card in cards
+    ]
+    monkeypatch.setattr("lora_lab.cli.review.psutil.net_if_addrs", lambda: {"eth0": found})
+    assert addresses("0.0.0.0", 80, "t") == expected
+    assert addresses("::1", 80, "") == ["http://[::1]:80/"]
 
 
 def test_one_sweep_alone_can_be_shown(results: Path) -> None:

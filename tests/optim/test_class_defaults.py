@@ -7,7 +7,6 @@ import pytest
 
 from lora_lab.config import compose
 from lora_lab.effective import Facts, resolve
-from lora_lab.optim.class_defaults import CLASS_DEFAULTS
 from lora_lab.optim.entries import ENTRIES
 
 
@@ -21,7 +20,7 @@ def test_what_the_table_says_is_what_the_class_takes(name: str) -> None:
         for argument, given in signature.parameters.items()
         if given.default is not inspect.Parameter.empty and argument in (entry.arguments or {})
     }
-    assert taken.items() <= CLASS_DEFAULTS[entry.target].items()
+    assert taken.items() <= entry.class_defaults.items()
 
 
 WRITTEN_OUT = [

@@ -161,6 +161,22 @@ def test_images_that_were_judged_are_kept_for_ever(bench: Bench) -> None:
     assert len(read_scores(bench.sweep).scores) == 1
 
 
+def test_a_checkpoint_that_was_given_up_for_room_keeps_its_previews(bench: Bench) -> None:
+    (first,) = bench.run("a")
+    folder = bench.sweep.run("a")
+    gone = first.checkpoints[0]
+    gone.discarded = True
+    write_record(folder, first)
+    (folder.path / gone.file).unlink()
+    before = (folder.path / gone.previews[0].file).read_bytes()
+    bench.write("a", "preview.steps=3")
+    bench.work([folder])
+    second = read_record(folder)
+    assert second.status == "done" and second.notes == first.notes
+    assert second.checkpoints[0] == gone and (folder.path / gone.previews[0].file).read_bytes() == before
+    assert second.checkpoints[1].previews and not (folder.path / gone.file).exists()
+
+
 def test_lost_previews_are_rendered_from_the_file(bench: Bench) -> None:
     extra = ("train.save_precision=fp32",)
     (first,) = bench.run("a", extra=extra)

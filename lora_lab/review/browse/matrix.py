@@ -211,14 +211,16 @@ class Matrix:
     sweep: Sweep
     view: View
     known: Mapping[str, Choice]
+    all_runs: tuple[Run, ...] = ()
+    """In the order they are to have; none are those of the sweep as planned."""
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The runs that the view does not leave out, in the order of the plan."""
+        """The runs that the view does not leave out, in their order."""
         wanted = {key: value for key, value in self.view.fixed.items() if value and key not in WITHIN_RUN}
         return [
             run
-            for run in self.sweep.runs.values()
+            for run in self.all_runs or self.sweep.runs.values()
             if all(_value_of(run, key) == value for key, value in wanted.items())
         ]
 

@@ -23,11 +23,15 @@ from lora_lab.review.browse.matrix import (
     Matrix,
     Value,
     View,
+    checkpoint_label,
     choices,
     view_of,
 )
+from lora_lab.review.browse.order import PLAN, Scores, ordered, orders
+from lora_lab.review.session.sessions import session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.review.web.thumbnails import SIZES
+from lora_lab.store.scores import ratings
 
 FIRST_ROWS = 24
 """Rows that a page is sent with; the browser asks for more when they come into sight."""
@@ -98,11 +102,16 @@ def matrix(request: Request) -> Response:
     sweep = gallery_of(request).read(request.path_params["sweep"])
     known = choices(sweep)
     view = view_of(request.query_params, known)
-    shown = Matrix(sweep, view, known)
+    scores = Scores(ratings(session_store_of(request).log(sweep.name), sweep.read.twins))
+    known_orders = orders(list(sweep.runs.values()), scores, sweep.judging_metrics)
+    order = known_orders.get(request.query_params.get("sort", ""), known_orders[PLAN])
+    shown = Matrix(sweep, view, known, tuple(ordered(list(sweep.runs.values()), order)))
     size = _number(request, "size", 192, SIZES)
     start, count = _window(request, len(shown.columns))
     here = f"/sweep/{quote(sweep.name)}/look"
     extra = [("size", str(size))] if size != 192 else []
+    if order.key != PLAN:
+        extra.append(("sort", order.key))
     total = len(shown.row_values)
     values = {
         "sweep": sweep,
@@ -121,7 +130,11 @@ def matrix(request: Request) -> Response:
         if start + count < total
         else "",
         "size": size,
-        "sizes": [(item, _address(here, [*view.query(), ("size", str(item))])) for item in SIZES],
+        "sizes": [(item, _address(here, [*view.query(), *_sized(extra, item)])) for item in SIZES],
+        "orders": list(known_orders.values()),
+        "order": order,
+        "scores": scores,
+        "checkpoint_label": checkpoint_label,
         "filters": _filters(here, view, known, extra),
         "settings": [
             item for key, item in known.items() if key in view.fixed and key not in (RUN, *WITHIN_RUN)
@@ -151,6 +164,11 @@ def _number(request: Request, name: str, otherwise: int, allowed: Sequence[int] 
 
 def _address(path: str, pairs: Iterable[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(list(pairs))}"
+
+
+def _sized(extra: Sequence[tuple[str, str]], size: int) -> list[tuple[str, str]]:
+    """What an address holds beside the view, with another size of the images."""
+    return [*(pair for pair in extra if pair[0] != "size"), ("size", str(size))]
 
 
 def _filters(

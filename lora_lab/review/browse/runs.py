@@ -13,8 +13,9 @@ from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.axes import axis, show
 from lora_lab.config import RunConfig, parse_resolution
 from lora_lab.errors import LoraLabError
+from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
 from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, reading
-from lora_lab.store.table import PLACE, differing
+from lora_lab.store.table import PLACE, differing, means
 
 Coordinates = tuple[str, int, int, float]
 """Where a preview stands within its run: checkpoint tag, prompt, seed, strength."""
@@ -163,6 +164,13 @@ class Sweep:
     def live(self) -> bool:
         """Whether anything may still change."""
         return any(run.status in ("running", "planned") for run in self.runs.values())
+
+    @cached_property
+    def judging_metrics(self) -> list[str]:
+        """Automatic metrics that may stand for a score: more is better, and no effect is not the best."""
+        items = [item for run in self.runs.values() for item in run.record.checkpoints]
+        names = {name for item in items for name in means(item)}
+        return sorted(names - set(LESS_IS_BETTER) - set(DESCRIBING))
 
     @cached_property
     def pictures(self) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lora_lab.review.session.blind import Stage, stage
 from lora_lab.review.web.gallery import Gallery, page
 from lora_lab.store import Pair, Score, ScoreLog, Session, Skip, SweepFolder, append_score_line
+from lora_lab.store.scores import scores_version
 
 OPEN_COOKIE = "lora_lab_sessions"
 RATER_COOKIE = "lora_lab_rater"
@@ -72,19 +73,17 @@ class SessionStore:
 
     gallery: Gallery
     lock: RLock = field(default_factory=RLock)
-    _logs: dict[str, tuple[tuple[int, int, str], ScoreLog]] = field(default_factory=dict)
+    _logs: dict[str, tuple[str, ScoreLog]] = field(default_factory=dict)
     _where: dict[str, str] = field(default_factory=dict)
     _stages: dict[str, Stage] = field(default_factory=dict)
 
     def log(self, sweep: str) -> ScoreLog:
         """What counts of a sweep's log now."""
-        folder = self.gallery.folder(sweep)
-        try:
-            stat = folder.scores_file.stat()
-        except OSError:
+        version = scores_version(self.gallery.folder(sweep))
+        if not version:
             return ScoreLog()
         read = self.gallery.read(sweep).read
-        signature = stat.st_mtime_ns, stat.st_size, read.version
+        signature = f"{version} {read.version}"
         known = self._logs.get(sweep)
         if known is None or known[0] != signature:
             known = self._logs[sweep] = (signature, read.scores())

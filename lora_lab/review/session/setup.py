@@ -86,7 +86,7 @@ def _form(request: Request, mode: str, problem: str = "", status: int = 200) -> 
         "problem": problem,
         "last": blind.last_of_each_run(offered.places),
         "raters": sorted({item.rater for item in log.sessions.values()}),
-        "rater": unquote(request.cookies.get(RATER_COOKIE, "")),
+        "rater": request.query_params.get("rater", "") or unquote(request.cookies.get(RATER_COOKIE, "")),
         "many": len(offered.places) > MANY,
         "repeats": round(100 * blind.REPEATS),
         "seconds": SECONDS_PER_SCORE,

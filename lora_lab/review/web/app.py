@@ -15,8 +15,11 @@ from starlette.staticfiles import StaticFiles
 from lora_lab.errors import LoraLabError
 from lora_lab.review.browse import home
 from lora_lab.review.browse import page as look
+from lora_lab.review.results import pages as results_pages
+from lora_lab.review.results.written import WrittenReports
 from lora_lab.review.session import comparing, result, scoring, setup, showing
 from lora_lab.review.session.sessions import SessionStore, guarded
+from lora_lab.review.web import inviting
 from lora_lab.review.web.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.web.security import Gate
 
@@ -37,15 +40,24 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *comparing.routes(),
             *showing.routes(),
             *result.routes(),
+            *inviting.routes(),
+            *results_pages.routes(),
             *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
+            Route("/favicon.ico", icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(Gate, host=options.host, token=options.token, allowed=options.allowed)],
         exception_handlers={HTTPException: _refused, LoraLabError: _failed},
     )
     app.state.gallery = gallery = Gallery(results, options)
+    app.state.reports = WrittenReports(gallery)
     app.state.session_store = SessionStore(gallery)
     return app
+
+
+def icon(request: Request) -> Response:
+    """The icon, where a browser looks for it by itself: served reports name none."""
+    return FileResponse(HERE / "static" / "icon.svg", media_type="image/svg+xml")
 
 
 def picture(request: Request) -> Response:

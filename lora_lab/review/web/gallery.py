@@ -21,6 +21,16 @@ from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
 HERE = Path(__file__).parent.parent
+TABS = (
+    ("matrix", "Images", "look"),
+    ("curves", "Curves", "look/curves"),
+    ("timings", "Timings", "look/timings"),
+    ("settings", "Settings", "look/settings"),
+    ("verdict", "Verdict", "verdict/"),
+    ("plots", "Plots", "plots"),
+    ("export", "Export", "export"),
+)
+"""The pages of a sweep: key, name, and address below /sweep/NAME/."""
 PLAIN_NAME = re.compile(r"[^./\\][^/\\]*")
 """Names of sweeps that are looked for at all: whatever a folder is called, but for hidden ones."""
 
@@ -34,6 +44,8 @@ class Options:
         host: The address it listens on.
         token: What a browser has to bring once; empty where only this machine can connect.
         allowed: Further names that a browser may know this machine by, such as a proxy's.
+        reachable: The first address that other machines may open, with a slash at its end; empty where only
+            this one can connect.
         cache: Folder of pictures made smaller or made anonymous; None is `.review` in the results folder.
     """
 
@@ -42,6 +54,7 @@ class Options:
     token: str = ""
     cache: Path | None = None
     allowed: tuple[str, ...] = ()
+    reachable: str = ""
 
 
 @dataclass
@@ -64,6 +77,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.pages.globals["sweep_tabs"] = TABS
 
     @property
     def cache(self) -> Path:

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import socket
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -78,7 +78,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    # A page of ours that carries its own style says so, by its hash.
+                    headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", NO_STORE)
             await send(message)
 
@@ -126,7 +127,7 @@ class Gate:
             return None
         given = QueryParams(scope["query_string"]).get("token", "")
         if scope["method"] == "GET" and _same(given, self.token):
-            answer = RedirectResponse("/", 303)
+            answer = RedirectResponse(_without_token(scope), 303)
             answer.set_cookie(TOKEN_COOKIE, self.token, httponly=True, samesite="strict")
             return answer
         return PlainTextResponse("open the address with the token that `lora-lab review` printed", 401)
@@ -138,6 +139,13 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _without_token(scope: Scope) -> str:
+    """The address asked for, as a path on this machine whatever it says, without the token in it."""
+    kept = [pair for pair in QueryParams(scope["query_string"]).multi_items() if pair[0] != "token"]
+    path = "/" + quote(scope["path"].lstrip("/\\"))
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def _same(given: str, token: str) -> bool:
