@@ -119,6 +119,8 @@ class Resolved:
             'base_weights'; empty where no files were looked at.
         fingerprint: 64 hex digits, equal for runs that end in the same weights; '' without identities.
         fingerprint_1: What version 1 called the same experiment, or ''.
+        training: 64 hex digits, equal for runs that differ in their length alone; '' without identities.
+        length_bound: Why a shorter run of equal `training` is no beginning of a longer one; '' where it is.
         preview_fingerprint: Equal for runs whose checkpoints are rendered and measured alike.
         anchors: Name of the folder with the base model's images of the same prompts, without LoRA.
         class_prompts: The preview prompts with `metric.class_word` in place of the trigger word, as CLIP can
@@ -141,6 +143,8 @@ class Resolved:
     identities: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     fingerprint_1: str = ""
+    training: str = ""
+    length_bound: str = ""
     preview_fingerprint: str = ""
     anchors: str = ""
     class_prompts: tuple[str, ...] = ()
@@ -157,6 +161,18 @@ class Resolved:
     def is_experiment(self, fingerprint: str) -> bool:
         """Whether a recorded fingerprint, of whichever version, is that of this experiment."""
         return bool(fingerprint) and fingerprint in (self.fingerprint, self.fingerprint_1)
+
+    def begins(self, longer: Resolved) -> bool:
+        """Whether this run is the beginning of a longer one: its weights are that one's on the way."""
+        same = bool(self.training) and self.training == longer.training
+        return same and not longer.length_bound and self.total_steps < longer.total_steps
+
+    @property
+    def saved_as(self) -> tuple[object, ...]:
+        """What checkpoints are beside their weights: precision, and the images of their loss."""
+        own = self.train
+        measured = tuple(own.validation_timesteps), own.validation_split, own.validation_seed
+        return own.save_precision, *measured, self.dataset.validation_path
 
     @property
     def epochs(self) -> float:

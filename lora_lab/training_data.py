@@ -151,6 +151,8 @@ def subset_settings(config: RunConfig) -> SubsetSettings:
         alpha_mask=data.alpha_mask,
         validation_split=train.validation_split,
         validation_seed=train.validation_seed,
+        max_images=data.max_images,
+        max_images_seed=data.max_images_seed,
     )
 
 

@@ -52,6 +52,8 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "dataset.balance": ("data/test_balance.py::test_every_folder_has_the_samples_of_the_largest",),
     "dataset.trigger_word": ("data/test_captions.py::test_trigger_word_is_put_in_front_where_it_is_missing",),
+    "dataset.max_images": ("data/test_plan.py::test_the_fewer_images_are_among_the_more",),
+    "dataset.max_images_seed": ("data/test_plan.py::test_the_fewer_images_are_among_the_more",),
     "dataset.class_tokens": ("data/test_scan.py::test_kohya_folders_set_repeats_and_class_tokens",),
     "dataset.resolution": ("data/test_buckets.py::test_buckets_are_the_peers",),
     "dataset.enable_bucket": ("data/test_buckets.py::test_without_buckets_everything_fits_the_resolution",),
@@ -317,6 +319,9 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),
     "engine.threads": ("engines/test_slots.py::test_threads_may_be_set",),
+    "engine.share_prefixes": ("sweep/test_prefixes.py::test_trained_apart_on_request",),
+    "budget.hours": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),
+    "budget.disk_gb": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),
 }
 """By dotted setting."""
 

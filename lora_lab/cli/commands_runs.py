@@ -14,6 +14,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cfg", choices=["job"], help="print the whole config that would run, and stop")
     parser.add_argument("-p", "--package", metavar="GROUP", help="with --cfg: only this part of it")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan of it, and start nothing")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan for programs")
+    add_language(parser)
     add_again(parser)
 
 
@@ -36,6 +39,9 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _only(parser)
     add_language(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="first train some 20 steps of each kind of run, to time them"
+    )
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
+from lora_lab.cli.plan_costs import show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, PlannedRun
@@ -11,6 +12,10 @@ from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import SHIPPED
 from lora_lab.words import in_language, said
 
+NO_GPU = (
+    "no GPU was found: this trains on the CPU, many times slower; see lora-lab doctor, or say device=cpu "
+    "where that is meant"
+)
 STYLES = {"same": "dim", "done": "green", "failed": "red", "diverged": "red", "conflict": "bold red"}
 
 
@@ -21,6 +26,7 @@ def show_plan(plan: Plan, language: str = "en") -> None:
         language: Of the sentence that says what the plan can decide.
     """
     out = console()
+    _alarm(plan)
     if plan.question:
         out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
     table = grid(
@@ -46,7 +52,16 @@ def show_plan(plan: Plan, language: str = "en") -> None:
     show_prompts(plan)
     _notes(plan)
     _packs(plan)
+    show_costs(plan)
     _comparisons(plan, language)
+
+
+def _alarm(plan: Plan) -> None:
+    """What has to be seen before all else: no GPU where one is expected, and a budget that is too small."""
+    expected = plan.base.device == "auto" and plan.base.base_model.path != "demo"
+    lines = [NO_GPU] if expected and plan.device_type == "cpu" and plan.packs else []
+    for text in [*lines, *plan.over_budget]:
+        console().print(f"[bold red]{escape(text)}[/]", soft_wrap=True)
 
 
 def _changes(row: PlannedRun) -> str:
@@ -83,20 +98,34 @@ def _packs(plan: Plan) -> None:
     if not plan.packs:
         out.print("\nnothing is left to do")
         return
-    steps = sum(row.total_steps for row in plan.rows if row.to_do)
+    steps = sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of)
     out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
     for number_, names in enumerate(plan.packs, start=1):
         samples = sum(plan.row(name).samples for name in names)
-        out.print(f"  {number_}: {escape(', '.join(names))} [dim]({samples} samples)[/]", soft_wrap=True)
+        out.print(
+            f"  {number_}: {escape(', '.join(_with_prefixes(plan, name) for name in names))} "
+            f"[dim]({samples} samples)[/]",
+            soft_wrap=True,
+        )
+
+
+def _with_prefixes(plan: Plan, name: str) -> str:
+    """A run of a pack, with the runs that are saved on its way."""
+    found = plan.followers(name)
+    return f"{name} (and {', '.join(found)} on its way)" if found else name
 
 
 def _comparisons(plan: Plan, language: str) -> None:
     out = console()
     compared = plan.comparisons
+    trained = {row.name: row.prefix_of or row.name for row in plan.rows}
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
         values = ", ".join(number(value) for value in item.values)
         pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
+        if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
+            pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""
+            pairs += " of one training: shown, not tested" if shared == len(item.pairs) else ""
         out.print(f"  {escape(item.key)}: {escape(values)} [dim]({pairs})[/]", soft_wrap=True)
     for group in compared.aliased:
         out.print(

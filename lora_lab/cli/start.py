@@ -54,7 +54,11 @@ def train(given: argparse.Namespace) -> int:
     if names.get("name"):
         rows = replace(rows, rows=tuple(replace(row, name=names["name"]) for row in rows.rows))
     shared = joined([split(text) for text in rows.base])
-    return _start(replace(rows, name=names.get("sweep") or shared or "train"), extra, None, given)
+    rows = replace(rows, name=names.get("sweep") or shared or "train")
+    if given.dry_run:
+        made = make_plan(rows, extra, given.config_dir, retry=given.retry, redo=given.redo)
+        return _show(made, given.json, given.language)
+    return _start(rows, extra, None, given)
 
 
 def _one_run(words: Sequence[str], conf_dirs: Sequence[str]) -> None:
@@ -102,13 +106,23 @@ def plan(given: argparse.Namespace) -> int:
 
         rows = as_it_stands(rows, extra, folder)
     made = make_plan(rows, extra, given.config_dir, folder=folder)
-    if given.json:
+    if given.calibrate and made.packs:
+        from lora_lab.sweep.calibrate import calibrate
+
+        calibrate(made, lambda event: None)
+        made = make_plan(rows, extra, given.config_dir, folder=folder)
+    return _show(made, given.json, given.language)
+
+
+def _show(made: Plan, as_json: bool, language: str) -> int:
+    """Print a plan; 1 where the budget is too small for it."""
+    if as_json:
         print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
     else:
         from lora_lab.cli.plan_view import show_plan
 
-        show_plan(made, given.language)
-    return 0
+        show_plan(made, language)
+    return 1 if made.over_budget else 0
 
 
 def _asked_for(given: argparse.Namespace) -> tuple[SweepFile, SweepFolder | None, list[str]]:

@@ -199,6 +199,8 @@ def _notes(rows: Sequence[results.Row]) -> list[str]:
         where = row["run"] if row["epoch"] is None else f"{row['run']} at epoch {number(row['epoch'])}"
         if row["same_as"]:
             found[f"{row['run']}: same experiment as {row['same_as']}"] = None
+        elif row["prefix_of"]:
+            found[f"{row['run']}: prefix of {row['prefix_of']}, its weights on the way"] = None
         if row["reason"]:
             found[f"{row['run']}: {row['reason']}"] = None
         if row["flags"]:

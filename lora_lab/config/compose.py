@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,22 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
+from lora_lab.config.assigning import (
+    DICT_KEYS,
+    assign,
+    copied,
+    is_plain,
+    own_copy,
+    read_override,
+    schema,
+    typed_value,
+)
 from lora_lab.config.inspect import check, flat, nearest, settings, unknown_setting
 from lora_lab.config.schema import RunConfig
 from lora_lab.config.text import key_of, kind, quoted, read_text
@@ -37,8 +47,6 @@ CONF_DIR = next(
 SEVERAL = "holds several values, where one is needed"
 """Ends the message of an override that only a grid of runs can take."""
 
-DICT_KEYS = ("optimizer.args", "lr_scheduler.args")
-
 
 def register() -> None:
     """Make the typed schema known to Hydra under the name that `conf/config.yaml` starts from."""
@@ -48,10 +56,28 @@ def register() -> None:
 def groups(conf_dirs: Sequence[str] = ()) -> dict[str, list[str]]:
     """The choices of every group folder, such as {'optimizer': ['adafactor', ...]}."""
     found: dict[str, set[str]] = {}
-    for root in (CONF_DIR, *map(Path, conf_dirs)):
-        for file in root.glob("*/*.yaml"):
-            found.setdefault(file.parent.name, set()).add(file.stem)
+    for root in (str(CONF_DIR), *conf_dirs):
+        for group, names in _choices(root, _changed(root)).items():
+            found.setdefault(group, set()).update(names)
     return {group: sorted(names) for group, names in sorted(found.items())}
+
+
+@lru_cache(maxsize=64)
+def _choices(root: str, changed: tuple[tuple[str, int], ...]) -> dict[str, set[str]]:
+    """The files of each group folder; kept until one of the folders changes, for plans of many rows."""
+    found: dict[str, set[str]] = {}
+    for file in Path(root).glob("*/*.yaml"):
+        found.setdefault(file.parent.name, set()).add(file.stem)
+    return found
+
+
+def _changed(root: str) -> tuple[tuple[str, int], ...]:
+    """The folders in a folder, with the time at which something was added to each or taken away."""
+    try:
+        with os.scandir(root) as entries:
+            return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries))
+    except OSError:
+        return ()
 
 
 def compose(
@@ -75,13 +101,49 @@ def compose(
     if wrong:
         raise ConfigError("\n".join(wrong))
     chosen = tuple((item.input_line or "").lstrip("+") for item in parsed if _group_of(item, known_groups))
-    node = _with_groups(chosen, tuple(map(str, conf_dirs))).copy()
-    for item in parsed:
-        if not _group_of(item, known_groups):
-            wrong += _assign(node, item)
+    rest = [item for item in parsed if not _group_of(item, known_groups)]
+    config = _set(chosen, tuple(map(str, conf_dirs)), rest)
+    if checked and not texts:
+        check(config)
+    return _with_texts(config, texts, checked)
+
+
+def _set(chosen: tuple[str, ...], conf_dirs: tuple[str, ...], rest: Sequence[Override]) -> RunConfig:
+    """The composition of groups with single settings laid over it.
+
+    Raises:
+        ConfigError: One line per setting of the wrong type.
+    """
+    ready = _ready(chosen, conf_dirs)
+    plain = ready is not None and all(map(is_plain, rest))
+    node = schema() if plain else _with_groups(chosen, conf_dirs).copy()
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for item in rest:
+        if plain:
+            # A row of a sweep costs no copy of a whole node, which takes most of the time of large plans.
+            key, value, problem = typed_value(item.input_line or "")
+            values[key] = value
+            wrong += [problem] if problem else []
+        else:
+            wrong += assign(node, item)
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return _with_texts(_to_config(node, checked and not texts), texts, checked)
+    if not plain or ready is None:
+        return _to_config(node, False)
+    config = copied(ready)
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        setattr(getattr(config, group) if group else config, name, own_copy(value))
+    return config
+
+
+@lru_cache(maxsize=256)
+def _ready(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> RunConfig | None:
+    """The composition of groups as a config; None where values in it refer to others."""
+    node = _with_groups(chosen, conf_dirs)
+    text = OmegaConf.to_yaml(node, resolve=False)
+    return None if "${" in text or "???" in text else _to_config(node, False)
 
 
 def _is_text(override: str) -> bool:
@@ -136,21 +198,6 @@ def _unreadable(text: str) -> str:
     return f"cannot read {text!r}: quote values with commas, brackets or other signs, as in {key}='a, b'"
 
 
-@lru_cache(maxsize=4096)
-def read_override(text: str) -> Override:
-    """Parse one override; cached, since the rows of a sweep share most of theirs.
-
-    Raises:
-        HydraException: It cannot be read.
-    """
-    return _parser().parse_override(text)
-
-
-@cache
-def _parser() -> OverridesParser:
-    return OverridesParser.create()
-
-
 def _group_of(item: Override, known: dict[str, list[str]]) -> bool:
     return item.key_or_group in known and isinstance(item.value(), (str, list))
 
@@ -166,25 +213,6 @@ def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
     if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
         return None
     return unknown_setting(key, known)
-
-
-def _assign(node: DictConfig, item: Override) -> list[str]:
-    """Set one value; returns the problem, if any, as one line."""
-    key = item.key_or_group
-    value = item.value()
-    try:
-        if item.is_delete():
-            raise ConfigError
-        OmegaConf.update(
-            node, key, value, merge=False, force_add=any(key.startswith(f"{a}.") for a in DICT_KEYS)
-        )
-    except ConfigError:
-        return [f"cannot delete {key}: set it to its off value"]
-    except OmegaConfBaseException:
-        return [
-            f"{key} must be of type {settings()[key].type if key in settings() else 'text'}, got {value!r}"
-        ]
-    return []
 
 
 @lru_cache(maxsize=256)
@@ -212,21 +240,16 @@ def _with_groups(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictCon
     node = _by_hydra(tuple(others), conf_dirs).copy()
     try:
         for group, values in plain.items():
-            OmegaConf.update(node, group, OmegaConf.merge(_schema()[group], values), merge=False)
+            OmegaConf.update(node, group, OmegaConf.merge(schema()[group], values), merge=False)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     return node
 
 
-@lru_cache(maxsize=1)
-def _schema() -> DictConfig:
-    return OmegaConf.structured(RunConfig)
-
-
 @lru_cache(maxsize=256)
 def _plain_values(group: str, name: str, conf_dirs: tuple[str, ...]) -> DictConfig | None:
     """The values of a group's file; None where Hydra has to read it: packages, defaults, base models."""
-    if group == "base_model" or group not in _schema():
+    if group == "base_model" or group not in schema():
         return None
     for root in (CONF_DIR, *map(Path, conf_dirs)):
         file = root / group / f"{name}.yaml"

@@ -131,6 +131,13 @@ def between(low: float, high: float) -> Check:
     )
 
 
+def count_or_auto(value: Any) -> str | None:
+    """The value must be a number of at least 1, or the word auto."""
+    text = str(value)
+    good = text == "auto" or (text.isdecimal() and int(text) >= 1)
+    return None if good else "must be auto, or a whole number of at least 1"
+
+
 def fraction_below_one(value: Any) -> str | None:
     """The value is a probability that may not be 1."""
     return None if 0 <= value < 1 else "must be at least 0 and below 1"

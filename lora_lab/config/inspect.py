@@ -2,9 +2,10 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Any, get_args
 
 from lora_lab.config.fields import Check, Trial, default_of, finite
@@ -87,13 +88,12 @@ def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
 
 def flat(config: RunConfig) -> dict[str, Any]:
     """The settings of a config as dotted keys and plain values."""
-    values: dict[str, Any] = {}
-    for key in settings():
-        part: Any = config
-        for name in key.split("."):
-            part = getattr(part, name)
-        values[key] = part
-    return values
+    return {key: get(config) for key, get in _getters()}
+
+
+@cache
+def _getters() -> list[tuple[str, Callable[[Any], Any]]]:
+    return [(key, attrgetter(key)) for key in settings()]
 
 
 def difference(config: RunConfig, base: RunConfig) -> dict[str, Any]:

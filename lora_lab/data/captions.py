@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from lora_lab.data.settings import CaptionSettings
 
@@ -90,6 +91,7 @@ def has_word(text: str, word: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
+@lru_cache(maxsize=1 << 16)
 def undropped(caption: str, settings: CaptionSettings) -> str:
     """The prompt with what is fixed about it alone: nothing dropped, shuffled or held back."""
     plain = replace(

@@ -90,6 +90,7 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     whole = [item for spec in specs for item in spec.items]
     train, held = held_back.divide(whole)
     result.problems.extend(held_back.problems(train, held))
+    train = _at_most(train)
     for number, spec in enumerate(specs):
         own = [item for item in train if item.settings.dataset == number]
         own = balanced(own, spec.balance, spec.buckets)
@@ -99,6 +100,23 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
         result.problems.extend(found)
         result = with_validation(result, [i for i in held if i.settings.dataset == number], spec.buckets)
     return result
+
+
+def _at_most(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
+    """The items without the training images that `max_images` leaves out.
+
+    Content and seed decide which stay, and the fewer are always among the more: what a smaller number is
+    compared with has the same images and others besides.
+    """
+    own = [item for item in found if not item.is_reg]
+    most = own[0].settings.max_images if own else 0
+    if not most:
+        return list(found)
+    seed = own[0].settings.max_images_seed
+    ranks = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in image_set.order_keys(own)]
+    order = sorted(range(len(own)), key=ranks.__getitem__)
+    kept = {id(own[index]) for index in order[:most]}
+    return [item for item in found if item.is_reg or id(item) in kept]
 
 
 def with_validation(

@@ -60,6 +60,7 @@ class SubsetSettings:
         resize_interpolation: One of `resize.INTERPOLATIONS`; None is sd-scripts' default.
         alpha_mask: Transparency masks the loss.
         validation_split: Share of the pictures that is held back, and the seed that decides which.
+        max_images: Most images of all folders together, 0 for all, and the seed that decides which.
     """
 
     repeats: int | None = None
@@ -73,3 +74,5 @@ class SubsetSettings:
     alpha_mask: bool = False
     validation_split: float = 0.0
     validation_seed: int = 0
+    max_images: int = 0
+    max_images_seed: int = 0

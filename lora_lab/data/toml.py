@@ -342,6 +342,8 @@ def _subset(table: Mapping[str, Any], defaults: SubsetSettings, number: int) -> 
         dataset=number,
         validation_split=table.get("validation_split", defaults.validation_split),
         validation_seed=table.get("validation_seed", defaults.validation_seed),
+        max_images=defaults.max_images,
+        max_images_seed=defaults.max_images_seed,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lora_lab.config import RunConfig, flat
 from lora_lab.data.captions import undropped
 from lora_lab.data.image_set import CaptionedImage, identity
+from lora_lab.data.settings import CaptionSettings
 from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
 from lora_lab.effective.texts import caption_warnings, found_trigger, prompt_warnings
@@ -110,12 +111,15 @@ def _trigger_missing(config: RunConfig, items: Sequence[CaptionedImage]) -> bool
     if config.dataset.enable_wildcard:
         return True  # a line without it may be drawn
     for item in items:
-        captions = replace(item.settings.captions, trigger_word="")
-        if undropped(item.caption, captions) != undropped(
-            item.caption, replace(captions, trigger_word=trigger)
-        ):
+        without, whole = _with_and_without(item.settings.captions, trigger)
+        if undropped(item.caption, without) != undropped(item.caption, whole):
             return True
     return False
+
+
+@lru_cache(maxsize=256)
+def _with_and_without(captions: CaptionSettings, trigger: str) -> tuple[CaptionSettings, CaptionSettings]:
+    return replace(captions, trigger_word=""), replace(captions, trigger_word=trigger)
 
 
 def _data_identity(training_data: TrainingData, facts: Facts) -> str:

@@ -7,14 +7,21 @@ from dataclasses import fields
 from typing import Any
 
 from lora_lab.config import RunConfig, flat, settings
+from lora_lab.config.schema import LrSchedulerConfig
 from lora_lab.data.steps import run_length
 from lora_lab.effective.legacy import fingerprint_1, given_arguments
 from lora_lab.effective.previews import anchors_name, class_prompts, final_prompts, preview_fingerprint
 from lora_lab.effective.rules import findings, for_device, no_effect, spelled
-from lora_lab.effective.rules.flat_values import optimizer_of, part_rates, sets_own_rate, trained_parts
+from lora_lab.effective.rules.flat_values import (
+    group_of,
+    optimizer_of,
+    part_rates,
+    sets_own_rate,
+    trained_parts,
+)
 from lora_lab.findings import Inert
 from lora_lab.optim import registry
-from lora_lab.optim.schedules import steps_of
+from lora_lab.optim.schedules import depends_on_total, steps_of
 from lora_lab.resolved import GROUPS, VERSION, Facts, Resolved, digest
 
 BY_CONTENT = (
@@ -24,6 +31,8 @@ BY_CONTENT = (
     "dataset.reg_path",
     "dataset.caption_extension",
     "dataset.class_tokens",
+    "dataset.max_images",
+    "dataset.max_images_seed",
     "network.network_weights",
     "network.base_weights",
     "network.base_weights_multiplier",
@@ -75,6 +84,8 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
         identities=dict(identities or {}),
         fingerprint=fingerprint(key, identities) if identities else "",
         fingerprint_1=_fingerprint_1(acting, now, facts, length.updates, identities) if identities else "",
+        training=_training(key, identities) if identities else "",
+        length_bound=_length_bound(acting, now, facts),
         preview_fingerprint=preview_fingerprint(asked, trigger),
         anchors=anchors_name(asked, trigger),
         class_prompts=class_prompts(asked, trigger),
@@ -85,6 +96,21 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
 def fingerprint(key: Mapping[str, Any], identities: Mapping[str, str]) -> str:
     """The experiment's identity as 64 hex digits: equal for runs that end in the same weights."""
     return digest({"version": VERSION, "settings": key, "identities": dict(identities)})
+
+
+def _training(key: Mapping[str, Any], identities: Mapping[str, str]) -> str:
+    """The experiment's identity whatever its length."""
+    return fingerprint({name: value for name, value in key.items() if name != "total_updates"}, identities)
+
+
+def _length_bound(acting: Mapping[str, Any], v: Mapping[str, Any], facts: Facts) -> str:
+    """What makes a step of the run depend on how long the run is, or ''."""
+    if "lr_scheduler.name" in acting and depends_on_total(group_of(v, "lr_scheduler", LrSchedulerConfig)):
+        return f"lr_scheduler.name={v['lr_scheduler.name']} depends on the run's length"
+    warmups = facts.in_force("dataset.token_warmup_step", v["dataset.token_warmup_step"])
+    if any(0 < length < 1 for length in warmups):
+        return "dataset.token_warmup_step below 1 is a share of the run"
+    return ""
 
 
 def _fingerprint_1(

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from lora_lab.data.captions import undropped
 from lora_lab.data.folder import some
 from lora_lab.data.image_set import CaptionedImage, readable
+from lora_lab.data.settings import CaptionSettings
 from lora_lab.models.counting import TokenCounter
 from lora_lab.models.prompt_weights import parse_weights
 
@@ -27,7 +29,7 @@ def caption_warnings(
     if counter is None:
         return
     limit = counter.limit(max_token_length)
-    lengths = [_tokens(item, counter, weighted) for item in items]
+    lengths = [_tokens(item.caption, item.settings.captions, counter, weighted) for item in items]
     long = [(tokens, item.path.name) for tokens, item in zip(lengths, items, strict=True) if tokens > limit]
     if not long:
         return
@@ -39,11 +41,11 @@ def caption_warnings(
     )
 
 
-def _tokens(item: CaptionedImage, counter: TokenCounter, weighted: bool) -> int:
+@lru_cache(maxsize=1 << 16)  # the rows of a plan share their captions
+def _tokens(caption: str, settings: CaptionSettings, counter: TokenCounter, weighted: bool) -> int:
     """The most tokens that a draw of this caption can have."""
-    captions = item.settings.captions
-    lines = item.caption.split("\n") if captions.enable_wildcard else [item.caption]
-    return max(counter.tokens(undropped(line, captions), weighted) for line in lines)
+    lines = caption.split("\n") if settings.enable_wildcard else [caption]
+    return max(counter.tokens(undropped(line, settings), weighted) for line in lines)
 
 
 def mark_warnings(prompts: Sequence[str], negative: str) -> Iterator[str]:

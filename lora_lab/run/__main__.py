@@ -59,9 +59,11 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
         # A launcher that was killed at once may have a successor, which waits for these runs.
         return 130 if interrupt.reason else 0
     # Torch comes in only now, so that a wrong folder is answered at once.
+    from lora_lab.run.following import open_followers
     from lora_lab.run.work import PackWork
 
-    PackWork(tasks, arguments.slots or len(tasks), events, interrupt).run()
+    slots = arguments.slots or len(tasks)
+    PackWork([*tasks, *open_followers(tasks)], slots, events, interrupt).run()
     return 130 if interrupt.reason else 0
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
         DivergedError: The weights are not finite; such a file would only mislead.
         RunFolderError: The folder cannot be written to, or the disk is full.
     """
-    runner = task.runner
+    runner = task.trained_by.runner
     assert runner
     dtype = PRECISIONS[task.resolved.train.save_precision]
     tensors = runner.weights(dtype)
@@ -53,6 +54,15 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
             f"{len(broken)} of {len(tensors)} tensors are not finite in {task.resolved.train.save_precision} "
             f"at step {record.step} ({broken[0]}): lower the learning rate, or train.save_precision=fp32"
         )
+    return enter_lora(task, tag, record, tensors)
+
+
+def enter_lora(task: Task, tag: str, record: Record, tensors: Mapping[str, torch.Tensor]) -> Checkpoint:
+    """Write tensors as a run's LoRA file, with the run's own metadata, and enter it into the record.
+
+    Raises:
+        RunFolderError: The folder cannot be written to, or the disk is full.
+    """
     path = task.folder.checkpoint(tag)
     save_lora(path, tensors, metadata_of(task, tag, record))
     checkpoint = Checkpoint(
@@ -62,7 +72,7 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
         record.step,
         record.samples,
         _mean_loss_since(task, record.step),
-        task.record.seconds.get("train", 0.0),
+        task.trained_by.record.seconds.get("train", 0.0),
         path.stat().st_size,
         reg_samples=record.reg_samples,
         validation_loss=record.validation_loss,

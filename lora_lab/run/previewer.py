@@ -72,7 +72,8 @@ class Previewer:
         ]
         tasks = list({task.name: task for task, _, _ in saved}.values())
         self._events.send("phase", phase="preview")
-        resting = [task.runner for task in tasks if task.runner]
+        runners = {task.trained_by.name: task.trained_by.runner for task in tasks}
+        resting = [runner for runner in runners.values() if runner]
         with clock(tasks, "preview"):
             for runner in resting:
                 runner.rest()

@@ -64,10 +64,14 @@ class SaveSchedule:
 
     def tags(self) -> list[str]:
         """The tags of all checkpoints, in order."""
+        return [self.tag(update) for update in self.updates()]
+
+    def updates(self) -> list[int]:
+        """The updates that are followed by a checkpoint, ascending."""
         candidates = {self.total_updates}
         if self.every_steps:
             candidates |= set(range(self.every_steps, self.total_updates, self.every_steps))
         if self.every_epochs:
             stride = self.every_epochs * self.updates_per_epoch
             candidates |= set(range(stride, self.total_updates, stride))
-        return [self.tag(update) for update in sorted(candidates)]
+        return sorted(candidates)

@@ -31,8 +31,9 @@ class Task:
     """A run folder being worked on.
 
     `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
-    images were looked at, as `prepared` and `runner` are once the run has got so far. `start` is the state
-    that it goes on from.
+    images were looked at, as `prepared` and `runner` are once the run has got so far. A run with a `leader`
+    is the beginning of that longer run, and takes its weights on the way. `start` is the state that it goes
+    on from, `update` what it goes on after.
     """
 
     folder: RunFolder
@@ -45,6 +46,8 @@ class Task:
     runner: Runner | None = None
     save_schedule: SaveSchedule | None = None
     start: Saved | None = None
+    leader: "Task | None" = None
+    update: int = 0
     _written: float = 0.0
 
     @staticmethod
@@ -66,6 +69,11 @@ class Task:
     def name(self) -> str:
         """The run's name."""
         return self.folder.name
+
+    @property
+    def trained_by(self) -> "Task":
+        """The run whose training this one's weights are from: its leader, or itself."""
+        return self.leader or self
 
     def resolve(self, device_type: str) -> None:
         """Look at the images and decide what the run does; the record keeps it.

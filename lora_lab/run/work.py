@@ -4,28 +4,29 @@ A run that fails is a record with its reason, and the others go on.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from lora_lab import contact_sheets
-from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
+from lora_lab.errors import LoraLabError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
-from lora_lab.run import previews
+from lora_lab.run import following, previews
 from lora_lab.run.checkpoints import save_lora_of
 from lora_lab.run.events import Events
+from lora_lab.run.failing import FailingAlone, ending_of
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
+from lora_lab.run.place import find_place, settled
 from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
 from lora_lab.run.previewer import Previewer, Saved, missing_of
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.run.task import Task, clock
 from lora_lab.run.together import Company, choose_starts, drop_unasked
 from lora_lab.store import Checkpoint
-from lora_lab.store.steps import truncate_steps
 from lora_lab.train import PackTrainer, Record, Runner
 
 
@@ -34,10 +35,11 @@ class PackWork:
 
     def __init__(self, tasks: Sequence[Task], slots: int, events: Events, interrupt: Interrupt) -> None:
         self._tasks = list(tasks)
-        self._slots = min(slots, len(self._tasks))
+        self._slots = min(slots, sum(task.leader is None for task in self._tasks))
         self._events = events
         self._interrupt = interrupt
         self._by_name = {task.name: task for task in self._tasks}
+        self._waiting: list[Task] = []
 
     def run(self) -> None:
         """Work until every run has ended or the work is interrupted.
@@ -49,7 +51,7 @@ class PackWork:
             self._work()
         except LoraLabError as error:
             for task in self._open_tasks():
-                self._end(task, *_ending_of(error))
+                self._end(task, *ending_of(error))
             raise
         if self._interrupt.reason:
             for task in self._open_tasks():
@@ -70,7 +72,7 @@ class PackWork:
         ready = [task for task in self._tasks if task.prepared]
         if not ready or self._interrupt.reason:
             return
-        choose_starts(ready, self._settled)
+        choose_starts(ready, settled)
         company = Company(ready)
         pack = self._make_pack(base, ready, company)
         previewer = Previewer(base, pack, self._events, self._interrupt)
@@ -140,11 +142,10 @@ class PackWork:
 
     def _catch_up(self, pack: Pack, previewer: Previewer, ready: Sequence[Task]) -> None:
         """Find where each run stands, and render what is missing of the checkpoints that stay."""
+        # Leaders stand before the runs that follow them.
         for task in ready:
             with self._failing_alone(task):
-                self._forget_after_state(task)
-                previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
-                task.write()
+                find_place(task)
         missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
         while missing and not self._interrupt.reason:
             batch, missing = missing[: self._slots], missing[self._slots :]
@@ -159,47 +160,22 @@ class PackWork:
                     with self._failing_alone(task):
                         task.write()
 
-    def _forget_after_state(self, task: Task) -> None:
-        """Drop logs and checkpoints later than the state that the run goes on from."""
-        if self._settled(task) and not task.start:
-            return
-        update = task.start.step if task.start else 0
-        kept = [item for item in task.record.checkpoints if item.step <= update]
-        kept = [item for item in kept if (task.folder.path / item.file).is_file()]
-        if not update:
-            task.record.seconds = {key: value for key, value in task.record.seconds.items() if key != "train"}
-        task.record.checkpoints = kept
-        truncate_steps(task.folder, update)
-        if update:
-            task.record.resumed_at_steps.append(update)
-
-    @staticmethod
-    def _settled(task: Task) -> bool:
-        """Whether all checkpoints of the run are there."""
-        if task.prepared is None or task.save_schedule is None:
-            return True
-        have = {
-            item.tag
-            for item in task.record.checkpoints
-            if item.discarded or (task.folder.path / item.file).is_file()
-        }
-        return task.record.step >= task.save_schedule.total_updates and have >= set(task.save_schedule.tags())
-
     # -- training ------------------------------------------------------------------------
 
     def _train(
         self, trainer: PackTrainer, company: Company, previewer: Previewer, todo: Sequence[Task]
     ) -> None:
-        waiting = sorted(
-            todo, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
+        alone = [task for task in todo if not task.leader]
+        self._waiting = sorted(
+            alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
         )
         free = list(range(self._slots))
         self._events.send("phase", phase="train")
-        while (waiting and free) or trainer.active:
-            while waiting and free:
-                self._start(waiting.pop(0), trainer, free)
+        while (self._waiting and free) or trainer.active:
+            while self._waiting and free:
+                self._start(self._waiting.pop(0), trainer, free)
             if self._interrupt.reason:
-                self._stop(trainer, company, waiting)
+                self._stop(trainer, company, self._waiting)
                 return
             try:
                 records = trainer.step() if trainer.active else []
@@ -230,13 +206,14 @@ class PackWork:
         """Log a step and save what is due after it: first LoRAs, then states, since who goes on from a state
         has to find all that was due before.
         """
-        saved = []
+        saved: list[Saved] = []
         for record in records:
             task = self._by_name[record.run]
             with self._failing_alone(task, trainer, free):
+                assert task.runner
+                saved += self._followed(task, task.runner.slot, trainer, record)
                 checkpoint = self._take(task, self._validated(task, trainer, record))
                 if checkpoint:
-                    assert task.runner
                     saved.append((task, checkpoint, task.runner.slot))
         company.after_step(
             self._tasks_of(trainer), records, lambda task: self._failing_alone(task, trainer, free)
@@ -261,22 +238,41 @@ class PackWork:
                 self._leave(task, trainer, free, record.ended, record.reason)
             elif task.runner and task.runner.finished:
                 self._leave(task, trainer, free, "done")
+            for one in self._followers(task):
+                if one.save_schedule and record.step >= one.save_schedule.total_updates and one.prepared:
+                    self._end(one, "done")
+
+    def _followers(self, leader: Task) -> list[Task]:
+        """The runs that still take their weights from another one."""
+        return [task for task in self._open_tasks() if task.leader is leader]
+
+    def _followed(self, leader: Task, slot: int, trainer: PackTrainer, record: Record) -> list[Saved]:
+        """Log an update of a run for those that are its beginning, and save what is due of them."""
+        saved: list[Saved] = []
+        for task in self._followers(leader):
+            with self._failing_alone(task):
+                own = following.as_own(task, record)
+                checkpoint = self._take(task, self._validated(task, trainer, own))
+                if checkpoint:
+                    saved.append((task, checkpoint, slot))
+        return saved
 
     @staticmethod
     def _validated(task: Task, trainer: PackTrainer, record: Record) -> Record:
         """The record with the validation loss, where it is due."""
-        assert task.prepared and task.save_schedule and task.runner
+        runner = task.trained_by.runner
+        assert task.prepared and task.save_schedule and runner
         validation = task.prepared.validation
         if record.ended or validation is None or not task.save_schedule.validation_due(record.step):
             return record
         with clock([task], "metric"):
-            found = trainer.validate(task.runner, validation)
+            found = trainer.validate(runner, validation)
         return replace(record, validation_loss=math.fsum(found.values()) / len(found), validation=found)
 
     def _take(self, task: Task, record: Record) -> Checkpoint | None:
         """Log an update and save what is due after it."""
-        runner, save_schedule = task.runner, task.save_schedule
-        assert runner and save_schedule
+        save_schedule = task.save_schedule
+        assert save_schedule
         task.log(record)
         self._events.step(task.name, record.step, save_schedule.total_updates, record.loss)
         tag = "" if record.ended else save_schedule.tag(record.step)
@@ -297,6 +293,15 @@ class PackWork:
         free.sort()
         task.runner = None
         self._end(task, status, reason)
+        for one in self._followers(task):
+            if status == "diverged":
+                self._end(one, status, reason)
+            elif status != "done":
+                # The leader's trouble may be its own, as a folder that cannot be written to.
+                with self._failing_alone(one):
+                    one.leader, one.record.prefix_of = None, ""
+                    find_place(one)
+                    self._waiting.append(one)
 
     def _end(self, task: Task, status: str, reason: str = "") -> None:
         if status == "done" and self._interrupt.reason and missing_of(task):
@@ -317,16 +322,16 @@ class PackWork:
 
     def _finish_settled(self) -> None:
         for task in self._tasks:
-            if task.record.status == "running" and self._settled(task) and task.prepared:
+            if task.record.status == "running" and settled(task) and task.prepared:
                 self._end(task, "done")
 
     # -- when things go wrong ------------------------------------------------------------
 
     def _failing_alone(
         self, task: Task, trainer: PackTrainer | None = None, free: list[int] | None = None
-    ) -> "_FailingAlone":
+    ) -> FailingAlone:
         def fail(error: Exception) -> None:
-            status, reason = _ending_of(error)
+            status, reason = ending_of(error)
             if trainer is not None and free is not None and task.runner:
                 self._leave(task, trainer, free, status, reason)
             else:
@@ -334,7 +339,7 @@ class PackWork:
                 self._end(task, status, reason)
             task.prepared = None
 
-        return _FailingAlone(fail)
+        return FailingAlone(fail)
 
     def _lose(self, trainer: PackTrainer, error: Exception) -> None:
         """The pass over the whole pack broke.
@@ -350,7 +355,8 @@ class PackWork:
             raise error
         for task in taking_part:
             task.runner = None
-            self._end(task, _ending_of(error)[0], reason)
+            for one in [task, *self._followers(task)]:
+                self._end(one, ending_of(error)[0], reason)
 
     def _stop(self, trainer: PackTrainer, company: Company, waiting: Sequence[Task]) -> None:
         """Save where every run stands, so that the same command goes on from here."""
@@ -369,31 +375,5 @@ class PackWork:
         return [self._by_name[runner.job.name] for runner in trainer.active]
 
 
-class _FailingAlone:
-    """Turns an exception of one run into that run's failure."""
-
-    def __init__(self, fail: Callable[[Exception], None]) -> None:
-        self._fail = fail
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._fail(error)
-        return True
-
-
-def _noting(task: Task) -> _FailingAlone:
-    return _FailingAlone(lambda error: task.record.notes.append(describe_failure(error)))
-
-
-def _ending_of(error: Exception) -> tuple[str, str]:
-    """The status and reason of a run that an error ended.
-
-    What keeps a folder from being written is no fault of the run: the same command goes on with it.
-    """
-    if isinstance(error, DivergedError):
-        return "diverged", describe_failure(error)
-    return "cancelled" if isinstance(error, RunFolderError) else "failed", describe_failure(error)
+def _noting(task: Task) -> FailingAlone:
+    return FailingAlone(lambda error: task.record.notes.append(describe_failure(error)))

@@ -45,6 +45,7 @@ class Run:
         problem: What of it cannot be read, or ''.
         origin: The run that did the work where its record names another one; None is itself.
         known_as: The name it was trained under; another one than its folder's where that was renamed.
+        prefix_of: The longer run whose weights on the way are this run's, by its present name, or ''.
     """
 
     folder: RunFolder
@@ -53,6 +54,7 @@ class Run:
     problem: str = ""
     origin: Run | None = None
     known_as: str = ""
+    prefix_of: str = ""
 
     @property
     def name(self) -> str:
@@ -63,6 +65,11 @@ class Run:
     def worker(self) -> Run:
         """The run that did the work: itself, or its twin."""
         return self.origin or self
+
+    @property
+    def training(self) -> str:
+        """The name of the run whose training its weights are from."""
+        return self.worker.prefix_of or self.worker.name
 
     @property
     def same_as(self) -> str:
@@ -283,6 +290,8 @@ def _signature(file: Path) -> Signature:
 def _linked(runs: Sequence[Run]) -> dict[str, Run]:
     """The runs by name, with those that did the work of others in their place."""
     by_name = _names(runs)
+    runs = [_with_longer(run, by_name) for run in runs]
+    by_name = _names(runs)
     return {run.name: _with_origin(run, runs, by_name) for run in runs}
 
 
@@ -296,6 +305,14 @@ def _names(runs: Sequence[Run]) -> dict[str, Run]:
     for run in sorted(runs, key=lambda run: run.name != run.known_as):
         trained.setdefault(run.known_as, run)
     return {**folders, **trained}
+
+
+def _with_longer(run: Run, by_name: Mapping[str, Run]) -> Run:
+    """The run with the present name of the longer one that it is the beginning of."""
+    if not run.record.prefix_of:
+        return run
+    longer = by_name.get(run.record.prefix_of)
+    return replace(run, prefix_of=longer.name if longer else run.record.prefix_of)
 
 
 def _with_origin(run: Run, runs: Sequence[Run], by_name: Mapping[str, Run]) -> Run:

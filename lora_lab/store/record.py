@@ -67,6 +67,9 @@ class RunRecord:
     `lora_lab.resolved.Resolved` as plain values), `overrides` (what it changes of the base it was planned
     with), `composed` (all it was composed from), `place` (its number among the sweep's rows), the sweep's
     `question`, and `source`, the sweep file it came from ('' for the command line).
+
+    `prefix_of` names the longer run whose training this run's checkpoints are from, as it was called then;
+    `adopters` are the runs that a longer run saves for on its way.
     """
 
     status: str = "planned"
@@ -75,6 +78,8 @@ class RunRecord:
     fingerprint: str = ""
     preview_fingerprint: str = ""
     same_as: str = ""
+    prefix_of: str = ""
+    adopters: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     step: int = 0
     total_steps: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -51,8 +51,16 @@ def truncate_steps(run: RunFolder, update: int) -> None:
         RunFolderError: The log cannot be written to.
     """
     if run.steps_file.exists():
-        kept = [row for row in read_steps(run) if row["step"] <= update]
-        write_text(run.steps_file, "".join(json.dumps(finite(row)) + "\n" for row in kept))
+        write_steps(run, [row for row in read_steps(run) if row["step"] <= update])
+
+
+def write_steps(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the whole log anew.
+
+    Raises:
+        RunFolderError: The log cannot be written to.
+    """
+    write_text(run.steps_file, "".join(json.dumps(finite(dict(row))) + "\n" for row in rows))
 
 
 def forget_steps(run: RunFolder) -> None:

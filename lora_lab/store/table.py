@@ -5,8 +5,9 @@ Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (
 raters; `score_n`, judgements; `raters`, how many), `loss`, `validation_loss` and `validation_loss.200` (on
 held-back pictures, by timestep; where there are any), `metric.*` (means over the checkpoint's previews),
 `flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole run by phase), `same_as`,
-`file`. A run without checkpoints has one row. A row that is another run's experiment carries that run's
-numbers and scores. `frame(rows(SweepFolder(path)))` is all of it as a pandas DataFrame.
+`prefix_of` (the longer run whose weights on the way are this one's), `file`. A run without checkpoints has
+one row. A row that is another run's experiment carries that run's numbers and scores.
+`frame(rows(SweepFolder(path)))` is all of it as a pandas DataFrame.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def _rows_of(run: Run) -> list[Row]:
         "status": run.status,
         "reason": run.reason or run.problem,
         "same_as": run.same_as or None,
+        "prefix_of": run.worker.prefix_of or None,
         **{f"run_seconds.{phase}": work.seconds.get(phase) for phase in PHASES},
         "run_seconds.wall": work.wall_seconds or None,
     }
@@ -164,7 +166,17 @@ def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
     keys = {key for row in found for key in row} - set(columns)
     metrics = sorted(key for key in keys if key.startswith("metric."))
     validation = sorted((key for key in keys if key.startswith("validation_loss")), key=_by_timestep)
-    tail = (*SCORES, "loss", *validation, *metrics, "flags", *(TIMINGS if timings else ()), "same_as", "file")
+    tail = (
+        *SCORES,
+        "loss",
+        *validation,
+        *metrics,
+        "flags",
+        *(TIMINGS if timings else ()),
+        "same_as",
+        "prefix_of",
+        "file",
+    )
     return [{key: finite(row.get(key)) for key in (*HEAD, *columns, *tail)} for row in found]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_lab.config import groups, settings
-from lora_lab.config.compose import DICT_KEYS
+from lora_lab.config.assigning import DICT_KEYS
 from lora_lab.sweep.text import value_text
 
 

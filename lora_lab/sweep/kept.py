@@ -12,6 +12,7 @@ from lora_lab.store import RunRecord, SweepFolder, read_record
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile, read_sweep
 from lora_lab.sweep.places import with_places
+from lora_lab.sweep.run_names import name_problem, run_problem, same_folder
 
 if TYPE_CHECKING:
     from lora_lab.sweep.plan import Plan
@@ -68,6 +69,39 @@ def refuse_another(sweep: SweepFile, folder: SweepFolder, rows: Mapping[str, Res
         f"images are not those of {sweep.path}. Add sweep={sweep.name}-2 for a folder of its own, or rename "
         "the file"
     )
+
+
+def refuse_names(sweep: SweepFile, folder: SweepFolder | None) -> None:
+    """Refuse what cannot be the name of a folder, from whatever door the rows come; what is there may stay.
+
+    Raises:
+        ConfigError: One line per name.
+    """
+    where = str(sweep.path or sweep.name)
+    there = {run.name for run in folder.runs()} if folder else set()
+    problem = None if folder else name_problem(sweep.name)
+    wrong = [f"{problem}; give the sweep another with sweep=NAME"] if problem else []
+    wrong += [text for row in sweep.rows if row.name not in there and (text := run_problem(row.name))]
+    if wrong:
+        raise ConfigError("\n".join(f"{where}: {text}" for text in wrong))
+
+
+def refuse_other_cases(sweep: SweepFile, folder: SweepFolder) -> None:
+    """Refuse a row that has a run's folder on systems that ignore case: results are carried to such ones.
+
+    Raises:
+        ConfigError: One line per row.
+    """
+    there = {run.name for run in folder.runs()}
+    known = {same_folder(name): name for name in there}
+    wrong = [
+        f"{sweep.path or sweep.name}: name {row.name!r} has the same folder as the run {other!r} in "
+        f"{folder.path}, where case does not count: call it {other!r} or quite otherwise"
+        for row in sweep.rows
+        if row.name not in there and (other := known.get(same_folder(row.name)))
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def places(plan: Plan, sweep: SweepFile) -> dict[str, int]:

@@ -59,17 +59,19 @@ def launch(
         engine: Where packs run; None is what `engine.name` says.
 
     Raises:
-        ConfigError: A row's folder holds something else; nothing was started.
+        ConfigError: A row's folder holds something else, or the budget is too small; nothing was started.
         RunFolderError: The folder of results cannot be written to.
     """
     if plan.conflicts:
         raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
+    if plan.over_budget:
+        raise ConfigError("\n".join(plan.over_budget))
     prepare(plan, sweep, extra)
     packs = [
         Pack(tuple(plan.folder.run(name) for name in names), plan.row(names[0]).config.device)
         for names in plan.packs
     ]
-    outcome = Outcome(plan.folder, [name for names in plan.packs for name in names])
+    outcome = Outcome(plan.folder, [name for names in plan.packs for name in names] + plan.followers())
     try:
         (engine or make_engine(plan.base.engine)).run(packs, report)
     except KeyboardInterrupt:
@@ -91,7 +93,8 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
             set_aside(plan.folder, row.name)
         run = plan.folder.run(row.name)
         if row.to_do or row.same_as:
-            _write_run(run, row, (numbers[row.name], sweep.question, source))
+            adopters = plan.followers(row.name) if row.to_do else []
+            _write_run(run, row, adopters, (numbers[row.name], sweep.question, source))
         elif row.status in ENDED and not is_locked(run):
             _bring_up_to_date(run, row, (numbers[row.name], sweep.question, source))
     write_launched(plan.folder, as_launched(plan, sweep, extra), whole_plan(plan))
@@ -109,7 +112,7 @@ Belonging = tuple[int, str, str]
 """Where a run belongs: its number among the sweep's rows, the sweep's question, and the sweep file."""
 
 
-def _write_run(run: RunFolder, row: PlannedRun, of: Belonging) -> None:
+def _write_run(run: RunFolder, row: PlannedRun, adopters: list[str], of: Belonging) -> None:
     """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
     record = read_or_failed(run)
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
@@ -120,6 +123,7 @@ def _write_run(run: RunFolder, row: PlannedRun, of: Belonging) -> None:
     # What earlier previews were made with stays: the worker sees by it that they have to be made again.
     record.preview_fingerprint = record.preview_fingerprint or row.preview_fingerprint
     record.same_as, record.notes = row.same_as, list(row.notes)
+    record.prefix_of, record.adopters = row.prefix_of, adopters
     record.images, record.total_steps = row.images, row.total_steps
     record.updates_per_epoch = row.updates_per_epoch
     _tell(record, row, of)
@@ -149,10 +153,20 @@ def _tell(record: RunRecord, row: PlannedRun, of: Belonging) -> None:
     record.question, record.source = question or record.question, source or record.source
 
 
+def _fail_with(run: RunFolder, record: RunRecord, leader: RunRecord, name: str) -> None:
+    """Let a run end as the longer one did whose worker was lost with both."""
+    if record.status not in ENDED and leader.status in UNSUCCESSFUL and not is_locked(run):
+        record.status, record.reason = leader.status, f"with {name}, whose weights it takes: {leader.reason}"
+        write_record(run, record)
+
+
 def _conclude(plan: Plan, outcome: Outcome) -> None:
     """Read how every row ended, and write what is derived from all of them."""
     _clean_up(plan)
     records = {row.name: read_or_failed(plan.folder.run(row.name)) for row in plan.rows}
+    for row in plan.rows:
+        if row.follows:
+            _fail_with(plan.folder.run(row.name), records[row.name], records[row.prefix_of], row.prefix_of)
     for row in plan.rows:
         record = records[row.same_as or row.name]
         outcome.statuses[row.name], outcome.reasons[row.name] = record.status, record.reason

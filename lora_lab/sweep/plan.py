@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lora_lab.config import RunConfig, difference
+from lora_lab.config import RunConfig, difference, flat
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.effective import (
     Comparisons,
@@ -21,17 +21,17 @@ from lora_lab.effective import (
     differences,
     examine,
 )
-from lora_lab.engines.slots import gpus, slots
+from lora_lab.engines.slots import gpus
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
-from lora_lab.store.launched import read_plan
+from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
 from lora_lab.sweep.file import SweepFile
-from lora_lab.sweep.kept import refuse_another
-from lora_lab.sweep.packs import make_packs, pack_key
+from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
+from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute
+from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
-from lora_lab.sweep.run_names import name_problem, run_problem, same_folder
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
 
@@ -48,6 +48,8 @@ class PlannedRun:
         config: The job, to be written to the run's folder.
         changes: Settings that act and differ from the base's, as (base, row); also previews and saving.
         same_as: The row that is the same experiment and is trained in place of this one, or ''.
+        prefix_of: The longer row whose weights on the way are this one's, or ''; with `follows` that one is
+            trained now and saves for it.
         status: One of `status.STATUSES`; `same` for a row that another one stands for.
         reason: Why, in words.
         aside: The folder holds an earlier run that has to be moved aside (`status.set_aside`) before.
@@ -71,6 +73,8 @@ class PlannedRun:
     data: DataSummary = field(default_factory=DataSummary)
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_as: str = ""
+    prefix_of: str = ""
+    follows: bool = False
     status: str = "planned"
     reason: str = ""
     aside: bool = False
@@ -100,6 +104,7 @@ class PlannedRun:
             "status": self.status,
             "reason": self.reason,
             "same_as": self.same_as,
+            "prefix_of": self.prefix_of,
             "aside": self.aside,
             "fingerprint": self.fingerprint,
             "preview_fingerprint": self.preview_fingerprint,
@@ -119,7 +124,8 @@ class PlannedRun:
 
 @dataclass
 class Plan:
-    """A sweep's rows and what happens to each; `packs` name the rows that train together, longest first."""
+    """A sweep's rows and what happens to each; `packs` name the rows that train together, longest first; rows
+    that take the weights of a longer one are in none."""
 
     name: str
     folder: SweepFolder
@@ -131,10 +137,20 @@ class Plan:
     device_type: str
     base: RunConfig
     config_dirs: tuple[str, ...] = ()
+    estimate: Estimate = field(default_factory=Estimate)
+
+    @property
+    def over_budget(self) -> list[str]:
+        """Why it may not start, by what it is expected to cost."""
+        return over_budget(self.estimate, self.base.budget)
 
     def row(self, name: str) -> PlannedRun:
         """The row of a name."""
         return next(row for row in self.rows if row.name == name)
+
+    def followers(self, leader: str = "") -> list[str]:
+        """The rows that take their weights from a row that is trained now, or from any."""
+        return [row.name for row in self.rows if row.follows and leader in ("", row.prefix_of)]
 
     @property
     def conflicts(self) -> list[PlannedRun]:
@@ -159,6 +175,7 @@ class Plan:
             "device": self.device_type,
             "rows": [row.to_json() for row in self.rows],
             "packs": self.packs,
+            "estimate": self.estimate.to_json(),
             "images": [{**data.to_json(), "rows": names} for data, names in self.images()],
             "prompts": [{"prompts": list(texts), "rows": names} for texts, names in self.prompts()],
             "comparisons": [
@@ -194,10 +211,10 @@ def plan(
             holds the runs of another sweep file.
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
-    _refuse_names(sweep, folder)
+    refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
-    _refuse_other_cases(sweep, folder)
+    refuse_other_cases(sweep, folder)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
@@ -208,7 +225,10 @@ def plan(
         _decide(row, folder, retry=retry, redo=redo)
         row.changes = _changes(row, base, base_resolved)
     _mark_same(rows)
-    packs = _packs(rows, examined, base, folder)
+    if base.engine.share_prefixes:
+        mark_prefixes(rows, folder)
+    known = known_of(base, device) if any(row.to_do for row in rows) else Device()
+    packs = packs_of(rows, base, folder, known)
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -217,44 +237,12 @@ def plan(
         rows,
         packs,
         compare(own),
-        _shared_warnings(rows, examined, base),
+        [*_shared_warnings(rows, examined, base), *trained_apart(rows)],
         device,
         base,
         dirs,
+        estimate(rows, packs, known),
     )
-
-
-def _refuse_names(sweep: SweepFile, folder: SweepFolder | None) -> None:
-    """Refuse what cannot be the name of a folder, from whatever door the rows come; what is there may stay.
-
-    Raises:
-        ConfigError: One line per name.
-    """
-    where = str(sweep.path or sweep.name)
-    there = {run.name for run in folder.runs()} if folder else set()
-    problem = None if folder else name_problem(sweep.name)
-    wrong = [f"{problem}; give the sweep another with sweep=NAME"] if problem else []
-    wrong += [text for row in sweep.rows if row.name not in there and (text := run_problem(row.name))]
-    if wrong:
-        raise ConfigError("\n".join(f"{where}: {text}" for text in wrong))
-
-
-def _refuse_other_cases(sweep: SweepFile, folder: SweepFolder) -> None:
-    """Refuse a row that has a run's folder on systems that ignore case: results are carried to such ones.
-
-    Raises:
-        ConfigError: One line per row.
-    """
-    there = {run.name for run in folder.runs()}
-    known = {same_folder(name): name for name in there}
-    wrong = [
-        f"{sweep.path or sweep.name}: name {row.name!r} has the same folder as the run {other!r} in "
-        f"{folder.path}, where case does not count: call it {other!r} or quite otherwise"
-        for row in sweep.rows
-        if row.name not in there and (other := known.get(same_folder(row.name)))
-    ]
-    if wrong:
-        raise ConfigError("\n".join(wrong))
 
 
 def device_type(asked: str) -> str:
@@ -331,8 +319,8 @@ def _decide(row: PlannedRun, folder: SweepFolder, *, retry: bool, redo: bool) ->
 
 
 def _changes(row: PlannedRun, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
-    here, there = difference(row.config, base), difference(base, row.config)
-    plain = {key: (there[key], here[key]) for key in here if key not in UNSEEN}
+    here, there = flat(row.config), flat(base)
+    plain = {key: (there[key], here[key]) for key in here if here[key] != there[key] and key not in UNSEEN}
     if base_resolved is None:
         return plain
     acting = differences(row.resolved, base_resolved)
@@ -350,43 +338,6 @@ def _mark_same(rows: Sequence[PlannedRun]) -> None:
         if row is not first and row.status not in ("done", "previews", "running", "conflict"):
             row.same_as, row.status, row.aside = first.name, "same", False
             row.reason = why_same(row, first)
-
-
-def _packs(
-    rows: Sequence[PlannedRun], examined: Sequence[Examined], base: RunConfig, folder: SweepFolder
-) -> list[list[str]]:
-    waiting = {row.name: row for row in rows if row.to_do}
-    keys = {
-        # Runs that only need previews would hold slots that others could train in.
-        row.name: pack_key(row.config, row.resolved) + str(row.status == "previews")
-        for row, found in zip(rows, examined, strict=True)
-    }
-    size = base.engine.pack_size
-    kept = [
-        pack
-        for pack in _earlier_packs(folder, waiting)
-        if len(pack) <= size and len({keys[n] for n in pack}) == 1
-    ]
-    placed = {name for pack in kept for name in pack}
-    new = make_packs(
-        [name for name in waiting if name not in placed],
-        keys.__getitem__,
-        lambda name: float(waiting[name].samples),
-        pack_size=size,
-        workers=len(slots(base.engine, base.device)) if waiting else 1,
-    )
-    packs = sorted([*kept, *new], key=lambda pack: -sum(waiting[name].samples for name in pack))
-    for number, pack in enumerate(packs):
-        for name in pack:
-            waiting[name].pack = number
-    return packs
-
-
-def _earlier_packs(folder: SweepFolder, waiting: dict[str, PlannedRun]) -> list[list[str]]:
-    """The packs of the sweep's last start, with the rows that still have to be done."""
-    packs = read_plan(folder)["packs"]
-    left = [[name for name in pack if name in waiting] for pack in packs]
-    return [pack for pack in left if pack]
 
 
 def _cannot_act(item: Inert) -> str:

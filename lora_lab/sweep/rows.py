@@ -20,6 +20,9 @@ OF_THE_SWEEP = (
     "engine.workers",
     "engine.pack_size",
     "engine.threads",
+    "engine.share_prefixes",
+    "budget.hours",
+    "budget.disk_gb",
 )
 """Settings that all rows of a sweep share."""
 

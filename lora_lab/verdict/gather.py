@@ -129,7 +129,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         overrides=tuple(run.record.composed or run.record.overrides),
         changes=changes,
         same_as=same_as,
-        training=run.worker.name,
+        training=run.training,
         checkpoints=items,
         usable=None if unread else _usable(run.status, last),
         train_minutes=last.minutes if last else None,

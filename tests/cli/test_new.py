@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lora_lab.__main__ import main
 from lora_lab.cli import new
+from lora_lab.store import SweepFolder, read_record
 from tests.data.test_folder import save
 
 
@@ -71,3 +73,22 @@ def test_what_cannot_be_is_one_message(
     assert main(words) == 2
     assert why in capsys.readouterr().err
     assert not (place / "mine.yaml").exists()
+
+
+@pytest.mark.slow
+def test_photographs_become_a_running_sweep_in_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check, new, sweep, with scikit-image's photographs; here of two rows and a few updates."""
+    data = pytest.importorskip("skimage.data")
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for name in ("astronaut", "coffee", "chelsea", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(f"photos/{name}.jpg")
+    assert main(["dataset", "check", "photos", "base_model=demo"]) == 0
+    assert main(["new", "mine", "--base", "demo", "--images", "photos", "--trigger", "zzcat"]) == 0
+    few = ["--quiet", "train.max_train_epochs=null", "train.max_train_steps=4", "preview.steps=2"]
+    assert main(["sweep", "mine.yaml", "--only", "reference", "--only", "lr-high", *few]) == 0
+    assert [read_record(run).status for run in SweepFolder(Path("results/mine")).runs()] == ["done", "done"]
+    assert len(list(Path("results/mine").glob("*/checkpoints/*.safetensors"))) == 2
+    assert Path("photos-check.html").is_file() and sorted(Path("photos").iterdir())[0].name == "astronaut.jpg"

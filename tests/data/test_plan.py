@@ -81,3 +81,28 @@ def test_all_errors_come_in_one_report(tmp_path):
         "none: there is no such folder",
     ):
         assert part in str(caught.value)
+
+
+def test_the_fewer_images_are_among_the_more(tmp_path):
+    folder = _fill(tmp_path / "2_zz girl", [(64, 64)] * 8)
+
+    def kept(most: int, seed: int = 0) -> set[str]:
+        settings = SubsetSettings(max_images=most, max_images_seed=seed)
+        found = plan_folder(folder.parent, settings, BUCKETS, 1)
+        assert len(found.items) == len(found.assignments)
+        assert found.stream(0).samples_per_epoch == 2 * len(found.items)
+        return {item.path.name for item in found.items}
+
+    sizes = [kept(most) for most in (2, 5, 8, 9, 0)]
+    assert [len(names) for names in sizes] == [2, 5, 8, 8, 8]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert kept(5) == kept(5) != kept(5, seed=1)
+
+
+def test_regularisation_images_match_the_images_that_are_kept(tmp_path):
+    folder = _fill(tmp_path / "train" / "3_zz girl", [(64, 64)] * 4)
+    reg = _fill(tmp_path / "reg" / "1_girl", [(64, 64)] * 5, start=40)
+    settings = SubsetSettings(max_images=2)
+    found = plan_folder(folder.parent, settings, BUCKETS, 1, reg_folder=reg.parent)
+    assert Counter(item.is_reg for item in found.items)[False] == 2
+    assert sum(item.repeats for item in found.items if item.is_reg) == 6

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lora_lab.config.fields import setting
 from lora_lab.config.schema.base_model import BaseModelConfig
+from lora_lab.config.schema.budget import BudgetConfig
 from lora_lab.config.schema.dataset import DatasetConfig
 from lora_lab.config.schema.engine import EngineConfig
 from lora_lab.config.schema.loss import LossConfig
@@ -20,6 +21,7 @@ from lora_lab.config.schema.train import TrainConfig
 
 __all__ = [
     "BaseModelConfig",
+    "BudgetConfig",
     "DatasetConfig",
     "EngineConfig",
     "LossConfig",
@@ -69,3 +71,4 @@ class RunConfig:
     preview: PreviewConfig = field(default_factory=PreviewConfig)
     metric: MetricConfig = field(default_factory=MetricConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)

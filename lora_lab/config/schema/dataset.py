@@ -60,6 +60,25 @@ class DatasetConfig:
         source="sd-scripts, train_util.py: folder 15_name; balance of concepts",
         trial=tried("2", *_EPOCHS),
     )
+    max_images: int = setting(
+        0,
+        "train on this many of the images alone, 0 = on all; the fewer are among the more",
+        at_least(0),
+        scale="linear",
+        unit="images",
+        label="number of images",
+        ja="画像の枚数",
+        source="ours",
+        trial=tried("3", *_EPOCHS),
+    )
+    max_images_seed: int = setting(
+        0,
+        "decides which images dataset.max_images keeps, whatever train.seed is",
+        at_least(0),
+        ja="画像を選ぶシード",
+        source="ours",
+        trial=tried("1", "dataset.max_images=3", *_EPOCHS),
+    )
     balance: str = setting(
         "off",
         "raise repeats until folders (concepts), or buckets, have equally many samples an epoch; or off",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import at_least, one_of, setting
+from lora_lab.config.fields import at_least, count_or_auto, one_of, setting
 
 
 @dataclass
@@ -24,10 +24,10 @@ class EngineConfig:
         peer="num_processes",
         source="ours",
     )
-    pack_size: int = setting(
-        8,
-        "most runs that train together on one base model",
-        at_least(1),
+    pack_size: str = setting(
+        "auto",
+        "most runs that train together on one base model; auto = what fits into the memory, else 8",
+        count_or_auto,
         trains=False,
         source="ours",
     )
@@ -37,5 +37,11 @@ class EngineConfig:
         at_least(0),
         trains=False,
         peer="num_cpu_threads_per_process",
+        source="ours",
+    )
+    share_prefixes: bool = setting(
+        True,
+        "a run that is the beginning of a longer one takes its checkpoints from there; false trains both",
+        trains=False,
         source="ours",
     )

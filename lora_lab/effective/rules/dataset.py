@@ -45,6 +45,7 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
     for key in facts.decided:
         if key.startswith("dataset."):
             yield key, "the dataset file sets it for every image"
+    yield from _of_numbers(v, facts)
     if facts.repeats is not None:
         yield "dataset.balance", "every image has the same repeats with it"
     force = _InForce(v, facts)
@@ -61,6 +62,14 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
             yield f"dataset.{name}", "dataset.caption_dropout_rate=1: every caption is dropped"
         return
     yield from _of_captions(v, force)
+
+
+def _of_numbers(v: Values, facts: Facts) -> Reasons:
+    most = v["dataset.max_images"]
+    if most > facts.images:
+        yield "dataset.max_images", f"there are {facts.images} images, not more"
+    if not most or most > facts.images:
+        yield "dataset.max_images_seed", "dataset.max_images leaves out no image"
 
 
 def _of_captions(v: Values, force: _InForce) -> Reasons:
