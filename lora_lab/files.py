@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from lora_lab.errors import RunFolderError
 from lora_lab.system import is_there
 
 TEMPORARY = re.compile(r"\..+\.(?P<pid>[0-9]{1,10})-[a-z0-9_]{8}(\.[^.]*)?\Z")
-"""Names that `replacing` gives: `.config.yaml.4711-x2k_9d1a.yaml`."""
+"""Names of what is being written: `.config.yaml.4711-x2k_9d1a.yaml`."""
 
 
 @contextmanager
@@ -27,12 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.{os.getpid()}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        temporary = temporary_beside(path)
         temporary.chmod(0o666 & ~_umask())
         yield temporary
         with open(temporary, "rb") as file:
@@ -48,8 +44,50 @@ def replacing(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, which must not be there; on success its files are synced and it
+    is renamed to `path`, else removed.
+
+    Raises:
+        RunFolderError: The folder cannot be written to, or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for item in temporary.iterdir():
+            with open(item, "rb") as file:
+                os.fsync(file.fileno())
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {path}: {error.strerror or error}; make room") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new empty file beside `path`, whose name tells `remove_leftovers` who made it.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{os.getpid()}-"
+
+
 def remove_leftovers(folder: Path, spared: Container[Path] = ()) -> list[Path]:
-    """Remove the temporary files of `replacing` whose process is gone, in a folder and all below it.
+    """Remove the temporary files and folders whose process is gone, in a folder and all below it.
 
     A kill leaves them; they are hidden, and nothing takes them for results.
 
@@ -63,13 +101,20 @@ def remove_leftovers(folder: Path, spared: Container[Path] = ()) -> list[Path]:
     removed = []
     for place, below, names in os.walk(folder):
         below[:] = [name for name in below if Path(place, name) not in spared]
-        for name in names:
+        for name in [*names, *below]:
             found = TEMPORARY.match(name)
             if found and not is_there(int(found["pid"])):
                 with suppress(OSError):
-                    Path(place, name).unlink()
+                    _remove(Path(place, name))
                     removed.append(Path(place, name))
     return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _umask() -> int:

@@ -9,7 +9,6 @@ be written to costs time, never the run: `write_error` says why."""
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from safetensors.numpy import save as save_tensors
 
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage
+from lora_lab.files import temporary_beside
 
 Arrays = dict[str, np.ndarray]
 # Part of every key: raise it when `pictures`, `resize` or `pixels` make other numbers of the same picture.
@@ -154,18 +154,16 @@ class ArrayCache:
         if self.folder is None:
             return
         path = self._path(name)
-        temporary = ""
+        temporary: Path | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
-                file.write(_pack(arrays, key))
+            temporary = temporary_beside(path)
+            temporary.write_bytes(_pack(arrays, key))
             os.replace(temporary, path)
         except OSError as error:
             self.write_error = f"the cache {self.folder} cannot be written to: {error.strerror or error}"
             if temporary:
                 with suppress(OSError):
-                    os.unlink(temporary)
+                    temporary.unlink()
 
 
 @dataclass

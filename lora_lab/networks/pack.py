@@ -213,6 +213,23 @@ class Pack:
         segment = self._segment(slot, part, side)
         return groups.pad(segment, self.sites(slot), part, side, self._spec(slot), canonical)
 
+    def gradients(self, slot: int) -> dict[str, Tensor]:
+        """What the run in `slot` has accumulated for its next update, without padding, on the CPU."""
+        grads = self.parameters.grads[slot]
+        segments = self.layouts[self._spec(slot).form].segments
+        return {
+            f"{part} {side}": self.unpad(slot, part, side, grads[segment]).cpu()
+            for (part, side), segment in segments.items()
+            if self._uses(slot, part, side)
+        }
+
+    def set_gradients(self, slot: int, stored: Mapping[str, Tensor]) -> None:
+        """Go on accumulating from what `gradients` gave, in this or another pack."""
+        for place, numbers in stored.items():
+            part, side = place.split()
+            padded = self.pad(slot, part, side, numbers.to(self.parameters.grads))
+            self.parameters.grads[slot, self._segment(slot, part, side)] = padded
+
     # -- files -----------------------------------------------------------------------------------------------
 
     def export(self, slot: int, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -252,6 +269,10 @@ class Pack:
             side in site.pieces and used <= site.pieces[side].rank * site.pieces[side].width
             for side, used in needed.items()
         )
+
+    def _uses(self, slot: int, part: str, side: str) -> bool:
+        spec = self._spec(slot)
+        return any(site.target.part == part and site.used(side, spec) for site in self.sites(slot))
 
     def _segment(self, slot: int, part: str, side: str) -> slice:
         return self.layouts[self._spec(slot).form].segments[part, side]

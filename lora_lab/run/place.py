@@ -1,7 +1,6 @@
 """Where a run stands when a worker takes it up: what stays of an earlier worker, and where it goes on."""
 
 from lora_lab.run import following, previews
-from lora_lab.run.state import load_newest_state
 from lora_lab.run.task import Task
 from lora_lab.store.steps import truncate_steps
 
@@ -15,7 +14,7 @@ def find_place(task: Task) -> None:
     Raises:
         RunFolderError: Its folder cannot be written to, or the log of scores cannot be read.
     """
-    begun = not settled(task)
+    begun = task.start is not None or not settled(task)
     _forget_after_state(task)
     if task.leader and (settled(task.leader) or not following.can_follow(task)):
         task.leader = None
@@ -30,20 +29,15 @@ def find_place(task: Task) -> None:
 
 def _forget_after_state(task: Task) -> None:
     """Drop logs and checkpoints later than the state that the run, or its leader, goes on from."""
-    if settled(task):
+    if settled(task) and not task.start:
         return
-    update = task.leader.update if task.leader else _saved(task)
+    update = task.leader.update if task.leader else task.start.step if task.start else 0
     kept = [item for item in task.record.checkpoints if item.step <= update]
     kept = [item for item in kept if (task.folder.path / item.file).is_file()]
     if not update:
         task.record.seconds = {key: value for key, value in task.record.seconds.items() if key != "train"}
     task.update, task.record.checkpoints = update, kept
     truncate_steps(task.folder, update)
-
-
-def _saved(task: Task) -> int:
-    state = load_newest_state(task.folder, task.record.fingerprint)
-    return int(state["update"]) if state else 0
 
 
 def settled(task: Task) -> bool:

@@ -13,6 +13,7 @@ from lora_lab.resolved import Resolved
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.prepare import Prepared
 from lora_lab.run.save_schedule import SaveSchedule
+from lora_lab.run.state import Saved
 from lora_lab.store import PHASES, RunFolder, RunRecord, now, read_record, write_record
 from lora_lab.store.steps import append_step
 from lora_lab.train import Record, Runner
@@ -31,7 +32,8 @@ class Task:
 
     `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
     images were looked at, as `prepared` and `runner` are once the run has got so far. A run with a `leader`
-    is the beginning of that longer run, and takes its weights on the way. `update` is what it goes on from.
+    is the beginning of that longer run, and takes its weights on the way. `start` is the state that it goes
+    on from, `update` what it goes on after.
     """
 
     folder: RunFolder
@@ -43,6 +45,7 @@ class Task:
     prepared: Prepared | None = None
     runner: Runner | None = None
     save_schedule: SaveSchedule | None = None
+    start: Saved | None = None
     leader: "Task | None" = None
     update: int = 0
     _written: float = 0.0

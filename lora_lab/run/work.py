@@ -15,7 +15,7 @@ from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.run import following, previews
-from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
+from lora_lab.run.checkpoints import save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.failing import FailingAlone, ending_of
 from lora_lab.run.interrupt import Interrupt
@@ -24,8 +24,8 @@ from lora_lab.run.place import find_place, settled
 from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
 from lora_lab.run.previewer import Previewer, Saved, missing_of
 from lora_lab.run.save_schedule import SaveSchedule
-from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
+from lora_lab.run.together import Company, choose_starts, drop_unasked
 from lora_lab.store import Checkpoint
 from lora_lab.train import PackTrainer, Record, Runner
 
@@ -72,13 +72,16 @@ class PackWork:
         ready = [task for task in self._tasks if task.prepared]
         if not ready or self._interrupt.reason:
             return
-        pack = self._make_pack(base, ready)
+        choose_starts(ready, settled)
+        company = Company(ready)
+        pack = self._make_pack(base, ready, company)
         previewer = Previewer(base, pack, self._events, self._interrupt)
         previewer.anchors(ready)
         self._catch_up(pack, previewer, ready)
         if not self._interrupt.reason:
             self._finish_settled()
-            self._train(base, pack, previewer, [task for task in ready if task.record.status == "running"])
+            todo = [task for task in ready if task.record.status == "running"]
+            self._train(PackTrainer(base, pack), company, previewer, todo)
 
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.record.status in ("running", "planned")]
@@ -116,10 +119,10 @@ class PackWork:
                 task.save_schedule = SaveSchedule.of(task.resolved)
                 previews.copy_pictures(task.folder, task.training_data)
 
-    def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
+    def _make_pack(self, base: BaseModel, ready: Sequence[Task], company: Company) -> Pack:
         train = ready[0].resolved.train
         master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
-        specs = [task.prepared.job.adapter for task in ready if task.prepared]
+        specs = company.specs(base)
         pack = Pack(
             base.unet,
             base.text_encoders,
@@ -159,35 +162,37 @@ class PackWork:
 
     # -- training ------------------------------------------------------------------------
 
-    def _train(self, base: BaseModel, pack: Pack, previewer: Previewer, todo: Sequence[Task]) -> None:
+    def _train(
+        self, trainer: PackTrainer, company: Company, previewer: Previewer, todo: Sequence[Task]
+    ) -> None:
         alone = [task for task in todo if not task.leader]
         self._waiting = sorted(
             alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
         )
-        trainer = PackTrainer(base, pack)
         free = list(range(self._slots))
         self._events.send("phase", phase="train")
         while (self._waiting and free) or trainer.active:
             while self._waiting and free:
-                self._start(self._waiting.pop(0), trainer, pack, free)
+                self._start(self._waiting.pop(0), trainer, free)
             if self._interrupt.reason:
-                self._stop(trainer, self._waiting)
+                self._stop(trainer, company, self._waiting)
                 return
             try:
                 records = trainer.step() if trainer.active else []
             except Exception as error:
                 self._lose(trainer, error)
                 return
-            self._after_step(previewer, trainer, records, free)
+            saved = self._save(trainer, company, records, free)
+            self._after_saving(previewer, trainer, saved, free)
+            self._let_go(trainer, records, free)
 
-    def _start(self, task: Task, trainer: PackTrainer, pack: Pack, free: list[int]) -> None:
-        slot = free.pop(0)
+    def _start(self, task: Task, trainer: PackTrainer, free: list[int]) -> None:
+        pack, slot = trainer.pack, free.pop(0)
         with self._failing_alone(task):
             assert task.prepared
             task.runner = Runner(task.prepared.job, slot, pack, task.prepared.source)
-            state = load_newest_state(task.folder, task.record.fingerprint)
-            if state:
-                task.runner.load_state(state)
+            if task.start:
+                task.runner.load_state(task.start.load())
             elif task.resolved.network.network_weights:
                 pack.load(slot, read(task.resolved.network.network_weights))
             trainer.add(task.runner)
@@ -195,25 +200,38 @@ class PackWork:
         pack.vacate(slot)
         free.insert(0, slot)
 
-    def _after_step(
-        self, previewer: Previewer, trainer: PackTrainer, records: Sequence[Record], free: list[int]
-    ) -> None:
+    def _save(
+        self, trainer: PackTrainer, company: Company, records: Sequence[Record], free: list[int]
+    ) -> list[Saved]:
+        """Log a step and save what is due after it: first LoRAs, then states, since who goes on from a state
+        has to find all that was due before.
+        """
         saved: list[Saved] = []
         for record in records:
             task = self._by_name[record.run]
             with self._failing_alone(task, trainer, free):
                 assert task.runner
-                # Before the state is saved: whoever goes on from it has to find all that was due before.
                 saved += self._followed(task, task.runner.slot, trainer, record)
                 checkpoint = self._take(task, self._validated(task, trainer, record))
                 if checkpoint:
                     saved.append((task, checkpoint, task.runner.slot))
+        company.after_step(
+            self._tasks_of(trainer), records, lambda task: self._failing_alone(task, trainer, free)
+        )
+        return [item for item in saved if item[0].prepared]
+
+    def _after_saving(
+        self, previewer: Previewer, trainer: PackTrainer, saved: Sequence[Saved], free: list[int]
+    ) -> None:
         if saved:
             previewer.render(saved)
             for task, _, _ in saved:
                 with self._failing_alone(task, trainer, free):
                     task.write()
             self._events.send("phase", phase="train")
+
+    def _let_go(self, trainer: PackTrainer, records: Sequence[Record], free: list[int]) -> None:
+        """Let runs leave that have ended; the states of their mates are on the disk by now."""
         for record in records:
             task = self._by_name[record.run]
             if task.runner and record.ended:
@@ -263,19 +281,7 @@ class PackWork:
             if tag:
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
-            if not task.leader and not record.ended and save_schedule.state_due(record.step):
-                self._save_state(task)
         return checkpoint
-
-    @staticmethod
-    def _save_state(task: Task) -> None:
-        runner = task.runner
-        assert runner
-        save_state(task.folder, runner.update, runner.state(), task.record.fingerprint)
-        drop_old_states(
-            task.folder, oldest_kept_state(task.resolved.train, runner.update, runner.job.updates_per_epoch)
-        )
-        task.write()
 
     def _leave(
         self, task: Task, trainer: PackTrainer, free: list[int], status: str, reason: str = ""
@@ -301,8 +307,8 @@ class PackWork:
         if status == "done" and self._interrupt.reason and missing_of(task):
             status, reason = "cancelled", f"{self._interrupt.reason} among the last previews"
         task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
-        if status == "done" and not task.resolved.train.keep_state:
-            drop_states(task.folder)
+        if status == "done":
+            drop_unasked(task)
         try:
             contact_sheets.run_sheet(task.folder, task.record)
         except Exception as error:
@@ -352,16 +358,14 @@ class PackWork:
             for one in [task, *self._followers(task)]:
                 self._end(one, ending_of(error)[0], reason)
 
-    def _stop(self, trainer: PackTrainer, waiting: Sequence[Task]) -> None:
+    def _stop(self, trainer: PackTrainer, company: Company, waiting: Sequence[Task]) -> None:
         """Save where every run stands, so that the same command goes on from here."""
-        for task in self._tasks_of(trainer):
+        active = self._tasks_of(trainer)
+        if any(task.runner and task.runner.update for task in active):
+            company.save(active, _noting)
+        for task in active:
             runner = task.runner
             assert runner
-            try:
-                if task.resolved.train.save_state and runner.update:
-                    self._save_state(task)
-            except LoraLabError as error:
-                task.record.notes.append(str(error))
             task.runner = None
             self._end(task, "cancelled", f"{self._interrupt.reason} at step {runner.update}")
         for task in waiting:
@@ -369,3 +373,7 @@ class PackWork:
 
     def _tasks_of(self, trainer: PackTrainer) -> list[Task]:
         return [self._by_name[runner.job.name] for runner in trainer.active]
+
+
+def _noting(task: Task) -> FailingAlone:
+    return FailingAlone(lambda error: task.record.notes.append(describe_failure(error)))

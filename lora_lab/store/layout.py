@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from lora_lab.errors import RunFolderError
 
 CONFIG, RECORD = "config.yaml", "run.json"
+STATE = re.compile(r"([0-9]{8,})(?:\.([0-9]+))?(?:-([0-9]+))?")
+"""A state's name: updates, micro-batches of the next one, and which of several it is (`RunFolder.state`)."""
 NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
 """What may lie in a sweep's folder beside its runs; `lost+found` is a disk's own."""
 TAKEN = (*NO_RUNS, "sweep.yaml", "plan.json", "scores.jsonl", "table.csv", "sheet.png")
@@ -34,6 +37,13 @@ def epoch_tag(epoch: int) -> str:
 def step_tag(step: int) -> str:
     """Tag of a checkpoint at a number of updates: step00000200."""
     return f"step{step:08d}"
+
+
+def state_step(folder: Path) -> int:
+    """Updates done in the training state of a folder, by its name."""
+    match = STATE.fullmatch(folder.name)
+    assert match, folder
+    return int(match[1])
 
 
 @dataclass(frozen=True)
@@ -91,9 +101,15 @@ class RunFolder:
         """LoRA file of a checkpoint tag (`epoch_tag` or `step_tag`)."""
         return self.checkpoints / f"{lora_name(self.name)}-{tag}.safetensors"
 
-    def state(self, step: int) -> Path:
-        """Folder of the training state after `step` updates."""
-        return self.states / f"{step:08d}"
+    def state(self, step: int, micro: int = 0, again: int = 0) -> Path:
+        """Folder of a training state.
+
+        Args:
+            step: Updates done.
+            micro: Micro-batches done of the update after them.
+            again: Tells states of the same place apart; none is ever written over another.
+        """
+        return self.states / (f"{step:08d}" + f".{micro}" * bool(micro) + f"-{again}" * bool(again))
 
     def previews(self, tag: str) -> Path:
         """Folder of the previews of a checkpoint."""
@@ -101,9 +117,16 @@ class RunFolder:
 
     def saved_states(self) -> list[int]:
         """Update counts of the complete training states, ascending."""
-        if not self.states.is_dir():
+        return sorted({state_step(item) for item in self.state_folders()})
+
+    def state_folders(self) -> list[Path]:
+        """Folders of the complete training states, oldest first."""
+        try:
+            found = [(match, name) for name in os.listdir(self.states) if (match := STATE.fullmatch(name))]
+        except OSError:
             return []
-        return sorted(int(item.name) for item in self.states.iterdir() if item.name.isdigit())
+        ordered = sorted(found, key=lambda pair: [int(part or 0) for part in pair[0].groups()])
+        return [self.states / name for _, name in ordered]
 
     def look_inside(self) -> None:
         """See whether the folder can be read.

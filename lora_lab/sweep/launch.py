@@ -86,8 +86,7 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
     Raises:
         RunFolderError: The folder of results cannot be written to.
     """
-    busy = {run.path for row in plan.rows if is_locked(run := plan.folder.run(row.name))}
-    remove_leftovers(plan.folder.path, busy)
+    _clean_up(plan)
     numbers, source = places(plan, sweep), source_of(sweep, plan.folder)
     for row in plan.rows:
         if row.aside:
@@ -99,6 +98,14 @@ def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:
         elif row.status in ENDED and not is_locked(run):
             _bring_up_to_date(run, row, (numbers[row.name], sweep.question, source))
     write_launched(plan.folder, as_launched(plan, sweep, extra), whole_plan(plan))
+
+
+def _clean_up(plan: Plan) -> None:
+    """Remove what processes that were killed had half written, in the sweep's folder and in the caches."""
+    busy = {run.path for row in plan.rows if is_locked(run := plan.folder.run(row.name))}
+    remove_leftovers(plan.folder.path, busy)
+    for cache in {row.config.cache for row in plan.rows}:
+        remove_leftovers(Path(cache).expanduser())
 
 
 Belonging = tuple[int, str, str]
@@ -155,6 +162,7 @@ def _fail_with(run: RunFolder, record: RunRecord, leader: RunRecord, name: str) 
 
 def _conclude(plan: Plan, outcome: Outcome) -> None:
     """Read how every row ended, and write what is derived from all of them."""
+    _clean_up(plan)
     records = {row.name: read_or_failed(plan.folder.run(row.name)) for row in plan.rows}
     for row in plan.rows:
         if row.follows:

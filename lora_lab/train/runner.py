@@ -110,9 +110,17 @@ class Runner:
     def state(self) -> dict[str, Any]:
         """All that resuming needs, independent of slot, pack-mates and padding.
 
-        It is the state after the last update: micro-batches of an update under way are drawn again.
+        It is the state after the last update, and, where another one is under way, what has been accumulated
+        for it.
         """
+        pending = {
+            "losses": torch.stack(self.losses).cpu(),
+            "samples": self.samples,
+            "reg_samples": self.reg_samples,
+            "gradients": self._pack.gradients(self.slot),
+        } if self.losses else {}  # fmt: skip
         return {
+            "pending": pending,
             "update": self.update,
             "samples": self._trained[0],
             "reg_samples": self._trained[1],
@@ -129,6 +137,16 @@ class Runner:
         self.scale = LossScale(**state["scale"])
         self._pack.load(self.slot, state["adapter"])
         self._portable.restore(self.optimizer, state["optimizer"])
+        if pending := state.get("pending"):
+            self._accumulate_from(pending)
+
+    def _accumulate_from(self, pending: dict[str, Any]) -> None:
+        """Go on within an update."""
+        self.losses = list(pending["losses"].to(self._pack.parameters.grads.device))
+        draws = self.source.micro_batches(self.update, self.job.gradient_accumulation_steps)
+        self._waiting = draws[len(self.losses) :]
+        self.samples, self.reg_samples = pending["samples"], pending["reg_samples"]
+        self._pack.set_gradients(self.slot, pending["gradients"])
 
     def rest(self) -> None:
         """Put the weights meant for use in place, for previews; only schedule-free optimizers have others."""

@@ -140,4 +140,4 @@ def test_concurrent_writers_leave_whole_entries(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     for i in range(40):
         assert (ArrayCache(tmp_path).get(replace(KEY, vae=str(i)))["a"] == i).all()
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".*"))

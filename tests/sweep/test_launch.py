@@ -220,6 +220,7 @@ def test_commands_that_grow_a_sweep_keep_earlier_rows(tmp_path: Path) -> None:
 
 def test_a_start_removes_what_a_kill_left_of_files_half_written(tmp_path: Path) -> None:
     plan = usual(tmp_path / "demo")
+    plan.row("a").config.cache = str(tmp_path / "cache")
     prepare(plan, sweep_of(plan.rows))
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -227,6 +228,7 @@ def test_a_start_removes_what_a_kill_left_of_files_half_written(tmp_path: Path) 
         plan.folder.path / f".plan.json.{ended.pid}-abcdefgh.json",
         plan.folder.run("a").path / f".config.yaml.{ended.pid}-abcdefgh.yaml",
         plan.folder.anchors / "pictures-1" / f".0.png.{ended.pid}-abcdefgh.png",
+        tmp_path / "cache" / "latents" / "ab" / f".x.st.{ended.pid}-abcdefgh.st",
     ]
     for file in left:
         file.parent.mkdir(parents=True, exist_ok=True)
