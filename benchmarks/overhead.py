@@ -52,7 +52,7 @@ class InProcess:
         """Train pack after pack."""
         for pack in packs:
             tasks = [task for task in map(Task.open, pack.runs) if task]
-            PackWork(tasks, len(tasks), Events(False), Interrupt(None)).run()
+            PackWork(tasks, len(tasks), Events(None), Interrupt(None)).run()
 
 
 def main() -> None:

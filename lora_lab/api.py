@@ -135,7 +135,7 @@ def train_run(folder: str | Path) -> RunRecord:
     task = Task.open(run)
     if task is None:
         raise RunFolderError(f"{run.path} is being worked on by another process")
-    PackWork([task], 1, Events(False), Interrupt(None)).run()
+    PackWork([task], 1, Events(None), Interrupt(None)).run()
     return read_record(run)
 
 

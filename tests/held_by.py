@@ -319,6 +319,8 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),
     "engine.threads": ("engines/test_slots.py::test_threads_may_be_set",),
+    "engine.hours": ("engines/test_slurm.py::test_settings_become_parameters_of_the_job",),
+    "engine.slurm": ("engines/test_slurm.py::test_settings_become_parameters_of_the_job",),
     "engine.share_prefixes": ("sweep/test_prefixes.py::test_trained_apart_on_request",),
     "budget.hours": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),
     "budget.disk_gb": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),

@@ -1,6 +1,5 @@
 """The command line from the outside: words in, exit code and text out."""
 
-import fcntl
 import json
 import os
 import shlex
@@ -18,6 +17,7 @@ from lora_lab.__main__ import main
 from lora_lab.cli import COMMANDS, parse, start
 from lora_lab.cli.command import Command
 from lora_lab.errors import ModelError
+from lora_lab.run.lock import FolderLock
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.store.locks import is_locked
 
@@ -253,8 +253,8 @@ def test_a_run_that_is_being_let_go_of_is_waited_for(
 ) -> None:
     folder = SweepFolder(tmp_path)
     (tmp_path / "a").mkdir()
-    lock = open(folder.run("a").lock_file, "ab")  # noqa: SIM115
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FolderLock(folder.run("a").lock_file)
+    assert lock.acquire()
     plans = []
 
     def plan(*_: object, **__: object) -> SimpleNamespace:
@@ -264,7 +264,7 @@ def test_a_run_that_is_being_let_go_of_is_waited_for(
 
     monkeypatch.setattr(start, "make_plan", plan)
     monkeypatch.setattr(start, "POLL_SECONDS", 0.01)
-    timer = threading.Timer(0.2, lock.close)
+    timer = threading.Timer(0.2, lock.release)
     timer.start()
     given = SimpleNamespace(config_dir=[], retry=False, redo=False)
     made = start._planned(None, [], None, given)  # type: ignore[arg-type]

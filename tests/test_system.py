@@ -1,5 +1,6 @@
 """Signals, groups and processes, here and on a system that lacks what POSIX has."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -64,7 +65,6 @@ def test_a_group_ends_whole_and_a_process_that_ended_is_not_there() -> None:
         subprocess.run(["sleep", "0.02"], check=True)
     assert gone(child)
     system.end_group(process)  # and once more is no error
-    system.ask_to_end(process)
 
 
 @pytest.fixture
@@ -80,18 +80,13 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("windows")
-def test_without_posix_a_worker_is_asked_by_ctrl_break_and_ended_by_taskkill(
+def test_without_posix_a_worker_is_ended_by_taskkill(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert system.own_group() == {"creationflags": 0x200}
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     commands: list[list[str]] = []
-    sent: list[int] = []
-    monkeypatch.setattr(process, "send_signal", sent.append)
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
-    system.ask_to_end(process)
-    assert sent == [signal.SIGUSR1]
-    monkeypatch.undo()
+    monkeypatch.undo()  # Popen itself ends a process by SIGKILL here
     monkeypatch.delattr(os, "killpg")
     monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
     system.end_group(process)
@@ -103,7 +98,10 @@ def test_without_posix_a_worker_is_asked_by_ctrl_break_and_ended_by_taskkill(
 
 @pytest.mark.usefixtures("windows")
 def test_without_posix_the_handlers_are_those_that_there_are() -> None:
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    kept = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    }
     try:
         system.end_as_ctrl_c()
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
@@ -115,6 +113,91 @@ def test_without_posix_the_handlers_are_those_that_there_are() -> None:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("windows")
+def test_without_posix_a_parent_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = os.getppid()  # Windows says so for ever, whether it is there or not
+    monkeypatch.setattr(system, "_is_there_on_windows", lambda pid: pid != parent)
+    assert not system.is_child_of(parent)
+    monkeypatch.setattr(system, "_is_there_on_windows", lambda pid: True)
+    assert system.is_child_of(parent) and not system.is_child_of(parent + 1)
+
+
+def test_what_waits_to_be_reaped_is_not_there() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+    assert not system.is_there(process.pid)
+    process.wait()
+
+
+def test_memory_and_machine_are_known() -> None:
+    assert system.peak_memory() > 1 << 20
+    other = subprocess.run(
+        [sys.executable, "-c", "from lora_lab.system import machine; print(machine())"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert other.stdout.strip() == system.machine() != ""
+
+
+WITHOUT_POSIX = """
+import importlib, os, signal, sys
+from pathlib import Path
+sys.modules["torch"] = None
+names = []
+def found(name):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+root = Path(sys.argv[1])
+for file in sorted((root / "lora_lab").rglob("*.py")):
+    names.append(".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"))
+# As on this system first, with all that others' packages import; then ours again, as on Windows.
+able = {name for name in names if found(name)}
+parents = lambda name: [name.rsplit(".", at)[0] for at in range(name.count(".") + 1)]
+names = [name for name in names if able.issuperset(parents(name))]
+for name in [name for name in sys.modules if name.split(".")[0] == "lora_lab"]:
+    del sys.modules[name]
+for name in ("resource", "fcntl", "pwd", "grp", "termios", "pty", "tty"):
+    sys.modules[name] = None
+for module, missing in ((os, ("killpg", "fork", "getuid", "setsid", "sched_getaffinity", "getpgid")),
+                        (signal, ("SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCHLD"))):
+    for name in missing:
+        delattr(module, name)
+sys.platform = "win32"
+for name in names:
+    importlib.import_module(name)
+print(len(names), "lora_lab.engines.supervisor" in names, "lora_lab.store.locks" in names)
+"""
+
+
+def test_the_half_without_torch_imports_without_posix() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX, str(ROOT)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    count, *there = done.stdout.split()
+    assert int(count) > 150 and there == ["True", "True"]
+
+
+POSIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "selectors"}
+ONLY_THERE = {"killpg", "setsid", "fork", "getuid", "geteuid", "set_blocking", "sched_getaffinity", "SIGKILL"}
+
+
+def test_what_windows_lacks_is_asked_for_in_one_module_only() -> None:
+    wrong = []
+    for file in sorted((ROOT / "lora_lab").rglob("*.py")):
+        if file.name == "system.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            wrong += [f"{file}: {name}" for name in names if name in POSIX_ONLY]
+            if isinstance(node, ast.Attribute) and node.attr in ONLY_THERE:
+                wrong.append(f"{file}:{node.lineno} {node.attr}")
+    assert wrong == []
 
 
 @pytest.mark.usefixtures("windows")

@@ -64,8 +64,17 @@ def add_config_dir(parser: argparse.ArgumentParser) -> None:
 
 def add_again(parser: argparse.ArgumentParser) -> None:
     """What happens to runs that are there already, and how much is said."""
-    parser.add_argument("--retry", action="store_true", help="also try runs again that failed or diverged")
+    parser.add_argument(
+        "--retry", action="store_true", help="also runs that failed, diverged or were stopped"
+    )
     parser.add_argument(
         "--redo", action="store_true", help="move runs of other settings out of the way, to .old/"
+    )
+    parser.add_argument(
+        "--notify",
+        action="append",
+        default=[],
+        metavar="COMMAND|URL",
+        help="told of the end, a failure, a divergence: a webhook, or a command (it gets the text as input)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars, only what ended")

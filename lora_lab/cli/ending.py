@@ -24,6 +24,7 @@ def show_start(plan: Plan) -> None:
         (sum(row.status == "done" for row in plan.rows), "done already"),
         (sum(bool(row.same_as) for row in plan.rows), "the same as another row"),
         (sum(row.status in UNSUCCESSFUL for row in plan.rows), "failed before (--retry tries again)"),
+        (sum(row.status == "stopped" for row in plan.rows), "stopped by hand (--retry goes on)"),
         (sum(row.status == "running" for row in plan.rows), "being worked on by another process"),
     ]
     words = ", ".join(f"{count} {text}" for count, text in counts if count)
@@ -44,7 +45,7 @@ def show_ending(plan: Plan, outcome: Outcome) -> None:
         out.print(f"[yellow]note:[/] {escape(text)}")
     counts = ", ".join(
         f"{len(outcome.of(status))} {status}"
-        for status in ("done", "diverged", "failed", "cancelled", "planned", "running")
+        for status in ("done", "diverged", "failed", "stopped", "cancelled", "planned", "running")
         if outcome.of(status)
     )
     out.print(f"[bold]{escape(plan.name)}[/]: {counts}")
@@ -56,7 +57,7 @@ def show_ending(plan: Plan, outcome: Outcome) -> None:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 all done, 1 a run failed or diverged, 130 interrupted."""
+    """0 all done or stopped by hand, 1 a run failed or diverged, 130 interrupted."""
     if outcome.interrupted:
         return INTERRUPTED
-    return 0 if len(outcome.of("done")) == len(outcome.statuses) else 1
+    return 0 if len(outcome.of("done", "stopped")) == len(outcome.statuses) else 1

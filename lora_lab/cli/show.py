@@ -17,6 +17,7 @@ COLOURS = {
     "failed": "red",
     "diverged": "red",
     "cancelled": "yellow",
+    "stopped": "yellow",
     "running": "cyan",
     "planned": "dim",
 }

@@ -18,7 +18,7 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
 from lora_lab.sweep import plan as make_plan
-from lora_lab.sweep.rows import OF_THE_SWEEP
+from lora_lab.sweep.rows import is_of_the_sweep
 from lora_lab.sweep.run_names import joined, name_problem, split
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def train(given: argparse.Namespace) -> int:
     if given.cfg:
         return _print_config(words, given)
     extra = [
-        text for text in words if split(text)[0] in OF_THE_SWEEP and split(text)[0] not in ("name", "sweep")
+        text for text in words if is_of_the_sweep(split(text)[0]) and split(text)[0] not in ("name", "sweep")
     ]
     names = {key: config.unquoted(value) for key, value in map(split, words) if key in ("name", "sweep")}
     own = [text for text in words if text not in extra and split(text)[0] not in names]
@@ -198,18 +198,21 @@ def carry_out(
     Args:
         extra: Overrides for every row; they win.
         folder: Where the runs lie, if not in `results/<name>`.
-        given: The options `config_dir`, `retry`, `redo` and `quiet`.
+        given: The options `config_dir`, `retry`, `redo`, `quiet` and `notify`.
     """
     made = _planned(rows, extra, folder, given)
     # Engines, tables and progress bars are needed only now.
     from lora_lab.cli.ending import show_ending, show_start
+    from lora_lab.cli.notify import Notices
     from lora_lab.cli.progress import watching
     from lora_lab.sweep.launch import launch
 
     show_start(made)
+    notices = Notices(made.name, given.notify)
     with watching(made, quiet=given.quiet) as report:
-        outcome = launch(made, rows, report, extra=extra)
+        outcome = launch(made, rows, notices.beside(report), extra=extra)
     show_ending(made, outcome)
+    notices.end(outcome)
     return made, outcome
 
 

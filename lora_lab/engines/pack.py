@@ -11,12 +11,14 @@ from lora_lab.store import RunFolder
 class Pack:
     """Runs that train together in one worker.
 
-    `crashes` counts the workers that these runs have already lost; it ends the retries.
+    What these runs have already met ends the retries: `crashes` counts workers that broke, `losses` those
+    that were taken away through no fault of theirs (a lost node, pre-emption, a time limit).
     """
 
     runs: tuple[RunFolder, ...]
     device: str = "auto"
     crashes: int = 0
+    losses: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -29,8 +31,8 @@ class Event:
     """Something that happened in a worker, or to it.
 
     `kind` is 'start' (a worker was started on the pack), 'phase', 'step', 'preview', 'checkpoint' or 'end'
-    (as the worker said), 'retry' (the pack was lost, its runs go on in smaller packs), 'stopping' and
-    'killing' (Ctrl-C, once and twice) or 'exit' (the worker is gone).
+    (as the worker said), 'held' (another process has the runs), 'retry' (the pack was lost, its runs go on in
+    smaller packs), 'stopping' and 'killing' (Ctrl-C, once and twice) or 'exit' (the worker is gone).
     """
 
     kind: str

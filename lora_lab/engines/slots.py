@@ -4,15 +4,13 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from lora_lab.config import EngineConfig
+from lora_lab.system import cores
 
 CORES_PER_WORKER = 2
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,6 @@ def _threads_of(environ: Mapping[str, str]) -> dict[str, int]:
     """The variables of `THREADS` that hold a number; OpenMP's may be a list, whose first counts ('4,2')."""
     first = {name: environ.get(name, "").split(",")[0].strip() for name in THREADS}
     return {name: int(text) for name, text in first.items() if text.isdecimal() and int(text) > 0}
-
-
-def cores() -> int:
-    """CPU cores this process may use, by affinity and by a container's limit."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = CGROUP_LIMIT.read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    return count
 
 
 def gpus(environ: Mapping[str, str] = os.environ) -> list[str]:

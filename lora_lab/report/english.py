@@ -66,7 +66,8 @@ TEXTS = {
     "status_done": "done",
     "status_diverged": "diverged",
     "status_failed": "failed",
-    "status_cancelled": "stopped",
+    "status_cancelled": "interrupted",
+    "status_stopped": "stopped by hand",
     # Setting by setting.
     "settings": "Setting by setting",
     "settings_text": (

@@ -73,7 +73,7 @@ class ReportData:
 
     def trouble(self, run: RunEvidence) -> str:
         """What went wrong with a run, in its own words; '' where nothing did."""
-        if run.status in ("failed", "diverged", "cancelled"):
+        if run.status in ("failed", "diverged", "cancelled", "stopped"):
             return run.reason or self.words.say(f"status_{run.status}")
         return self.words.text(run.missing) if run.usable is False else ""
 

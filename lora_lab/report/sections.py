@@ -147,7 +147,7 @@ def failures(data: ReportData) -> list[Failure]:
     return [
         Failure(run.name, data.words.say(f"status_{run.status}"), _note(data, run), _changes(data, run))
         for run in data.evidence.own
-        if run.usable is False or run.status == "cancelled"
+        if run.usable is False or run.status in ("cancelled", "stopped")
     ]
 
 

@@ -1,4 +1,4 @@
-"""The worker's command: `python -m lora_lab.run [--events] [--parent PID] [--slots N] FOLDER ...`."""
+"""The worker's command: `python -m lora_lab.run [--events FILE] [--parent PID] [--slots N] FOLDER ...`."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from lora_lab.errors import LoraLabError
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
-from lora_lab.store import RunFolder
+from lora_lab.store import ENDED, RunFolder
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -18,8 +18,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "folders", nargs="+", type=Path, metavar="FOLDER", help="a run folder with a config.yaml"
     )
     parser.add_argument(
-        "--events", action="store_true", help="report progress as JSON lines on standard output"
+        "--events", metavar="FILE", help="append progress to this file as JSON lines; - for standard output"
     )
+    parser.add_argument("--stop", type=Path, metavar="FILE", help="save and stop once this file is there")
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="stop when this process is no longer the parent"
     )
@@ -30,12 +31,16 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Work through the folders; 0 when all were worked through (failed ones, too), 130 when interrupted."""
     arguments = _arguments(sys.argv[1:] if argv is None else argv)
-    interrupt = Interrupt(arguments.parent)
+    interrupt = Interrupt(arguments.parent, arguments.stop)
     interrupt.listen()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    events = Events(arguments.events)
+    try:
+        events = Events(arguments.events)
+    except OSError as error:
+        print(f"cannot write {arguments.events}: {error.strerror or error}", file=sys.stderr)
+        return 2
     try:
         return _work(arguments, events, interrupt)
     except LoraLabError as error:
@@ -52,6 +57,10 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
         task = Task.open(RunFolder(path.absolute()))
         if task is None:
             print(f"{path} is being worked on by another process: left out", file=sys.stderr)
+            events.send("left_out", run=path.name)
+        elif arguments.parent is not None and task.record.status in ENDED:
+            # Another launcher's worker was done with it after ours had looked.
+            task.lock.release()
             events.send("left_out", run=path.name)
         else:
             tasks.append(task)

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import torch
 
-from lora_lab import __version__
+from lora_lab import __version__, system
 from lora_lab.errors import LoraLabError
 
 PACKAGES = ("torch", "diffusers", "transformers", "bitsandbytes", "prodigyopt", "dadaptation")
@@ -35,21 +35,7 @@ def peak_memory() -> int:
     """Most bytes held so far: on the GPU where there is one, else by the process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    if sys.platform == "win32":
-        return _peak_on_windows()
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _peak_on_windows() -> int:
-    """By psutil where it is installed, else 0: not known."""
-    try:
-        import psutil
-    except ImportError:
-        return 0
-    return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
+    return system.peak_memory()
 
 
 def describe_failure(error: BaseException) -> str:

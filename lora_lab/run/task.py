@@ -98,8 +98,9 @@ class Task:
             print(f"{self.name}: {text}", file=sys.stderr)  # into the run's log
 
     def write(self) -> None:
-        """Bring `run.json` up to date."""
-        write_record(self.folder, self.record)
+        """Bring `run.json` up to date, unless the run is another worker's by now."""
+        if not self.lock.lost():
+            write_record(self.folder, self.record)
         self._written = time.monotonic()
 
     def begin(self, device: str, versions: dict[str, str], pack: Sequence[str]) -> None:

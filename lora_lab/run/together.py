@@ -98,7 +98,8 @@ class Company:
 
     def save(self, tasks: Sequence[Task], guard: Guard) -> None:
         """Save the states of tasks as one group; older ones go when all of it is on the disk."""
-        keeping = [task for task in tasks if task.resolved.train.save_state]
+        # A run that another worker has taken over is that one's to save.
+        keeping = [task for task in tasks if task.resolved.train.save_state and not task.lock.lost()]
         self._groups += 1
         group = Group(uuid4().hex[:12], self._groups, [task.name for task in keeping], self.names)
         saved: list[tuple[Task, Saved]] = []

@@ -29,6 +29,8 @@ from lora_lab.run.together import Company, choose_starts, drop_unasked
 from lora_lab.store import Checkpoint
 from lora_lab.train import PackTrainer, Record, Runner
 
+BEFORE_IT_BEGAN = "by hand before it began"
+
 
 class PackWork:
     """One worker's tasks on one base model. `slots` is how many train at once; others take their places."""
@@ -177,6 +179,7 @@ class PackWork:
             if self._interrupt.reason:
                 self._stop(trainer, company, self._waiting)
                 return
+            self._give_up_lost(trainer, free)
             try:
                 records = trainer.step() if trainer.active else []
             except Exception as error:
@@ -185,8 +188,12 @@ class PackWork:
             saved = self._save(trainer, company, records, free)
             self._after_saving(previewer, trainer, saved, free)
             self._let_go(trainer, records, free)
+            self._stop_by_hand(trainer, company, saved, free)
 
     def _start(self, task: Task, trainer: PackTrainer, free: list[int]) -> None:
+        if task.folder.stop_request.exists():
+            self._end(task, "stopped", BEFORE_IT_BEGAN)
+            return
         pack, slot = trainer.pack, free.pop(0)
         with self._failing_alone(task):
             assert task.prepared
@@ -242,6 +249,25 @@ class PackWork:
                 if one.save_schedule and record.step >= one.save_schedule.total_updates and one.prepared:
                     self._end(one, "done")
 
+    def _stop_by_hand(
+        self, trainer: PackTrainer, company: Company, saved: Sequence[Saved], free: list[int]
+    ) -> None:
+        """End the runs that are to end at the checkpoint they have just saved; their mates stay in step."""
+        stopping = [
+            (task, checkpoint)
+            for task, checkpoint, _ in saved
+            if task.record.status == "running" and task.folder.stop_request.exists()
+        ]
+        if any(task.runner for task, _ in stopping):
+            company.save(self._tasks_of(trainer), lambda task: self._failing_alone(task, trainer, free))
+        for task, checkpoint in stopping:
+            reason = f"by hand at epoch {checkpoint.epoch}"
+            with self._failing_alone(task, trainer, free):
+                if task.runner:
+                    self._leave(task, trainer, free, "stopped", reason)
+                else:
+                    self._end(task, "stopped", reason)
+
     def _followers(self, leader: Task) -> list[Task]:
         """The runs that still take their weights from another one."""
         return [task for task in self._open_tasks() if task.leader is leader]
@@ -278,7 +304,7 @@ class PackWork:
         tag = "" if record.ended else save_schedule.tag(record.step)
         checkpoint = None
         with clock([task], "save"):
-            if tag:
+            if tag and not task.lock.lost():
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
         return checkpoint
@@ -304,6 +330,11 @@ class PackWork:
                     self._waiting.append(one)
 
     def _end(self, task: Task, status: str, reason: str = "") -> None:
+        if task.lock.lost():
+            task.record.status = "cancelled"
+            task.lock.release()
+            self._events.send("left_out", run=task.name)
+            return
         if status == "done" and self._interrupt.reason and missing_of(task):
             status, reason = "cancelled", f"{self._interrupt.reason} among the last previews"
         task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
@@ -313,6 +344,8 @@ class PackWork:
             contact_sheets.run_sheet(task.folder, task.record)
         except Exception as error:
             task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
+        if status != "cancelled":
+            task.folder.stop_request.unlink(missing_ok=True)
         try:
             task.end(status, reason)
         except LoraLabError as error:
@@ -370,6 +403,12 @@ class PackWork:
             self._end(task, "cancelled", f"{self._interrupt.reason} at step {runner.update}")
         for task in waiting:
             self._end(task, "cancelled", self._interrupt.reason)
+
+    def _give_up_lost(self, trainer: PackTrainer, free: list[int]) -> None:
+        """Let go of runs that another worker has taken over, since this one was held up; nothing is saved."""
+        for task in self._tasks_of(trainer):
+            if task.lock.was_lost:
+                self._leave(task, trainer, free, "cancelled", "another worker has taken it over")
 
     def _tasks_of(self, trainer: PackTrainer) -> list[Task]:
         return [self._by_name[runner.job.name] for runner in trainer.active]

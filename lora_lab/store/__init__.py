@@ -2,6 +2,7 @@
 
 from lora_lab.store.layout import RunFolder, SweepFolder, epoch_tag, preview_name, step_tag
 from lora_lab.store.record import (
+    ENDED,
     FINISHED,
     PHASES,
     STATUSES,
@@ -29,6 +30,7 @@ from lora_lab.store.scores import (
 )
 
 __all__ = [
+    "ENDED",
     "FINISHED",
     "PHASES",
     "STATUSES",

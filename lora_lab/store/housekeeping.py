@@ -27,7 +27,7 @@ from lora_lab.store.scores import Place, ratings
 
 BEST, LAST = "best", "last"
 OF_A_RUN = (
-    "config.yaml", "run.json", "steps.jsonl", "log.txt", ".lock", "sheet.png", "checkpoints", "state",
+    "config.yaml", "run.json", "steps.jsonl", "log.txt", ".stop", "sheet.png", "checkpoints", "state",
     "previews",
 )  # fmt: skip
 """What a run folder holds; anything else in it is somebody's own."""
@@ -224,8 +224,8 @@ def remove_run(run: RunFolder) -> list[Path]:
     if run.path.is_symlink():
         run.path.unlink()
         return []
-    for name in OF_A_RUN:
-        _delete(run.path / name)
+    for path in [*(run.path / name for name in OF_A_RUN), *run.path.glob(f"{run.lock_file.name}*")]:
+        _delete(path)
     left = sorted(run.path.iterdir())
     if not left:
         run.path.rmdir()

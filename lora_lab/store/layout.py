@@ -83,6 +83,11 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def stop_request(self) -> Path:
+        """Its presence asks the worker to end the run at its next checkpoint."""
+        return self.path / ".stop"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of LoRA files."""
         return self.path / "checkpoints"
@@ -114,6 +119,10 @@ class RunFolder:
     def previews(self, tag: str) -> Path:
         """Folder of the previews of a checkpoint."""
         return self.path / "previews" / tag
+
+    def is_there(self) -> bool:
+        """Whether it holds a run, be it only a planned one."""
+        return self.config_file.is_file() or self.run_file.is_file()
 
     def saved_states(self) -> list[int]:
         """Update counts of the complete training states, ascending."""

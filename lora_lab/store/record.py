@@ -12,8 +12,10 @@ from lora_lab.files import write_json
 from lora_lab.store.layout import RunFolder
 from lora_lab.store.typed import built
 
-STATUSES = ("planned", "running", "done", "diverged", "failed", "cancelled")
+STATUSES = ("planned", "running", "done", "diverged", "failed", "cancelled", "stopped")
 FINISHED = ("done", "diverged", "failed")
+ENDED = (*FINISHED, "stopped")
+"""What no engine goes on with by itself; a run that was stopped can go on when it is asked to."""
 PHASES = ("load", "cache", "train", "save", "preview", "metric")
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lora_lab import config
-from lora_lab.engines import LocalEngine, Pack, Report
+from lora_lab.engines import Local, Pack, Report, Supervisor
 from lora_lab.resolved import digest
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.plan import Plan, PlannedRun
@@ -29,7 +29,7 @@ def calibrate(plan: Plan, report: Report) -> int:
         _pack(plan.row(name), Path(plan.base.cache).expanduser() / CALIBRATION, size)
         for name, size in _samples(plan)
     ]
-    LocalEngine(plan.base.engine).run(packs, report)
+    Supervisor(Local(plan.base.engine)).run(packs, report)
     return sum(len(pack.runs) for pack in packs)
 
 

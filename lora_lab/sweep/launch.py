@@ -13,7 +13,7 @@ from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import remove_leftovers
-from lora_lab.store import RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
+from lora_lab.store import ENDED, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
 from lora_lab.store.locks import is_locked
@@ -26,7 +26,6 @@ from lora_lab.sweep.text import value_text
 
 TABLE = "table.csv"
 UNSUCCESSFUL = ("failed", "diverged")
-ENDED = ("done", *UNSUCCESSFUL)
 
 
 @dataclass
@@ -118,6 +117,7 @@ def _write_run(run: RunFolder, row: PlannedRun, adopters: list[str], of: Belongi
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
         record = RunRecord()
         forget_steps(run)
+    run.stop_request.unlink(missing_ok=True)
     record.status, record.reason = "planned", row.reason if row.same_as else ""
     record.fingerprint = row.fingerprint
     # What earlier previews were made with stays: the worker sees by it that they have to be made again.

@@ -11,20 +11,14 @@ from lora_lab.sweep.file import RowSpec, SweepFile
 from lora_lab.sweep.places import anchored, with_places
 from lora_lab.sweep.run_names import split
 
-OF_THE_SWEEP = (
-    "results",
-    "cache",
-    "name",
-    "sweep",
-    "engine.name",
-    "engine.workers",
-    "engine.pack_size",
-    "engine.threads",
-    "engine.share_prefixes",
-    "budget.hours",
-    "budget.disk_gb",
-)
-"""Settings that all rows of a sweep share."""
+OF_THE_SWEEP = ("results", "cache", "name", "sweep", "engine", "budget")
+"""Settings, and groups of them, that all rows of a sweep share."""
+
+
+def is_of_the_sweep(key: str) -> bool:
+    """Whether all rows of a sweep share this setting, or this choice."""
+    return key in OF_THE_SWEEP or key.split(".")[0] in OF_THE_SWEEP
+
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -150,8 +144,8 @@ def _same_place(config: RunConfig, base: RunConfig) -> None:
     here, there = flat(config), flat(base)
     wrong = [
         f"{key} is shared by all rows of a sweep: set it in base or on the command line"
-        for key in OF_THE_SWEEP
-        if key not in ("name", "sweep") and here[key] != there[key]
+        for key in here
+        if is_of_the_sweep(key) and key not in ("name", "sweep") and here[key] != there.get(key)
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))

@@ -10,8 +10,11 @@ from lora_lab.errors import RunFolderError
 from lora_lab.resolved import Resolved
 from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, read_record
 from lora_lab.store.locks import is_locked
+from lora_lab.sweep.text import value_text
 
-STATUSES = ("planned", "resume", "previews", "done", "failed", "diverged", "running", "same", "conflict")
+STATUSES = (
+    "planned", "resume", "previews", "done", "failed", "diverged", "stopped", "running", "same", "conflict",
+)  # fmt: skip
 """`planned`, `resume` and `previews` are work to do; `conflict` stops the sweep; the others stay."""
 
 TO_DO = ("planned", "resume", "previews")
@@ -43,7 +46,7 @@ def decide(
     Args:
         resolved: The row as it is now.
         tags: The checkpoints that it has to have.
-        retry: Try failed and diverged runs again.
+        retry: Try failed and diverged runs again, and go on with stopped ones.
         redo: Move folders of other experiments aside and train the row.
     """
     if is_locked(folder):
@@ -59,7 +62,7 @@ def decide(
     if not record.fingerprint or record.same_as:
         return Decision("planned")
     if not resolved.is_experiment(record.fingerprint):
-        return _other_experiment(folder, record, redo)
+        return _other_experiment(folder, record, resolved, redo)
     found = _of_the_same(folder, record, resolved.preview_fingerprint, tags, retry)
     return replace(found, fingerprint=record.fingerprint)
 
@@ -70,7 +73,7 @@ def _of_the_same(
     """What is left to do of a run that is the row's experiment."""
     if record.status == "done":
         return _finished(folder, record, preview_fingerprint, tags)
-    if record.status in ("failed", "diverged") and not retry:
+    if record.status in ("failed", "diverged", "stopped") and not retry:
         return Decision(record.status, record.reason)
     if record.status not in FINISHED and all(_there(folder, record, tag) for tag in tags):
         return Decision("previews", "trained to the end; its previews were interrupted")
@@ -79,16 +82,33 @@ def _of_the_same(
     return Decision("planned", f"again: {record.reason}" if record.reason and retry else "")
 
 
-def _other_experiment(folder: RunFolder, record: RunRecord, redo: bool) -> Decision:
+def _other_experiment(folder: RunFolder, record: RunRecord, resolved: Resolved, redo: bool) -> Decision:
     if not record.checkpoints and not folder.saved_states():
         return Decision("planned", "its settings changed before it had saved anything")
     if redo:
         return Decision("planned", "its settings changed; the earlier run is moved to .old/", aside=True)
     return Decision(
         "conflict",
-        f"{folder.path} holds a run with other settings or pictures ({record.status}, step {record.step}): "
+        f"{folder.path} holds a run with {_changed(record, resolved)} ({record.status}, step {record.step}): "
         "rename the row, or add --redo, which moves that run to .old/ and trains this one",
     )
+
+
+MOST_NAMED = 6
+
+
+def _changed(record: RunRecord, resolved: Resolved) -> str:
+    """What of a run's experiment is another one now, setting by setting."""
+    before = record.resolved.get("acting")
+    if not isinstance(before, dict):
+        return "other settings or pictures"
+    now = resolved.to_plain()["acting"]
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    named = [
+        f"{key}={value_text(before.get(key))} (now {value_text(now.get(key))})" for key in keys[:MOST_NAMED]
+    ]
+    more = [f"{len(keys) - MOST_NAMED} more"] if len(keys) > MOST_NAMED else []
+    return ", ".join([*named, *more]) or "other pictures, or another base model"
 
 
 def _finished(

@@ -160,7 +160,7 @@ def _checkpoint(item: Checkpoint, run: Run, place: Place, combined: Combined) ->
 
 
 def _usable(status: str, last: CheckpointEvidence | None) -> bool | None:
-    if status in ("planned", "running", "cancelled"):
+    if status in ("planned", "running", "cancelled", "stopped"):
         return None
     return status == "done" and last is not None and not set(last.flags) & set(UNSHOWABLE)
 

@@ -86,7 +86,7 @@ def test_a_recipe_trains(name: str, tmp_path: Path) -> None:
     dump(config, folder.config_file)
     task = Task.open(folder)
     assert task
-    PackWork([task], 1, Events(False), Stop()).run()
+    PackWork([task], 1, Events(None), Stop()).run()
     task.lock.release()
     record = read_record(folder)
     assert (record.status, record.reason, record.step) == ("done", "", 2)

@@ -31,7 +31,7 @@ class Here:
         for pack in packs:
             tasks = [task for folder in pack.runs if (task := Task.open(folder))]
             self.packs.append(len(tasks))
-            PackWork(tasks, len(tasks), Events(False), Stop()).run()
+            PackWork(tasks, len(tasks), Events(None), Stop()).run()
             for task in tasks:
                 task.lock.release()
 

@@ -6,7 +6,6 @@ What it does with a run is written in the run's folder, in `fake.json`:
 """
 
 import argparse
-import fcntl
 import json
 import os
 import signal
@@ -15,20 +14,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_lab.store import Checkpoint, RunFolder, epoch_tag, read_record, write_record
+from lora_lab.run.events import Events
+from lora_lab.run.interrupt import Interrupt
+from lora_lab.run.lock import FolderLock
+from lora_lab.store import ENDED, Checkpoint, RunFolder, epoch_tag, read_record, write_record
+
+events = Events(None)
 
 
 def say(event: str, **values: Any) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
+    events.send(event, **values)
 
 
 def plan_of(run: RunFolder) -> dict[str, Any]:
     file = run.path / "fake.json"
     return json.loads(file.read_text()) if file.exists() else {"steps": 3}
-
-
-def stop(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def acts(run: RunFolder, plan: dict[str, Any], step: int, pack: int) -> str:
@@ -70,7 +70,7 @@ def step_of(run: RunFolder, plan: dict[str, Any], pack: int) -> None:
     time.sleep(plan.get("seconds", 0))
 
 
-def work(runs: list[RunFolder], parent: int) -> None:
+def work(runs: list[RunFolder], interrupt: Interrupt) -> None:
     plans = {run: plan_of(run) for run in runs}
     say("phase", phase="load")
     for run in runs:
@@ -81,7 +81,7 @@ def work(runs: list[RunFolder], parent: int) -> None:
         write_record(run, record)
     say("phase", phase="train")
     while any(read_record(run).status == "running" for run in runs):
-        if os.getppid() != parent:
+        if interrupt.reason:
             raise KeyboardInterrupt
         for run in runs:
             step_of(run, plans[run], len(runs))
@@ -89,17 +89,23 @@ def work(runs: list[RunFolder], parent: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--events", action="store_true")
+    parser.add_argument("--events")
+    parser.add_argument("--stop", type=Path)
     parser.add_argument("--parent", type=int)
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, stop)
+    global events
+    events = Events(given.events)
+    interrupt = Interrupt(given.parent, given.stop)
+    interrupt.listen()
     runs, locks = [RunFolder(path) for path in given.folders], []
     for run in list(runs):
-        lock = open(run.lock_file, "ab")  # noqa: SIM115
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        lock = FolderLock(run.lock_file)
+        if not lock.acquire():
+            say("left_out", run=run.name)
+            runs.remove(run)
+        elif read_record(run).status in ENDED:
+            lock.release()
             say("left_out", run=run.name)
             runs.remove(run)
         locks.append(lock)
@@ -113,7 +119,7 @@ def main() -> int:
         file=sys.stderr,
     )
     try:
-        work(runs, given.parent)
+        work(runs, interrupt)
     except KeyboardInterrupt:
         for run in runs:
             record = read_record(run)
@@ -121,6 +127,9 @@ def main() -> int:
                 record.status, record.reason = "cancelled", "interrupted"
                 write_record(run, record)
         return 130
+    finally:
+        for lock in locks:
+            lock.release()
     return 0
 
 

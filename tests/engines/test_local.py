@@ -1,66 +1,17 @@
 """The local engine against a fake worker: every way in which a worker can end."""
 
-import fcntl
-import json
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-import lora_lab
 from lora_lab.config import EngineConfig
-from lora_lab.engines import Event, LocalEngine, Pack, local
+from lora_lab.engines import Event, Local, Supervisor, supervisor
 from lora_lab.store import RunFolder, RunRecord, read_record, write_record
-
-FAKE = Path(__file__).parent / "fake_worker.py"
-
-
-class Bench:
-    """Run folders for the fake worker, and an engine that starts it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.events: list[Event] = []
-        self.engine = LocalEngine(EngineConfig(workers=1), (sys.executable, str(FAKE)))
-
-    def run(self, name: str, **plan: Any) -> RunFolder:
-        folder = RunFolder(self.root / name)
-        folder.path.mkdir()
-        (folder.path / "fake.json").write_text(json.dumps({"steps": 3, **plan}))
-        write_record(folder, RunRecord())
-        return folder
-
-    def go(self, *packs: list[RunFolder], then: Callable[[Event], None] = lambda _: None) -> None:
-        def report(event: Event) -> None:
-            self.events.append(event)
-            then(event)
-
-        self.engine.run([Pack(tuple(runs)) for runs in packs], report)
-
-    def kinds(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event.kind == kind]
-
-    @property
-    def started(self) -> list[str]:
-        return (self.root / "started").read_text().splitlines()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "started"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(lora_lab.__file__).parent.parent))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return Bench(tmp_path)
-
-
-def statuses(*runs: RunFolder) -> list[str]:
-    return [read_record(run).status for run in runs]
+from lora_lab.store.locks import is_locked
+from tests.engines.bench import Bench, held, statuses
 
 
 def test_a_pack_runs_in_one_worker_and_its_events_arrive(bench: Bench) -> None:
@@ -76,7 +27,7 @@ def test_a_pack_runs_in_one_worker_and_its_events_arrive(bench: Bench) -> None:
 
 
 def test_packs_share_the_workers(bench: Bench) -> None:
-    bench.engine = LocalEngine(EngineConfig(workers=2, threads=3), bench.engine._command)
+    bench.engine = Supervisor(Local(EngineConfig(workers=2, threads=3)), bench.engine._command)
     runs = [bench.run(name, seconds=0.05) for name in "abcd"]
     bench.go(*([run] for run in runs))
     assert statuses(*runs) == ["done"] * 4
@@ -140,26 +91,26 @@ def test_out_of_memory_alone_is_a_failure(bench: Bench) -> None:
 def test_a_run_that_another_process_keeps_is_left_alone_in_the_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "HELD_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "HELD_SECONDS", 0.5)
     mine, mate, other = bench.run("mine"), bench.run("mate"), bench.run("other")
-    with open(other.lock_file, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(other):
         bench.go([mate, other], [mine])
     assert bench.started == ["mine", "mate"]
     assert statuses(mine, mate, other) == ["done", "done", "planned"]
     assert [event.pack for event in bench.kinds("held")] == [("other",)]
-    assert [event.values["reason"] for event in bench.kinds("end") if event.run == "other"] == [local.HELD]
+    assert [event.values["reason"] for event in bench.kinds("end") if event.run == "other"] == [
+        supervisor.HELD
+    ]
 
 
 def test_runs_that_an_orphan_still_saves_are_taken_up_whole_once_they_are_free(bench: Bench) -> None:
     mine, a, b = bench.run("mine"), bench.run("a"), bench.run("b")
-    with open(b.lock_file, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(b) as lock:
 
         def save(event: Event) -> None:
-            if event.kind == "exit" and not lock.closed:
+            if event.kind == "exit" and is_locked(b):
                 write_record(b, RunRecord(status="cancelled", reason="the launcher is gone", step=2))
-                lock.close()
+                lock.release()
 
         bench.go([a, b], [mine], then=save)
     assert bench.started == ["mine", "a b"]
@@ -169,13 +120,12 @@ def test_runs_that_an_orphan_still_saves_are_taken_up_whole_once_they_are_free(b
 
 def test_a_run_that_its_holder_finished_is_not_begun_again(bench: Bench) -> None:
     mine, other = bench.run("mine"), bench.run("other")
-    with open(other.lock_file, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(other) as lock:
 
         def finish(event: Event) -> None:
             if event.kind == "exit":
                 write_record(other, RunRecord(status="done", step=3))
-                lock.close()
+                lock.release()
 
         bench.go([other], [mine], then=finish)
     assert bench.started == ["mine"]
@@ -184,16 +134,15 @@ def test_a_run_that_its_holder_finished_is_not_begun_again(bench: Bench) -> None
 
 def test_a_worker_that_found_a_run_held_tries_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run = bench.run("a")
-    real, seen = local.is_locked, []
+    real, seen = supervisor.is_locked, []
 
     def late(folder: RunFolder) -> bool:
         seen.append(folder)
         return len(seen) > 1 and real(folder)  # at the first look it seems free: the orphan is just starting
 
-    monkeypatch.setattr(local, "is_locked", late)
-    with open(run.lock_file, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        bench.go([run], then=lambda event: lock.close() if event.kind == "left_out" else None)
+    monkeypatch.setattr(supervisor, "is_locked", late)
+    with held(run) as lock:
+        bench.go([run], then=lambda event: lock.release() if event.kind == "left_out" else None)
     assert bench.started == ["", "a"]
     assert statuses(run) == ["done"]
 
@@ -205,7 +154,7 @@ def test_output_that_is_no_event_goes_to_the_log(bench: Bench) -> None:
 
 
 def test_a_worker_that_cannot_start_fails_its_runs(bench: Bench) -> None:
-    bench.engine = LocalEngine(EngineConfig(workers=1), (sys.executable, "/nowhere/worker.py"))
+    bench.engine = Supervisor(Local(EngineConfig(workers=1)), (sys.executable, "/nowhere/worker.py"))
     run = bench.run("a")
     bench.go([run])
     assert statuses(run) == ["failed"]
@@ -232,11 +181,15 @@ def test_ctrl_c_lets_the_workers_save_and_the_same_call_goes_on(bench: Bench) ->
 
 def test_a_signal_from_the_terminal_reaches_the_engine_only(bench: Bench) -> None:
     run = bench.run("a", steps=200, seconds=0.05)
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    sent: list[Event] = []
+
+    def press(event: Event) -> None:
+        if event.kind == "step" and not sent:
+            sent.append(event)
+            os.kill(os.getpid(), signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
-        bench.go([run])
-    timer.join()
+        bench.go([run], then=press)
     assert statuses(run) == ["cancelled"]
     assert bench.kinds("step")
 
@@ -247,7 +200,7 @@ def test_no_worker_outlives_an_error_of_ours(bench: Bench) -> None:
 
     def fail(event: Event) -> None:
         if event.kind == "step":
-            workers.extend(worker.process for worker in bench.engine._working.values())
+            workers.extend(item.work.process for item in bench.engine._working.values())
             raise RuntimeError("drawing failed")
 
     with pytest.raises(RuntimeError):

@@ -1,12 +1,14 @@
 """Workers, GPUs and threads of this machine."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from lora_lab import system
 from lora_lab.config import EngineConfig
-from lora_lab.engines import slots as module
-from lora_lab.engines.slots import Slot, cores, gpus, slots
+from lora_lab.engines.slots import Slot, gpus, slots
+from lora_lab.system import cores
 
 TWO_CARDS = """\
 GPU 0: NVIDIA A100 (UUID: GPU-1111)
@@ -30,7 +32,7 @@ def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{TWO_CARDS}END\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr("lora_lab.engines.slots.cores", lambda: 8)
 
 
 @pytest.mark.usefixtures("cards")
@@ -71,8 +73,8 @@ def test_threads_may_be_set() -> None:
 
 def test_a_container_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(module, "CGROUP_LIMIT", limit)
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(system, "CGROUP_LIMIT", limit)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     assert cores() == 8
     limit.write_text("max 100000\n")
     assert cores() == 8
@@ -94,6 +96,6 @@ def test_a_container_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_users_number_of_threads_is_kept_unless_the_settings_name_one(
     environ: dict[str, str], threads: int, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr("lora_lab.engines.slots.cores", lambda: 8)
     (slot, _) = slots(EngineConfig(workers=2, threads=threads), "cpu", environ)
     assert slot.environment("cpu") == expected

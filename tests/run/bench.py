@@ -89,7 +89,7 @@ class Bench:
         """Work through run folders in this process."""
         tasks = [task for folder in folders if (task := Task.open(folder))]
         try:
-            PackWork(tasks, slots or len(tasks), Events(False), stop or Stop()).run()
+            PackWork(tasks, slots or len(tasks), Events(None), stop or Stop()).run()
         finally:
             for task in tasks:
                 task.lock.release()

@@ -90,7 +90,7 @@ class Lab:
             task = Task.open(folder)
             assert task
             tasks.append(task)
-        PackWork(tasks, len(tasks), Events(False), Stop()).run()
+        PackWork(tasks, len(tasks), Events(None), Stop()).run()
         for task in tasks:
             task.lock.release()
             record = read_record(task.folder)

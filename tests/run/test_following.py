@@ -46,7 +46,7 @@ def go(leaders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     tasks = [task for folder in leaders if (task := Task.open(folder))]
     everyone = [*tasks, *open_followers(tasks)]
     try:
-        PackWork(everyone, len(tasks), Events(False), stop or Stop()).run()
+        PackWork(everyone, len(tasks), Events(None), stop or Stop()).run()
     finally:
         for task in everyone:
             task.lock.release()

@@ -26,7 +26,7 @@ from lora_lab.store.locks import is_locked
 from tests.run.bench import Bench
 
 ROOT = Path(lora_lab.__file__).parent.parent
-COMMAND = (sys.executable, "-m", "lora_lab.run", "--events")
+COMMAND = (sys.executable, "-m", "lora_lab.run", "--events", "-")
 LAUNCHER = """
 import os, subprocess, sys, time
 subprocess.Popen([*sys.argv[1:], "--parent", str(os.getpid())], stdout=subprocess.PIPE)

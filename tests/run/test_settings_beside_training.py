@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from lora_lab.config import EngineConfig
-from lora_lab.engines import make_engine
-from lora_lab.engines.local import LocalEngine
+from lora_lab.engines import BACKENDS, Supervisor, make_engine
 from lora_lab.errors import ConfigError
 from lora_lab.run.prepare import pick_device
 from lora_lab.store import RunFolder, SweepFolder, read_record
@@ -83,4 +82,6 @@ def test_devices() -> None:
 
 
 def test_an_engine_is_made_by_its_name() -> None:
-    assert isinstance(make_engine(EngineConfig()), LocalEngine)
+    engine = make_engine(EngineConfig())
+    assert isinstance(engine, Supervisor)
+    assert isinstance(engine.backend, BACKENDS["local"])  # type: ignore[arg-type]

@@ -6,10 +6,10 @@ import pytest
 
 from lora_lab.__main__ import main
 from lora_lab.errors import RunFolderError
+from lora_lab.run.lock import FolderLock
 from lora_lab.store import SweepFolder, read_record, write_record
 from lora_lab.store import table as results
 from lora_lab.store.housekeeping import disposable, give_up, remove_run, rename_run, rename_sweep, sizes_of
-from lora_lab.store.locks import try_lock
 from lora_lab.store.reading import read_sweep_folder
 from lora_lab.sweep.status import _there
 from tests import scored
@@ -132,12 +132,13 @@ def test_names_that_are_taken_are_refused(folder: SweepFolder) -> None:
 
 
 def test_a_run_at_work_is_left_alone(folder: SweepFolder) -> None:
-    with open(folder.run("base").lock_file, "w") as held:
-        assert try_lock(held.fileno())
-        assert main(["rm", str(folder.path), "base", "--judged", "--yes"]) == 2
-        assert main(["rename", str(folder.path), "base", "x"]) == 2
-        assert main(["rename", str(folder.path), "x"]) == 2
-        assert "worked on" in disposable(read_sweep_folder(folder.path), ["last"]).spared["base"]
+    held = FolderLock(folder.run("base").lock_file)
+    assert held.acquire()
+    assert main(["rm", str(folder.path), "base", "--judged", "--yes"]) == 2
+    assert main(["rename", str(folder.path), "base", "x"]) == 2
+    assert main(["rename", str(folder.path), "x"]) == 2
+    assert "worked on" in disposable(read_sweep_folder(folder.path), ["last"]).spared["base"]
+    held.release()
     assert folder.run("base").config_file.exists()
 
 

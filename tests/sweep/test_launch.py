@@ -16,7 +16,7 @@ import pytest
 import lora_lab
 from lora_lab import config
 from lora_lab.effective import Comparisons, Resolved
-from lora_lab.engines import Event, LocalEngine
+from lora_lab.engines import Event, Local, Supervisor
 from lora_lab.errors import ConfigError
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
 from lora_lab.store import table as results
@@ -68,7 +68,7 @@ def sweep_of(rows: list[PlannedRun]) -> SweepFile:
 
 
 def go(plan: Plan, then: Callable[[Event], None] = lambda _: None) -> Any:
-    engine = LocalEngine(plan.base.engine, (sys.executable, str(FAKE)))
+    engine = Supervisor(Local(plan.base.engine), (sys.executable, str(FAKE)))
     return launch(plan, sweep_of(plan.rows), then, engine=engine)
 
 
@@ -115,9 +115,17 @@ def interrupt(event: Event) -> None:
         raise KeyboardInterrupt
 
 
+def slowly(plan: Plan) -> None:
+    """Have the fake worker take so long over a step that a request in between is seen."""
+    for name in "ab":
+        plan.folder.run(name).path.mkdir(parents=True)
+        (plan.folder.run(name).path / "fake.json").write_text('{"steps": 3, "seconds": 0.5}')
+
+
 def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> None:
     go(usual(tmp_path / "whole"))
     plan = usual(tmp_path / "broken")
+    slowly(plan)
     outcome = go(plan, interrupt)
     assert outcome.interrupted and outcome.statuses["b"] == "cancelled"
     assert outcome.table.is_file()
@@ -136,9 +144,7 @@ def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> 
 def test_killed_and_launched_again_gives_the_same_table(tmp_path: Path, worker_dies_too: bool) -> None:
     go(usual(tmp_path / "whole"))
     plan = usual(tmp_path / "broken")
-    for name in "ab":
-        plan.folder.run(name).path.mkdir(parents=True)
-        (plan.folder.run(name).path / "fake.json").write_text('{"steps": 3, "seconds": 0.3}')
+    slowly(plan)
     launcher = os.fork()
     if launcher == 0:
         go(plan)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.resolved import Resolved
+from lora_lab.run.lock import FolderLock
 from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, write_record
 from lora_lab.sweep.status import Decision, decide, set_aside
 
@@ -112,10 +113,10 @@ def test_a_row_that_was_another_ones_double(folder: RunFolder) -> None:
 
 
 def test_busy(folder: RunFolder) -> None:
-    fcntl = pytest.importorskip("fcntl")
-    with open(folder.lock_file, "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert verdict(folder).status == "running"
+    lock = FolderLock(folder.lock_file)
+    assert lock.acquire()
+    assert verdict(folder).status == "running"
+    lock.release()
     assert verdict(folder).status == "planned"
 
 
@@ -127,3 +128,22 @@ def test_set_aside_keeps_every_earlier_run(folder: RunFolder) -> None:
         assert (set_aside(sweep, "03") / "mark").read_text() == str(number)
     assert not folder.path.exists()
     assert list(sweep.runs()) == []
+
+
+def test_changed_settings_are_named_one_by_one(folder: RunFolder) -> None:
+    acting = {"network.network_alpha": 16.0, "optimizer.learning_rate": 1e-4, "train.seed": 1}
+    record(folder, "done", resolved={"acting": acting, "key": {}})
+    now = Resolved({**acting, "network.network_alpha": 1.0, "train.seed": 2}, {}, fingerprint="other")
+    found = decide(folder, now, TAGS, retry=False, redo=False)
+    assert found.status == "conflict"
+    assert "network.network_alpha=16.0 (now 1.0), train.seed=1 (now 2)" in found.reason
+    assert "learning_rate" not in found.reason and "add --redo" in found.reason
+    same = decide(folder, Resolved(acting, {}, fingerprint="other"), TAGS, retry=False, redo=False)
+    assert "other pictures, or another base model" in same.reason
+
+
+def test_a_stopped_run_goes_on_when_it_is_asked_to(folder: RunFolder) -> None:
+    record(folder, "stopped", ["000005"], reason="by hand at epoch 5", step=50)
+    folder.state(50).mkdir(parents=True)
+    assert verdict(folder) == Decision("stopped", "by hand at epoch 5")
+    assert verdict(folder, retry=True).status == "resume"

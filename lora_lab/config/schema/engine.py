@@ -1,8 +1,9 @@
 """Where and how many at a time."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from lora_lab.config.fields import at_least, count_or_auto, one_of, setting
+from lora_lab.config.fields import above, at_least, count_or_auto, one_of, setting
 
 
 @dataclass
@@ -11,14 +12,14 @@ class EngineConfig:
 
     name: str = setting(
         "local",
-        "where packs run: local",
-        one_of("local"),
+        "where packs run: this machine, a Ray cluster, or Slurm",
+        one_of("local", "ray", "slurm"),
         trains=False,
         source="ours",
     )
     workers: int = setting(
         0,
-        "processes at a time; 0 = one per GPU, or per CPU core pair",
+        "processes at a time; 0 = one per GPU, or per CPU core pair; with slurm 16 jobs",
         at_least(0),
         trains=False,
         peer="num_processes",
@@ -38,6 +39,20 @@ class EngineConfig:
         trains=False,
         peer="num_cpu_threads_per_process",
         source="ours",
+    )
+    hours: float = setting(
+        24.0,
+        "with slurm: time limit of a job, which goes on in the next one",
+        above(0),
+        trains=False,
+        unit="hours",
+        source="ours",
+    )
+    slurm: dict[str, Any] = setting(
+        {},
+        "with slurm: submitit's other parameters: partition, account, constraint, mem, setup, ...",
+        trains=False,
+        source="submitit",
     )
     share_prefixes: bool = setting(
         True,

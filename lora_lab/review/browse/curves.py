@@ -158,7 +158,7 @@ def charts(runs: Sequence[Run], logs: StepLogs, progress: str) -> list[Chart]:
 
 
 def _curve(run: Run, number: int, name: str, points: list[Point]) -> Curve:
-    ended = run.status if run.status in ("failed", "diverged", "cancelled") else ""
+    ended = run.status if run.status in ("failed", "diverged", "cancelled", "stopped") else ""
     if name == "validation_loss":
         return Curve(run.name, number, thinned(points), broken=ended)
     log = name == "grad_norm"

@@ -309,7 +309,7 @@ def tile(run: Run, place: Mapping[str, str]) -> Tile:
 
 
 def _ended(run: Run) -> bool:
-    return run.status in ("failed", "diverged", "cancelled")
+    return run.status in ("failed", "diverged", "cancelled", "stopped")
 
 
 def _progress(run: Run) -> str:

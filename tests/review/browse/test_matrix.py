@@ -6,8 +6,8 @@ import pytest
 
 from lora_lab.review.browse.matrix import Matrix, View, choices, view_of
 from lora_lab.review.browse.runs import Sweep, SweepCache
+from lora_lab.run.lock import FolderLock
 from lora_lab.store import SweepFolder
-from lora_lab.store.locks import try_lock
 from tests.review.made_up import write_run
 from tests.review.troubled import REASON, make_troubled
 
@@ -66,11 +66,12 @@ def test_a_run_whose_worker_holds_its_lock_is_running(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "live")
     sweep_cache = SweepCache()
     before = sweep_cache.read(folder)
-    with open(folder.run("orphan").lock_file, "w") as lock:
-        assert try_lock(lock.fileno())
-        now = sweep_cache.read(folder)
-        assert now.version != before.version and now.live
-        assert kinds(drawn(now))["orphan"] == ["picture", "waiting"]
+    lock = FolderLock(folder.run("orphan").lock_file)
+    assert lock.acquire()
+    now = sweep_cache.read(folder)
+    lock.release()
+    assert now.version != before.version and now.live
+    assert kinds(drawn(now))["orphan"] == ["picture", "waiting"]
 
 
 def test_settings_that_differ_are_axes_and_cells_stack_the_rest(sweep: Sweep) -> None:
