@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from PIL import Image
 from lora_lab import files
 from lora_lab.errors import RunFolderError
 from lora_lab.lora_files.disk import read_lora
+from lora_lab.run import together
 from lora_lab.run import work as working
 from lora_lab.run.events import Events
 from lora_lab.run.following import open_followers
+from lora_lab.run.state import Saved
 from lora_lab.run.task import Task
 from lora_lab.run.work import PackWork
 from lora_lab.store import RunFolder, read_record, write_record
@@ -125,14 +128,15 @@ def test_killed_after_a_state_they_are_saved_again(
     bench: Bench, apart: list[RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long, short, middle = jobs(bench)
-    save = working.save_state
+    save = together.save_state
 
-    def save_and_die(folder: RunFolder, step: int, *rest: object) -> None:
-        save(folder, step, *rest)  # type: ignore[arg-type]
-        if step == 8:
+    def save_and_die(*given: Any) -> Saved:
+        saved = save(*given)
+        if saved.step == 8:
             raise Killed
+        return saved
 
-    monkeypatch.setattr(working, "save_state", save_and_die)
+    monkeypatch.setattr(together, "save_state", save_and_die)
     with pytest.raises(Killed):
         go([long])
     monkeypatch.undo()
