@@ -1,8 +1,8 @@
 # Not tried: this file was written on a machine without Docker. Corrections are welcome.
 #
 #   docker build -t lora-lab .
-#   docker run --rm -v "$PWD/results:/work/results" lora-lab demo
-#   docker run --rm --gpus all -v /models:/models -v "$PWD:/work" -p 7868:7868 lora-lab review --host 0.0.0.0
+#   docker run --rm -v "$PWD/results:/data/results" lora-lab demo
+#   docker run --rm --gpus all -v /models:/models -v "$PWD:/data" -p 7868:7868 lora-lab review --host 0.0.0.0
 #
 # TORCH picks the build of torch: the CPU's here; for an NVIDIA card
 #   docker build --build-arg TORCH=https://download.pytorch.org/whl/cu128 -t lora-lab .
@@ -18,7 +18,7 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir --index-url "$TORCH" "$(grep '^torch==' /tmp/requirements.txt)"
 COPY --from=wheel /dist/*.whl /tmp/
 RUN pip install --no-cache-dir --requirement /tmp/requirements.txt /tmp/*.whl && rm /tmp/*.whl
-WORKDIR /work
-VOLUME /work/results
+WORKDIR /data
+VOLUME /data/results
 ENTRYPOINT ["lora-lab"]
 CMD ["demo"]
