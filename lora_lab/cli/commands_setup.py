@@ -39,7 +39,7 @@ plan; nothing is trained.""",
         """Look at Python, torch, GPUs, disk and packages; say what will run here and what will not, and the
 pip line of the torch that the card needs. Nothing is installed.
 Exit code: 0 runs can be trained, 1 something is missing.""",
-        "  lora-lab doctor",
+        "  lora-lab doctor --json",
         _doctor,
         "lora_lab.cli.doctor:doctor",
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -47,7 +48,7 @@ class Column:
     def width(self) -> int:
         """The letters of its widest line."""
         lines = [line for cell in (self.head, *self.cells) for line in cell.split("\n")]
-        return max(map(len, lines))
+        return max(map(cell_len, lines))
 
     @property
     def least(self) -> int:

@@ -98,5 +98,5 @@ def check_language(language: str) -> str:
         ConfigError: There are none.
     """
     if language not in LANGUAGES:
-        raise ConfigError(f"--language {language}: there are words in {' and '.join(LANGUAGES)}")
+        raise ConfigError(f"--language {language}: must be {' or '.join(LANGUAGES)}")
     return language

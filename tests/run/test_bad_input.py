@@ -103,7 +103,7 @@ def test_it_is_one_message_and_nothing_starts(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lora_lab.engines.worker.WORKER_COMMAND", ("/no/worker",))
+    monkeypatch.setattr("lora_lab.sweep.launch.make_engine", lambda _: pytest.fail("something was started"))
     make, says = CASES[case]
     assert main(["train", *bench.common, make(tmp_path), "name=a", "sweep=sweep"]) == 2
     text = capsys.readouterr().err
