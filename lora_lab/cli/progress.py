@@ -232,4 +232,5 @@ def _held_text(event: Event) -> str:
 
 def _retry_text(event: Event) -> str:
     runs = ", ".join(event.pack)
-    return f"the worker of {runs} was lost; trying again in smaller packs ({event.values.get('reason', '')})"
+    how = " in smaller packs" if event.values.get("packs") != 1 else ""
+    return f"the worker of {runs} was lost; trying again{how} ({event.values.get('reason', '')})"

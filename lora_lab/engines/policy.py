@@ -73,12 +73,17 @@ def settle(
     words = ending_words(ending, tail)
     # All had begun and the worker refused with a message: what they share (the base model) is at fault.
     common = ending.code == REFUSED and all(records[run].status == "running" for run in pack.runs)
-    # Alone and killed from outside for the first time: that may have been a mishap. It resumes once more.
-    killed = ending.code is not None and ending.code < 0 and pack.crashes == 0
-    if not ending.lost and not common and (len(pack.runs) > 1 or killed):
-        more = halves(replace(pack, runs=left, crashes=pack.crashes + 1))
-        return replace(found, again=(*more, *again), reason=words, words=words)
-    return replace(found, failed=left, words=words)
+    if ending.lost or common:
+        return replace(found, failed=left, words=words)
+    tried = replace(pack, runs=left, crashes=pack.crashes + 1)
+    if ending.code is not None and ending.code < 0 and pack.crashes == 0:
+        # Killed from outside for the first time: that may be a mishap. The pack goes on whole, in step.
+        more: tuple[Pack, ...] = (tried,)
+    elif len(pack.runs) > 1:
+        more = halves(tried)
+    else:
+        return replace(found, failed=left, words=words)
+    return replace(found, again=(*more, *again), reason=words, words=words)
 
 
 def halves(pack: Pack) -> tuple[Pack, ...]:

@@ -45,7 +45,9 @@ def test_lines_tell_starts_ends_and_losses() -> None:
         lines.report(event)
     assert said[0] == "start: a, b"
     assert "a diverged: loss is [nan] (1/2)" in said
-    assert any("killed by SIGKILL" in line for line in said)
+    assert "the worker of a, b was lost; trying again in smaller packs (killed by SIGKILL)" in said
+    lines.report(Event("retry", PACK, values={"reason": "killed by SIGKILL", "packs": 1}))
+    assert said[-1] == "the worker of a, b was lost; trying again (killed by SIGKILL)"
     assert not any("steps" in line for line in said), "steps are not worth a line each"
 
 
