@@ -24,6 +24,8 @@ class Findings:
 
     def __add__(self, other: "Findings") -> "Findings":
         """Everything that either check found, in order."""
+        if not (other.refusals or other.warnings or other.inert):
+            return self
         return Findings(
             self.refusals + other.refusals, self.warnings + other.warnings, self.inert + other.inert
         )

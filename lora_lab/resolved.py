@@ -239,6 +239,8 @@ def digest(value: Any) -> str:
 
 
 def _alike(value: Any) -> Any:
+    if value is None or type(value) in (str, int, bool):
+        return value  # most are: a plan of thousands of rows asks for millions
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ import pytest
 
 from lora_lab import files
 from lora_lab.errors import RunFolderError
-from lora_lab.files import append_line, finite, read_lines, replacing, write_json, write_text
+from lora_lab.files import append_line, finite, json_text, read_lines, replacing, write_json, write_text
 
 
 def test_a_reader_sees_the_old_or_the_new_file(tmp_path: Path) -> None:
@@ -161,3 +161,17 @@ def test_a_torn_line_before_is_no_part_of_the_next(tmp_path: Path, durable: bool
     path.write_bytes(b'{"step": 1}\n{"step": 2, "lo')
     append_line(path, {"step": 3}, durable=durable)
     assert read_lines(path) == [{"step": 1}, {"step": 3}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1.5, "日本\n", [], {}, [1, "a", None], {"a": 1, 'b"é': True}, [[], [[1, 2], {}], {"a": {}}]),
+        {
+            "rows": [{"name": "a", "pair": (1, [2.0, "x"]), "empty": []}, {"name": "b"}],
+            "last": {"deep": {"c": [0]}},
+        },
+    ],
+)
+def test_text_is_that_of_the_standard_library(value: Any) -> None:
+    assert json_text(value) == json.dumps(value, indent=1, ensure_ascii=False)

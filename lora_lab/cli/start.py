@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from lora_lab import config
 from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError
+from lora_lab.files import json_text
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
@@ -117,7 +117,7 @@ def plan(given: argparse.Namespace) -> int:
 def _show(made: Plan, as_json: bool, language: str) -> int:
     """Print a plan; 1 where the budget is too small for it."""
     if as_json:
-        print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
+        print(json_text(made.to_json()))
     else:
         from lora_lab.cli.plan_view import show_plan
 

@@ -102,14 +102,22 @@ def difference(config: RunConfig, base: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in flat(config).items() if value != there[key]}
 
 
+_kept: dict[str, Any] = {}
+"""A value of each setting that kept its rule: the rows of a sweep share most."""
+
+
 def problems(config: RunConfig) -> list[str]:
     """Every rule that a config breaks, one line each, as 'key must be ..., got ...'."""
     found = []
     for key, value in flat(config).items():
+        if key in _kept and type(value) is type(_kept[key]) and value == _kept[key]:
+            continue
         rule = settings()[key].rule
         broken = "must be a finite number" if not finite(value) else rule(value) if rule else None
         if broken:
             found.append(f"{key} {broken}, got {value!r}")
+        elif not isinstance(value, list | dict):  # those may be changed in place
+            _kept[key] = value
     return found + _contradictions(config)
 
 

@@ -32,8 +32,13 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tup
     return found
 
 
+def owner_of(key: str) -> str | None:
+    """The setting within whose values another one is compared: an optimizer's name for its arguments."""
+    return next((name for prefix, name in _ARGS.items() if key.startswith(prefix)), None)
+
+
 def _argument_of_the_same(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    owner = next((name for prefix, name in _ARGS.items() if key.startswith(prefix)), None)
+    owner = owner_of(key)
     return owner is not None and owner in one and one[owner] == other.get(owner)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from lora_lab.config import RunConfig, flat, settings
@@ -181,6 +182,7 @@ def _acting(v: Mapping[str, Any], without: Mapping[str, str]) -> dict[str, Any]:
     return dict(sorted(values.items(), key=lambda item: _place(item[0])))
 
 
+@lru_cache(maxsize=4096)
 def _place(key: str) -> tuple[int, str]:
     order = list(settings())
     known = key if key in settings() else key.rpartition(".")[0]

@@ -30,6 +30,7 @@ replicates are then named after it (`03-r2`). A file without rows is one run of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -255,9 +256,10 @@ def _replicates(value: Any, rows: Sequence[RowSpec], wrong: list[str]) -> list[R
 def _name_clashes(rows: Sequence[RowSpec]) -> list[str]:
     seen: dict[str, str] = {}
     wrong = []
+    times = Counter(row.name for row in rows)
     for row in rows:
         other = seen.setdefault(same_folder(row.name), row.name)
-        if other != row.name or sum(item.name == row.name for item in rows) > 1:
+        if other != row.name or times[row.name] > 1:
             wrong.append(f"row {row.name!r} has the same folder as row {other!r}: rename one")
     return list(dict.fromkeys(wrong))
 

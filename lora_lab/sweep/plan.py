@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -220,10 +220,10 @@ def plan(
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
     refuse_another(sweep, folder, {row.name: row.resolved for row in rows})
-    base_resolved = _base_resolved(base, device)
+    base_resolved, flat_base = _base_resolved(base, device), flat(base)
     for row in rows:
         _decide(row, folder, retry=retry, redo=redo)
-        row.changes = _changes(row, base, base_resolved)
+        row.changes = _changes(row, flat_base, base_resolved)
     _mark_same(rows)
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
@@ -318,8 +318,11 @@ def _decide(row: PlannedRun, folder: SweepFolder, *, retry: bool, redo: bool) ->
     row.fingerprint = decision.fingerprint or row.fingerprint
 
 
-def _changes(row: PlannedRun, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
-    here, there = flat(row.config), flat(base)
+def _changes(
+    row: PlannedRun, there: Mapping[str, Any], base_resolved: Resolved | None
+) -> dict[str, tuple[Any, Any]]:
+    """The settings in which a row differs from the base, as (base, row); `there` is the base, flat."""
+    here = flat(row.config)
     plain = {key: (there[key], here[key]) for key in here if here[key] != there[key] and key not in UNSEEN}
     if base_resolved is None:
         return plain

@@ -1,8 +1,8 @@
 """From a sweep file's rows to checked configs; every mistake of every row in one message."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lora_lab.config import RunConfig, check, compose, flat
 from lora_lab.config.compose import SEVERAL
@@ -13,6 +13,7 @@ from lora_lab.sweep.run_names import split
 
 OF_THE_SWEEP = ("results", "cache", "name", "sweep", "engine", "budget")
 """Settings, and groups of them, that all rows of a sweep share."""
+NAMES = ("name", "sweep")
 
 
 def is_of_the_sweep(key: str) -> bool:
@@ -56,6 +57,8 @@ def compose_rows(
     except ConfigError as error:
         raise ConfigError(_lines(where, "base", str(error))) from None
 
+    shared = {key: value for key, value in flat(base).items() if is_of_the_sweep(key) and key not in NAMES}
+
     def one(row: RowSpec) -> Composed:
         overrides = [*sweep.base, *row.overrides, *extra]
         if row.replicate > 1:
@@ -63,7 +66,7 @@ def compose_rows(
         config = compose(overrides, conf_dirs, checked=False)
         config.name, config.sweep = row.name, sweep.name
         check(config)
-        _same_place(config, base)
+        _same_place(config, shared)
         whole = anchored(config)
         return Composed(row.name, tuple(with_places(overrides, whole)), whole)
 
@@ -140,12 +143,12 @@ def _lines(where: str, rows: str, text: str) -> str:
     )
 
 
-def _same_place(config: RunConfig, base: RunConfig) -> None:
-    here, there = flat(config), flat(base)
+def _same_place(config: RunConfig, shared: Mapping[str, Any]) -> None:
+    here = flat(config)
     wrong = [
         f"{key} is shared by all rows of a sweep: set it in base or on the command line"
-        for key in here
-        if is_of_the_sweep(key) and key not in ("name", "sweep") and here[key] != there.get(key)
+        for key, value in shared.items()
+        if here[key] != value
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))

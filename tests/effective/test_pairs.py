@@ -1,9 +1,14 @@
 """Which runs differ in one setting alone, and which settings never move alone."""
 
+import random
+from itertools import combinations
 from typing import Any
+
+import pytest
 
 from lora_lab.config import compose
 from lora_lab.effective import Facts, compare, resolve
+from lora_lab.effective.differences import differing
 
 
 def effective(*overrides: str) -> dict[str, Any]:
@@ -36,3 +41,40 @@ def test_settings_that_once_move_alone_are_not_aliased() -> None:
     found = compare(rows)
     assert found.aliased == ()
     assert {item.key for item in found.settings} == {"train.train_batch_size", "loss.min_snr_gamma"}
+
+
+OF_EACH = {
+    "a": [1, 2, 3], "b": [1, 1.0, "x"], "c": [[1], [2], [1, 2]], "f": [0, 5], "train.seed": [1, 2, 3],
+    "optimizer.name": ["adamw", "lion"], "optimizer.args.w": [None, 0.1, 0.2], "optimizer.args.z": [1, 2],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_all_is_found_that_a_look_at_every_pair_finds(seed: int) -> None:
+    rng = random.Random(seed)
+    keys = rng.sample(list(OF_EACH), rng.randint(1, len(OF_EACH)))
+    acts = 0.9 if seed % 2 else 1.0
+    rows = [
+        (f"r{n}", {key: rng.choice(OF_EACH[key]) for key in keys if rng.random() < acts})
+        for n in range(rng.randint(0, 9))
+    ]
+    for _, own in rows:
+        if "a" in own and seed % 3 == 0:
+            own |= {"follows-a": own["a"] * 10, "as-a": [own["a"]]}
+    found = compare(rows)
+
+    firsts: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, own in rows:
+        settings = {key: value for key, value in own.items() if key != "train.seed"}
+        firsts.setdefault(repr(sorted(settings.items())), (name, settings))
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    together: dict[str, set[str]] = {}
+    for (one, mine), (other, others) in combinations(firsts.values(), 2):
+        keys_found = set(differing(mine, others))
+        if len(keys_found) == 1:
+            pairs.setdefault(*keys_found, []).append((one, other))
+        for key in keys_found:
+            together[key] = together.get(key, keys_found) & keys_found
+    assert {item.key: list(item.pairs) for item in found.settings} == pairs
+    never_alone = {tuple(sorted(group)) for key, group in together.items() if key not in pairs}
+    assert set(found.aliased) == {group for group in never_alone if len(group) > 1}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from lora_lab.errors import ConfigError
@@ -57,12 +58,34 @@ def trained_parts(v: Values) -> tuple[bool, bool]:
     return unet, text
 
 
-def probed(group: str, settings: Any, other: Mapping[str, Any], check: Callable[[Any], Findings]) -> Reasons:
-    """Ask a check of each setting, at a value other than its default, whether it acts."""
-    default = type(settings)()
-    for name, value in other.items():
+def probed(
+    group: str, settings: Any, other: Mapping[str, Any], check: Callable[..., Findings], *given: str
+) -> Reasons:
+    """Ask a check of each setting, at a value other than its default, whether it acts.
+
+    Args:
+        given: What the check takes besides the settings.
+    """
+    yield from _probed(_Asked(f"{group} {settings!r}", settings, other), group, check, given)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Settings of a group, as a key by which an answer is found again: the rows of a sweep share most."""
+
+    text: str
+    settings: Any = field(compare=False)
+    other: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _probed(
+    asked: _Asked, group: str, check: Callable[..., Findings], given: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    settings, default, found = asked.settings, type(asked.settings)(), []
+    for name, value in asked.other.items():
         now = getattr(settings, name)
-        asked = replace(settings, **{name: value}) if now == getattr(default, name) else settings
-        for found in check(asked).inert:
-            if found.key == f"{group}.{name}":
-                yield found.key, found.reason
+        changed = replace(settings, **{name: value}) if now == getattr(default, name) else settings
+        inert = check(changed, *given).inert
+        found += [(item.key, item.reason) for item in inert if item.key == f"{group}.{name}"]
+    return tuple(found)

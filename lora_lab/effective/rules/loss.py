@@ -33,7 +33,7 @@ _OTHER: dict[str, Any] = {
 def no_effect(v: Values, facts: Facts) -> Reasons:
     """What the loss's own check says of each dependent setting, and what images or the model decide."""
     settings: LossConfig = group_of(v, "loss", LossConfig)
-    yield from probed("loss", settings, _OTHER, lambda changed: check(changed, _prediction(v, facts)))
+    yield from probed("loss", settings, _OTHER, check, _prediction(v, facts))
     if not facts.reg_images:
         yield "loss.prior_loss_weight", "there are no regularisation images"
     if facts.zero_terminal_snr:
