@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
-from lora_lab.review.session.blind import candidates, shots_of
+from lora_lab.review.session.blind import candidates, is_of, shots_of
 from lora_lab.review.session.sessions import SessionProgress, guarded, remember, session_store_of
 from lora_lab.review.session.setup import SEEDS
 from lora_lab.review.web.forms import Posted, taking
@@ -48,7 +48,7 @@ def known(sweep: Sweep, log: ScoreLog, progress: SessionProgress) -> Again | Non
         return None
     usable = {place for place in candidates(sweep) if shots_of(sweep, place) >= set(own.shots)}
     given: dict[Place, list[float]] = defaultdict(list)
-    mine = [item for item in log.scores if item.rater == own.rater and set(item.shots) == set(own.shots)]
+    mine = [item for item in log.scores if item.rater == own.rater and is_of(item, sweep, own.shots)]
     for item in mine:
         if item.place in usable:
             given[item.place].append(item.value)
