@@ -18,6 +18,19 @@ def _import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the report and the settings, for programs")
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or SWEEP/RUN")
+    parser.add_argument(
+        "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where the files go (default: exports/ in the sweep)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print them with notes, write nothing"
+    )
+
+
 KOHYA: tuple[Command, ...] = (
     Command(
         "import",
@@ -29,5 +42,16 @@ KOHYA: tuple[Command, ...] = (
         "  lora-lab train base_model.path=model.safetensors recipe=mine",
         _import,
         "lora_lab.cli.kohya:import_preset",
+    ),
+    Command(
+        "export-kohya",
+        "a run's settings as arguments of sd-scripts, to go on in kohya_ss",
+        """Write a run's settings as NAME.toml for `--config_file` of sd-scripts and, where it renders previews,
+NAME.prompts.txt beside it. Every key is one that the parser of sd-scripts knows. Settings without effect in
+the run are left out; what sd-scripts cannot be told is named. Paths stay as they are in the run.""",
+        """  lora-lab export-kohya demo/lion
+  lora-lab export-kohya results/demo/lion -o kohya""",
+        _export,
+        "lora_lab.cli.export_kohya:export_arguments",
     ),
 )

@@ -134,6 +134,10 @@ class Family:
     """The noise process, a key of `losses.process.PROCESSES`."""
     switch: str = ""
     """The switch of sd-scripts and its GUI that says a model is of this family; '' for the one without."""
+    trainer: str = "train_network.py"
+    """The script of sd-scripts that trains it; one of its own needs no switch."""
+    switch_is_argument: bool = True
+    """Whether that script takes the switch, and not the GUI alone."""
 
     @property
     def clip_skip(self) -> bool:

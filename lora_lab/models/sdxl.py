@@ -9,6 +9,8 @@ FAMILY = Family(
     title="Stable Diffusion XL",
     conf="sdxl",
     switch="sdxl",
+    trainer="sdxl_train_network.py",
+    switch_is_argument=False,
     encoders=(
         EncoderSpec(
             component="text_encoder",
