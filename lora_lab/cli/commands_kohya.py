@@ -26,18 +26,17 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where the files go (default: exports/ in the sweep)"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print them with notes, write nothing"
-    )
+    parser.add_argument("--json", action="store_true", help="print them with notes, write nothing")
 
 
 KOHYA: tuple[Command, ...] = (
     Command(
         "import",
         "a preset of kohya_ss or sd-scripts as a recipe, and what became of every key",
-        "Read a kohya_ss GUI preset (JSON of any age), an arguments TOML of sd-scripts or of the GUI, or a\n"
-        "dataset TOML, and turn it into a recipe. The report names every key: kept, renamed, computed,\n"
-        "contradictory, or ignored and why. Tokens and API keys are not read.",
+        "Read a kohya_ss GUI preset (JSON of any age), an arguments TOML of sd-scripts or of the GUI, a dataset\n"
+        "TOML, or a config of ai-toolkit (YAML), sd-webui-train-tools or OneTrainer, and turn it into a recipe.\n"
+        "The report names every key: kept, renamed, computed, contradictory, or ignored and why. Tokens and\n"
+        "API keys are not read.",
         "  lora-lab import preset.json --out conf/recipe/mine.yaml\n"
         "  lora-lab train base_model.path=model.safetensors recipe=mine",
         _import,
@@ -46,7 +45,7 @@ KOHYA: tuple[Command, ...] = (
     Command(
         "export-kohya",
         "a run's settings as arguments of sd-scripts, to go on in kohya_ss",
-        """Write a run's settings as NAME.toml for `--config_file` of sd-scripts and, where it renders previews,
+        """Write a run's settings as NAME.toml for `--config_file` of sd-scripts and, where it has previews,
 NAME.prompts.txt beside it. Every key is one that the parser of sd-scripts knows. Settings without effect in
 the run are left out; what sd-scripts cannot be told is named. Paths stay as they are in the run.""",
         """  lora-lab export-kohya demo/lion
