@@ -33,10 +33,10 @@ KOHYA: tuple[Command, ...] = (
     Command(
         "import",
         "a preset of kohya_ss or sd-scripts as a recipe, and what became of every key",
-        "Read a kohya_ss GUI preset (JSON of any age), an arguments TOML of sd-scripts or of the GUI, a dataset\n"
-        "TOML, or a config of ai-toolkit (YAML), sd-webui-train-tools or OneTrainer, and turn it into a recipe.\n"
-        "The report names every key: kept, renamed, computed, contradictory, or ignored and why. Tokens and\n"
-        "API keys are not read.",
+        "Read a kohya_ss GUI preset (JSON of any age), an arguments TOML of sd-scripts or of the GUI, a\n"
+        "dataset TOML, or a config of ai-toolkit (YAML), sd-webui-train-tools or OneTrainer, and turn it into\n"
+        "a recipe. The report names every key: kept, renamed, computed, contradictory, or ignored and why.\n"
+        "Tokens and API keys are not read.",
         "  lora-lab import preset.json --out conf/recipe/mine.yaml\n"
         "  lora-lab train base_model.path=model.safetensors recipe=mine",
         _import,
