@@ -61,7 +61,12 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
     # Torch comes in only now, so that a wrong folder is answered at once.
     from lora_lab.run.work import PackWork
 
-    PackWork(tasks, arguments.slots or len(tasks), events, interrupt).run()
+    if external := [task for task in tasks if task.record.external]:
+        from lora_lab.run.external import render_external
+
+        render_external(external, events, interrupt)
+    if trained := [task for task in tasks if not task.record.external]:
+        PackWork(trained, arguments.slots or len(trained), events, interrupt).run()
     return 130 if interrupt.reason else 0
 
 

@@ -65,6 +65,9 @@ class RunRecord:
     `lora_lab.resolved.Resolved` as plain values), `overrides` (what it changes of the base it was planned
     with), `composed` (all it was composed from), `place` (its number among the sweep's rows), the sweep's
     `question`, and `source`, the sweep file it came from ('' for the command line).
+
+    `external` is empty for runs that are trained here. Of a LoRA that was trained elsewhere it holds its
+    `source`, its `trainer`, and those of its `settings` that are known, by dotted key.
     """
 
     status: str = "planned"
@@ -98,6 +101,7 @@ class RunRecord:
     place: int | None = None
     question: str = ""
     source: str = ""
+    external: dict[str, Any] = field(default_factory=dict)
 
     @property
     def experiment(self) -> str:
