@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lora_lab.verdict.analysis import analyse
 from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
-from lora_lab.verdict.ground import ground
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.result import (
     DEPENDS,
@@ -152,7 +152,7 @@ def count(design: Design, noise: Noise, sweeps: int, replicated: bool = True) ->
     if not replicated:
         design = Design(design.name, [row for row in design.rows if row["seed"] == 1])
     for _ in range(sweeps):
-        on = ground(simulate(design, noise, draw))
+        on = analyse(simulate(design, noise, draw))
         for effect in effects(on):
             true = EFFECTS.get(effect.key, 0.0)
             found[f"of {true:g}"] += 1

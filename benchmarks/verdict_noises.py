@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from lora_lab.verdict.analysis import Analysis, analyse, change_key
 from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
-from lora_lab.verdict.ground import Ground, change_key, ground
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.leaders import looks_again, posterior
 from lora_lab.verdict.model import fit
@@ -102,9 +102,9 @@ def one_at_a_time(count: int) -> list[tuple[int, ...]]:
     return [tuple(int(place == key) for place in range(count)) for key in range(-1, count)]
 
 
-def judge(found: Evidence, **choices: Any) -> tuple[Ground, tuple[SettingEffect, ...]]:
+def judge(found: Evidence, **choices: Any) -> tuple[Analysis, tuple[SettingEffect, ...]]:
     """What the verdict says of settings."""
-    on = ground(found, **choices)
+    on = analyse(found, **choices)
     return on, effects(on, interactions(on))
 
 
@@ -161,7 +161,7 @@ def null_grids(sweeps: int) -> Iterator[str]:
         for _ in range(sweeps):
             repeats = [again] * len(layout) if again > 1 else [4] + [1] * (len(layout) - 1)
             given = scores(KINDS[0], draw, repeats, [60.0] * len(layout))
-            on = ground(sweep(dict(zip(layout, given, strict=True))))
+            on = analyse(sweep(dict(zip(layout, given, strict=True))))
             pairs = interactions(on)
             any_of += any(item.call == INTERACTS for item in pairs)
             called += sum(item.call in CALLED for item in effects(on, pairs))
@@ -233,7 +233,7 @@ def chosen(sweeps: int) -> Iterator[str]:
             layout = list(dict.fromkeys(tuple(map(int, draw.integers(0, 3, 6))) for _ in range(25)))
             true = np.array([score(levels) for levels in layout])
             given = np.clip(true + sd * draw.standard_normal(len(layout)), 0, 100)
-            on = ground(sweep({levels: [float(value)] for levels, value in zip(layout, given, strict=True)}))
+            on = analyse(sweep({levels: [float(value)] for levels, value in zip(layout, given, strict=True)}))
             model = fit(on.cells, on.noise)
             assert model is not None
             means, _ = model.predict([cell.settings for cell in on.cells])

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lora_lab.contact_sheets import Line, sheet
 from lora_lab.demo.drawing import BACKGROUND_RGB
-from lora_lab.sheets import Line, sheet
 from lora_lab.store import Checkpoint, Preview, RunFolder, read_record
 
 DOCS = Path(__file__).parent

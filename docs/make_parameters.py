@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lora_lab.config import CONF_DIR, Setting, compose, groups, settings
 from lora_lab.config.peers import NOT_SETTINGS
 from lora_lab.networks.spec import PRESETS
-from lora_lab.optim.rows import ROWS
+from lora_lab.optim.entries import ENTRIES
 from lora_lab.optim.schedules import FORMULAS
 from tests.held_by import BEYOND, HELD_BY, TRIALS
 
@@ -102,7 +102,7 @@ def settings_tables() -> str:
 def optimizers() -> str:
     """Every optimizer, with what planning knows of it."""
     rows = []
-    for row in ROWS.values():
+    for row in ENTRIES.values():
         facts = [
             ("ignores the learning rate unless relative_step=false", row.name == "adafactor"),
             ("learning rate about 1", row.learning_rate_about_one),

@@ -49,7 +49,7 @@ def contents(folder: Path) -> list[Path]:
         raise RunFolderError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
-def refuse_foreign(files: Iterable[Path], by: str, *, home: Path | None = None) -> None:
+def refuse_to_overwrite(files: Iterable[Path], by: str, *, home: Path | None = None) -> None:
     """Refuse to replace or delete files that were not written by the same.
 
     Args:

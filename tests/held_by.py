@@ -50,6 +50,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "data/test_steps.py::test_batches_and_updates_are_the_peers",
         "data/test_prepare.py::test_repeats_balance_concepts",
     ),
+    "dataset.balance": ("data/test_balance.py::test_every_folder_has_the_samples_of_the_largest",),
     "dataset.trigger_word": ("data/test_captions.py::test_trigger_word_is_put_in_front_where_it_is_missing",),
     "dataset.class_tokens": ("data/test_scan.py::test_kohya_folders_set_repeats_and_class_tokens",),
     "dataset.resolution": ("data/test_buckets.py::test_buckets_are_the_peers",),
@@ -268,7 +269,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "name": ("test_main.py::test_names_follow_from_the_words",),
     "sweep": ("test_main.py::test_names_follow_from_the_words",),
     "results": ("sweep/test_launch.py::test_a_plan_becomes_folders_results_and_a_table",),
-    "cache": ("test_material.py::test_the_demos_pictures_are_drawn_once",),
+    "cache": ("test_training_data.py::test_the_demos_pictures_are_drawn_once",),
     "device": ("run/test_settings_beside_training.py::test_devices",),
     "preview.prompts": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",

@@ -39,7 +39,7 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
 
 
 # Decided outside of the settings: by the model's headers, or by the pictures' identity.
-BY_FACTS = {"base_model.family", "dataset.repeats"}
+BY_FACTS = {"base_model.family", "dataset.repeats", "dataset.balance"}
 
 ON_FLOW = replace(FACTS, prediction_type=FLOW)
 
@@ -60,6 +60,7 @@ INERT: list[tuple[list[str], str, str]] = [
     (["dataset.enable_bucket=false"], "dataset.bucket_no_upscale", "true"),
     (["dataset.bucket_no_upscale=true"], "dataset.min_bucket_reso", "128"),
     (["dataset.bucket_no_upscale=true"], "dataset.max_bucket_reso", "2048"),
+    ([], "dataset.balance", "folders"),
     ([], "dataset.keep_tokens", "1"),
     ([], "dataset.keep_tokens_separator", "'|||'"),
     ([], "dataset.caption_separator", "';'"),

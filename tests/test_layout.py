@@ -18,23 +18,26 @@ ROOT = PACKAGE.parent
 MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    "errors": 0, "files": 0, "outputs": 0, "system": 0, "findings": 0, "config": 0, "axes": 0,
+    "errors": 0, "files": 0, "outputs": 0, "system": 0, "hardware": 0, "findings": 0, "config": 0, "axes": 0,
     "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
     "loras": 1, "lora_files": 1, "search": 1, "resolved": 1, "words": 1,
-    "material": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2, "sheets": 2,
-    "verdict": 2, "plots": 2, "report": 2, "review": 2,
+    "training_data": 2, "anchors": 2, "effective": 2, "store": 2, "train": 2, "preview": 2,
+    "contact_sheets": 2, "verdict": 2, "plots": 2, "report": 2, "review": 2,
     "run": 3, "sweep": 3, "engines": 3, "copier": 3, "kohya": 2,
+    "dataset": 2, "examination": 2,
     "api": 4, "cli": 4, "__main__": 5,
 }  # fmt: skip
 """A part of the package may import its own level and lower ones."""
 
 HARNESS = (
-    "config", "axes", "store", "store.table", "store.scores", "effective", "material", "sweep",
-    "sweep.launch", "engines", "sheets", "findings", "files", "data.scan", "data.buckets", "data.captions",
-    "optim.registry", "models.families", "models.lora_family", "demo", "cli.look", "cli.start", "cli.copier",
-    "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge", "verdict.sheet", "cli.verdict",
-    "cli.verdict_view", "search", "resolved", "words", "plots", "cli.plot", "report", "report.export",
-    "cli.report", "cli.export", "review.web.app", "cli.review", "kohya", "cli.kohya", "__main__",
+    "config", "axes", "store", "store.table", "store.scores", "effective", "training_data", "sweep",
+    "sweep.launch", "engines", "contact_sheets", "findings", "files", "data.scan", "data.buckets",
+    "data.captions", "optim.registry", "models.families", "models.lora_family", "demo", "cli.look",
+    "cli.start", "cli.copier", "cli.progress", "cli.ending", "cli.plan_view", "verdict.judge",
+    "verdict.score_table", "cli.verdict", "cli.verdict_view", "search", "resolved", "words", "plots",
+    "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.web.app", "cli.review",
+    "kohya", "cli.kohya", "cli.new", "hardware", "cli.doctor", "cli.disk", "dataset.page", "dataset.alike",
+    "cli.dataset", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 
 from lora_lab import __version__
 from lora_lab.cli.command import Command
+from lora_lab.cli.commands_dataset import DATASET
+from lora_lab.cli.commands_disk import DISK
 from lora_lab.cli.commands_files import FILES
 from lora_lab.cli.commands_kohya import KOHYA
 from lora_lab.cli.commands_other import OTHER
 from lora_lab.cli.commands_results import RESULTS
 from lora_lab.cli.commands_runs import RUNS
+from lora_lab.cli.commands_setup import SETUP
 
 ABOUT = "Which LoRA settings work for my pictures, and what each does."
-COMMANDS: tuple[Command, ...] = (*RUNS, *RESULTS, *FILES, *KOHYA, *OTHER)
+COMMANDS: tuple[Command, ...] = (*SETUP, *DATASET, *RUNS, *RESULTS, *FILES, *KOHYA, *DISK, *OTHER)
 
 
 @dataclass(frozen=True)

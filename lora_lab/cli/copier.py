@@ -14,16 +14,16 @@ from lora_lab.cli.start import carry_out
 from lora_lab.copier import pair as pairs
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
-from lora_lab.material import gather
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.resolved import Resolved
 from lora_lab.store import SweepFolder
-from lora_lab.sweep.names import name_problem
+from lora_lab.sweep.run_names import name_problem
+from lora_lab.training_data import gather
 
 if TYPE_CHECKING:
     from lora_lab.sweep import Plan
     from lora_lab.sweep.launch import Outcome
-    from lora_lab.sweep.plan import Row
+    from lora_lab.sweep.plan import PlannedRun
 
 
 def copier(given: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def copier(given: argparse.Namespace) -> int:
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output {output} must end in .safetensors")
     by = owner("copier", folder.path, output)
-    refuse_foreign([output], by, home=folder.path)
+    refuse_to_overwrite([output], by, home=folder.path)
     recipe = [f"recipe={pairs.recipe_for(asked)}"]
     plan, outcome = _train(given, (name, recipe, pairs.place_pictures(folder, pair)), words, folder)
     if outcome.interrupted or len(outcome.of("done")) < len(outcome.statuses):
@@ -82,7 +82,7 @@ def _train(
     return carry_out(pairs.rows(*made_of, merged=last_file(folder, "A").resolve()), words, folder, given)
 
 
-def _shown(row: Row) -> Resolved:
+def _shown(row: PlannedRun) -> Resolved:
     """A's settings with previews of the size that its image is trained at, unless another was asked for."""
     width, height = gather(row.config).assignments[0].bucket
     size = row.config.preview.size or f"{width}x{height}"
@@ -91,7 +91,7 @@ def _shown(row: Row) -> Resolved:
 
 def _finish(
     given: argparse.Namespace,
-    row: Row,
+    row: PlannedRun,
     about: tuple[str, pairs.Pair, list[float]],
     folder: SweepFolder,
     output: Path,

@@ -10,7 +10,7 @@ from lora_lab.cli.verdict import nothing_to_judge
 from lora_lab.errors import RunFolderError
 from lora_lab.store import table as results
 from lora_lab.sweep import read_sweep
-from lora_lab.verdict.evidence import evidence
+from lora_lab.verdict.gather import evidence
 
 JUDGE = "likeness"
 """The demo's automatic score: how well previews show what its pictures show."""
@@ -24,7 +24,7 @@ def demo(given: argparse.Namespace) -> int:
     Raises:
         RunFolderError: No run at all can be judged.
     """
-    from lora_lab.cli.show import show_table
+    from lora_lab.cli.table_view import show_table
     from lora_lab.cli.verdict_view import show_verdict
     from lora_lab.verdict.taken import take
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store import table as results
 
@@ -33,7 +33,7 @@ def table(given: argparse.Namespace) -> int:
     if given.output:
         target = Path(given.output)
         by = owner("table", folder.path, target)
-        refuse_foreign([target], by)
+        refuse_to_overwrite([target], by)
         results.write(rows, target)
         remember([target], by)
         print(f"wrote {len(rows)} rows to {given.output}")

@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
-from lora_lab.sweep import Plan, Row
+from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import SHIPPED
 from lora_lab.words import in_language, said
@@ -49,13 +49,13 @@ def show_plan(plan: Plan, language: str = "en") -> None:
     _comparisons(plan, language)
 
 
-def _changes(row: Row) -> str:
+def _changes(row: PlannedRun) -> str:
     if not row.changes:
         return "the base"
     return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())
 
 
-def _fate(row: Row) -> str:
+def _fate(row: PlannedRun) -> str:
     style = STYLES.get(row.status, "")
     if row.same_as:
         text = f"same experiment as {row.same_as}: {row.reason}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import RunFolderError
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.plots import Look, plots, subject, write
 
 
@@ -23,7 +23,7 @@ def plot(given: argparse.Namespace) -> int:
     by = owner("plot", folder.path, where)
     endings = [*formats, *(["csv"] if given.data else [])]
     planned = [where / f"{item.name}.{ending}" for item in made for ending in endings]
-    refuse_foreign(planned, by, home=folder.plots)
+    refuse_to_overwrite(planned, by, home=folder.plots)
     files = write(made, where, formats, Look(), data=given.data)
     remember(files, by)
     if not about.judged:

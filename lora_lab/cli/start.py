@@ -18,8 +18,8 @@ from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep import Plan, SweepFile, read_sweep, rows_from_overrides, select
 from lora_lab.sweep import plan as make_plan
-from lora_lab.sweep.names import joined, name_problem, split
 from lora_lab.sweep.rows import OF_THE_SWEEP
+from lora_lab.sweep.run_names import joined, name_problem, split
 
 if TYPE_CHECKING:
     from lora_lab.sweep.launch import Outcome

@@ -12,9 +12,9 @@ from lora_lab.axes import axis
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
-from lora_lab.outputs import owner, refuse_foreign, remember
+from lora_lab.outputs import owner, refuse_to_overwrite, remember
+from lora_lab.verdict.analysis import POINTS, analyse
 from lora_lab.verdict.gather import evidence
-from lora_lab.verdict.ground import POINTS, ground
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest
 from lora_lab.verdict.taken import before
@@ -31,12 +31,12 @@ def suggest_rows(given: argparse.Namespace) -> int:
             f"no run of {found.name} has a score yet: `lora-lab review {found.name}`, or --metric NAME"
         )
     prior, looks = before(folder, found)
-    on, verdict = ground(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
+    on, verdict = analyse(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
     text = written(found.name, suggest(on, verdict, given.n), found.criterion in POINTS)
     if given.output:
         target = Path(given.output)
         by = owner("suggest", folder.path, target)
-        refuse_foreign([target], by)
+        refuse_to_overwrite([target], by)
         write_text(target, text)
         remember([target], by)
         print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")

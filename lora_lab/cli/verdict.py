@@ -16,7 +16,7 @@ from lora_lab.files import finite
 from lora_lab.verdict.evidence import SCORE, Evidence
 from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
-from lora_lab.verdict.sheet import read_sheet, with_sheet
+from lora_lab.verdict.score_table import read_score_table, with_score_table
 from lora_lab.verdict.taken import take
 from lora_lab.words import check_language
 
@@ -59,10 +59,10 @@ def gather(given: argparse.Namespace) -> Evidence:
     if not given.sweep:
         if not given.scores:
             raise ConfigError("say which sweep, such as results/demo, or give a table: --scores FILE.csv")
-        return read_sheet(Path(given.scores), raters=raters, score=given.checkpoint)
+        return read_score_table(Path(given.scores), raters=raters, score=given.checkpoint)
     folder = sweep_folder(Path(given.sweep), given.results)
     if given.scores:
-        return with_sheet(evidence(folder, score=given.checkpoint), Path(given.scores), raters)
+        return with_score_table(evidence(folder, score=given.checkpoint), Path(given.scores), raters)
     return evidence(folder, raters=raters, score=given.checkpoint, metric=given.metric)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lora_lab.contact_sheets import Line, sheet
 from lora_lab.copier.measure import Edit, Moved, Pixels, edit_of, moved
 from lora_lab.copier.pair import Pair
 from lora_lab.copier.show import COPIER, LORA_A, LORA_B, Files, keep, shots, show
 from lora_lab.loras.merge import Result
 from lora_lab.preview import Shot
 from lora_lab.resolved import Resolved
-from lora_lab.sheets import Line, sheet
 
 
 @dataclass(frozen=True)

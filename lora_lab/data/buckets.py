@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from lora_lab.data.items import Item, Problem
+from lora_lab.data.image_set import CaptionedImage, Problem
 from lora_lab.data.settings import BucketSettings
 from lora_lab.errors import ConfigError, DataError
 
@@ -188,11 +188,11 @@ def _floor_to_step(value: float, step: int) -> int:
 
 
 def assign_all(
-    items: Sequence[Item], settings: BucketSettings
-) -> tuple[list[Item], list[Assignment], list[Problem]]:
+    items: Sequence[CaptionedImage], settings: BucketSettings
+) -> tuple[list[CaptionedImage], list[Assignment], list[Problem]]:
     """Buckets for all items; those that fit none are left out and named as errors."""
     check_settings(settings)
-    kept: list[Item] = []
+    kept: list[CaptionedImage] = []
     assignments: list[Assignment] = []
     problems: list[Problem] = []
     for item in items:
@@ -207,7 +207,9 @@ def assign_all(
     return kept, assignments, problems + _enlarged(kept, assignments) + _cut(kept, assignments, settings)
 
 
-def _cut(items: Sequence[Item], assignments: Sequence[Assignment], settings: BucketSettings) -> list[Problem]:
+def _cut(
+    items: Sequence[CaptionedImage], assignments: Sequence[Assignment], settings: BucketSettings
+) -> list[Problem]:
     """One warning per folder for pictures of which more than a third is cut away, naming the worst."""
     worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
     for item, assignment in zip(items, assignments, strict=True):
@@ -232,7 +234,7 @@ def _cut(items: Sequence[Item], assignments: Sequence[Assignment], settings: Buc
     ]
 
 
-def _enlarged(items: Sequence[Item], assignments: Sequence[Assignment]) -> list[Problem]:
+def _enlarged(items: Sequence[CaptionedImage], assignments: Sequence[Assignment]) -> list[Problem]:
     """One warning per folder for pictures that are enlarged much, naming the worst."""
     worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
     for item, assignment in zip(items, assignments, strict=True):

@@ -23,7 +23,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 
 Arrays = dict[str, np.ndarray]
 # Part of every key: raise it when `pictures`, `resize` or `pixels` make other numbers of the same picture.
@@ -63,7 +63,9 @@ class TextKey:
     weighted: bool = False
 
 
-def latent_key(item: Item, assignment: Assignment, *, flip: bool, vae: str, dtype: str) -> LatentKey:
+def latent_key(
+    item: CaptionedImage, assignment: Assignment, *, flip: bool, vae: str, dtype: str
+) -> LatentKey:
     """The key of one picture's latent."""
     return LatentKey(
         item.sha256,

@@ -85,6 +85,11 @@ def tag_frequency(captions: Iterable[tuple[str, int]], separator: str = ",") -> 
     return dict(counts.most_common())
 
 
+def has_word(text: str, word: str) -> bool:
+    """Whether a word, or several in a row, stands in a text by itself; case does not count."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
+
+
 def undropped(caption: str, settings: CaptionSettings) -> str:
     """The prompt with what is fixed about it alone: nothing dropped, shuffled or held back."""
     plain = replace(
@@ -120,7 +125,7 @@ def _with_trigger(caption: str, settings: CaptionSettings) -> str:
     """Put the trigger word in front of a caption that lacks it; prefix and suffix may hold it, too."""
     trigger = settings.trigger_word.strip()
     whole = f"{settings.caption_prefix} {caption} {settings.caption_suffix}"
-    if not trigger or re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", whole, re.IGNORECASE):
+    if not trigger or has_word(whole, trigger):
         return caption
     return f"{trigger}{settings.caption_separator} {caption}" if caption.strip() else trigger
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_lab.data import pictures
-from lora_lab.data.items import Problem
+from lora_lab.data.image_set import Problem
 from lora_lab.models.families import FAMILIES
 
 NUMBERED = re.compile(r"(\d+)(?:_(.*))?", re.DOTALL)

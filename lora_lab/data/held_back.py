@@ -11,17 +11,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lab.data.items import Item, Problem
+from lora_lab.data.image_set import CaptionedImage, Problem
 
 
-def divide(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+def divide(items: Sequence[CaptionedImage]) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
     """(pictures to train on, pictures held back), each in their order.
 
     Of the n different pictures of a folder, ceil(n (1 - validation_split)) are trained on, as in sd-scripts;
     `validation_seed` decides which. Regularisation pictures are never held back. A picture that lies in the
     folders twice is held back once.
     """
-    folders: dict[tuple[int, Path], list[Item]] = defaultdict(list)
+    folders: dict[tuple[int, Path], list[CaptionedImage]] = defaultdict(list)
     for item in items:
         if not item.is_reg and item.settings.validation_split:
             folders[item.settings.dataset, item.folder].append(item)
@@ -31,7 +31,7 @@ def divide(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     return train, [item for item in items if id(item) in chosen]
 
 
-def _held_of(items: Sequence[Item]) -> list[Item]:
+def _held_of(items: Sequence[CaptionedImage]) -> list[CaptionedImage]:
     settings = items[0].settings
     different = list({item.sha256: item for item in reversed(items)}.values())
     different.sort(
@@ -41,7 +41,7 @@ def _held_of(items: Sequence[Item]) -> list[Item]:
     return different[math.ceil(round(len(different) * (1 - settings.validation_split), 6)) :]
 
 
-def problems(train: Sequence[Item], held: Sequence[Item]) -> list[Problem]:
+def problems(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) -> list[Problem]:
     """An error where pictures should be held back and there are too few."""
     asked = [item for item in train if not item.is_reg and item.settings.validation_split]
     if held or not asked:
@@ -59,7 +59,7 @@ def problems(train: Sequence[Item], held: Sequence[Item]) -> list[Problem]:
     ]
 
 
-def seen_in_training(train: Sequence[Item], held: Sequence[Item]) -> list[Problem]:
+def seen_in_training(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) -> list[Problem]:
     """A warning for pictures of `dataset.validation_path` that are trained on, too."""
     trained = {item.sha256 for item in train if not item.is_reg}
     both = [item.path.name for item in held if item.sha256 in trained]

@@ -6,14 +6,14 @@ import random
 import numpy as np
 
 from lora_lab.data.buckets import Assignment, random_crop
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, decode_alpha, read_bytes
 from lora_lab.data.resize import resize
 from lora_lab.errors import DataError
 
 
 def load_pixels(
-    item: Item,
+    item: CaptionedImage,
     assignment: Assignment,
     *,
     flip: bool = False,
@@ -42,7 +42,7 @@ def load_pixels(
     return to_array(resized_part(pixels, assignment, item.settings.resize_interpolation), flip=flip)
 
 
-def load_mask(item: Item, assignment: Assignment, *, flip: bool = False) -> np.ndarray | None:
+def load_mask(item: CaptionedImage, assignment: Assignment, *, flip: bool = False) -> np.ndarray | None:
     """The picture's opacity resized and cut as its pixels are: float32 (H, W) from 0 to 1; None without any.
 
     Raises:
@@ -72,7 +72,7 @@ def to_array(pixels: np.ndarray, *, flip: bool = False) -> np.ndarray:
     return np.ascontiguousarray(((scaled - np.float32(0.5)) / np.float32(0.5)).transpose(2, 0, 1))
 
 
-def _checked(item: Item, data: bytes, pixels: np.ndarray) -> np.ndarray:
+def _checked(item: CaptionedImage, data: bytes, pixels: np.ndarray) -> np.ndarray:
     if hashlib.sha256(data).hexdigest() != item.sha256:
         raise DataError("changed since it was scanned; start again")
     if (pixels.shape[1], pixels.shape[0]) != item.size:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data import buckets, held_back, items, scan, steps
+from lora_lab.data import buckets, held_back, image_set, scan, steps
+from lora_lab.data.balance import OFF, balanced
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item, Problem
+from lora_lab.data.image_set import CaptionedImage, Problem
 from lora_lab.data.order import Entry, Stream
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.settings import BucketSettings, SubsetSettings
@@ -16,11 +17,12 @@ from lora_lab.data.settings import BucketSettings, SubsetSettings
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Pictures that share a resolution and a batch size, as scanned."""
+    """Pictures that share a resolution and a batch size, as scanned; `balance` is one of `data.balance`."""
 
-    items: Sequence[Item]
+    items: Sequence[CaptionedImage]
     buckets: BucketSettings
     batch_size: int
+    balance: str = OFF
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,18 @@ class DataPlan:
     `resolved.Facts`. validation: Pictures that are held back, each with what happens to it.
     """
 
-    items: list[Item]
+    items: list[CaptionedImage]
     assignments: list[Assignment]
     batch_sizes: list[int]
     problems: list[Problem] = field(default_factory=list)
     settings_key: str = ""
     from_file: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     decided: tuple[str, ...] = ()
-    validation: list[tuple[Item, Assignment]] = field(default_factory=list)
+    validation: list[tuple[CaptionedImage, Assignment]] = field(default_factory=list)
 
     def stream(self, seed: int) -> Stream:
         """The run's draws; see `order.Stream`."""
-        keys = items.order_keys(self.items)
+        keys = image_set.order_keys(self.items)
         entries = [
             Entry(key, assignment.bucket, item.repeats, item.settings.dataset)
             for key, item, assignment in zip(keys, self.items, self.assignments, strict=True)
@@ -52,8 +54,8 @@ class DataPlan:
         return Stream(entries, self.batch_sizes, seed)
 
     def identity(self) -> str:
-        """Hash of pictures, captions and repeats, and of a dataset file's settings; see `items.identity`."""
-        content = items.identity(self.items)
+        """Hash of pictures, captions and repeats, and of a dataset file's settings (`image_set.identity`)."""
+        content = image_set.identity(self.items)
         return hashlib.sha256(f"{content}{self.settings_key}".encode()).hexdigest()
 
     def bucket_table(self) -> list[tuple[int, tuple[int, int], int, int]]:
@@ -78,7 +80,8 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     """Give every picture its bucket, and regularisation pictures their repeats; nothing raises but bad
     settings.
 
-    Items of spec n must have `settings.dataset` n. Call `items.refuse_errors(plan.problems)` before training.
+    Items of spec n must have `settings.dataset` n. Call `image_set.refuse_errors(plan.problems)` before
+    training.
 
     Raises:
         ConfigError: Bucket limits contradict the resolution.
@@ -89,7 +92,8 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     result.problems.extend(held_back.problems(train, held))
     for number, spec in enumerate(specs):
         own = [item for item in train if item.settings.dataset == number]
-        kept, assignments, found = buckets.assign_all(_balanced(own), spec.buckets)
+        own = balanced(own, spec.balance, spec.buckets)
+        kept, assignments, found = buckets.assign_all(_with_regularisation(own), spec.buckets)
         result.items.extend(kept)
         result.assignments.extend(assignments)
         result.problems.extend(found)
@@ -97,7 +101,9 @@ def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), setting
     return result
 
 
-def with_validation(plan: DataPlan, held: Sequence[Item], bucket_settings: BucketSettings) -> DataPlan:
+def with_validation(
+    plan: DataPlan, held: Sequence[CaptionedImage], bucket_settings: BucketSettings
+) -> DataPlan:
     """The plan with more pictures to measure the validation loss on; they are not trained on."""
     kept, assignments, found = buckets.assign_all(list(held), bucket_settings)
     pairs = [*plan.validation, *zip(kept, assignments, strict=True)]
@@ -111,6 +117,7 @@ def plan_folder(
     batch_size: int,
     *,
     reg_folder: Path | None = None,
+    balance: str = OFF,
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> DataPlan:
@@ -119,7 +126,7 @@ def plan_folder(
     if reg_folder is not None:
         reg = regularisation_settings(settings)
         found += scan.scan(reg_folder, reg, cache=cache, max_pixels=max_pixels)
-    return plan([DatasetSpec(found.items, bucket_settings, batch_size)], found.problems)
+    return plan([DatasetSpec(found.items, bucket_settings, batch_size, balance)], found.problems)
 
 
 def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
@@ -128,7 +135,7 @@ def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
     return replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
 
 
-def _balanced(found: Sequence[Item]) -> list[Item]:
+def _with_regularisation(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
     """Items with regularisation repeats that match the training draws; those not needed are left out."""
     train = [item for item in found if not item.is_reg]
     reg = [item for item in found if item.is_reg]

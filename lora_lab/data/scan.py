@@ -18,8 +18,8 @@ from lora_lab.data.folder import (
     pictures_below,
     some,
 )
-from lora_lab.data.headers import FileFacts, HeaderCache
-from lora_lab.data.items import ImageSet, Item, Problem, readable
+from lora_lab.data.image_headers import FileFacts, HeaderCache
+from lora_lab.data.image_set import CaptionedImage, ImageSet, Problem, readable
 from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import DataError
 
@@ -194,7 +194,7 @@ def _kinds() -> str:
     return f"pictures are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
 
 
-def _item(work: _Folder, path: Path) -> Item | None:
+def _item(work: _Folder, path: Path) -> CaptionedImage | None:
     caption = _caption(work, path)
     try:
         facts = work.headers.facts(path)
@@ -204,7 +204,7 @@ def _item(work: _Folder, path: Path) -> Item | None:
     _note_kind(work, path, facts)
     size = (facts.header.width, facts.header.height)
     repeats = work.settings.repeats or 1
-    return Item(path, size, facts.sha256, repeats, caption, work.settings, facts.header.transparent)
+    return CaptionedImage(path, size, facts.sha256, repeats, caption, work.settings, facts.header.transparent)
 
 
 def _note_kind(work: _Folder, path: Path, facts: FileFacts) -> None:
@@ -299,9 +299,9 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
             )
 
 
-def _duplicates(items: list[Item]) -> list[Problem]:
+def _duplicates(items: list[CaptionedImage]) -> list[Problem]:
     """One warning per folder for pictures with the same bytes as one before."""
-    first: dict[str, Item] = {}
+    first: dict[str, CaptionedImage] = {}
     again: dict[Path, list[str]] = defaultdict(list)
     for item in items:
         original = first.setdefault(item.sha256, item)

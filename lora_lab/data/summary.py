@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item, readable
+from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.data.plan import DataPlan
 
 TRAINING, REGULARISATION, VALIDATION = "training", "regularisation", "validation"
@@ -49,12 +49,12 @@ class DataSummary:
 
 def summary(plan: DataPlan) -> DataSummary:
     """Count what a plan trains on and is measured on."""
-    by_folder: dict[tuple[Path, str], list[Item]] = {}
+    by_folder: dict[tuple[Path, str], list[CaptionedImage]] = {}
     for item in plan.items:
         by_folder.setdefault((item.folder, REGULARISATION if item.is_reg else TRAINING), []).append(item)
     for item, _ in plan.validation:
         by_folder.setdefault((item.folder, VALIDATION), []).append(item)
-    by_bucket: dict[tuple[int, tuple[int, int]], list[tuple[Item, Assignment]]] = {}
+    by_bucket: dict[tuple[int, tuple[int, int]], list[tuple[CaptionedImage, Assignment]]] = {}
     for item, place in zip(plan.items, plan.assignments, strict=True):
         by_bucket.setdefault((item.settings.dataset, place.bucket), []).append((item, place))
     return DataSummary(
@@ -63,14 +63,16 @@ def summary(plan: DataPlan) -> DataSummary:
     )
 
 
-def _folder(folder: Path, use: str, items: list[Item]) -> FolderSummary:
+def _folder(folder: Path, use: str, items: list[CaptionedImage]) -> FolderSummary:
     repeats = {item.repeats for item in items}
     draws = 0 if use == VALIDATION else sum(item.repeats for item in items)
     one = repeats.pop() if len(repeats) == 1 and use != VALIDATION else None
     return FolderSummary(readable(str(folder)), use, len(items), one, draws)
 
 
-def _bucket(dataset: int, bucket: tuple[int, int], pairs: list[tuple[Item, Assignment]]) -> BucketSummary:
+def _bucket(
+    dataset: int, bucket: tuple[int, int], pairs: list[tuple[CaptionedImage, Assignment]]
+) -> BucketSummary:
     cut, name = max((place.cut_away, item.path.name) for item, place in pairs)
     draws = sum(item.repeats for item, _ in pairs)
     return BucketSummary(dataset, *bucket, len(pairs), draws, round(cut, 4), readable(name) if cut else "")

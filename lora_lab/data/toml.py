@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_lab.data.balance import OFF
 from lora_lab.data.buckets import VAE_STEP, check_settings
-from lora_lab.data.items import ImageSet, Problem
+from lora_lab.data.image_set import ImageSet, Problem
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.plan import DataPlan, DatasetSpec, plan
 from lora_lab.data.resize import INTERPOLATIONS
@@ -32,6 +33,7 @@ class Defaults:
     buckets: BucketSettings
     subset: SubsetSettings
     batch_size: int
+    balance: str = OFF
 
 
 def _is_bool(value: Any) -> bool:
@@ -169,7 +171,7 @@ def plan_file(
                 said.add(general | dataset | subset)
             found += images
         batch_size = (general | dataset).get("batch_size", defaults.batch_size)
-        specs.append(DatasetSpec(found.items, bucket_settings, batch_size))
+        specs.append(DatasetSpec(found.items, bucket_settings, batch_size, defaults.balance))
         problems.extend(found.problems)
     if not any(spec.items for spec in specs):
         problems.append(Problem(path, "error", "none of its folders has a picture"))

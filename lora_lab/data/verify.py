@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from lora_lab.data.items import Item, Problem
+from lora_lab.data.image_set import CaptionedImage, Problem
 from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, read_bytes
 from lora_lab.errors import DataError
 
 
 def verify(
-    items: Sequence[Item],
+    items: Sequence[CaptionedImage],
     *,
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
@@ -40,7 +40,7 @@ def verify(
     return problems
 
 
-def _check(item: Item, max_pixels: int) -> Problem | None:
+def _check(item: CaptionedImage, max_pixels: int) -> Problem | None:
     try:
         data = read_bytes(item.path)
         if hashlib.sha256(data).hexdigest() != item.sha256:
@@ -56,11 +56,11 @@ def _check(item: Item, max_pixels: int) -> Problem | None:
     return None
 
 
-def _mark(cache: Path, item: Item) -> Path:
+def _mark(cache: Path, item: CaptionedImage) -> Path:
     return cache / "decoded" / item.sha256[:2] / item.sha256
 
 
-def _remember(cache: Path, item: Item) -> None:
+def _remember(cache: Path, item: CaptionedImage) -> None:
     with suppress(OSError):
         mark = _mark(cache, item)
         mark.parent.mkdir(parents=True, exist_ok=True)

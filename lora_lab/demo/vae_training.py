@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from lora_lab.demo.base_training import Clock, Peers, Schedule, load_state, log_line, save_state, set_rate
 from lora_lab.demo.drawing import render
-from lora_lab.demo.foreign import to_array, to_image, vae_picture
 from lora_lab.demo.portraits import sample, subject
+from lora_lab.demo.vae_images import to_array, to_image, vae_image
 
 KL_WEIGHT = 1e-4
 EDGE_WEIGHT = 0.5
@@ -89,7 +89,7 @@ def train_vae(settings: VaeSettings, folder: Path, peers: Peers) -> None:
     torch.manual_seed(1000 * peers.rank + step)
     rng = Random(f"vae {settings.seed} {peers.rank} {step}")
     while not schedule.over(trained):
-        pixels_BCHW = pictures_to_tensor([vae_picture(rng) for _ in range(settings.batch)])
+        pixels_BCHW = pictures_to_tensor([vae_image(rng) for _ in range(settings.batch)])
         set_rate(optimizer, schedule.rate(step, trained))
         loss, trained = _step(vae, optimizer, pixels_BCHW, peers, clock)
         step += 1

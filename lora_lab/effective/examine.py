@@ -9,19 +9,19 @@ from pathlib import Path
 
 from lora_lab.config import RunConfig, flat
 from lora_lab.data.captions import undropped
-from lora_lab.data.items import Item, identity
+from lora_lab.data.image_set import CaptionedImage, identity
 from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
 from lora_lab.effective.texts import caption_warnings, found_trigger, prompt_warnings
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import planned
-from lora_lab.material import Material, gather
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
+from lora_lab.models.content_hash import file_hash
 from lora_lab.models.counting import token_counter
 from lora_lab.models.identify import text_layers
-from lora_lab.models.identity import file_hash
 from lora_lab.resolved import Facts, Resolved, digest
+from lora_lab.training_data import TrainingData, gather
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Examined:
     """A config with what it leads to."""
 
     config: RunConfig
-    material: Material
+    training_data: TrainingData
     model: ModelFile
     resolved: Resolved
 
@@ -53,27 +53,27 @@ def examine(config: RunConfig, device_type: str) -> Examined:
         identities["network_weights"] = _file_identity("network_weights", config.network.network_weights)
     if config.network.base_weights:
         identities["base_weights"] = _merged_identity(config)
-    material = gather(config)
-    facts = facts_of(config, material, model, device_type)
-    identities["dataset"] = _data_identity(material, facts)
+    training_data = gather(config)
+    facts = facts_of(config, training_data, model, device_type)
+    identities["dataset"] = _data_identity(training_data, facts)
     resolved = resolve(config, facts, identities)
-    texts = tuple(_text_warnings(resolved, material, model))
-    return Examined(config, material, model, replace(resolved, warnings=(*resolved.warnings, *texts)))
+    texts = tuple(_text_warnings(resolved, training_data, model))
+    return Examined(config, training_data, model, replace(resolved, warnings=(*resolved.warnings, *texts)))
 
 
-def _text_warnings(resolved: Resolved, material: Material, model: ModelFile) -> Iterator[str]:
+def _text_warnings(resolved: Resolved, training_data: TrainingData, model: ModelFile) -> Iterator[str]:
     """Captions and prompts of which not every word is read."""
     counter, length = token_counter(model), resolved.base_model.max_token_length
-    items = [*material.items, *(item for item, _ in material.validation)]
+    items = [*training_data.items, *(item for item, _ in training_data.validation)]
     yield from caption_warnings(items, counter, length, resolved.dataset.weighted_captions)
     if resolved.preview.seeds:
         own = resolved.preview
         yield from prompt_warnings(own.prompts, own.negative_prompt, counter, length)
 
 
-def facts_of(config: RunConfig, material: Material, model: ModelFile, device_type: str) -> Facts:
+def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, device_type: str) -> Facts:
     """The facts about a run's pictures and base model."""
-    own = [item for item in material.items if not item.is_reg]
+    own = [item for item in training_data.items if not item.is_reg]
     repeats = {item.repeats for item in own}
     trigger, place = found_trigger(own) if _looks_for_trigger(config) else (None, "")
     return Facts(
@@ -82,20 +82,20 @@ def facts_of(config: RunConfig, material: Material, model: ModelFile, device_typ
         zero_terminal_snr=model.zero_terminal_snr,
         device_type=device_type,
         images=len(own),
-        reg_images=len(material.items) - len(own),
+        reg_images=len(training_data.items) - len(own),
         repeats=repeats.pop() if len(repeats) == 1 else None,
-        buckets=len({place.bucket for place in material.assignments}),
-        draws_per_epoch=material.stream.samples_per_epoch,
-        batches_per_epoch=material.stream.batches_per_epoch,
-        trigger_missing=_trigger_missing(config, material.items),
+        buckets=len({place.bucket for place in training_data.assignments}),
+        draws_per_epoch=training_data.stream.samples_per_epoch,
+        batches_per_epoch=training_data.stream.batches_per_epoch,
+        trigger_missing=_trigger_missing(config, training_data.items),
         trigger=trigger,
         trigger_from=place,
-        transparent=any(item.transparent for item in material.items),
-        held_back=len(material.validation),
+        transparent=any(item.transparent for item in training_data.items),
+        held_back=len(training_data.validation),
         text_layers=text_layers(model),
         weights_form=_form_of(config.network.network_weights),
-        from_file=material.plan.from_file,
-        decided=material.plan.decided,
+        from_file=training_data.plan.from_file,
+        decided=training_data.plan.decided,
     )
 
 
@@ -103,7 +103,7 @@ def _looks_for_trigger(config: RunConfig) -> bool:
     return not config.dataset.trigger_word and asks_for_trigger(flat(config))
 
 
-def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
+def _trigger_missing(config: RunConfig, items: Sequence[CaptionedImage]) -> bool:
     trigger = config.dataset.trigger_word
     if not trigger:
         return False
@@ -118,11 +118,11 @@ def _trigger_missing(config: RunConfig, items: Sequence[Item]) -> bool:
     return False
 
 
-def _data_identity(material: Material, facts: Facts) -> str:
+def _data_identity(training_data: TrainingData, facts: Facts) -> str:
     """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
     if facts.repeats is None or facts.reg_images or facts.from_file:
-        return material.identity
-    return identity([replace(item, repeats=1) for item in material.items])
+        return training_data.identity
+    return identity([replace(item, repeats=1) for item in training_data.items])
 
 
 # The rows of a plan share few models; a process asks each file once.

@@ -71,7 +71,7 @@ def fingerprint_1(
     return digest({"settings": kept, "identities": dict(identities)})
 
 
-def given_arguments(row: registry.OptimizerRow | None, arguments: Mapping[str, object]) -> dict[str, Any]:
+def given_arguments(row: registry.OptimizerEntry | None, arguments: Mapping[str, object]) -> dict[str, Any]:
     """The optimizer's arguments as version 1 spelled them: as passed, a default written out included."""
     if row is None:
         return {}

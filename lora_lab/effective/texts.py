@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from lora_lab.data.captions import undropped
 from lora_lab.data.folder import some
-from lora_lab.data.items import Item, readable
+from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.models.counting import TokenCounter
 from lora_lab.models.prompt_weights import parse_weights
 
@@ -21,7 +21,7 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
 def caption_warnings(
-    items: Sequence[Item], counter: TokenCounter | None, max_token_length: int, weighted: bool
+    items: Sequence[CaptionedImage], counter: TokenCounter | None, max_token_length: int, weighted: bool
 ) -> Iterator[str]:
     """Captions of which not every word is read, prefix, suffix and trigger word included."""
     if counter is None:
@@ -39,7 +39,7 @@ def caption_warnings(
     )
 
 
-def _tokens(item: Item, counter: TokenCounter, weighted: bool) -> int:
+def _tokens(item: CaptionedImage, counter: TokenCounter, weighted: bool) -> int:
     """The most tokens that a draw of this caption can have."""
     captions = item.settings.captions
     lines = item.caption.split("\n") if captions.enable_wildcard else [item.caption]
@@ -98,7 +98,7 @@ def marks(prompt: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def found_trigger(items: Sequence[Item]) -> tuple[str, str]:
+def found_trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:
     """What `{trigger}` stands for where no trigger word is set, and where it was found; "" twice if nowhere.
 
     The class tokens of the folders, or else the first tag that all captions have.
@@ -113,7 +113,7 @@ def found_trigger(items: Sequence[Item]) -> tuple[str, str]:
     return (word, "the first tag that all captions have") if word else ("", "")
 
 
-def _tags(item: Item) -> list[str]:
+def _tags(item: CaptionedImage) -> list[str]:
     captions = item.settings.captions
     line = undropped(item.caption, captions) if not captions.enable_wildcard else item.caption.split("\n")[0]
     return [tag for tag in (part.strip() for part in line.split(captions.caption_separator)) if tag]

@@ -11,8 +11,8 @@ from lora_lab.data import toml
 from lora_lab.errors import ConfigError
 from lora_lab.kohya import length, network, rates, scene
 from lora_lab.kohya.entries import DATASET, GUI, NETWORK, RAW, Entry, Preset
+from lora_lab.kohya.ignored_keys import RENAMED_KEYS, ZEROS, is_secret, setting_of, why_ignored
 from lora_lab.kohya.lines import COMPUTED, CONTRADICTORY, IGNORED, KEPT, OUTCOMES, RENAMED, Line
-from lora_lab.kohya.names import RENAMED_KEYS, ZEROS, is_secret, setting_of, why_ignored
 from lora_lab.kohya.others import TRAINERS
 from lora_lab.kohya.values import UnfitError, empty, fit, off
 

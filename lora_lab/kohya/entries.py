@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from lora_lab.errors import ConfigError
-from lora_lab.kohya.names import GUI_ONLY, RENAMED_KEYS, is_secret
+from lora_lab.kohya.ignored_keys import GUI_ONLY, RENAMED_KEYS, is_secret
 from lora_lab.kohya.others import keys_of, kind_of
 
 GUI, ARGUMENTS, DATASET = "kohya_ss GUI", "sd-scripts arguments", "dataset file"

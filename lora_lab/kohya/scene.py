@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lora_lab.config import settings
 from lora_lab.kohya.entries import GUI
+from lora_lab.kohya.ignored_keys import FAMILIES
 from lora_lab.kohya.lines import CONTRADICTORY
-from lora_lab.kohya.names import FAMILIES
 from lora_lab.kohya.values import UnfitError, empty, fit, off, switch
 from lora_lab.models.families import ASSUMED
 from lora_lab.models.families import FAMILIES as OURS

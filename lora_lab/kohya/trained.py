@@ -14,7 +14,7 @@ from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.kohya.convert import convert
 from lora_lab.kohya.entries import ARGUMENTS, GUI, NETWORK, Entry, Preset, pairs, read
 from lora_lab.kohya.others import AI_TOOLKIT, ONE_TRAINER
-from lora_lab.models.headers import read_header
+from lora_lab.models.weight_headers import read_header
 
 KOHYA, UNKNOWN = "sd-scripts", "an unknown trainer"
 _OWN = "lora_lab.config"

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lora_lab.errors import ModelError
 from lora_lab.files import replacing
-from lora_lab.lora_files.foreign import refuse_foreign
-from lora_lab.models.headers import refuse_non_weights
+from lora_lab.lora_files.not_a_lora import refuse_not_a_lora
+from lora_lab.models.weight_headers import refuse_non_weights
 
 _MIB = 1 << 20
 _SEAL = "lora_lab.seal"
@@ -77,7 +77,7 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
-            refuse_foreign(path, names)
+            refuse_not_a_lora(path, names)
             # Copied out of the mapping: a file that is written over later must not reach into memory here.
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except SafetensorError as error:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.lora_files import spelling
+from lora_lab.lora_files import unified_names
 from lora_lab.lora_files.reading import LoraFile, Module
 
 
@@ -129,7 +129,7 @@ def product(module: Module, family: str, dtype: torch.dtype = torch.float32) -> 
     if "scalar" in leaves:
         up = up * leaves["scalar"].reshape(())
     if down.dim() == 2 and module.kind in ("LoHa", "LoKr"):
-        down = _with_kernel(down, spelling.kernel(module.name, family))
+        down = _with_kernel(down, unified_names.kernel(module.name, family))
     rank = down.shape[0]
     if up.shape[1] != rank:
         raise ValueError(f"ranks {rank} and {up.shape[1]}")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.errors import ModelError
-from lora_lab.lora_files.names import other_paths
+from lora_lab.lora_files.module_names import other_paths
 from lora_lab.lora_files.reading import LoraFile, Module
-from lora_lab.lora_files.spelling import unified
+from lora_lab.lora_files.unified_names import unified
 
 
 def fitted(file: LoraFile, paths: Mapping[str, str], family: str, unet: Any = None) -> dict[str, Module]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lora_lab.lora_files.foreign import refuse_foreign
 from lora_lab.lora_files.keys import form_of, split
+from lora_lab.lora_files.not_a_lora import refuse_not_a_lora
 from lora_lab.lora_files.peft import said_of
-from lora_lab.models.headers import read_header
-from lora_lab.models.identity import file_hash
+from lora_lab.models.content_hash import file_hash
+from lora_lab.models.weight_headers import read_header
 
 
 def identity(path: Path) -> str:
@@ -20,7 +20,7 @@ def identity(path: Path) -> str:
             not understood.
     """
     header = read_header(path)
-    refuse_foreign(path, header.tensors.keys())
+    refuse_not_a_lora(path, header.tensors.keys())
     said = said_of(path, header.tensors, header.metadata)
     whole = file_hash(path)
     if said.beside is None:

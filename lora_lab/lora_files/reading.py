@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.errors import ModelError
-from lora_lab.lora_files import keys, spelling
+from lora_lab.lora_files import keys, unified_names
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.lora_files.peft import Said, said_of
 from lora_lab.models.lora_family import family_of
@@ -130,7 +130,7 @@ def from_tensors(
     for name, found in sorted_keys.modules.items():
         leaves = _usable(found)
         _fill_alpha(path, sorted_keys.spelled[name], leaves, said)
-        unified = spelling.unified(name, family)
+        unified = unified_names.unified(name, family)
         if unified in modules:
             raise ModelError(f"{path} is damaged or mixed: it has {unified} twice, in two spellings")
         modules[unified] = Module(unified, leaves, name)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError, ModelError, RunFolderError
 from lora_lab.files import replacing
-from lora_lab.lora_files import names
+from lora_lab.lora_files import module_names
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras.rewriting import Change, rewrite
@@ -177,15 +177,15 @@ def _holders(part: Part) -> dict[str, Path]:
 def _places(found: list[Part], family: str) -> dict[str, Place]:
     """Every linear layer and convolution of a model, by kohya's name."""
     places: dict[str, Place] = {}
-    blocks = names.original_blocks(found[0].network, family)
+    blocks = module_names.original_blocks(found[0].network, family)
     for part in found:
         for path, module in part.network.named_modules():
             if not isinstance(module, (nn.Linear, nn.Conv2d)):
                 continue
             if part.name == "unet":
-                name = names.unet_name(path, family, blocks)
+                name = module_names.unet_name(path, family, blocks)
             else:
-                name = names.text_encoder_name(path, int(part.name[2]) - 1, family)
+                name = module_names.text_encoder_name(path, int(part.name[2]) - 1, family)
             places[name] = Place(part, path)
     return places
 

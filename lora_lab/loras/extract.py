@@ -16,8 +16,8 @@ from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files.factors import Factors
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
-from lora_lab.loras.dense import dense_approximation, energy
 from lora_lab.loras.merge import Result
+from lora_lab.loras.truncated_svd import energy, truncated_svd
 from lora_lab.loras.writing import Making
 from lora_lab.models import identify
 from lora_lab.models.families import FAMILIES
@@ -176,7 +176,7 @@ def approximated(name: str, difference: Tensor, wish: Wish) -> tuple[Factors, Ke
     spatial = difference.dim() == 4 and difference.shape[2:] != (1, 1)
     rank = wish.conv_dim if spatial and wish.conv_dim else wish.dim
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
-    factors, kept = dense_approximation(difference, rank, seed)
+    factors, kept = truncated_svd(difference, rank, seed)
     if wish.clamp_quantile is None:
         return factors, kept
     clamped = algebra.clamped(factors, wish.clamp_quantile)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lora_lab.lora_files import spelling
+from lora_lab.lora_files import unified_names
 from lora_lab.lora_files.factors import BAKED, PRODUCTS, product
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras import algebra
@@ -157,8 +157,8 @@ def _measured(module: Module, family: str) -> ModuleInfo:
         norm = float(module.leaves["diff"].double().norm())
     return ModuleInfo(
         name=module.name,
-        part=spelling.part(module.name),
-        block=spelling.block(module.name),
+        part=unified_names.part(module.name),
+        block=unified_names.block(module.name),
         kind=kind,
         rank=rank,
         alpha=module.alpha,

@@ -11,7 +11,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from lora_lab.models.headers import Header, TensorInfo, read_header
+from lora_lab.models.weight_headers import Header, TensorInfo, read_header
 from lora_lab.models.weights import open_tensors
 
 Change = Callable[[Tensor], Tensor]

@@ -16,7 +16,7 @@ from torch import Tensor
 from lora_lab import __version__
 from lora_lab.config.places import without_places
 from lora_lab.errors import ConfigError, ModelError
-from lora_lab.lora_files import spelling
+from lora_lab.lora_files import unified_names
 from lora_lab.lora_files.disk import save_lora
 from lora_lab.lora_files.factors import Factors, products
 from lora_lab.lora_files.reading import LoraFile
@@ -105,8 +105,8 @@ def with_common_alphas(modules: Mapping[str, Factors]) -> dict[str, Factors]:
     part's most frequent one. The difference goes into `up`.
     """
     found = dict(modules)
-    for part in {spelling.part(name) for name in modules}:
-        names = [name for name in modules if spelling.part(name) == part]
+    for part in {unified_names.part(name) for name in modules}:
+        names = [name for name in modules if unified_names.part(name) == part]
         alphas = Counter(_alpha(modules[name]) for name in names)
         common = alphas.most_common(1)[0][0]
         delicate = names if part != "unet" else [name for name in names if "_attn" in name]

@@ -19,8 +19,8 @@ from PIL import Image
 
 from lora_lab.errors import ModelError
 from lora_lab.files import replacing
+from lora_lab.models.content_hash import file_hash
 from lora_lab.models.folder import read_json
-from lora_lab.models.identity import file_hash
 
 BATCH = 16
 """Pictures that are embedded at once."""

@@ -1,15 +1,16 @@
-"""The known metrics by name; adding one is a function and a row here. Without torch until one needs it."""
+"""The known metrics by name; adding one is a function and an entry here. Without torch until one needs it."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from lora_lab.config import nearest
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, refused
 from lora_lab.metrics import basic
@@ -18,7 +19,7 @@ Numbers = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class MetricRow:
+class MetricEntry:
     """One metric.
 
     Attributes:
@@ -27,12 +28,22 @@ class MetricRow:
             gives numbers; one of a set takes a `sets.PreviewSet` and gives a `sets.SetNumbers`.
         of_set: It needs all previews of a checkpoint at once, or models and training pictures.
         needs: The settings that have to name a model.
+        less_is_better: Those of its numbers that a LoRA without any effect has the best of: they say what is
+            wrong, not what works.
+        of_100: Its number runs from 0 to 100, as people's scores do.
+        stands_for_score: Plots and reports judge by it where nobody gave a score; the first in the registry
+            that was measured.
+        on_sheets: Its number stands beside the previews on contact sheets, rounded.
     """
 
     doc: str
     target: str
     of_set: bool = False
     needs: tuple[str, ...] = ()
+    less_is_better: tuple[str, ...] = ()
+    of_100: bool = False
+    stands_for_score: bool = False
+    on_sheets: bool = False
 
     def function(self) -> Callable[..., Any]:
         """The function, imported now."""
@@ -41,55 +52,70 @@ class MetricRow:
         return found
 
 
-LESS_IS_BETTER = ("base_distance", "drift", "copy_phash", "copy_dino")
-"""Numbers that a LoRA without any effect has the best of: they say what is wrong, not what works."""
-
 CLIP, DINO = "metric.clip_model", "metric.dino_model"
 
-METRICS: Mapping[str, MetricRow] = {
-    "basic": MetricRow(
+METRICS: Mapping[str, MetricEntry] = {
+    "basic": MetricEntry(
         "brightness, contrast, sharpness, distance from the base's picture",
         "lora_lab.metrics.basic:numbers",
+        less_is_better=("base_distance",),
     ),
-    "likeness": MetricRow(
-        "how much of the demo's character is there, 0 to 100", "lora_lab.metrics.demo:likeness"
+    "likeness": MetricEntry(
+        "how much of the demo's character is there, 0 to 100",
+        "lora_lab.metrics.demo:likeness",
+        of_100=True,
+        stands_for_score=True,
+        on_sheets=True,
     ),
-    "clip_i": MetricRow(
+    "clip_i": MetricEntry(
         "CLIP-I: mean cosine of CLIP embeddings of previews and references; higher is more alike",
         "lora_lab.metrics.sets:clip_i",
         True,
         (CLIP,),
+        stands_for_score=True,
     ),
-    "clip_t": MetricRow(
-        "CLIP-T: mean cosine of CLIP embeddings of previews and their prompts; higher obeys prompts more",
-        "lora_lab.metrics.sets:clip_t",
-        True,
-        (CLIP,),
-    ),
-    "dino": MetricRow(
+    "dino": MetricEntry(
         "mean cosine of DINO embeddings of previews and references; higher is more alike",
         "lora_lab.metrics.sets:dino",
         True,
         (DINO,),
+        stands_for_score=True,
     ),
-    "diversity": MetricRow(
+    "clip_t": MetricEntry(
+        "CLIP-T: mean cosine of CLIP embeddings of previews and their prompts; higher obeys prompts more",
+        "lora_lab.metrics.sets:clip_t",
+        True,
+        (CLIP,),
+        stands_for_score=True,
+    ),
+    "diversity": MetricEntry(
         "mean 1 - cosine of DINO embeddings among previews of one prompt; higher is more varied",
         "lora_lab.metrics.sets:diversity",
         True,
         (DINO,),
     ),
-    "drift": MetricRow(
+    "drift": MetricEntry(
         "(1 - cosine) / 2 of DINO embeddings of a preview and the base model's picture; 0 is no change",
         "lora_lab.metrics.sets:drift",
         True,
         (DINO,),
+        less_is_better=("drift",),
     ),
-    "copy": MetricRow(
+    "copy": MetricEntry(
         "nearest training picture, by pHash (and DINO where metric.dino_model is set); 1 is the same picture",
         "lora_lab.metrics.sets:copies",
         True,
+        less_is_better=("copy_phash", "copy_dino"),
     ),
 }
+
+LESS_IS_BETTER = tuple(number for entry in METRICS.values() for number in entry.less_is_better)
+
+
+def stand_in(measured: Collection[str]) -> str | None:
+    """The metric that stands for people's scores where there are none, of those that were measured."""
+    able = (name for name, entry in METRICS.items() if entry.stands_for_score)
+    return next((name for name in able if name in measured), None)
 
 
 @dataclass
@@ -108,26 +134,30 @@ def metric_names(names: list[str]) -> list[str]:
     """
     unknown = [name for name in names if name not in METRICS]
     if unknown:
-        raise ConfigError(f"unknown metric.names {unknown[0]!r}; known: {', '.join(METRICS)}")
+        raise ConfigError(
+            f"metric.names={unknown[0]}: there is no such metric{nearest(unknown[0], METRICS) or ';'} "
+            f"known: {', '.join(METRICS)}"
+        )
     return names
 
 
 def set_names(names: list[str]) -> list[str]:
-    """Those of the names that need all previews of a checkpoint."""
-    return [name for name in metric_names(names) if METRICS[name].of_set]
+    """Those of the names that need all previews of a checkpoint; what is no metric is passed over."""
+    return [name for name in names if name in METRICS and METRICS[name].of_set]
 
 
 def check(names: list[str], models: Mapping[str, str | None]) -> Findings:
-    """Refuse metrics whose model is not named, or is not there.
+    """Refuse metrics that are none, or whose model is not named or not there.
 
     Args:
-        names: Keys of `METRICS`.
+        names: Keys of `METRICS`, as asked for.
         models: What `CLIP` and `DINO` are set to.
     """
-    missing = {
-        key: [name for name in names if name in METRICS and key in METRICS[name].needs]
-        for key in (CLIP, DINO)
-    }
+    try:
+        metric_names(names)
+    except ConfigError as error:
+        return refused(str(error))
+    missing = {key: [name for name in names if key in METRICS[name].needs] for key in (CLIP, DINO)}
     texts = [
         f"metric.names has {', '.join(needing)}: set {key} to a folder with the model, or leave "
         f"{'it' if len(needing) == 1 else 'them'} out"

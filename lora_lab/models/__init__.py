@@ -7,8 +7,8 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lora_lab.models.content_hash import identity
 from lora_lab.models.identify import ModelFile, identify, locate
-from lora_lab.models.identity import identity
 
 if TYPE_CHECKING:
     from lora_lab.models.base import (

@@ -10,9 +10,9 @@ from typing import Any
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
-from lora_lab.models.headers import read_header
 from lora_lab.models.identify import CONFIG_METADATA, ModelFile
 from lora_lab.models.prompt_weights import parse_weights
+from lora_lab.models.weight_headers import read_header
 
 _CLIP_POSITIONS = 77
 _CHUNK = 75  # what one chunk is called in settings, whatever the tokenizer's real length
@@ -54,7 +54,7 @@ def token_counter(model: ModelFile) -> TokenCounter | None:
             own = json.loads(read_header(model.path).metadata.get(CONFIG_METADATA, "{}"))
             if texts := (own.get("files") or {}).get(spec.tokenizer):
                 return _of_files(texts, own.get(spec.component, {}))
-        return _packaged()
+        return packaged_counter()
     except (ModelError, OSError, ValueError, TypeError, KeyError):
         return None
     except Exception as error:  # the tokenizers library has one class for all it refuses
@@ -99,7 +99,8 @@ def _tokenizer(texts: dict[str, str]) -> Any:
     return found
 
 
-def _packaged() -> TokenCounter | None:
+def packaged_counter() -> TokenCounter | None:
+    """The counter of CLIP's own tokenizer, which most base models have; None where the package is missing."""
     try:
         from instant_clip_tokenizer import Tokenizer
     except ImportError:

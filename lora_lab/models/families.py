@@ -14,6 +14,14 @@ FAMILIES: dict[str, Family] = {
 ASSUMED = "sd1"
 """The family that is meant where nothing says which."""
 
+USUAL = "sdxl"
+"""The family whose recommended settings images are looked at with where nobody says which."""
+
+
+def quality_tags() -> dict[str, tuple[str, ...]]:
+    """What models of every family want in front of captions, by the model's name."""
+    return {name: tags for family in FAMILIES.values() for name, tags in family.quality_tags.items()}
+
 
 def unknown_family(asked: str) -> str:
     """What is wrong with a family's name that is none, and which there are."""

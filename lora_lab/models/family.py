@@ -130,6 +130,11 @@ class Family:
     """Activation of the first text encoder of the public models."""
     size_conditioning: bool = False
     """Whether the denoiser is told original size, crop and target size."""
+    cards: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Settings that fit a GPU's memory in GB at the recommended resolution, for network dims up to 64:
+    reckoned from the sizes of weights, optimizer states and saved activations, and not measured."""
+    quality_tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What well-known models of the family want in front of captions and prompts, by the model's name."""
     process: str = "ddpm"
     """The noise process, a key of `losses.process.PROCESSES`."""
     switch: str = ""

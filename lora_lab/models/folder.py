@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.errors import ModelError
-from lora_lab.models.headers import listing, read_header, refuse_non_weights
+from lora_lab.models.weight_headers import listing, read_header, refuse_non_weights
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _VARIANTS = ("", ".fp16", ".bf16", ".fp32", ".non_ema")

@@ -9,9 +9,9 @@ from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Denoiser, Family
-from lora_lab.models.foreign import refuse_foreign
-from lora_lab.models.headers import listing, read_header, refuse_non_weights
+from lora_lab.models.not_a_base_model import refuse_not_a_base_model
 from lora_lab.models.pickles import scan_pickle
+from lora_lab.models.weight_headers import listing, read_header, refuse_non_weights
 
 CONFIG_METADATA = "lora_lab.config"
 """Safetensors metadata key under which our single files carry their own component configs."""
@@ -100,7 +100,7 @@ def text_layers(found: ModelFile) -> int:
 def _identify_safetensors(path: Path) -> ModelFile:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.tensors.items()}
-    refuse_foreign(path, shapes)
+    refuse_not_a_base_model(path, shapes)
     own = own_config(header.metadata)
     family = FAMILIES.get(str(own.get("family"))) or _family_of(path, shapes)
     if not own:
@@ -125,7 +125,7 @@ def _identify_pickle(path: Path) -> ModelFile:
             f"{path} holds code ({', '.join(scan.code[:3])}), which is never executed here; "
             "use a .safetensors file of the same model, or save its tensors alone"
         )
-    refuse_foreign(path, {name: () for name in scan.strings})
+    refuse_not_a_base_model(path, {name: () for name in scan.strings})
     family = _family_of(path, scan.strings)
     prediction = _stated_prediction({}, {}, scan.strings, path)
     return ModelFile(

@@ -11,11 +11,10 @@ from lora_lab.errors import ConfigError, ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
 from lora_lab.models.base import BaseModel, freeze, silence_dropout
+from lora_lab.models.content_hash import identity
 from lora_lab.models.families import FAMILIES, unknown_family
 from lora_lab.models.family import EncoderSpec, Family
-from lora_lab.models.headers import read_header
 from lora_lab.models.identify import UNET_PREFIX, VAE_PREFIX, ModelFile, identify, own_config
-from lora_lab.models.identity import identity
 from lora_lab.models.networks import make_clip, make_denoiser, make_vae, schedule, use_attention
 from lora_lab.models.parts import CONFIGS as _CONFIGS
 from lora_lab.models.parts import component_sources, encoder_sources
@@ -27,6 +26,7 @@ from lora_lab.models.tokenizers import (
 )
 from lora_lab.models.unet_sizes import sized
 from lora_lab.models.vaes import load_vae
+from lora_lab.models.weight_headers import read_header
 from lora_lab.models.weights import Target, Tensors, fill, open_tensors, tensors_identity
 
 

@@ -13,10 +13,10 @@ from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Denoiser, EncoderSpec
-from lora_lab.models.headers import read_header
 from lora_lab.models.identify import ModelFile, own_config
 from lora_lab.models.networks import make_clip, make_denoiser
 from lora_lab.models.unet_sizes import sized
+from lora_lab.models.weight_headers import read_header
 from lora_lab.models.weights import Change, Tensors, open_tensors
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from lora_lab.errors import ModelError
-from lora_lab.models.headers import refuse_non_weights
+from lora_lab.models.weight_headers import refuse_non_weights
 
 _DATA_ROOTS = {"torch", "collections", "numpy", "_codecs"}
 """Modules whose names a plain state dict mentions; torch's weights-only reader has the last word."""

@@ -34,4 +34,11 @@ FAMILY = Family(
     pipeline_classes=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     width=768,
     hidden_act="quick_gelu",
+    # 2.1 GB for the base in half precision, 1.6 to 2.2 GB a run of batch 1 at 512 x 512.
+    cards={
+        8: ("engine.pack_size=2",),
+        12: ("engine.pack_size=4",),
+        16: ("engine.pack_size=6",),
+        24: ("engine.pack_size=8",),
+    },
 )

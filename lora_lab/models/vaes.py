@@ -8,9 +8,9 @@ import torch
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
-from lora_lab.models.headers import listing
 from lora_lab.models.identify import VAE_PREFIX
 from lora_lab.models.networks import make_vae
+from lora_lab.models.weight_headers import listing
 from lora_lab.models.weights import Target, fill, open_tensors
 
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
-from lora_lab.models.headers import TensorInfo, read_header
 from lora_lab.models.pickles import Leftover, scan_pickle
+from lora_lab.models.weight_headers import TensorInfo, read_header
 
 Change = Callable[[Tensor], Tensor]
 

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.batching import Block
 from lora_lab.networks.convolve import geometry_of
+from lora_lab.networks.flat_parameters import FlatParameters, Site
 from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, rescaled, scale_of
 from lora_lab.networks.layers import Patch
-from lora_lab.networks.routing import Block
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import AdaptedModule
 
@@ -64,12 +64,16 @@ class DenseLayer:
     """
 
     def __init__(
-        self, site: Site, arena: Arena, routes: Routes, spec_of: Callable[[int], AdapterSpec]
+        self,
+        site: Site,
+        parameters: FlatParameters,
+        routes: Routes,
+        spec_of: Callable[[int], AdapterSpec],
     ) -> None:
-        self.site, self.arena, self.routes, self._spec_of = site, arena, routes, spec_of
+        self.site, self.parameters, self.routes, self._spec_of = site, parameters, routes, spec_of
         self.module = site.target.module
         self.users = 0
-        self.wide = torch.promote_types(arena.masters.dtype, torch.float32)
+        self.wide = torch.promote_types(parameters.masters.dtype, torch.float32)
         self.patch = Patch(self.module, self.forward)
         geometry_of(self.module)  # refuses convolutions that cannot be adapted
 
@@ -99,7 +103,7 @@ class DenseLayer:
             if shape is not None:
                 piece = self.site.pieces[side]
                 shapes[side] = (piece.rank, piece.width) if piece.rank > 1 else shape
-        device = self.arena.masters.device
+        device = self.parameters.masters.device
         scales = [scale_of(self.site.target, spec) for spec in specs]
         whole = isinstance(block.samples, slice) and len(groups) == block.groups
         return Chunk(
@@ -110,12 +114,13 @@ class DenseLayer:
             block.scale.view(block.groups, -1)[groups] if isinstance(block.scale, Tensor) else block.scale,
             torch.tensor(scales, device=device, dtype=self.wide).view(-1, 1, 1),
             specs[0].wd_on_output,
-            *(self._views(numbers, shapes) for numbers in (self.arena.masters, self.arena.grads)),
+            *(self._views(numbers, shapes) for numbers in (self.parameters.masters, self.parameters.grads)),
         )
 
     def _views(self, numbers: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
         return {
-            side: self.arena.factor(numbers, self.site.pieces[side], shape) for side, shape in shapes.items()
+            side: self.parameters.factor(numbers, self.site.pieces[side], shape)
+            for side, shape in shapes.items()
         }
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
@@ -125,7 +130,7 @@ class DenseLayer:
         if not bounds:
             return y
         with torch.autocast(x.device.type, enabled=False):
-            inner = x.to(self.arena.compute.dtype)
+            inner = x.to(self.parameters.compute.dtype)
             chunks = [chunk for bound in bounds for chunk in bound]
             term = DenseTerm.apply(inner, self.routes.anchor, self, chunks, y.shape)
         return y + term.to(y.dtype)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ConfigError
-from lora_lab.networks.arena import Arena, Layout, Piece, Site, parameter
 from lora_lab.networks.blocks import weight_of
+from lora_lab.networks.flat_parameters import FlatParameters, Layout, Piece, Site, parameter
 from lora_lab.networks.forms import SIDES
 from lora_lab.networks.spec import AdapterSpec
 
@@ -33,7 +33,12 @@ class ParamGroup:
 
 
 def make_groups(
-    arena: Arena, plan: Layout, sites: Sequence[Site], slot: int, spec: AdapterSpec, layout: str
+    parameters: FlatParameters,
+    plan: Layout,
+    sites: Sequence[Site],
+    slot: int,
+    spec: AdapterSpec,
+    layout: str,
 ) -> list[ParamGroup]:
     """Groups for the modules `sites` of the run in `slot`; every leaf is a view of the masters, `.grad` of
     the gradients.
@@ -58,10 +63,12 @@ def make_groups(
             for rate, alike in _by_rate(having, spec).items():
                 params, names = [], []
                 for shape, strides, offset, held in _views(plan, alike, side, spec, layout):
-                    data = arena.masters[slot].as_strided(
-                        shape, strides, _start(arena.masters, slot) + offset
+                    data = parameters.masters[slot].as_strided(
+                        shape, strides, _start(parameters.masters, slot) + offset
                     )
-                    grad = arena.grads[slot].as_strided(shape, strides, _start(arena.grads, slot) + offset)
+                    grad = parameters.grads[slot].as_strided(
+                        shape, strides, _start(parameters.grads, slot) + offset
+                    )
                     params.append(parameter(data, grad))
                     names.append(held)
                 found.append(ParamGroup(part, side, params, names, rate))

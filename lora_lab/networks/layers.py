@@ -1,4 +1,4 @@
-"""The patched module: which adapters act on its input, and the views on the arena that they need."""
+"""The patched module: which adapters act on its input, and the views of its weights that they need."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.autograd import ConvFunction, LinearFunction
+from lora_lab.networks.batching import Block
 from lora_lab.networks.convolve import geometry_of
 from lora_lab.networks.dropout import apply_mask
-from lora_lab.networks.products import MapProduct, TokenProduct
-from lora_lab.networks.routing import Block
+from lora_lab.networks.flat_parameters import FlatParameters, Site
 
 if TYPE_CHECKING:
     from lora_lab.networks.routes import Routes
@@ -86,21 +86,23 @@ class PackedLayer:
     Views: down `(K, r, i)`, up `(K, r, o)`.
     """
 
-    def __init__(self, site: Site, arena: Arena, routes: Routes, scale_of: Callable[[int], float]) -> None:
+    def __init__(
+        self, site: Site, parameters: FlatParameters, routes: Routes, scale_of: Callable[[int], float]
+    ) -> None:
         self.site, self.routes, self.scale_of = site, routes, scale_of
         self.module = site.target.module
         self.name, self.kind = site.target.name, site.target.kind
-        self.down = arena.stacked(arena.compute, site.down)
-        self.up = arena.stacked(arena.compute, site.up)
-        self.down_grad = arena.stacked(arena.compute_grads, site.down)
-        self.up_grad = arena.stacked(arena.compute_grads, site.up)
-        self.dtype = arena.compute.dtype
-        self.nothing = arena.compute.new_zeros(())
+        self.down = parameters.stacked(parameters.compute, site.down)
+        self.up = parameters.stacked(parameters.compute, site.up)
+        self.down_grad = parameters.stacked(parameters.compute_grads, site.down)
+        self.up_grad = parameters.stacked(parameters.compute_grads, site.up)
+        self.dtype = parameters.compute.dtype
+        self.nothing = parameters.compute.new_zeros(())
         self.users = 0
         self.geometry = geometry_of(self.module)
-        self._product = TokenProduct if self.kind == "linear" else MapProduct
+        self._product = LinearFunction if self.kind == "linear" else ConvFunction
         self._plain = type(self.module) in (nn.Linear, nn.Conv2d)
-        self._may_autocast = torch.amp.is_autocast_available(arena.compute.device.type)
+        self._may_autocast = torch.amp.is_autocast_available(parameters.compute.device.type)
         self.patch = Patch(self.module, self.forward)
 
     def bind(self, block: Block) -> Bound:

@@ -12,7 +12,7 @@ from lora_lab.lora_files import keys
 from lora_lab.lora_files.factors import BAKED, delta, product
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile, Module
-from lora_lab.networks.exchange import WITHOUT_REST, Leaves, alpha_of, rank_of
+from lora_lab.networks.file_tensors import WITHOUT_REST, Leaves, alpha_of, rank_of
 from lora_lab.networks.forms import base_weight, low_rank, rescaled
 from lora_lab.networks.targets import Target, all_targets
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lora_lab.networks.arena import Arena, Site
+from lora_lab.networks.flat_parameters import FlatParameters, Site
 from lora_lab.networks.forms import SIDES, kronecker_factors, low_rank, scale_of
 from lora_lab.networks.spec import AdapterSpec
 
@@ -31,7 +31,7 @@ class MaxNorm:
 
 
 def limit_norms(
-    arena: Arena, sites: Sequence[Site], slot: int, spec: AdapterSpec, limit: float | None
+    parameters: FlatParameters, sites: Sequence[Site], slot: int, spec: AdapterSpec, limit: float | None
 ) -> MaxNorm:
     """Scale every module whose norm n exceeds `limit` to it, each of its f factors by (limit / n)^(1 / f).
 
@@ -44,7 +44,7 @@ def limit_norms(
         by_shape.setdefault((*shapes, scale_of(site.target, spec)), []).append(site)
     norms = []
     for members in by_shape.values():
-        norms.append(_limit_shape(arena, members, slot, spec, limit))
+        norms.append(_limit_shape(parameters, members, slot, spec, limit))
     found = torch.cat(norms)
     if limit is None:
         return _summary(found, torch.zeros_like(found, dtype=torch.bool))
@@ -52,16 +52,18 @@ def limit_norms(
 
 
 def _limit_shape(
-    arena: Arena, sites: list[Site], slot: int, spec: AdapterSpec, limit: float | None
+    parameters: FlatParameters, sites: list[Site], slot: int, spec: AdapterSpec, limit: float | None
 ) -> torch.Tensor:
     factors: dict[str, list[torch.Tensor]] = {}
     for side in SIDES[spec.form]:
         shape = sites[0].shape(side, spec)
         if shape is not None and side != "magnitude":
-            factors[side] = [arena.factor(arena.masters, s.pieces[side], shape)[slot] for s in sites]
+            factors[side] = [
+                parameters.factor(parameters.masters, s.pieces[side], shape)[slot] for s in sites
+            ]
     norms = _norms(spec.form, factors) * scale_of(sites[0].target, spec)
     if limit is not None:
-        ratios = (limit / norms.clamp(min=limit)).pow(1 / len(factors)).to(arena.masters.dtype)
+        ratios = (limit / norms.clamp(min=limit)).pow(1 / len(factors)).to(parameters.masters.dtype)
         for tensors in factors.values():
             torch._foreach_mul_(tensors, list(ratios.unbind()))
     return norms

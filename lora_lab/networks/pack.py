@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.reading import LoraFile, from_tensors
 from lora_lab.models.families import FAMILIES
-from lora_lab.networks import exchange, groups, norms
-from lora_lab.networks.arena import Arena, Layout, Site, plan_row
+from lora_lab.networks import file_tensors, groups, norms
 from lora_lab.networks.dense import DenseLayer
 from lora_lab.networks.dropout import Draw, stream_seed
+from lora_lab.networks.flat_parameters import FlatParameters, Layout, Site, plan_layout
 from lora_lab.networks.forms import SIDES, initial, scale_of
 from lora_lab.networks.groups import ParamGroup
 from lora_lab.networks.layers import PackedLayer
@@ -38,7 +38,7 @@ class Pack:
     """Slots for adapters on a base model. `specs` are all adapters that may ever occupy a slot, `slots` how
     many at once. Adapters of all forms can share a pack.
 
-    Weights live in `arena`; `compute_dtype` is what layers multiply with (the base model's dtype),
+    Weights live in `parameters`; `compute_dtype` is what layers multiply with (the base model's dtype),
     `master_dtype` what optimizers see. The base model's parameters are frozen (`requires_grad_(False)`).
     """
 
@@ -60,7 +60,7 @@ class Pack:
         }
         device = next(unet.parameters()).device
         length = max(layout.length for layout in self.layouts.values())
-        self.arena = Arena(length, len(self.specs), device, compute_dtype, master_dtype)
+        self.parameters = FlatParameters(length, len(self.specs), device, compute_dtype, master_dtype)
         self._routes = {
             part: Routes(device, compute_dtype) for part in ("unet", *FAMILIES[family].text_parts)
         }
@@ -113,8 +113,10 @@ class Pack:
             layer.users |= 1 << slot
             generator = torch.Generator().manual_seed(stream_seed(spec.seed, target.name))
             for side, values in initial(target, spec, generator).items():
-                place = self.arena.factor(self.arena.masters, layer.site.pieces[side], (values.numel(),))
-                place[slot] = values.flatten().to(self.arena.masters)
+                place = self.parameters.factor(
+                    self.parameters.masters, layer.site.pieces[side], (values.numel(),)
+                )
+                place[slot] = values.flatten().to(self.parameters.masters)
         self._changed(slot)
 
     def vacate(self, slot: int) -> None:
@@ -122,7 +124,11 @@ class Pack:
         self.specs[slot] = None
         for layer in self._layers.values():
             layer.users &= ~(1 << slot)
-        for numbers in (self.arena.masters, self.arena.grads, self.arena.compute_grads):
+        for numbers in (
+            self.parameters.masters,
+            self.parameters.grads,
+            self.parameters.compute_grads,
+        ):
             numbers[slot].zero_()
         self._changed(slot)
 
@@ -171,27 +177,27 @@ class Pack:
         """Zero-copy leaves for the run's optimizer; see `groups.make_groups` for the layouts."""
         spec = self._spec(slot)
         plan = self.layouts[spec.form]
-        return groups.make_groups(self.arena, plan, self.sites(slot), slot, spec, layout)
+        return groups.make_groups(self.parameters, plan, self.sites(slot), slot, spec, layout)
 
     def collect_grads(self) -> None:
         """After every backward pass: bring the gradients to the masters (free when the dtypes are equal)."""
-        self.arena.collect()
+        self.parameters.collect()
 
     def zero_grad(self, slots: Iterable[int] | None = None) -> None:
         """Zero the gradients of some slots, or of all."""
         if slots is None:
-            self.arena.grads.zero_()
+            self.parameters.grads.zero_()
         else:
             for slot in slots:
-                self.arena.grads[slot].zero_()
+                self.parameters.grads[slot].zero_()
 
     def sync(self) -> None:
         """After every change of the masters: bring them to the layers (free when the dtypes are equal)."""
-        self.arena.sync()
+        self.parameters.sync()
 
     def max_norm(self, slot: int, limit: float | None) -> MaxNorm:
         """`scale_weight_norms`: scale down modules of a norm above `limit` (None: measure); then `sync`."""
-        return norms.limit_norms(self.arena, self.sites(slot), slot, self._spec(slot), limit)
+        return norms.limit_norms(self.parameters, self.sites(slot), slot, self._spec(slot), limit)
 
     def unpad(self, slot: int, part: str, side: str, flat: Tensor) -> Tensor:
         """State of the "flat" leaf of (part, side), unpadded and in an order that no pack changes."""
@@ -207,15 +213,15 @@ class Pack:
 
     def export(self, slot: int, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The adapter as tensors with kohya's names, on the CPU."""
-        return exchange.to_file(self.arena, self.sites(slot), slot, self._spec(slot), dtype)
+        return file_tensors.to_file(self.parameters, self.sites(slot), slot, self._spec(slot), dtype)
 
     def load(self, slot: int, source: LoraFile | Mapping[str, Tensor]) -> None:
-        """Continue from a LoRA, a file that was read or its tensors: see `exchange.from_file`."""
+        """Continue from a LoRA, a file that was read or its tensors: see `file_tensors.from_file`."""
         file = source if isinstance(source, LoraFile) else from_tensors(source)
         sites = self.sites(slot)
         paths = {site.target.name: site.target.path for site in sites}
-        modules = exchange.trainable(file, paths, self._family, self._models[0])
-        exchange.from_file(self.arena, sites, slot, self._spec(slot), modules)
+        modules = file_tensors.trainable(file, paths, self._family, self._models[0])
+        file_tensors.from_file(self.parameters, sites, slot, self._spec(slot), modules)
         self._changed(slot)
 
     # -- inside ----------------------------------------------------------------------------------------------
@@ -225,13 +231,15 @@ class Pack:
         return find_targets(unet, text_encoders, self._family, spec)
 
     def _plan(self, specs: Sequence[AdapterSpec]) -> Layout:
-        return plan_row(self._union(specs), specs)
+        return plan_layout(self._union(specs), specs)
 
     def _layer(self, site: Site) -> PackedLayer | DenseLayer:
         routes = self._routes[site.target.part]
         if site.form != "lora":
-            return DenseLayer(site, self.arena, routes, self._spec)
-        return PackedLayer(site, self.arena, routes, lambda slot: scale_of(site.target, self._spec(slot)))
+            return DenseLayer(site, self.parameters, routes, self._spec)
+        return PackedLayer(
+            site, self.parameters, routes, lambda slot: scale_of(site.target, self._spec(slot))
+        )
 
     def _has_room(self, target: Target, spec: AdapterSpec) -> bool:
         site = self._layers[spec.form, target.name].site
@@ -267,8 +275,8 @@ class Pack:
         return spec
 
     def _changed(self, slot: int) -> None:
-        if not self.arena.shared:
-            self.arena.compute[slot].copy_(self.arena.masters[slot])
+        if not self.parameters.shared:
+            self.parameters.compute[slot].copy_(self.parameters.masters[slot])
         for routes in self._routes.values():
             routes.forget()
             routes.draws = {s: draw for s, draw in routes.draws.items() if s != slot}

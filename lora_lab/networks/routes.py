@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import torch
 
-from lora_lab.networks.arena import Site
+from lora_lab.networks.batching import Block, plan_blocks
 from lora_lab.networks.dropout import Draw
-from lora_lab.networks.routing import Block, plan_blocks
+from lora_lab.networks.flat_parameters import Site
 
 _MAX_REMEMBERED = 16
 

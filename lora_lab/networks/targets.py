@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lora_lab.lora_files import names
+from lora_lab.lora_files import module_names
 from lora_lab.models.families import FAMILIES
 from lora_lab.networks.blocks import weight_of
 from lora_lab.networks.spec import PRESETS, AdapterSpec, Preset
@@ -59,16 +59,18 @@ def _chosen(
         for index, encoder in enumerate(text_encoders):
             layers = facts.encoders[index].layers
             for path, module, tier in _inside(encoder, layers, preset.text_classes):
-                name = names.text_encoder_name(path, index, family)
+                name = module_names.text_encoder_name(path, index, family)
                 found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
     if spec.train_unet:
-        blocks = names.original_blocks(unet, family)
+        blocks = module_names.original_blocks(unet, family)
         singles = preset.unet_names if facts.denoiser.single_layers else frozenset()
         kinds = _unet_kinds(preset, spec)
         for path, module, tier in _inside(unet, facts.denoiser.layers, kinds, singles):
             kind = kind_of(module)
             if kind != "conv" or _takes_spatial(preset, spec):
-                found.append(Target(names.unet_name(path, family, blocks), path, module, "unet", kind, tier))
+                found.append(
+                    Target(module_names.unet_name(path, family, blocks), path, module, "unet", kind, tier)
+                )
     return found
 
 
@@ -78,11 +80,11 @@ def all_targets(unet: nn.Module, text_encoders: Sequence[nn.Module], family: str
     facts = FAMILIES[family]
     for index, encoder in enumerate(text_encoders):
         for path, module, tier in _inside(encoder, facts.encoders[index].layers, None):
-            name = names.text_encoder_name(path, index, family)
+            name = module_names.text_encoder_name(path, index, family)
             found.append(Target(name, path, module, f"te{index + 1}", kind_of(module), tier))
-    blocks = names.original_blocks(unet, family)
+    blocks = module_names.original_blocks(unet, family)
     for path, module, tier in _inside(unet, facts.denoiser.layers, None):
-        name = names.unet_name(path, family, blocks)
+        name = module_names.unet_name(path, family, blocks)
         found.append(Target(name, path, module, "unet", kind_of(module), tier))
     return found
 

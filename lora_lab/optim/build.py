@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lora_lab.errors import ConfigError
 from lora_lab.optim import registry
-from lora_lab.optim.rows import Layout, OptimizerRow
+from lora_lab.optim.entries import Layout, OptimizerEntry
 
 _FUSED = (torch.optim.AdamW, torch.optim.SGD)
 Pairs = list[tuple[Tensor, Tensor]]
@@ -26,8 +26,8 @@ _loading: "weakref.WeakKeyDictionary[Optimizer, Mapping[str, Any]]" = weakref.We
 
 def layout(name: str, args: Mapping[str, Any]) -> Layout:
     """How parameters are handed to `build` under this name and these arguments; see `rows.Layout`."""
-    row = registry.find(name)
-    return row.layout_for(registry.arguments(row, args))
+    entry = registry.find(name)
+    return entry.layout_for(registry.arguments(entry, args))
 
 
 def build(name: str, groups: Sequence[Mapping[str, Any]], args: Mapping[str, Any]) -> Optimizer:
@@ -43,28 +43,28 @@ def build(name: str, groups: Sequence[Mapping[str, Any]], args: Mapping[str, Any
     Raises:
         ConfigError: An unknown name or argument, no group left, or the class refuses the arguments.
     """
-    row = registry.find(name)
-    values = registry.arguments(row, args)
-    own_rate = row.ignores_learning_rate(values)
+    entry = registry.find(name)
+    values = registry.arguments(entry, args)
+    own_rate = entry.ignores_learning_rate(values)
     kept = [dict(group, params=list(group["params"])) for group in groups if _trains(group["lr"], own_rate)]
     if not kept:
         raise ConfigError("optimizer.learning_rate: every part has rate 0 or none, nothing would be trained")
-    if row.one_lr_only and len({group["lr"] for group in kept}) > 1:
+    if entry.one_lr_only and len({group["lr"] for group in kept}) > 1:
         raise ConfigError(
-            f"optimizer.unet_lr, optimizer.text_encoder_lr: {row.name} has one rate for all parts"
+            f"optimizer.unet_lr, optimizer.text_encoder_lr: {entry.name} has one rate for all parts"
         )
     for group in kept:
         group["lr"] = None if own_rate else group["lr"]
         group["initial_lr"] = group["lr"]
-    pairs = _replace_by_copies(row, kept)
-    optimizer = _construct(row, kept, values)
+    pairs = _replace_by_copies(entry, kept)
+    optimizer = _construct(entry, kept, values)
     if pairs:
         _pairs[optimizer] = pairs
         optimizer.register_step_pre_hook(_pull)
         optimizer.register_step_post_hook(_push)
     optimizer.register_load_state_dict_post_hook(_restore_when_loaded)
     optimizer.register_load_state_dict_pre_hook(_keep_for_restoring)
-    if row.target.endswith("DAdaptSGD"):
+    if entry.target.endswith("DAdaptSGD"):
         _skip_at_rate_zero(optimizer)
     train_mode(optimizer)
     return optimizer
@@ -74,10 +74,10 @@ def _trains(rate: float | None, own_rate: bool) -> bool:
     return rate != 0 and (own_rate or rate is not None)
 
 
-def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[str, Any]) -> Optimizer:
-    maker = _class_of(row)
+def _construct(entry: OptimizerEntry, groups: list[dict[str, Any]], values: Mapping[str, Any]) -> Optimizer:
+    maker = _class_of(entry)
     if not (isinstance(maker, type) and issubclass(maker, Optimizer)):
-        raise ConfigError(f"optimizer.name={row.name}: is not a class of torch.optim.Optimizer's kind")
+        raise ConfigError(f"optimizer.name={entry.name}: is not a class of torch.optim.Optimizer's kind")
     arguments = dict(values)
     if maker in _FUSED and all(p.device.type in ("cpu", "cuda", "mps") for g in groups for p in g["params"]):
         arguments["fused"] = True
@@ -85,33 +85,33 @@ def _construct(row: OptimizerRow, groups: list[dict[str, Any]], values: Mapping[
         with contextlib.redirect_stdout(io.StringIO()):  # some classes print that they decouple weight decay
             optimizer: Optimizer = maker(groups, lr=groups[0]["lr"], **arguments)  # type: ignore[call-arg]
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise ConfigError(f"optimizer.args: {row.name} refuses them: {error}") from error
+        raise ConfigError(f"optimizer.args: {entry.name} refuses them: {error}") from error
     return optimizer
 
 
-def _class_of(row: OptimizerRow) -> Callable[..., Any]:
-    module_name, _, class_name = row.target.rpartition(".")
+def _class_of(entry: OptimizerEntry) -> Callable[..., Any]:
+    module_name, _, class_name = entry.target.rpartition(".")
     try:
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     except ImportError as error:
         raise ConfigError(
-            f"optimizer.name={row.name}: cannot import {module_name} ({error}); "
-            f"install {row.package} or choose another"
+            f"optimizer.name={entry.name}: cannot import {module_name} ({error}); "
+            f"install {entry.package} or choose another"
         ) from error
     except AttributeError as error:
-        raise ConfigError(f"optimizer.name={row.name}: {module_name} has no class {class_name}") from error
+        raise ConfigError(f"optimizer.name={entry.name}: {module_name} has no class {class_name}") from error
 
 
-def _replace_by_copies(row: OptimizerRow, groups: list[dict[str, Any]]) -> Pairs:
+def _replace_by_copies(entry: OptimizerEntry, groups: list[dict[str, Any]]) -> Pairs:
     """Replace parameters that the class cannot work on by copies; returns (original, copy) pairs.
 
     - Not contiguous: bitsandbytes trains `p.data.contiguous()`, which nobody would see; others call `view`.
     - fp16: the state of most classes has the weights' type, in which their eps of 1e-8 is 0, so that 0 / 0
       comes up with the first zero gradient. They get fp32 copies, rounded to fp16 after every step.
     """
-    if row.layout == "stacked":
+    if entry.layout == "stacked":
         return []
-    wide_state = row.package == "bitsandbytes" or row.target.startswith("lora_lab.")
+    wide_state = entry.package == "bitsandbytes" or entry.target.startswith("lora_lab.")
     pairs = []
     for group in groups:
         for index, parameter in enumerate(group["params"]):

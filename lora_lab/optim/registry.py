@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings, cannot_act, refused, warned
-from lora_lab.optim.rows import ROWS, TORCH_CLASSES, Kind, OptimizerRow, dotted_row
+from lora_lab.optim.entries import ENTRIES, TORCH_CLASSES, Kind, OptimizerEntry, dotted_entry
 
 RATE_KEYS = ("optimizer.learning_rate", "optimizer.unet_lr", "optimizer.text_encoder_lr")
 """The keys of the three learning rates, in the order of `check`'s arguments."""
@@ -17,23 +17,23 @@ RATE_KEYS = ("optimizer.learning_rate", "optimizer.unet_lr", "optimizer.text_enc
 
 def names() -> tuple[str, ...]:
     """The known optimizer names, sorted."""
-    return tuple(sorted(ROWS))
+    return tuple(sorted(ENTRIES))
 
 
-def find(name: str) -> OptimizerRow:
-    """The row of an optimizer: by config name or class of `torch.optim`, both in any case, or by dotted path.
+def find(name: str) -> OptimizerEntry:
+    """The entry of an optimizer: by config name or class of `torch.optim`, both in any case, or dotted path.
 
     Raises:
         ConfigError: The name is neither.
     """
-    row = ROWS.get(name.lower())
-    if row is not None:
-        return row
+    entry = ENTRIES.get(name.lower())
+    if entry is not None:
+        return entry
     if "." in name and all(part.isidentifier() for part in name.split(".")):
-        return dotted_row(name)
+        return dotted_entry(name)
     if name.lower() in TORCH_CLASSES:
-        return dotted_row(f"torch.optim.{TORCH_CLASSES[name.lower()]}")
-    near = difflib.get_close_matches(name.lower(), [*ROWS, *TORCH_CLASSES], n=1, cutoff=0.6)
+        return dotted_entry(f"torch.optim.{TORCH_CLASSES[name.lower()]}")
+    near = difflib.get_close_matches(name.lower(), [*ENTRIES, *TORCH_CLASSES], n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(
         f"optimizer.name: unknown optimizer '{name}'; {hint}known: {', '.join(names())}, "
@@ -41,16 +41,16 @@ def find(name: str) -> OptimizerRow:
     )
 
 
-def arguments(row: OptimizerRow, given: Mapping[str, object]) -> dict[str, object]:
-    """The arguments to build with: the row's defaults, overlaid by the user's, as Python values.
+def arguments(entry: OptimizerEntry, given: Mapping[str, object]) -> dict[str, object]:
+    """The arguments to build with: the entry's defaults, overlaid by the user's, as Python values.
 
     Text is read as a Python literal where it is one (`'0.9,0.99'` is a pair); lists become tuples.
 
     Raises:
         ConfigError: An argument is unknown or has a value of the wrong kind; all of them in one message.
     """
-    values: dict[str, object] = {**row.defaults, **{name: _literal(value) for name, value in given.items()}}
-    problems = [text for name in given if (text := _problem(row, name, values[name]))]
+    values: dict[str, object] = {**entry.defaults, **{name: _literal(value) for name, value in given.items()}}
+    problems = [text for name in given if (text := _problem(entry, name, values[name]))]
     if problems:
         raise ConfigError("; ".join(problems))
     if values.get("warmup_init") and "relative_step" in values:
@@ -102,17 +102,17 @@ _NOT_NEGATIVE = frozenset(
 )
 
 
-def _problem(row: OptimizerRow, name: str, value: object) -> str | None:
+def _problem(entry: OptimizerEntry, name: str, value: object) -> str | None:
     key = f"optimizer.args.{name}"
     if name in ("lr", "params"):
         return f"{key}: cannot be set here; set optimizer.learning_rate"
-    if row.arguments is None:
+    if entry.arguments is None:
         return None
-    if name not in row.arguments:
-        near = difflib.get_close_matches(name, row.arguments, n=1)
+    if name not in entry.arguments:
+        near = difflib.get_close_matches(name, entry.arguments, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        return f"{key}: {row.name} has no such argument; {hint}known: {', '.join(sorted(row.arguments))}"
-    fits, rule = _KINDS[row.arguments[name]]
+        return f"{key}: {entry.name} has no such argument; {hint}known: {', '.join(sorted(entry.arguments))}"
+    fits, rule = _KINDS[entry.arguments[name]]
     if not fits(value):
         return f"{key}={value!r}: must be {rule}"
     if name in _NOT_NEGATIVE and isinstance(value, (int, float)) and value < 0:
@@ -141,103 +141,103 @@ def check(
         loraplus_lr_ratio: Rate of lora_up as a multiple of lora_down's.
     """
     try:
-        row = find(name)
-        values = arguments(row, args)
+        entry = find(name)
+        values = arguments(entry, args)
     except ConfigError as error:
         return refused(str(error))
     rates = (learning_rate, unet_lr, text_encoder_lr)
     return (
-        _package(row)
-        + _rates(row, rates, values)
-        + _loraplus(row, loraplus_lr_ratio)
-        + _device(row, device_type)
-        + _inert_arguments(row, args, values)
+        _package(entry)
+        + _rates(entry, rates, values)
+        + _loraplus(entry, loraplus_lr_ratio)
+        + _device(entry, device_type)
+        + _inert_arguments(entry, args, values)
     )
 
 
-def _package(row: OptimizerRow) -> Findings:
-    wanted = f"{row.package}>={row.minimum}" if row.minimum else row.package
-    if importlib.util.find_spec(row.package) is None:
+def _package(entry: OptimizerEntry) -> Findings:
+    wanted = f"{entry.package}>={entry.minimum}" if entry.minimum else entry.package
+    if importlib.util.find_spec(entry.package) is None:
         return refused(
-            f"optimizer.name={row.name}: needs the package {row.package}, which is not installed; "
+            f"optimizer.name={entry.name}: needs the package {entry.package}, which is not installed; "
             f"pip install '{wanted}', or choose another optimizer"
         )
-    if not row.minimum:
+    if not entry.minimum:
         return Findings()
-    have = importlib.metadata.version(row.package)
-    if _version(have) >= _version(row.minimum):
+    have = importlib.metadata.version(entry.package)
+    if _version(have) >= _version(entry.minimum):
         return Findings()
-    return refused(f"optimizer.name={row.name}: needs {wanted}, found {have}; pip install '{wanted}'")
+    return refused(f"optimizer.name={entry.name}: needs {wanted}, found {have}; pip install '{wanted}'")
 
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text.split("+")[0])[:3])
 
 
-def _rates(row: OptimizerRow, rates: tuple[float | None, ...], values: Mapping[str, object]) -> Findings:
+def _rates(entry: OptimizerEntry, rates: tuple[float | None, ...], values: Mapping[str, object]) -> Findings:
     parts = [rates[0] if rate is None else rate for rate in rates[1:]]
     trained = [rate for rate in parts if rate != 0]
     if not trained:
         return refused("optimizer.learning_rate=0: nothing would be trained; set a rate above 0")
-    if row.ignores_learning_rate(values):
-        reason = f"{row.name} with relative_step sets its own learning rate"
+    if entry.ignores_learning_rate(values):
+        reason = f"{entry.name} with relative_step sets its own learning rate"
         given = [key for key, rate in zip(RATE_KEYS, rates, strict=True) if rate]
         return cannot_act(reason, *given, "optimizer.loraplus_lr_ratio", "lr_scheduler")
     if None in trained:
-        return refused(f"optimizer.learning_rate: not set, and {row.name} needs one")
-    return _given_rates(row, [rate for rate in trained if rate is not None])
+        return refused(f"optimizer.learning_rate: not set, and {entry.name} needs one")
+    return _given_rates(entry, [rate for rate in trained if rate is not None])
 
 
-def _loraplus(row: OptimizerRow, ratio: float) -> Findings:
-    if ratio == 1 or not row.one_lr_only:
+def _loraplus(entry: OptimizerEntry, ratio: float) -> Findings:
+    if ratio == 1 or not entry.one_lr_only:
         return Findings()
-    return refused(f"optimizer.loraplus_lr_ratio={ratio:g}: {row.name} has one rate for all; set it to 1")
+    return refused(f"optimizer.loraplus_lr_ratio={ratio:g}: {entry.name} has one rate for all; set it to 1")
 
 
-def _given_rates(row: OptimizerRow, rates: list[float]) -> Findings:
+def _given_rates(entry: OptimizerEntry, rates: list[float]) -> Findings:
     found = Findings()
-    if row.one_lr_only and len(set(rates)) > 1:
+    if entry.one_lr_only and len(set(rates)) > 1:
         unet, text_encoder = rates
         found += refused(
-            f"optimizer.unet_lr={unet:g}, optimizer.text_encoder_lr={text_encoder:g}: {row.name} has "
+            f"optimizer.unet_lr={unet:g}, optimizer.text_encoder_lr={text_encoder:g}: {entry.name} has "
             "one rate for all parts; make them equal, or set one of them to 0 to leave that part out"
         )
-    if row.learning_rate_about_one and min(rates) < 0.1:
+    if entry.learning_rate_about_one and min(rates) < 0.1:
         found += warned(
-            f"optimizer.learning_rate={min(rates):g}: {row.name} finds its own rate and multiplies it by "
+            f"optimizer.learning_rate={min(rates):g}: {entry.name} finds its own rate and multiplies it by "
             "this one; the usual value is 1"
         )
-    elif row.sign_update and not row.learning_rate_about_one and max(rates) > 1e-3:
+    elif entry.sign_update and not entry.learning_rate_about_one and max(rates) > 1e-3:
         found += warned(
-            f"optimizer.learning_rate={max(rates):g}: {row.name} moves every weight by the whole rate at "
+            f"optimizer.learning_rate={max(rates):g}: {entry.name} moves every weight by the whole rate at "
             "every step; 1e-2 is known to end in black pictures, 1e-4 and below is usual"
         )
-    if row.schedule_free:
-        reason = f"{row.name} averages instead of following a schedule"
-        if row.arguments and "warmup_steps" in row.arguments:
+    if entry.schedule_free:
+        reason = f"{entry.name} averages instead of following a schedule"
+        if entry.arguments and "warmup_steps" in entry.arguments:
             reason += "; its own warmup is optimizer.args.warmup_steps"
         found += cannot_act(reason, "lr_scheduler")
     return found
 
 
-def _device(row: OptimizerRow, device_type: str) -> Findings:
-    if row.needs_cuda and device_type != "cuda":
+def _device(entry: OptimizerEntry, device_type: str) -> Findings:
+    if entry.needs_cuda and device_type != "cuda":
         return warned(
-            f"degraded: optimizer.name={row.name} pages its state on CUDA only; on {device_type} it "
+            f"degraded: optimizer.name={entry.name} pages its state on CUDA only; on {device_type} it "
             "runs unpaged, with the same numbers"
         )
     return Findings()
 
 
 def _inert_arguments(
-    row: OptimizerRow, given: Mapping[str, object], values: Mapping[str, object]
+    entry: OptimizerEntry, given: Mapping[str, object], values: Mapping[str, object]
 ) -> Findings:
     found = Findings()
-    for name, reason in row.ignored.items():
+    for name, reason in entry.ignored.items():
         if name in given:
             found += cannot_act(reason, f"optimizer.args.{name}")
-        elif name in row.defaults:
-            found += warned(f"optimizer.name={row.name}: {reason}")
+        elif name in entry.defaults:
+            found += warned(f"optimizer.name={entry.name}: {reason}")
     if given.get("relative_step") is not None and values["relative_step"] != _literal(given["relative_step"]):
         found += warned(
             "optimizer.args.relative_step=false: warmup_init=true turns it on; set warmup_init=false "

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_lab.effective import compare
-from lora_lab.metrics.registry import LESS_IS_BETTER
+from lora_lab.metrics.registry import LESS_IS_BETTER, stand_in
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Sweep, read_sweep_folder
 from lora_lab.verdict.evidence import SCORE, Evidence, RunEvidence
 from lora_lab.verdict.gather import evidence
-
-PREFERRED = ("likeness", "clip_i", "dino", "clip_t")
-"""Metrics that stand in for people's scores: the first that is there. Others only describe."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def subject(sweep: SweepFolder, metric: str | None = None, raters: Sequence[str]
     Args:
         sweep: Its folder.
         metric: `score`, or the automatic metric to look at; None is the score where anybody gave
-            one, else the first of `PREFERRED` that was measured.
+            one, else the metric that stands for it.
         raters: Whose scores count; None is everybody's.
 
     Raises:
@@ -55,13 +52,9 @@ def subject(sweep: SweepFolder, metric: str | None = None, raters: Sequence[str]
     """
     read = read_sweep_folder(sweep.path)
     found = evidence(read, raters=raters, metric=None if metric == SCORE else metric)
-    if metric is None and not found.scored and (instead := _stand_in(found)):
+    if metric is None and not found.scored and (instead := stand_in(found.metrics)):
         found = evidence(read, metric=instead)
     return Subject(read, found)
-
-
-def _stand_in(found: Evidence) -> str | None:
-    return next((name for name in PREFERRED if name in found.metrics), None)
 
 
 def varied(runs: list[RunEvidence]) -> list[str]:

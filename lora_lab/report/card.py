@@ -14,7 +14,7 @@ from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.models.lora_family import stated
 from lora_lab.report.findings import findings
 from lora_lab.report.recommended import copied
-from lora_lab.report.runs import Told
+from lora_lab.report.runs import ReportData
 from lora_lab.report.sections import ALWAYS_SHOWN
 from lora_lab.store import Preview, RunRecord
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
@@ -51,7 +51,7 @@ class Exported:
     metadata: Mapping[str, str]
 
 
-def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> str:
+def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> str:
     """The card as Markdown; `pictures` lie in a folder beside it that is named as the LoRA."""
     name, run, judged, config, metadata = of.name, of.run, of.judged, of.config, of.metadata
     environment = Environment(
@@ -60,7 +60,7 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    trigger = _inline(trigger_of(config, told.worker(run).record))
+    trigger = _inline(trigger_of(config, data.worker(run).record))
     family = stated(metadata) or FAMILIES[ASSUMED]
     shown = [
         Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
@@ -77,10 +77,10 @@ def card(told: Told, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> 
         strength=show(USUAL_STRENGTH),
         settings=_settings(run, config),
         epoch=judged.epoch,
-        images=told.worker(run).record.images,
+        images=data.worker(run).record.images,
         exposures=show(float(f"{judged.exposures:.3g}")) if judged.exposures else "",
         rendered=[config.get(f"preview.{key}") for key in ("sampler", "steps", "guidance_scale")],
-        support=support(told, run, judged, of.advised),
+        support=support(data, run, judged, of.advised),
         fingerprint=metadata.get("lora_lab.fingerprint", "unknown")[:12],
     )  # fmt: skip
 
@@ -91,17 +91,17 @@ def trigger_of(config: Mapping[str, Any], record: RunRecord) -> str:
     return str(config.get("dataset.trigger_word") or found or "")
 
 
-def support(told: Told, run: RunEvidence, judged: CheckpointEvidence, advised: bool) -> list[str]:
+def support(data: ReportData, run: RunEvidence, judged: CheckpointEvidence, advised: bool) -> list[str]:
     """What the scores say of this checkpoint, in sentences."""
-    lines = [_scored(told, judged)]
-    advice = copied(told)
+    lines = [_scored(data, judged)]
+    advice = copied(data)
     if advised and advice:
-        lines += [f"Chosen by these scores out of {len(told.evidence.own)} runs.", *advice.lines[2:]]
+        lines += [f"Chosen by these scores out of {len(data.evidence.own)} runs.", *advice.lines[2:]]
         lines += advice.reasons
-    elif told.verdict.recommendation:
-        best = told.verdict.recommendation
+    elif data.verdict.recommendation:
+        best = data.verdict.recommendation
         lines.append(f"Chosen by hand; the scores recommend {best.run} at checkpoint {best.tag}.")
-    open_settings = [item.title for item in findings(told) if item.call == "not decided"]
+    open_settings = [item.title for item in findings(data) if item.call == "not decided"]
     if open_settings:
         lines.append(f"Not decided by these scores: {', '.join(open_settings)}.")
     if run.same_as:
@@ -109,13 +109,13 @@ def support(told: Told, run: RunEvidence, judged: CheckpointEvidence, advised: b
     return lines
 
 
-def _scored(told: Told, judged: CheckpointEvidence) -> str:
+def _scored(data: ReportData, judged: CheckpointEvidence) -> str:
     if judged.human is not None:
         people = ", ".join(judged.raters)
         count = f"{judged.judgements} judgement" + ("s" if judged.judgements != 1 else "")
         return f"Score {judged.human:.0f} of 100: {count} by {people}."
-    if judged.score is not None and told.evidence.criterion != SCORE:
-        return f"Nobody has scored it; the automatic metric {told.evidence.criterion} is {judged.score:.4g}."
+    if judged.score is not None and data.evidence.criterion != SCORE:
+        return f"Nobody has scored it; the automatic metric {data.evidence.criterion} is {judged.score:.4g}."
     return "Nobody has scored it."
 
 

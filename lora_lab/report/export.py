@@ -14,15 +14,15 @@ from lora_lab.config import flat as flat_config
 from lora_lab.config.places import without_places
 from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.files import replacing, write_text
-from lora_lab.outputs import is_marked, refuse_foreign, remember
+from lora_lab.outputs import is_marked, refuse_to_overwrite, remember
 from lora_lab.plots import Subject
 from lora_lab.report.card import Exported, card
 from lora_lab.report.pictures import chosen_shots
 from lora_lab.report.recommended import OF_MACHINES
-from lora_lab.report.runs import Told, tell
+from lora_lab.report.runs import ReportData, report_data
 from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
-from lora_lab.store.spelling import find_tag
+from lora_lab.store.normal_names import find_tag
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
 WHOSE = ("lora_lab.sweep", "lora_lab.run", "lora_lab.checkpoint", "lora_lab.fingerprint")
@@ -57,24 +57,24 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
     from lora_lab.lora_files.reading import read
     from lora_lab.loras.writing import portable
 
-    told = tell(subject, "en")
-    choice = _choice(told, chosen)
+    data = report_data(subject, "en")
+    choice = _choice(data, chosen)
     file = read(choice.source)
     metadata = file.metadata
-    name = file_name(metadata.get("ss_output_name") or f"{told.folder.name}-{choice.source.stem}")
+    name = file_name(metadata.get("ss_output_name") or f"{data.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
     target = folder / f"{name}.safetensors"
-    facts = _metadata(told, choice, metadata)
+    facts = _metadata(data, choice, metadata)
     by = "export of " + " ".join(facts[key] for key in WHOSE)
     files = [target, folder / f"{name}.md", *(folder / name / Path(item.file).name for item in shots)]
     if is_marked(folder) or not _is_of(target, facts):
-        refuse_foreign(files, by)
+        refuse_to_overwrite(files, by)
     whole = save_lora(target, portable(file), {**metadata, **facts})
-    config = _config(told, choice.run)
-    pictures = _pictures(told, choice, shots, folder / name)
+    config = _config(data, choice.run)
+    pictures = _pictures(data, choice, shots, folder / name)
     shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
     about = Exported(name, choice.run, choice.judged, choice.advised, config, whole)
-    text = card(told, about, shown)
+    text = card(data, about, shown)
     write_text(folder / f"{name}.md", text)
     made = [target, folder / f"{name}.md", *(picture for _, picture in shown)]
     remember(made, by)
@@ -94,22 +94,22 @@ def _is_of(file: Path, facts: Mapping[str, str]) -> bool:
     return all(found.get(key) == facts[key] for key in WHOSE)
 
 
-def _choice(told: Told, chosen: str) -> Choice:
+def _choice(data: ReportData, chosen: str) -> Choice:
     name, _, tag = chosen.partition(":")
-    advice = told.verdict.recommendation
+    advice = data.verdict.recommendation
     if not name and advice is None:
         raise RunFolderError(
-            f"{told.folder.name} has no recommended run, as nobody has scored it: name one, as in "
-            f"`lora-lab export {told.folder.name} {told.evidence.own[0].name}`"
+            f"{data.folder.name} has no recommended run, as nobody has scored it: name one, as in "
+            f"`lora-lab export {data.folder.name} {data.evidence.own[0].name}`"
         )
     if not name and advice:
         name, tag = advice.run, advice.tag
-    run = next((item for item in told.evidence.runs if item.name == name), None)
+    run = next((item for item in data.evidence.runs if item.name == name), None)
     if run is None:
-        known = ", ".join(item.name for item in told.evidence.runs)
-        raise RunFolderError(f"{told.folder.name} has no run {name!r}; there are: {known}")
+        known = ", ".join(item.name for item in data.evidence.runs)
+        raise RunFolderError(f"{data.folder.name} has no run {name!r}; there are: {known}")
     judged = _judged(run, tag)
-    worker = told.worker(run)
+    worker = data.worker(run)
     record = worker.record.checkpoint(judged.tag)
     source = worker.file(record) if record else None
     if record is None or source is None:
@@ -130,11 +130,11 @@ def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
     return found
 
 
-def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[str, str]:
+def _metadata(data: ReportData, choice: Choice, metadata: Mapping[str, str]) -> dict[str, str]:
     """What is known of the checkpoint beyond its training, as `lora_lab.*`."""
-    judged, record = choice.judged, told.worker(choice.run).record
+    judged, record = choice.judged, data.worker(choice.run).record
     found = {
-        "lora_lab.sweep": told.folder.name,
+        "lora_lab.sweep": data.folder.name,
         "lora_lab.run": choice.run.name,
         "lora_lab.checkpoint": judged.tag,
         "lora_lab.fingerprint": metadata.get("lora_lab.fingerprint") or record.fingerprint,
@@ -144,8 +144,8 @@ def _metadata(told: Told, choice: Choice, metadata: Mapping[str, str]) -> dict[s
     }
     if judged.human is not None:
         found["lora_lab.score"] = f"{judged.human:.1f}"
-    elif judged.score is not None and told.evidence.criterion != SCORE:
-        found[f"lora_lab.metric.{told.evidence.criterion}"] = f"{judged.score:.4g}"
+    elif judged.score is not None and data.evidence.criterion != SCORE:
+        found[f"lora_lab.metric.{data.evidence.criterion}"] = f"{judged.score:.4g}"
     if "lora_lab.config" in metadata:
         found["lora_lab.config"] = _without_places(metadata["lora_lab.config"])
     return found
@@ -167,17 +167,17 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.\-+]+", "_", lora_name(name)).strip("._") or "lora"
 
 
-def _config(told: Told, run: RunEvidence) -> dict[str, Any]:
+def _config(data: ReportData, run: RunEvidence) -> dict[str, Any]:
     """All settings of a run by key; none where its config cannot be read."""
-    loaded = told.worker(run).config
+    loaded = data.worker(run).config
     return without_places(flat_config(loaded)) if loaded else {}
 
 
-def _pictures(told: Told, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
+def _pictures(data: ReportData, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
     """The previews as they were rendered, with the settings that are written in them."""
     found: list[Path | None] = []
     for shot in shots:
-        source = told.worker(choice.run).file(shot)
+        source = data.worker(choice.run).file(shot)
         if source is None or not source.is_file():
             found.append(None)
             continue

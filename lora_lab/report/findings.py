@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lora_lab.axes import show, show_setting
-from lora_lab.report.runs import Told
+from lora_lab.report.runs import ReportData
 from lora_lab.verdict.lines import looked, noise_text, noise_warnings, scale_of
 from lora_lab.verdict.result import (
     DEPENDS,
@@ -43,13 +43,13 @@ class Finding:
     changes: tuple[Change, ...]
 
 
-def findings(told: Told) -> list[Finding]:
+def findings(data: ReportData) -> list[Finding]:
     """One per setting, in the verdict's order."""
-    return [_finding(told, effect) for effect in told.verdict.settings]
+    return [_finding(data, effect) for effect in data.verdict.settings]
 
 
-def _finding(told: Told, effect: SettingEffect) -> Finding:
-    words = told.words
+def _finding(data: ReportData, effect: SettingEffect) -> Finding:
+    words = data.words
     title = words.label(effect.key)
     if effect.under:
         title = words.say("under_title", label=title, value=show(effect.under[1]))
@@ -58,60 +58,60 @@ def _finding(told: Told, effect: SettingEffect) -> Finding:
         title,
         effect.call,
         words.say(f"finding_{effect.call}"),
-        words.listed(_support(told, effect)),
-        tuple(_change(told, effect.key, item) for item in effect.contrasts),
+        words.listed(_support(data, effect)),
+        tuple(_change(data, effect.key, item) for item in effect.contrasts),
     )
 
 
-def _support(told: Told, effect: SettingEffect) -> list[str]:
+def _support(data: ReportData, effect: SettingEffect) -> list[str]:
     """The decided changes with their size, else what it would take; and how far it can be relied on."""
-    words = told.words
+    words = data.words
     decided = [item for item in effect.contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
-    found = [f"{_said(told, effect.key, item)}{_colon(told)}{_by_pair(told, item)}" for item in decided]
+    found = [f"{_said(data, effect.key, item)}{_colon(data)}{_by_pair(data, item)}" for item in decided]
     if effect.call == NO_DIFFERENCE and effect.no_larger_than is not None:
         found.append(words.say("no_larger", value=words.number(effect.no_larger_than)))
     if effect.call == NOT_DECIDED:
         found += [
-            f"{_said(told, effect.key, item)}{_colon(told)}{_by_pair(told, item)}"
+            f"{_said(data, effect.key, item)}{_colon(data)}{_by_pair(data, item)}"
             for item in effect.contrasts[:3]
         ]
         if effect.more_runs:
             found.append(words.say("more_runs", n=effect.more_runs))
-    if told.verdict.noise.source == UNMEASURED and decided:
+    if data.verdict.noise.source == UNMEASURED and decided:
         limit = min(item.holds_up_to for item in decided)
         found.append(words.say("holds", value=words.number(limit)))
     return found
 
 
-def _colon(told: Told) -> str:
-    return "：" if told.words.language == "ja" else ": "
+def _colon(data: ReportData) -> str:
+    return "：" if data.words.language == "ja" else ": "
 
 
-def _said(told: Told, key: str, item: Contrast) -> str:
+def _said(data: ReportData, key: str, item: Contrast) -> str:
     first, second = show_setting(key, item.reference), show_setting(key, item.level)
-    return told.words.say("change", reference=first, level=second)
+    return data.words.say("change", reference=first, level=second)
 
 
-def _by_pair(told: Told, item: Contrast) -> str:
+def _by_pair(data: ReportData, item: Contrast) -> str:
     """The difference; where it depends on other settings, each pair's."""
-    words = told.words
+    words = data.words
     if item.call != DEPENDS:
         return words.number(item.difference, signed=True)
     each = []
     for pair in item.pairs:
-        run = told.evidence.run(pair.reference)
-        others = {key: value for key, value in told.changes(run).items() if pair.where}
+        run = data.evidence.run(pair.reference)
+        others = {key: value for key, value in data.changes(run).items() if pair.where}
         where = words.say("with", settings=words.changed(others)) if others else words.say("as_reference")
         each.append(f"{words.number(pair.difference, signed=True)} {where}")
     return words.listed(each)
 
 
-def _change(told: Told, key: str, item: Contrast) -> Change:
-    words = told.words
+def _change(data: ReportData, key: str, item: Contrast) -> Change:
+    words = data.words
     low, high = (words.number(end, signed=True) for end in (item.low, item.high))
     count = len(item.pairs)
     return Change(
-        _said(told, key, item),
+        _said(data, key, item),
         words.number(item.difference, signed=True),
         words.say("unmeasured") if item.low is None else words.say("interval", low=low, high=high),
         words.say("pair") if count == 1 else words.say("pairs", n=count),
@@ -120,9 +120,9 @@ def _change(told: Told, key: str, item: Contrast) -> Change:
     )
 
 
-def interaction(told: Told, item: Interaction) -> str:
+def interaction(data: ReportData, item: Interaction) -> str:
     """One combination of two settings in a sentence."""
-    words = told.words
+    words = data.words
     start, one, other, both = item.scores
     return words.say(
         "interaction",
@@ -137,9 +137,9 @@ def interaction(told: Told, item: Interaction) -> str:
     )
 
 
-def noise(told: Told) -> list[str]:
+def noise(data: ReportData) -> list[str]:
     """How far chance moves a score, how that is known, and how often these scores were looked at."""
-    verdict = told.verdict
+    verdict = data.verdict
     scale = scale_of(verdict)
     lines = [noise_text(verdict.noise, scale), *noise_warnings(verdict.noise, scale)]
-    return [*map(told.words.text, [*lines, *(looked(verdict) or [said("look_first")])])]
+    return [*map(data.words.text, [*lines, *(looked(verdict) or [said("look_first")])])]

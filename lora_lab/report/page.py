@@ -17,7 +17,7 @@ from markupsafe import Markup
 from lora_lab import __version__
 from lora_lab.axes import show
 from lora_lab.errors import RunFolderError
-from lora_lab.outputs import contents, is_marked, owner, refuse_foreign, remember
+from lora_lab.outputs import contents, is_marked, owner, refuse_to_overwrite, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
 from lora_lab.plots.interaction import InteractionPlot
@@ -27,8 +27,8 @@ from lora_lab.report import sections
 from lora_lab.report.findings import Finding
 from lora_lab.report.pictures import Album
 from lora_lab.report.recommended import copied
-from lora_lab.report.runs import Told, tell
-from lora_lab.report.sheets import Sheet, material, sheets
+from lora_lab.report.runs import ReportData, report_data
+from lora_lab.report.side_by_side import SideBySide, material, sheets
 from lora_lab.verdict import result
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.words import check_language
@@ -58,7 +58,7 @@ class Block:
     key: str
     label: str
     findings: tuple[Finding, ...]
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[SideBySide, ...]
     plot: str
     plot_text: str
 
@@ -76,14 +76,14 @@ def write_report(subject: Subject, folder: Path, language: str = "en") -> Path:
         RunFolderError: The folder holds something else, or cannot be written to.
     """
     check_language(language)
-    told = tell(subject, language)
+    data = report_data(subject, language)
     folder = folder.resolve()
-    by = owner("report", told.folder.path, folder)
-    _refuse_others(folder, by, at_home=folder == told.folder.report.resolve())
+    by = owner("report", data.folder.path, folder)
+    _refuse_others(folder, by, at_home=folder == data.folder.report.resolve())
     with _replacing_folder(folder) as temporary:
         made = plots(subject)
         _draw(made, temporary / "plots", language)
-        html = _render(told, made, Album(temporary))
+        html = _render(data, made, Album(temporary))
         (temporary / PAGE).write_text(html, encoding="utf-8")
         remember(contents(temporary), by)
     return folder / PAGE
@@ -99,7 +99,7 @@ def _refuse_others(folder: Path, by: str, *, at_home: bool) -> None:
     if at_home and not is_marked(folder) and (folder / PAGE).is_file():
         # A report of a version that left no mark, in its own place: what only a report holds is one.
         there = [item for item in there if not PARTS.fullmatch(item.relative_to(folder).as_posix())]
-    refuse_foreign(there, by)
+    refuse_to_overwrite(there, by)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _draw(made: Sequence[Plot], folder: Path, language: str) -> None:
         file.with_name(f"{file.stem}-dark.svg").write_text(dark, encoding="utf-8")
 
 
-def _render(told: Told, made: Sequence[Plot], album: Album) -> str:
+def _render(data: ReportData, made: Sequence[Plot], album: Album) -> str:
     environment = Environment(
         loader=PackageLoader("lora_lab.report"),
         autoescape=True,
@@ -141,57 +141,57 @@ def _render(told: Told, made: Sequence[Plot], album: Album) -> str:
     )
     assert environment.loader is not None
     style = environment.loader.get_source(environment, "style.css")[0]
-    values = {**_head(told), **_body(told, made, album), **_tail(told)}
+    values = {**_head(data), **_body(data, made, album), **_tail(data)}
     shown = {"material": values["tiles"] or values["bare"], "interactions": values["interactions"],
              "length": "epochs" in values["drawn"]}  # fmt: skip
     contents = [key for key in CONTENTS if shown.get(key, True)]
     page = environment.get_template("report.html")
-    return page.render(w=told.words, style=Markup(style), contents=contents, marks=MARKS, **values)
+    return page.render(w=data.words, style=Markup(style), contents=contents, marks=MARKS, **values)
 
 
-def _head(told: Told) -> dict[str, Any]:
-    words, own = told.words, told.evidence.own
-    start, end = sections.period(told)
+def _head(data: ReportData) -> dict[str, Any]:
+    words, own = data.words, data.evidence.own
+    start, end = sections.period(data)
     byline = [
         words.say(
             "byline",
             runs=len(own),
             checkpoints=sum(len(run.checkpoints) for run in own),
-            pictures=max((record.images for record in told.records), default=0),
+            pictures=max((record.images for record in data.records), default=0),
         )
     ]
     if start:
         byline.append(words.say("one_day" if start == end else "period", start=start, end=end))
-    raters = told.evidence.raters
-    if raters and told.evidence.criterion == SCORE:
+    raters = data.evidence.raters
+    if raters and data.evidence.criterion == SCORE:
         names, count = words.listed(item.name for item in raters), sum(item.judgements for item in raters)
         byline.append(words.say("by_people", judgements=count, raters=names))
     return {
-        "name": told.folder.name,
-        "question": told.evidence.question,
+        "name": data.folder.name,
+        "question": data.evidence.question,
         "byline": byline,
-        "gaps": [*map(words.text, told.evidence.gaps)],
-        "warning": _warning(told),
+        "gaps": [*map(words.text, data.evidence.gaps)],
+        "warning": _warning(data),
         "criterion": words.judged_by(),
-        "reference": told.reference.name,
-        "answer": _answer(told),
+        "reference": data.reference.name,
+        "answer": _answer(data),
     }
 
 
-def _warning(told: Told) -> str:
-    if not told.subject.judged:
-        return told.words.say("by_nobody")
-    if told.evidence.criterion != SCORE:
-        return told.words.say("by_metric", metric=told.evidence.criterion)
+def _warning(data: ReportData) -> str:
+    if not data.subject.judged:
+        return data.words.say("by_nobody")
+    if data.evidence.criterion != SCORE:
+        return data.words.say("by_metric", metric=data.evidence.criterion)
     return ""
 
 
-def _answer(told: Told) -> list[str]:
-    advice, words = told.verdict.recommendation, told.words
+def _answer(data: ReportData) -> list[str]:
+    advice, words = data.verdict.recommendation, data.words
     if advice is None:
         return [words.say("answer_none")]
-    record = told.worker(told.evidence.run(advice.run)).record
-    at = told.at(record.checkpoint(advice.tag))
+    record = data.worker(data.evidence.run(advice.run)).record
+    at = data.at(record.checkpoint(advice.tag))
     lines = [words.say("answer_best", run=advice.run, score=words.number(advice.score), checkpoint=at)]
     if len(advice.rivals) > FEW_RIVALS:
         lines.append(words.say("answer_many_rivals", n=len(advice.rivals)))
@@ -200,43 +200,43 @@ def _answer(told: Told) -> list[str]:
     return lines
 
 
-def _body(told: Told, made: Sequence[Plot], album: Album) -> dict[str, Any]:
-    tiles, bare = material(told, album)
-    chosen, everything = sections.fixed(told)
-    blocks = _blocks(told, made, album)
+def _body(data: ReportData, made: Sequence[Plot], album: Album) -> dict[str, Any]:
+    tiles, bare = material(data, album)
+    chosen, everything = sections.fixed(data)
+    blocks = _blocks(data, made, album)
     crossed = [plot for plot in made if isinstance(plot.data, InteractionPlot)]
     alone = {block.key for block in blocks}
-    never = [told.words.label(key) for key in told.subject.settings if key not in alone]
+    never = [data.words.label(key) for key in data.subject.settings if key not in alone]
     return {
         "tiles": tiles,
         "bare": bare,
         "fixed": chosen,
         "all_fixed": everything,
-        "patterns": sections.patterns(told, album),
+        "patterns": sections.patterns(data, album),
         "blocks": blocks,
         "findings": [item for block in blocks for item in block.findings],
-        "alone_never": told.words.listed(never),
-        "together": [told.words.listed(map(told.words.label, group)) for group in told.verdict.together],
-        "interactions": [(plot.name, _crossed_text(told, plot)) for plot in crossed],
-        "interaction_texts": [found_of.interaction(told, item) for item in told.verdict.interactions],
+        "alone_never": data.words.listed(never),
+        "together": [data.words.listed(map(data.words.label, group)) for group in data.verdict.together],
+        "interactions": [(plot.name, _crossed_text(data, plot)) for plot in crossed],
+        "interaction_texts": [found_of.interaction(data, item) for item in data.verdict.interactions],
         "drawn": [plot.name for plot in made],
-        "courses": sections.courses(told),
-        "failures": sections.failures(told),
-        "unfinished": sum(run.status in ("planned", "running") for run in told.evidence.own),
-        "total_minutes": show(round(sections.total_minutes(told.evidence.own), 1)),
+        "courses": sections.courses(data),
+        "failures": sections.failures(data),
+        "unfinished": sum(run.status in ("planned", "running") for run in data.evidence.own),
+        "total_minutes": show(round(sections.total_minutes(data.evidence.own), 1)),
     }
 
 
-def _blocks(told: Told, made: Sequence[Plot], album: Album) -> list[Block]:
+def _blocks(data: ReportData, made: Sequence[Plot], album: Album) -> list[Block]:
     """One block per setting that some runs differ in alone, those with findings first."""
-    words = told.words
+    words = data.words
     by_key: dict[str, list[Finding]] = {}
-    for item in found_of.findings(told):
+    for item in found_of.findings(data):
         by_key.setdefault(item.key, []).append(item)
     drawn = {plot.data.axis.key: plot.name for plot in made if isinstance(plot.data, SettingPlot)}
     blocks = []
-    for key in dict.fromkeys([*by_key, *told.subject.settings]):
-        pictures = sheets(told, key, album)
+    for key in dict.fromkeys([*by_key, *data.subject.settings]):
+        pictures = sheets(data, key, album)
         if not pictures and key not in by_key:
             continue
         text = words.say("fig_setting", criterion=words.judged_by(), setting=words.label(key))
@@ -248,27 +248,27 @@ def _blocks(told: Told, made: Sequence[Plot], album: Album) -> list[Block]:
     return blocks
 
 
-def _crossed_text(told: Told, plot: Plot) -> str:
+def _crossed_text(data: ReportData, plot: Plot) -> str:
     assert isinstance(plot.data, InteractionPlot)
-    one, other = told.words.label(plot.data.axis.key), told.words.label(plot.data.by.key)
-    return told.words.say("fig_interaction", criterion=told.words.judged_by(), one=one, other=other)
+    one, other = data.words.label(plot.data.axis.key), data.words.label(plot.data.by.key)
+    return data.words.say("fig_interaction", criterion=data.words.judged_by(), one=one, other=other)
 
 
-def _tail(told: Told) -> dict[str, Any]:
-    devices, packages = sections.versions(told)
-    alpha = told.verdict.rater_alpha
-    judged = sections.judged(told)
-    if told.subject.judged:
-        judged += found_of.noise(told)
+def _tail(data: ReportData) -> dict[str, Any]:
+    devices, packages = sections.versions(data)
+    alpha = data.verdict.rater_alpha
+    judged = sections.judged(data)
+    if data.subject.judged:
+        judged += found_of.noise(data)
     return {
-        "copied": copied(told),
+        "copied": copied(data),
         "judged": judged,
-        "raters": sections.raters(told) if told.evidence.criterion == SCORE else [],
-        "alpha": told.words.say("raters_agree", alpha=f"{alpha:.2f}") if alpha is not None else "",
-        "agreement": sections.agreement(told),
-        "notes": [*map(told.words.text, told.verdict.notes)],
+        "raters": sections.raters(data) if data.evidence.criterion == SCORE else [],
+        "alpha": data.words.say("raters_agree", alpha=f"{alpha:.2f}") if alpha is not None else "",
+        "agreement": sections.agreement(data),
+        "notes": [*map(data.words.text, data.verdict.notes)],
         "devices": devices,
         "packages": packages,
         "version": __version__,
-        "folder": str(told.folder.path),
+        "folder": str(data.folder.path),
     }

@@ -9,7 +9,7 @@ import yaml
 
 from lora_lab import config
 from lora_lab.report.findings import findings
-from lora_lab.report.runs import Told
+from lora_lab.report.runs import ReportData
 from lora_lab.store.table import PLACE
 from lora_lab.verdict.evidence import RunEvidence
 from lora_lab.verdict.result import HELPS, HURTS, SEEMS_TO_HELP, SEEMS_TO_HURT
@@ -32,33 +32,33 @@ class Copied:
     whole: str
 
 
-def copied(told: Told) -> Copied | None:
+def copied(data: ReportData) -> Copied | None:
     """The recommended run; None without a recommendation."""
-    advice = told.verdict.recommendation
+    advice = data.verdict.recommendation
     if advice is None:
         return None
-    run = told.evidence.run(advice.run)
+    run = data.evidence.run(advice.run)
     checkpoint = run.checkpoint(advice.tag)
     return Copied(
         run.name,
-        tuple(_lines(told, run)),
-        tuple(_reasons(told, run)),
+        tuple(_lines(data, run)),
+        tuple(_reasons(data, run)),
         checkpoint.file if checkpoint else "",
-        f"lora-lab export {told.folder.name} {run.name}:{advice.tag}",
+        f"lora-lab export {data.folder.name} {run.name}:{advice.tag}",
         shlex.join(["lora-lab", "train", *run.overrides]),
         yaml.safe_dump({"base": list(run.overrides)}, allow_unicode=True, sort_keys=False, width=100),
-        _whole(told, run),
+        _whole(data, run),
     )
 
 
-def _lines(told: Told, run: RunEvidence) -> list[str]:
-    advice, words = told.verdict.recommendation, told.words
+def _lines(data: ReportData, run: RunEvidence) -> list[str]:
+    advice, words = data.verdict.recommendation, data.words
     assert advice is not None
-    at = told.at(told.worker(run).record.checkpoint(advice.tag))
+    at = data.at(data.worker(run).record.checkpoint(advice.tag))
     lines = [words.say("recommended_text", run=run.name, checkpoint=at, score=words.number(advice.score))]
-    changes = told.changes(run)
+    changes = data.changes(run)
     differs = words.say(
-        "recommended_differs", reference=told.reference.name, overrides=words.changed(changes)
+        "recommended_differs", reference=data.reference.name, overrides=words.changed(changes)
     )
     lines.append(differs if changes else words.say("recommended_reference"))
     if advice.best != run.name:
@@ -68,17 +68,17 @@ def _lines(told: Told, run: RunEvidence) -> list[str]:
     return lines
 
 
-def _reasons(told: Told, run: RunEvidence) -> list[str]:
+def _reasons(data: ReportData, run: RunEvidence) -> list[str]:
     """The decided findings that speak for a setting of the run."""
     found = []
-    for effect, finding in zip(told.verdict.settings, findings(told), strict=True):
+    for effect, finding in zip(data.verdict.settings, findings(data), strict=True):
         value = run.settings.get(effect.key)
         for item, change in zip(effect.contrasts, finding.changes, strict=True):
             better = item.level if item.call in (HELPS, SEEMS_TO_HELP) else item.reference
             decided = item.call in (HELPS, HURTS, SEEMS_TO_HELP, SEEMS_TO_HURT)
             if decided and value == better:
                 found.append(
-                    told.words.say(
+                    data.words.say(
                         "reason_for",
                         title=finding.title,
                         change=change.change,
@@ -89,8 +89,8 @@ def _reasons(told: Told, run: RunEvidence) -> list[str]:
     return found
 
 
-def _whole(told: Told, run: RunEvidence) -> str:
-    own = told.subject.sweep.runs[run.name]
+def _whole(data: ReportData, run: RunEvidence) -> str:
+    own = data.subject.sweep.runs[run.name]
     if own.config is None:
         return own.problem
     values = config.as_dict(own.config)

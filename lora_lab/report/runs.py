@@ -18,7 +18,7 @@ from lora_lab.verdict.taken import take
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportData:
     """All that the report is made of."""
 
     subject: Subject
@@ -86,6 +86,8 @@ class Told:
         return self.words.say("stage_epoch", epoch=checkpoint.epoch)
 
 
-def tell(subject: Subject, language: str) -> Told:
+def report_data(subject: Subject, language: str) -> ReportData:
     """Gather what a report tells."""
-    return Told(subject, take(subject.folder, subject.evidence), Words(language, subject.evidence.criterion))
+    return ReportData(
+        subject, take(subject.folder, subject.evidence), Words(language, subject.evidence.criterion)
+    )

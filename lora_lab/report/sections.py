@@ -11,8 +11,8 @@ from lora_lab import config
 from lora_lab.axes import show_setting
 from lora_lab.plots.subject import varied
 from lora_lab.report.pictures import Album, Tile
-from lora_lab.report.runs import Told
-from lora_lab.report.sheets import thumbnail
+from lora_lab.report.runs import ReportData
+from lora_lab.report.side_by_side import thumbnail
 from lora_lab.verdict.evidence import SCORE, RunEvidence
 
 ALWAYS_SHOWN = (
@@ -42,16 +42,16 @@ class Setting:
     value: str
 
 
-def fixed(told: Told) -> tuple[list[Setting], list[Setting]]:
+def fixed(data: ReportData) -> tuple[list[Setting], list[Setting]]:
     """The settings that all runs share: those that say something, and all."""
-    own = [run for run in told.evidence.own if run.settings]
+    own = [run for run in data.evidence.own if run.settings]
     if not own:
         return [], []
     differ, defaults = set(varied(own)), config.settings()
     same = [key for key in own[0].settings if key not in differ and all(key in run.settings for run in own)]
     values = own[0].settings
     everything = [
-        Setting(told.words.label(key), key, show_setting(key, values[key]))
+        Setting(data.words.label(key), key, show_setting(key, values[key]))
         for key in sorted(same, key=_order)
     ]
     chosen = [
@@ -90,46 +90,46 @@ class Pattern:
     tile: Tile | None
 
 
-def patterns(told: Told, album: Album) -> list[Pattern]:
+def patterns(data: ReportData, album: Album) -> list[Pattern]:
     """All runs, those that are another one's experiment included."""
-    return [_pattern(told, run, album) for run in told.evidence.runs]
+    return [_pattern(data, run, album) for run in data.evidence.runs]
 
 
-def _pattern(told: Told, run: RunEvidence, album: Album) -> Pattern:
-    words, checkpoint = told.words, run.checkpoint(run.chosen)
+def _pattern(data: ReportData, run: RunEvidence, album: Album) -> Pattern:
+    words, checkpoint = data.words, run.checkpoint(run.chosen)
     raters = len(checkpoint.raters) if checkpoint else 0
     return Pattern(
         run.name,
-        _changes(told, run),
+        _changes(data, run),
         words.number(run.score),
         words.say("raters_of", n=raters) if raters else "",
-        told.mean(run),
+        data.mean(run),
         words.say(f"status_{run.status}"),
         run.status in ("failed", "diverged"),
         str(checkpoint.epoch) if checkpoint and checkpoint.epoch is not None else "",
         f"{run.train_minutes:.1f}" if run.train_minutes and not run.same_as else "",
-        _note(told, run),
-        None if run.same_as else thumbnail(told, run, album),
+        _note(data, run),
+        None if run.same_as else thumbnail(data, run, album),
     )
 
 
-def _changes(told: Told, run: RunEvidence) -> str:
-    if run.name == told.reference.name:
-        return told.words.say("changes_none")
-    changes = told.changes(run)
+def _changes(data: ReportData, run: RunEvidence) -> str:
+    if run.name == data.reference.name:
+        return data.words.say("changes_none")
+    changes = data.changes(run)
     if changes or run.same_as:
-        return told.words.changed(changes)
-    return told.words.say("seed_only")
+        return data.words.changed(changes)
+    return data.words.say("seed_only")
 
 
-def _note(told: Told, run: RunEvidence) -> str:
-    words = told.words
+def _note(data: ReportData, run: RunEvidence) -> str:
+    words = data.words
     if run.same_as:
         reasons = "; ".join(dict.fromkeys(item.reason for item in run.inert))
         key = "same_as" if reasons else "same_as_plain"
         return words.say(key, run=run.same_as, reason=reasons)
     flags = {flag for item in run.checkpoints[-1:] for flag in item.flags}
-    return words.listed(filter(None, [told.trouble(run), *sorted(flags)]))
+    return words.listed(filter(None, [data.trouble(run), *sorted(flags)]))
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,11 @@ class Failure:
     changes: str
 
 
-def failures(told: Told) -> list[Failure]:
+def failures(data: ReportData) -> list[Failure]:
     """Runs that failed, diverged, were stopped, or show nothing."""
     return [
-        Failure(run.name, told.words.say(f"status_{run.status}"), _note(told, run), _changes(told, run))
-        for run in told.evidence.own
+        Failure(run.name, data.words.say(f"status_{run.status}"), _note(data, run), _changes(data, run))
+        for run in data.evidence.own
         if run.usable is False or run.status == "cancelled"
     ]
 
@@ -161,18 +161,18 @@ class CourseRow:
     said: str
 
 
-def courses(told: Told) -> list[CourseRow]:
+def courses(data: ReportData) -> list[CourseRow]:
     """One row per run with several scored checkpoints."""
     found = []
-    for item in told.verdict.courses:
-        record = told.worker(told.evidence.run(item.run)).record
+    for item in data.verdict.courses:
+        record = data.worker(data.evidence.run(item.run)).record
         top = next((score for tag, _, score in item.points if tag == item.best), None)
         found.append(
             CourseRow(
                 item.run,
-                told.at(record.checkpoint(item.best)),
-                told.words.number(top),
-                told.words.say(f"course_{item.call}"),
+                data.at(record.checkpoint(item.best)),
+                data.words.number(top),
+                data.words.say(f"course_{item.call}"),
             )
         )
     return found
@@ -191,9 +191,9 @@ class RaterRow:
     drift: str
 
 
-def raters(told: Told) -> list[RaterRow]:
+def raters(data: ReportData) -> list[RaterRow]:
     """Everybody who scored."""
-    words = told.words
+    words = data.words
     return [
         RaterRow(
             item.name,
@@ -204,25 +204,25 @@ def raters(told: Told) -> list[RaterRow]:
             words.number(item.repeat_sd) if item.repeats else words.number(None),
             words.number(item.drift, signed=True),
         )
-        for item in told.evidence.raters
+        for item in data.evidence.raters
     ]
 
 
-def judged(told: Told) -> list[str]:
+def judged(data: ReportData) -> list[str]:
     """How scores came about and what counts as a difference, in sentences."""
-    words, found = told.words, []
-    if told.evidence.criterion == SCORE:
-        log = told.subject.sweep.scores()
+    words, found = data.words, []
+    if data.evidence.criterion == SCORE:
+        log = data.subject.sweep.scores()
         sessions = {item.session for item in log.scores if item.session in log.sessions}
         entered = sum(item.session not in log.sessions for item in log.scores)
         found += [words.say("judged_blind", n=len(sessions))] if sessions else []
         found += [words.say("judged_entered", n=entered)] if entered else []
-    rule = told.evidence.rule
+    rule = data.evidence.rule
     key = f"rule_{rule}" if rule in ("last", "best") else "rule_tag"
     found.append(words.say(key, tag=rule))
-    if told.verdict.comparisons:
-        relevant = words.number(told.verdict.relevant)
-        found.append(words.say("relevant", value=relevant, n=told.verdict.comparisons))
+    if data.verdict.comparisons:
+        relevant = words.number(data.verdict.relevant)
+        found.append(words.say("relevant", value=relevant, n=data.verdict.comparisons))
     return found
 
 
@@ -236,25 +236,25 @@ class AgreementRow:
     runs: int
 
 
-def agreement(told: Told) -> list[AgreementRow]:
+def agreement(data: ReportData) -> list[AgreementRow]:
     """The metrics, the best first."""
     minus = "−"
     return [
         AgreementRow(
             item.metric,
             f"{item.rho:.2f}".replace("-", minus),
-            told.words.say("interval", low=f"{item.low:.2f}", high=f"{item.high:.2f}").replace("-", minus),
+            data.words.say("interval", low=f"{item.low:.2f}", high=f"{item.high:.2f}").replace("-", minus),
             item.runs,
         )
-        for item in told.verdict.agreement
+        for item in data.verdict.agreement
     ]
 
 
-def versions(told: Told) -> tuple[list[str], list[str]]:
+def versions(data: ReportData) -> tuple[list[str], list[str]]:
     """Devices, and packages with their versions as the runs recorded them."""
     devices: Counter[str] = Counter()
     packages: dict[str, set[str]] = {}
-    for record in told.records:
+    for record in data.records:
         devices.update([record.device] if record.device else [])
         for name, version in record.versions.items():
             packages.setdefault(name, set()).add(version)
@@ -262,10 +262,10 @@ def versions(told: Told) -> tuple[list[str], list[str]]:
     return [name for name, _ in devices.most_common()], shown
 
 
-def period(told: Told) -> tuple[str, str]:
+def period(data: ReportData) -> tuple[str, str]:
     """The first and the last day of training, or two empty texts."""
-    starts = sorted(record.started_at for record in told.records if record.started_at)
-    ends = sorted(record.finished_at for record in told.records if record.finished_at)
+    starts = sorted(record.started_at for record in data.records if record.started_at)
+    ends = sorted(record.finished_at for record in data.records if record.finished_at)
     return (starts[0][:10] if starts else ""), (ends[-1][:10] if ends else "")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from lora_lab.axes import axis, show_setting
 from lora_lab.report import english, japanese
+from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.evidence import SCORE
-from lora_lab.verdict.ground import POINTS
 from lora_lab.words import LANGUAGES, in_language, said
 
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": english.TEXTS, "ja": japanese.TEXTS}

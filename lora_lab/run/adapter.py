@@ -9,7 +9,7 @@ from lora_lab.errors import ModelError
 from lora_lab.lora_files.reading import LoraFile, read
 from lora_lab.models import BaseModel
 from lora_lab.networks.blocks import block_weights
-from lora_lab.networks.exchange import alpha_of, rank_of, trainable
+from lora_lab.networks.file_tensors import alpha_of, rank_of, trainable
 from lora_lab.networks.merging import merge
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import Target, all_targets

@@ -11,16 +11,16 @@ from lora_lab.config import flat, parse_resolution
 from lora_lab.config.places import without_places
 from lora_lab.config.schema import TrainConfig
 from lora_lab.data.captions import tag_frequency
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.errors import DivergedError
 from lora_lab.lora_files.disk import save_lora
-from lora_lab.material import Material
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
 from lora_lab.store.layout import lora_name
 from lora_lab.store.steps import read_steps
 from lora_lab.train import Record
+from lora_lab.training_data import TrainingData
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -85,7 +85,7 @@ def _mean_loss_since(task: Task, step: int) -> float | None:
 def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     """The `ss_*` and `modelspec.*` metadata of a checkpoint, and our own: config, fingerprint, run."""
     assert task.prepared
-    config, resolved, material = task.config, task.resolved, task.prepared.material
+    config, resolved, training_data = task.config, task.resolved, task.prepared.training_data
     sizes = resolved.facts.in_force("dataset.resolution", resolved.dataset.resolution)
     texts = standard_metadata(
         task.prepared.job.adapter,
@@ -97,16 +97,16 @@ def metadata_of(task: Task, tag: str, record: Record) -> dict[str, str]:
     )
     texts["lora_lab.config"] = json.dumps(without_places(flat(config)))
     texts["lora_lab.fingerprint"] = task.record.fingerprint
-    texts["lora_lab.images"] = material.identity
+    texts["lora_lab.images"] = training_data.identity
     return texts
 
 
 def _training_settings(task: Task, record: Record) -> dict[str, Any]:
     """What sd-scripts' metadata says of a training, as it acted: a dataset file may have decided."""
     assert task.prepared
-    resolved, material, job = task.resolved, task.prepared.material, task.prepared.job
+    resolved, training_data, job = task.resolved, task.prepared.training_data, task.prepared.job
     train, data, loss = resolved.train, resolved.dataset, resolved.loss
-    batch = max(material.plan.batch_sizes)
+    batch = max(training_data.plan.batch_sizes)
 
     def in_force(key: str, asked: Any) -> Any:
         """One value, or the values of several subsets separated by commas."""
@@ -121,13 +121,13 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         "learning_rate": resolved.optimizer.learning_rate,
         "unet_lr": job.unet_lr,
         "text_encoder_lr": job.text_encoder_lr,
-        "num_train_images": material.images,
+        "num_train_images": training_data.images,
         "num_reg_images": resolved.facts.reg_images,
-        "num_validation_images": len(material.validation),
+        "num_validation_images": len(training_data.validation),
         "validation_split": in_force("train.validation_split", train.validation_split),
         "validation_seed": in_force("train.validation_seed", train.validation_seed),
-        "num_batches_per_epoch": material.stream.batches_per_epoch,
-        "num_epochs": material.length.epochs,
+        "num_batches_per_epoch": training_data.stream.batches_per_epoch,
+        "num_epochs": training_data.length.epochs,
         "epoch": record.epoch,
         "steps": record.step,
         "max_train_steps": job.total_updates,
@@ -149,27 +149,27 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         "scale_weight_norms": resolved.network.scale_weight_norms or None,
         "cache_latents": data.cache_latents,
         **{name: in_force(f"dataset.{name}", getattr(data, name)) for name in asked},
-        "dataset_dirs": _folders(material),
-        "tag_frequency": _tags(material),
+        "dataset_dirs": _folders(training_data),
+        "tag_frequency": _tags(training_data),
         "training_comment": train.training_comment or None,
         "training_started_at": str(time.time() - task.record.seconds.get("train", 0.0)),
     }
 
 
-def _folders(material: Material) -> dict[str, dict[str, int]]:
+def _folders(training_data: TrainingData) -> dict[str, dict[str, int]]:
     """Repeats and images by folder; regularisation images are not in it, as in sd-scripts."""
     found: dict[str, dict[str, int]] = {}
-    for item in material.items:
+    for item in training_data.items:
         if not item.is_reg:
             one = found.setdefault(item.folder.name, {"n_repeats": item.repeats, "img_count": 0})
             one["img_count"] += 1
     return found
 
 
-def _tags(material: Material) -> dict[str, dict[str, int]]:
+def _tags(training_data: TrainingData) -> dict[str, dict[str, int]]:
     """How often each tag is shown in an epoch, by folder."""
-    by_folder: dict[str, list[Item]] = {}
-    for item in material.items:
+    by_folder: dict[str, list[CaptionedImage]] = {}
+    for item in training_data.items:
         if not item.is_reg:
             by_folder.setdefault(item.folder.name, []).append(item)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lora_lab import sheets
+from lora_lab import contact_sheets
 from lora_lab.errors import LoraLabError
 from lora_lab.resolved import Resolved
 from lora_lab.run import previews
@@ -14,7 +14,7 @@ from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.measured import measure_checkpoint
 from lora_lab.run.prepare import load_base, pick_device
-from lora_lab.run.previewing import missing_of
+from lora_lab.run.previewer import missing_of
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
 
@@ -43,9 +43,9 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
     with clock([task], "load"):
         task.resolve(device.type)
     _disown(task, identity)
-    assert task.material
+    assert task.training_data
     previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
-    previews.copy_pictures(task.folder, task.material)
+    previews.copy_pictures(task.folder, task.training_data)
     events.send("phase", phase="preview")
     with clock([task], "load"):
         bare = load_base(task.resolved, device)
@@ -60,7 +60,7 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
             if interrupt.reason:
                 return
         with clock([task], "metric"):
-            measure_checkpoint(task, checkpoint, task.material, device)
+            measure_checkpoint(task, checkpoint, task.training_data, device)
         previews.summarise(checkpoint, task.resolved.preview.strengths)
         task.write()
 
@@ -106,7 +106,7 @@ def _disown(task: Task, identity: str) -> None:
 def _end(task: Task, events: Events, status: str, reason: str) -> None:
     task.record.peak_memory_bytes = max(task.record.peak_memory_bytes, peak_memory())
     try:
-        sheets.run_sheet(task.folder, task.record)
+        contact_sheets.run_sheet(task.folder, task.record)
     except Exception as error:
         task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
     try:

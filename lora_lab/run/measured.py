@@ -12,25 +12,27 @@ from PIL import Image, UnidentifiedImageError
 
 from lora_lab.anchors import anchor_name
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pictures import decode, extensions, read_bytes
 from lora_lab.errors import DataError
-from lora_lab.material import Material
 from lora_lab.metrics import set_names
 from lora_lab.metrics.sets import COPY, Models, PreviewSet, Shown, measure_set
 from lora_lab.resolved import Resolved
 from lora_lab.run.previews import anchors_of, cut_picture
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, Preview, RunFolder
+from lora_lab.training_data import TrainingData
 
 MOST_PICTURES = 64
 """Pictures that previews are held against; of more, this many are taken evenly."""
 
-Placed = tuple[Item, Assignment]
+Placed = tuple[CaptionedImage, Assignment]
 T = TypeVar("T")
 
 
-def measure_checkpoint(task: Task, checkpoint: Checkpoint, material: Material, device: torch.device) -> None:
+def measure_checkpoint(
+    task: Task, checkpoint: Checkpoint, training_data: TrainingData, device: torch.device
+) -> None:
     """Add the numbers of the metrics of sets to a checkpoint and its previews, where they are asked for.
 
     Raises:
@@ -43,10 +45,14 @@ def measure_checkpoint(task: Task, checkpoint: Checkpoint, material: Material, d
         return
     metric = resolved.metric
     cache = Path(task.config.cache).expanduser()
-    training = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
+    training = [
+        pair
+        for pair in zip(training_data.items, training_data.assignments, strict=True)
+        if not pair[0].is_reg
+    ]
     held_against = PreviewSet(
         [_shown(item, folder, resolved) for item in checkpoint.previews],
-        references(metric.references, material.validation or training),
+        references(metric.references, training_data.validation or training),
         _pictures(training) if "copy" in names else (),
         _models(metric.clip_model, metric.dino_model, cache, device),
     )

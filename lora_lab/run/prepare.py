@@ -16,13 +16,12 @@ from lora_lab.config import RunConfig
 from lora_lab.data.buckets import Assignment, crop_top_left, random_crop
 from lora_lab.data.cache import LatentCache, TextCache, TextKey, latent_key, open_latents, open_texts
 from lora_lab.data.captions import undropped
-from lora_lab.data.items import Item, refuse_errors
+from lora_lab.data.image_set import CaptionedImage, refuse_errors
 from lora_lab.data.pixels import load_mask, load_pixels
 from lora_lab.data.verify import verify
 from lora_lab.effective import facts_of, resolve
 from lora_lab.errors import ConfigError
 from lora_lab.losses.process import NoiseProcess
-from lora_lab.material import Material, gather
 from lora_lab.models import BaseModel, ModelFile, TextStates
 from lora_lab.models.text import chunks_of
 from lora_lab.networks.pack import Pack
@@ -30,6 +29,7 @@ from lora_lab.resolved import Resolved
 from lora_lab.run.adapter import adapter_spec, merge_base_weights
 from lora_lab.train import HeldBack, Job, Source, Validation
 from lora_lab.train.source import Latent
+from lora_lab.training_data import TrainingData, gather
 
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -102,7 +102,7 @@ class Prepared:
     """
 
     base: BaseModel
-    material: Material
+    training_data: TrainingData
     job: Job
     source: Source
     texts: "Texts | None"
@@ -121,17 +121,17 @@ def prepare(
     Raises:
         DataError: An image does not decode.
     """
-    base, resolved, material = caches.base, task.resolved, task.material
+    base, resolved, training_data = caches.base, task.resolved, task.training_data
     data, length = resolved.dataset, resolved.base_model.max_token_length
-    held_back = [item for item, _ in material.validation]
+    held_back = [item for item, _ in training_data.validation]
     refuse_errors(
         verify(
-            [*material.items, *held_back],
+            [*training_data.items, *held_back],
             cache=Path(task.cache).expanduser() / "verified",
             max_pixels=data.max_image_pixels,
         )
     )
-    pictures = Pictures(base, material, caches.latents_in(task.cache), data.cache_latents)
+    pictures = Pictures(base, training_data, caches.latents_in(task.cache), data.cache_latents)
     if data.cache_latents:
         pictures.fill(on_picture)
     job = job_of(task.name, resolved, base)
@@ -139,8 +139,8 @@ def prepare(
     if not job.trains_text_encoder:
         texts = Texts(base, caches.texts_in(task.cache), job.clip_skip, length, data.weighted_captions)
     source = Source(
-        material.stream,
-        material.items,
+        training_data.stream,
+        training_data.items,
         pictures.latent,
         texts.states if texts else None,
         process_of(resolved, base),
@@ -150,7 +150,9 @@ def prepare(
         job.total_updates,
         base.device,
     )
-    return Prepared(base, material, job, source, texts, _validation(resolved, source, pictures, material))
+    return Prepared(
+        base, training_data, job, source, texts, _validation(resolved, source, pictures, training_data)
+    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class ToPrepare:
 
     name: str
     resolved: Resolved
-    material: Material
+    training_data: TrainingData
     cache: str
 
 
@@ -175,19 +177,19 @@ def on_base(config: RunConfig, base: BaseModel) -> ToPrepare:
         size=0,
         problems=(),
     )
-    material = gather(config)
-    resolved = resolve(config, facts_of(config, material, model, base.device.type))
-    return ToPrepare(config.name, resolved, material, config.cache)
+    training_data = gather(config)
+    resolved = resolve(config, facts_of(config, training_data, model, base.device.type))
+    return ToPrepare(config.name, resolved, training_data, config.cache)
 
 
 def _validation(
-    resolved: Resolved, source: Source, pictures: "Pictures", material: Material
+    resolved: Resolved, source: Source, pictures: "Pictures", training_data: TrainingData
 ) -> Validation | None:
     """What the run is measured on; None where no images are held back."""
-    if not material.validation:
+    if not training_data.validation:
         return None
     held = []
-    for item, place in material.validation:
+    for item, place in training_data.validation:
         latent = pictures.whole(item, place)
         caption = undropped(item.caption, item.settings.captions)
         held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
@@ -230,16 +232,18 @@ def job_of(name: str, resolved: Resolved, base: BaseModel) -> Job:
 class Pictures:
     """Latents of a run's pictures, from the cache or made on the spot."""
 
-    def __init__(self, base: BaseModel, material: Material, cache: LatentCache, cached: bool) -> None:
+    def __init__(
+        self, base: BaseModel, training_data: TrainingData, cache: LatentCache, cached: bool
+    ) -> None:
         self._base = base
-        self._material = material
+        self._training_data = training_data
         self._cache = cache
         self._cached = cached
         self._ready: dict[tuple[int, bool], Latent] = {}
 
     def fill(self, on_picture: Callable[[int, int], None] | None = None) -> None:
         """Encode every picture (and its mirror image under flip_aug) that the cache does not hold."""
-        items = self._material.items
+        items = self._training_data.items
         for number, item in enumerate(items):
             for mirrored in (False, True) if item.settings.flip_aug else (False,):
                 self._ready[number, mirrored] = self._make(number, mirrored, None)
@@ -250,13 +254,15 @@ class Pictures:
         """The latent of one draw; a random crop is drawn from `rng`, and only where nothing is cached."""
         if self._cached:
             return self._ready[image, mirrored]
-        return self._make(image, mirrored, rng if self._material.items[image].settings.random_crop else None)
+        return self._make(
+            image, mirrored, rng if self._training_data.items[image].settings.random_crop else None
+        )
 
     def _make(self, image: int, mirrored: bool, crop: random.Random | None) -> Latent:
-        item, place = self._material.items[image], self._material.assignments[image]
+        item, place = self._training_data.items[image], self._training_data.assignments[image]
         return self.whole(item, place if crop is None else random_crop(place, crop), mirrored)
 
-    def whole(self, item: Item, place: Assignment, mirrored: bool = False) -> Latent:
+    def whole(self, item: CaptionedImage, place: Assignment, mirrored: bool = False) -> Latent:
         """The latent of a picture resized and cut as `place` says."""
         mean, logvar = self._distribution(item, place, mirrored)
         scale = self._base.scaling_factor
@@ -267,7 +273,9 @@ class Pictures:
             _mask(item, place, mirrored, mean.shape[1:]) if item.settings.alpha_mask else None,
         )
 
-    def _distribution(self, item: Item, place: Assignment, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _distribution(
+        self, item: CaptionedImage, place: Assignment, mirrored: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         dtype = str(self._base.vae.dtype).removeprefix("torch.")
         key = latent_key(item, place, flip=mirrored, vae=self._base.vae_identity, dtype=dtype)
         found = self._cache.get(key) if self._cached else None
@@ -281,7 +289,9 @@ class Pictures:
         return found
 
 
-def _mask(item: Item, place: Assignment, mirrored: bool, size: Sequence[int]) -> torch.Tensor | None:
+def _mask(
+    item: CaptionedImage, place: Assignment, mirrored: bool, size: Sequence[int]
+) -> torch.Tensor | None:
     """The picture's opacity at the latent's size, (h, w): area means, as sd-scripts has it."""
     mask_HW = load_mask(item, place, flip=mirrored) if item.transparent else None
     if mask_HW is None:

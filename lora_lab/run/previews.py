@@ -12,11 +12,10 @@ from PIL import Image
 from lora_lab.anchors import anchor_name
 from lora_lab.config import load_plain, parse_resolution
 from lora_lab.data.buckets import Assignment
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pixels import load_pixels
 from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing, write_text
-from lora_lab.material import Material
 from lora_lab.metrics import measure
 from lora_lab.metrics.sets import COPY
 from lora_lab.models import BaseModel
@@ -26,6 +25,7 @@ from lora_lab.preview.samplers import SAMPLERS
 from lora_lab.resolved import Resolved
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name, read_scores
 from lora_lab.store.layout import lora_name
+from lora_lab.training_data import TrainingData
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
@@ -95,13 +95,15 @@ def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None
         fingerprint: `effective.preview_fingerprint` of the settings as they are now.
     """
     earlier = record.preview_fingerprint
+    # Without their LoRA files nothing can be rendered anew: those previews stay as they are.
+    renewable = [item for item in record.checkpoints if not item.discarded]
     if earlier != fingerprint:
-        for checkpoint in record.checkpoints:
+        for checkpoint in renewable:
             checkpoint.previews, checkpoint.metrics = [], {}
             checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
         record.preview_fingerprint = fingerprint
     judged = judged_shots(folder)
-    for checkpoint in record.checkpoints:
+    for checkpoint in renewable:
         kept = {preview_name(*shot) for shot in judged.get(checkpoint.tag, ())}
         checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
         named = {folder.path / item.file for item in checkpoint.previews}
@@ -269,10 +271,14 @@ def _forget_other_base(folder: Path, identity: str) -> None:
     write_text(mark, identity)
 
 
-def copy_pictures(folder: RunFolder, material: Material) -> None:
+def copy_pictures(folder: RunFolder, training_data: TrainingData) -> None:
     """Put a few training pictures beside the previews, cut as they are trained on."""
-    target = SweepFolder(folder.path.parent).anchors / f"pictures-{material.identity[:8]}"
-    own = [pair for pair in zip(material.items, material.assignments, strict=True) if not pair[0].is_reg]
+    target = SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
+    own = [
+        pair
+        for pair in zip(training_data.items, training_data.assignments, strict=True)
+        if not pair[0].is_reg
+    ]
     stride = max(len(own) // ANCHOR_PICTURES, 1)
     for number, (item, place) in enumerate(own[::stride][:ANCHOR_PICTURES]):
         path = target / f"{number}.png"
@@ -281,7 +287,7 @@ def copy_pictures(folder: RunFolder, material: Material) -> None:
                 cut_picture(item, place).save(temporary, "PNG")
 
 
-def cut_picture(item: Item, place: Assignment) -> Image.Image:
+def cut_picture(item: CaptionedImage, place: Assignment) -> Image.Image:
     """A training picture as it is trained on."""
     pixels_CHW = (load_pixels(item, place) + 1) * 127.5
     return Image.fromarray(pixels_CHW.round().clip(0, 255).astype("uint8").transpose(1, 2, 0))

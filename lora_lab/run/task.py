@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, field
 from lora_lab.config import RunConfig, load
 from lora_lab.effective import examine
 from lora_lab.errors import ConfigError
-from lora_lab.material import Material
 from lora_lab.resolved import Resolved
 from lora_lab.run.lock import FolderLock
-from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Prepared
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import PHASES, RunFolder, RunRecord, now, read_record, write_record
 from lora_lab.store.steps import append_step
 from lora_lab.train import Record, Runner
+from lora_lab.training_data import TrainingData
 
 WRITE_INTERVAL_SECONDS = 5.0
 """`run.json` of a run under way is brought up to date no oftener than this between checkpoints."""
@@ -38,10 +38,10 @@ class Task:
     record: RunRecord
     lock: FolderLock
     resolved: Resolved = field(default_factory=lambda: Resolved({}, {}))
-    material: Material | None = None
+    training_data: TrainingData | None = None
     prepared: Prepared | None = None
     runner: Runner | None = None
-    points: SavePoints | None = None
+    save_schedule: SaveSchedule | None = None
     _written: float = 0.0
 
     @staticmethod
@@ -75,15 +75,15 @@ class Task:
         found = examine(self.config, device_type)
         if found.resolved.refusals:
             raise ConfigError("\n".join(found.resolved.refusals))
-        self.resolved, self.material = found.resolved, found.material
+        self.resolved, self.training_data = found.resolved, found.training_data
         record = self.record
         record.resolved = found.resolved.to_plain()
         record.fingerprint = record.fingerprint or found.resolved.fingerprint
         record.total_steps = found.resolved.total_steps
         record.updates_per_epoch = found.resolved.updates_per_epoch
-        record.images = found.material.images
+        record.images = found.training_data.images
         record.notes += [text for text in found.resolved.fallbacks if text not in record.notes]
-        for text in (*map(str, found.material.problems), *found.resolved.warnings):
+        for text in (*map(str, found.training_data.problems), *found.resolved.warnings):
             print(f"{self.name}: {text}", file=sys.stderr)  # into the run's log
 
     def write(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from lora_lab import sheets
+from lora_lab import contact_sheets
 from lora_lab.errors import DivergedError, LoraLabError, RunFolderError
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
@@ -19,9 +19,9 @@ from lora_lab.run.checkpoints import oldest_kept_state, save_lora_of
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
-from lora_lab.run.points import SavePoints
 from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
-from lora_lab.run.previewing import Previewer, missing_of
+from lora_lab.run.previewer import Previewer, missing_of
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.run.state import drop_old_states, drop_states, load_newest_state, save_state
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
@@ -95,7 +95,7 @@ class PackWork:
                 except LoraLabError as found:
                     error = found
                     raise
-        able = [task for task in self._tasks if task.material]
+        able = [task for task in self._tasks if task.training_data]
         if error and not able:
             raise error
         return able
@@ -107,12 +107,12 @@ class PackWork:
             if self._interrupt.reason:
                 return
             with self._failing_alone(task), clock([task], "cache"):
-                assert task.material
+                assert task.training_data
                 task.prepared = prepare(
-                    ToPrepare(task.name, task.resolved, task.material, task.config.cache), caches
+                    ToPrepare(task.name, task.resolved, task.training_data, task.config.cache), caches
                 )
-                task.points = SavePoints.of(task.resolved)
-                previews.copy_pictures(task.folder, task.material)
+                task.save_schedule = SaveSchedule.of(task.resolved)
+                previews.copy_pictures(task.folder, task.training_data)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task]) -> Pack:
         train = ready[0].resolved.train
@@ -174,15 +174,21 @@ class PackWork:
     @staticmethod
     def _settled(task: Task) -> bool:
         """Whether all checkpoints of the run are there."""
-        if task.prepared is None or task.points is None:
+        if task.prepared is None or task.save_schedule is None:
             return True
-        have = {item.tag for item in task.record.checkpoints if (task.folder.path / item.file).is_file()}
-        return task.record.step >= task.points.total_updates and have >= set(task.points.tags())
+        have = {
+            item.tag
+            for item in task.record.checkpoints
+            if item.discarded or (task.folder.path / item.file).is_file()
+        }
+        return task.record.step >= task.save_schedule.total_updates and have >= set(task.save_schedule.tags())
 
     # -- training ------------------------------------------------------------------------
 
     def _train(self, base: BaseModel, pack: Pack, previewer: Previewer, todo: Sequence[Task]) -> None:
-        waiting = sorted(todo, key=lambda task: -task.points.total_updates if task.points else 0)
+        waiting = sorted(
+            todo, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
+        )
         trainer = PackTrainer(base, pack)
         free = list(range(self._slots))
         self._events.send("phase", phase="train")
@@ -241,9 +247,9 @@ class PackWork:
     @staticmethod
     def _validated(task: Task, trainer: PackTrainer, record: Record) -> Record:
         """The record with the validation loss, where it is due."""
-        assert task.prepared and task.points and task.runner
+        assert task.prepared and task.save_schedule and task.runner
         validation = task.prepared.validation
-        if record.ended or validation is None or not task.points.validation_due(record.step):
+        if record.ended or validation is None or not task.save_schedule.validation_due(record.step):
             return record
         with clock([task], "metric"):
             found = trainer.validate(task.runner, validation)
@@ -251,17 +257,17 @@ class PackWork:
 
     def _take(self, task: Task, record: Record) -> Checkpoint | None:
         """Log an update and save what is due after it."""
-        runner, points = task.runner, task.points
-        assert runner and points
+        runner, save_schedule = task.runner, task.save_schedule
+        assert runner and save_schedule
         task.log(record)
-        self._events.step(task.name, record.step, points.total_updates, record.loss)
-        tag = "" if record.ended else points.tag(record.step)
+        self._events.step(task.name, record.step, save_schedule.total_updates, record.loss)
+        tag = "" if record.ended else save_schedule.tag(record.step)
         checkpoint = None
         with clock([task], "save"):
             if tag:
                 checkpoint = save_lora_of(task, tag, record)
                 self._events.send("checkpoint", run=task.name, tag=tag)
-            if not record.ended and points.state_due(record.step):
+            if not record.ended and save_schedule.state_due(record.step):
                 self._save_state(task)
         return checkpoint
 
@@ -293,7 +299,7 @@ class PackWork:
         if status == "done" and not task.resolved.train.keep_state:
             drop_states(task.folder)
         try:
-            sheets.run_sheet(task.folder, task.record)
+            contact_sheets.run_sheet(task.folder, task.record)
         except Exception as error:
             task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
         try:

@@ -35,7 +35,8 @@ class Checkpoint:
     """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far.
 
     `samples` counts all draws, `reg_samples` those of regularisation pictures among them. `validation` is the
-    loss on held-back pictures by timestep, `validation_loss` its mean.
+    loss on held-back pictures by timestep, `validation_loss` its mean. `discarded`: its LoRA file was given
+    up for room; previews and scores stay.
     """
 
     tag: str
@@ -52,6 +53,7 @@ class Checkpoint:
     reg_samples: int = 0
     validation_loss: float | None = None
     validation: dict[str, float | None] = field(default_factory=dict)
+    discarded: bool = False
 
 
 @dataclass

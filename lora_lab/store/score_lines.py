@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from lora_lab.store.spelling import rater_name
+from lora_lab.store.normal_names import rater_name
 
 RESULTS = ("left", "right", "tie", "both_bad")
 """What a comparison of two checkpoints can say."""

@@ -31,9 +31,9 @@ from typing import Any
 from lora_lab.errors import RunFolderError
 from lora_lab.files import append_line
 from lora_lab.store.layout import SweepFolder
+from lora_lab.store.normal_names import first_spellings, rater_key
 from lora_lab.store.record import now
 from lora_lab.store.score_lines import RESULTS, checked, parsed
-from lora_lab.store.spelling import first_spellings, rater_key
 from lora_lab.words import Said, joined, said
 
 __all__ = [

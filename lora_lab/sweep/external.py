@@ -18,11 +18,11 @@ from lora_lab.errors import ConfigError
 from lora_lab.files import replacing
 from lora_lab.kohya.trained import Trained, trained
 from lora_lab.lora_files import planned
-from lora_lab.models.identity import file_hash
+from lora_lab.models.content_hash import file_hash
 from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
 from lora_lab.store.reading import Run, read_sweep_folder
-from lora_lab.sweep.names import as_name, run_problem
+from lora_lab.sweep.run_names import as_name, run_problem
 
 BESIDE = "adapter_config.json"
 """Where PEFT keeps what its files need."""

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 from lora_lab.config import key_of, nearest, settings
 from lora_lab.errors import ConfigError
 from lora_lab.sweep.blocks import block_overrides, is_block
-from lora_lab.sweep.names import distinct, joined, run_problem, same_folder, split
+from lora_lab.sweep.run_names import distinct, joined, run_problem, same_folder, split
 from lora_lab.sweep.text import read_yaml, value_text
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lora_lab.store.steps import forget_steps
 from lora_lab.sweep import external
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
-from lora_lab.sweep.plan import Plan, Row
+from lora_lab.sweep.plan import Plan, PlannedRun
 from lora_lab.sweep.status import set_aside
 from lora_lab.sweep.text import value_text
 
@@ -55,7 +55,7 @@ def launch(
 
     Args:
         sweep: What the plan was made of; it is kept in the sweep's folder.
-        report: Told of everything that happens, as it happens.
+        report: ReportData of everything that happens, as it happens.
         extra: The overrides that the plan added to all rows.
         engine: Where packs run; None is what `engine.name` says.
 
@@ -110,7 +110,7 @@ Belonging = tuple[int, str, str]
 """Where a run belongs: its number among the sweep's rows, the sweep's question, and the sweep file."""
 
 
-def _write_run(run: RunFolder, row: Row, of: Belonging) -> None:
+def _write_run(run: RunFolder, row: PlannedRun, of: Belonging) -> None:
     """The job and its record; that of the same experiment is kept, and the worker sees what is left."""
     record = read_or_failed(run)
     if row.same_as or record.same_as or record.fingerprint != row.fingerprint:
@@ -129,7 +129,7 @@ def _write_run(run: RunFolder, row: Row, of: Belonging) -> None:
     write_record(run, record)
 
 
-def _bring_up_to_date(run: RunFolder, row: Row, of: Belonging) -> None:
+def _bring_up_to_date(run: RunFolder, row: PlannedRun, of: Belonging) -> None:
     """Tell the record of a run that stays as it is what this plan knows of it, where that is new."""
     record = read_or_failed(run)
     if record.fingerprint != row.fingerprint:
@@ -140,7 +140,7 @@ def _bring_up_to_date(run: RunFolder, row: Row, of: Belonging) -> None:
         write_record(run, record)
 
 
-def _tell(record: RunRecord, row: Row, of: Belonging) -> None:
+def _tell(record: RunRecord, row: PlannedRun, of: Belonging) -> None:
     """Enter what a reader of results needs, so that nobody needs the plan."""
     number, question, source = of
     record.overrides = [f"{key}={value_text(value)}" for key, (_, value) in row.changes.items()]
@@ -168,7 +168,7 @@ def _conclude(plan: Plan, outcome: Outcome) -> None:
         outcome.notes.append(str(error))
     try:
         # Needs PIL, which a command that only plans does not have to wait for.
-        from lora_lab.sheets import sweep_sheet
+        from lora_lab.contact_sheets import sweep_sheet
 
         outcome.sheet = sweep_sheet(plan.folder)
     except Exception as error:

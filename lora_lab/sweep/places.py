@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, flat, settings
-from lora_lab.sweep.names import split
+from lora_lab.sweep.run_names import split
 from lora_lab.sweep.text import value_text
 
 PATHS = tuple(key for key, item in settings().items() if item.path and "." in key)

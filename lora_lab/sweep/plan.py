@@ -23,15 +23,15 @@ from lora_lab.effective import (
 )
 from lora_lab.engines.slots import gpus, slots
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.run.points import SavePoints
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
 from lora_lab.store.launched import read_plan
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another
-from lora_lab.sweep.names import name_problem, run_problem, same_folder
 from lora_lab.sweep.packs import make_packs, pack_key
 from lora_lab.sweep.places import absolute
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
+from lora_lab.sweep.run_names import name_problem, run_problem, same_folder
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
 
@@ -40,7 +40,7 @@ UNSEEN = ("name", "sweep")
 
 
 @dataclass
-class Row:
+class PlannedRun:
     """One row of a plan.
 
     Attributes:
@@ -124,7 +124,7 @@ class Plan:
     name: str
     folder: SweepFolder
     question: str
-    rows: list[Row]
+    rows: list[PlannedRun]
     packs: list[list[str]]
     comparisons: Comparisons
     warnings: list[str]
@@ -132,12 +132,12 @@ class Plan:
     base: RunConfig
     config_dirs: tuple[str, ...] = ()
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> PlannedRun:
         """The row of a name."""
         return next(row for row in self.rows if row.name == name)
 
     @property
-    def conflicts(self) -> list[Row]:
+    def conflicts(self) -> list[PlannedRun]:
         """Rows that stop the sweep: their folders hold something else."""
         return [row for row in self.rows if row.status == "conflict"]
 
@@ -288,36 +288,36 @@ def _base_resolved(base: RunConfig, device: str) -> Resolved | None:
         return None  # a base that only its rows complete
 
 
-def _row(composed: Composed, found: Examined) -> Row:
+def _row(composed: Composed, found: Examined) -> PlannedRun:
     resolved = found.resolved
     per_epoch = resolved.facts.draws_per_epoch
     samples = round(per_epoch * resolved.epochs)
     notes = [_cannot_act(item) for item in resolved.inert]
-    return Row(
+    return PlannedRun(
         name=composed.name,
         overrides=composed.overrides,
         config=composed.config,
         resolved=resolved,
         fingerprint=resolved.fingerprint,
         preview_fingerprint=resolved.preview_fingerprint,
-        images=found.material.images,
-        data=summary(found.material.plan),
+        images=found.training_data.images,
+        data=summary(found.training_data.plan),
         updates_per_epoch=resolved.updates_per_epoch,
         total_steps=resolved.total_steps,
         samples=samples,
         exposures_per_image=round(_draws_per_image(found) * resolved.epochs, 3),
-        checkpoints=SavePoints.of(resolved).tags(),
+        checkpoints=SaveSchedule.of(resolved).tags(),
         notes=[*notes, *resolved.fallbacks, *resolved.warnings],
     )
 
 
 def _draws_per_image(found: Examined) -> float:
     """Mean draws of a training picture in an epoch; regularisation pictures do not count."""
-    own = [item.repeats for item in found.material.items if not item.is_reg]
+    own = [item.repeats for item in found.training_data.items if not item.is_reg]
     return sum(own) / max(1, len(own))
 
 
-def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
+def _decide(row: PlannedRun, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
     decision: Decision = decide(
         folder.run(row.name),
         row.resolved,
@@ -330,7 +330,7 @@ def _decide(row: Row, folder: SweepFolder, *, retry: bool, redo: bool) -> None:
     row.fingerprint = decision.fingerprint or row.fingerprint
 
 
-def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
+def _changes(row: PlannedRun, base: RunConfig, base_resolved: Resolved | None) -> dict[str, tuple[Any, Any]]:
     here, there = difference(row.config, base), difference(base, row.config)
     plain = {key: (there[key], here[key]) for key in here if key not in UNSEEN}
     if base_resolved is None:
@@ -344,7 +344,7 @@ def _changes(row: Row, base: RunConfig, base_resolved: Resolved | None) -> dict[
     return changes
 
 
-def _mark_same(rows: Sequence[Row]) -> None:
+def _mark_same(rows: Sequence[PlannedRun]) -> None:
     """Let one row stand for all of the same experiment; a row that was trained itself keeps its own run."""
     for row, first in first_of_each(rows):
         if row is not first and row.status not in ("done", "previews", "running", "conflict"):
@@ -353,7 +353,7 @@ def _mark_same(rows: Sequence[Row]) -> None:
 
 
 def _packs(
-    rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig, folder: SweepFolder
+    rows: Sequence[PlannedRun], examined: Sequence[Examined], base: RunConfig, folder: SweepFolder
 ) -> list[list[str]]:
     waiting = {row.name: row for row in rows if row.to_do}
     keys = {
@@ -382,7 +382,7 @@ def _packs(
     return packs
 
 
-def _earlier_packs(folder: SweepFolder, waiting: dict[str, Row]) -> list[list[str]]:
+def _earlier_packs(folder: SweepFolder, waiting: dict[str, PlannedRun]) -> list[list[str]]:
     """The packs of the sweep's last start, with the rows that still have to be done."""
     packs = read_plan(folder)["packs"]
     left = [[name for name in pack if name in waiting] for pack in packs]
@@ -393,9 +393,9 @@ def _cannot_act(item: Inert) -> str:
     return f"{item.key} has no effect: {item.reason}"
 
 
-def _shared_warnings(rows: Sequence[Row], examined: Sequence[Examined], base: RunConfig) -> list[str]:
+def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], base: RunConfig) -> list[str]:
     """What is said once for the sweep, of images, models and the base; taken out of the rows' own notes."""
-    shared = {str(problem): None for found in examined for problem in found.material.problems}
+    shared = {str(problem): None for found in examined for problem in found.training_data.problems}
     shared |= {text: None for found in examined for text in found.model.problems}
     # Settings that a row sets and that cannot act stay with the row, even where all rows set them.
     own_mistakes = {_cannot_act(item) for row in rows for item in row.inert}

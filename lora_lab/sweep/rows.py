@@ -8,8 +8,8 @@ from lora_lab.config import RunConfig, check, compose, flat
 from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
-from lora_lab.sweep.names import split
 from lora_lab.sweep.places import anchored, with_places
+from lora_lab.sweep.run_names import split
 
 OF_THE_SWEEP = (
     "results",

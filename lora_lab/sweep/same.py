@@ -10,7 +10,7 @@ from lora_lab.config import difference, settings
 from lora_lab.effective import BY_CONTENT, SAME_RESULT
 
 if TYPE_CHECKING:
-    from lora_lab.sweep.plan import Row
+    from lora_lab.sweep.plan import PlannedRun
 
 T = TypeVar("T", bound=Hashable)
 
@@ -18,9 +18,9 @@ _RANK = {"done": 0, "previews": 0, "running": 1, "resume": 2, "failed": 3, "dive
 _LABELS = ("dataset.repeats", "train.max_train_epochs", "train.max_train_steps")
 
 
-def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+def first_of_each(rows: Sequence[PlannedRun]) -> list[tuple[PlannedRun, PlannedRun]]:
     """Each row with the row that stands for its experiment: what got furthest, else the first."""
-    best: dict[str, Row] = {}
+    best: dict[str, PlannedRun] = {}
     for row in rows:
         first = best.setdefault(row.resolved.fingerprint, row)
         if _RANK.get(row.status, 5) < _RANK.get(first.status, 5):
@@ -28,7 +28,7 @@ def first_of_each(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     return [(row, best[row.resolved.fingerprint]) for row in rows]
 
 
-def why_same(row: Row, first: Row) -> str:
+def why_same(row: PlannedRun, first: PlannedRun) -> str:
     """Why two rows with different settings end in the same weights."""
     reasons: dict[str, list[str]] = {}
     lengths: list[str] = []
@@ -45,7 +45,7 @@ def why_same(row: Row, first: Row) -> str:
     return "; ".join(texts) or "the same settings"
 
 
-def _reason(key: str, row: Row, first: Row) -> str:
+def _reason(key: str, row: PlannedRun, first: PlannedRun) -> str:
     for resolved in (row.resolved, first.resolved):
         found = [
             reason for name, reason in resolved.no_effect.items() if name == key or name.startswith(f"{key}.")
@@ -63,18 +63,18 @@ def _listed(keys: list[str]) -> str:
     return f"{keys[0]} has" if len(keys) == 1 else f"{', '.join(keys[:-1])} and {keys[-1]} have"
 
 
-def _same_length(row: Row, first: Row) -> str:
+def _same_length(row: PlannedRun, first: PlannedRun) -> str:
     return f"{_length(row)} and {_length(first)} show the same pictures in the same order"
 
 
-def _length(row: Row) -> str:
+def _length(row: PlannedRun) -> str:
     parts: list[tuple[str, Any]] = [
         (key, row.resolved.acting[key]) for key in _LABELS if row.resolved.acting.get(key) is not None
     ]
     return " x ".join(f"{show(value)} {axis(key).label}" for key, value in parts)
 
 
-def alike(rows: Sequence[Row], of: Callable[[Row], T]) -> list[tuple[T, list[str]]]:
+def alike(rows: Sequence[PlannedRun], of: Callable[[PlannedRun], T]) -> list[tuple[T, list[str]]]:
     """The different values that rows have, each with the names of its rows."""
     found: dict[T, list[str]] = {}
     for row in rows:

@@ -21,9 +21,9 @@ from lora_lab.store.rounds import Proposed, read_rounds
 from lora_lab.sweep.file import RowSpec, SweepFile
 from lora_lab.sweep.plan import device_type
 from lora_lab.sweep.text import value_text
+from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.gather import evidence
-from lora_lab.verdict.ground import POINTS
 
 BROKEN = 0.0
 """The score of a run that diverged: its settings are known to fail."""

@@ -112,7 +112,7 @@ def _finished(
 def _there(folder: RunFolder, record: RunRecord, tag: str) -> bool:
     # By what the record says: a folder that was renamed holds files of its earlier name.
     found = record.checkpoint(tag)
-    return found is not None and (folder.path / found.file).is_file()
+    return found is not None and (found.discarded or (folder.path / found.file).is_file())
 
 
 def set_aside(sweep: SweepFolder, name: str) -> Path:

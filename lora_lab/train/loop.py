@@ -169,7 +169,7 @@ class PackTrainer:
         if not due:
             return {}, {}
         slots = [runner.slot for runner in due]
-        norms = self.pack.arena.grad_norms()[slots]
+        norms = self.pack.parameters.grad_norms()[slots]
         losses = torch.stack([torch.stack(runner.losses).mean() for runner in due])
         numbers = torch.stack([norms.float(), losses.float()]).tolist()
         return dict(zip(slots, numbers[0], strict=True)), dict(zip(slots, numbers[1], strict=True))
@@ -215,7 +215,7 @@ class PackTrainer:
         clip = runner.job.max_grad_norm / (norm + 1e-6) if runner.job.max_grad_norm else 1.0
         factor = min(clip, 1.0) / runner.scale.factor
         if factor != 1.0:
-            self.pack.arena.grads[runner.slot].mul_(factor)
+            self.pack.parameters.grads[runner.slot].mul_(factor)
         runner.set_learning_rate()
         runner.optimizer.step()
         limit = runner.job.scale_weight_norms

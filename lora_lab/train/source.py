@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lora_lab.config.schema import LossConfig
 from lora_lab.data.captions import process
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.order import Batch as Draws
 from lora_lab.data.order import Draw, Stream, sample_rng, sample_seed
 from lora_lab.losses.noise import draw
@@ -74,7 +74,7 @@ class Source:
     """
 
     stream: Stream
-    items: Sequence[Item]
+    items: Sequence[CaptionedImage]
     latent_of: LatentOf
     text_of: TextOf | None
     process: NoiseProcess

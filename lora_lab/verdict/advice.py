@@ -8,12 +8,12 @@ from typing import Any
 
 from lora_lab.axes import show
 from lora_lab.verdict.acting import SEED
+from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.calls import Scale, change_of, points
 from lora_lab.verdict.cells import LEVEL, Cell
 from lora_lab.verdict.contrasts import Difference, covariance, freedom
 from lora_lab.verdict.distributions import t_quantile
 from lora_lab.verdict.evidence import RunEvidence
-from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.outcomes import number, stage
 from lora_lab.verdict.result import (
     HELPS,
@@ -37,33 +37,35 @@ NAMED = 6
 
 
 def recommend(
-    ground: Ground, settings: Sequence[SettingEffect], costs: Sequence[Cost]
+    analysis: Analysis, settings: Sequence[SettingEffect], costs: Sequence[Cost]
 ) -> Recommendation | None:
     """The best-scored run, or one that costs much less and scores hardly less; None where none is scored."""
     usable = [
-        cell for cell in ground.cells if not cell.scale and any(run.usable is not False for run in cell.runs)
+        cell
+        for cell in analysis.cells
+        if not cell.scale and any(run.usable is not False for run in cell.runs)
     ]
-    if not usable or ground.base is None:
+    if not usable or analysis.base is None:
         return None
-    by_run, scale = {item.run: item for item in costs}, ground.scale
+    by_run, scale = {item.run: item for item in costs}, analysis.scale
     best = max(usable, key=lambda cell: cell.mean)
     chosen = _cheaper(best, usable, by_run, scale)
-    rivals = _rivals(best, usable, ground.noise)
+    rivals = _rivals(best, usable, analysis.noise)
     # Of replicates, the run with the best score is the file to use.
     run = max(chosen.runs, key=lambda run: run.score or 0.0)
-    reasons = [_of_score(best, scale), *_of_rivals(rivals, ground.noise, scale)]
+    reasons = [_of_score(best, scale), *_of_rivals(rivals, analysis.noise, scale)]
     if chosen is not best:
         reasons.append(_of_cost(chosen, best, by_run, scale))
     near = [cell for cell in rivals if best.mean - cell.mean <= scale.relevant]
     reasons += _of_cheap_rivals(chosen, near, by_run)
-    reasons += [text for text in (_of_luck(best, usable, ground.noise, scale),) if text]
+    reasons += [text for text in (_of_luck(best, usable, analysis.noise, scale),) if text]
     reasons += _of_settings(chosen, settings, scale)
     return Recommendation(
         run.name,
         run.chosen,
         chosen.mean,
         best.name,
-        overrides(run, ground.base.runs[0]),
+        overrides(run, analysis.base.runs[0]),
         tuple(reasons),
         tuple(cell.name for cell in rivals),
     )

@@ -9,10 +9,10 @@ from statistics import mean
 from typing import Any
 
 from lora_lab.axes import show
+from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.calls import Pairs, bound, call_of, call_of_all, sentence, wanted
 from lora_lab.verdict.cells import LEVEL, Cell, Edge, distance, owner, where
 from lora_lab.verdict.contrasts import Tested, conflict, independent, mean_of_pairs, together
-from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.power import more_runs
 from lora_lab.verdict.result import (
     DEPENDS,
@@ -48,22 +48,22 @@ class Setting:
     """By the level's text; in every edge `one` has the reference level of that contrast."""
 
 
-def effects(ground: Ground, interactions: Sequence[Interaction] = ()) -> tuple[SettingEffect, ...]:
+def effects(analysis: Analysis, interactions: Sequence[Interaction] = ()) -> tuple[SettingEffect, ...]:
     """The effect of every setting that some pair of cells differs in alone; most pairs first.
 
     Args:
         interactions: Those that were found: a setting that acts both ways in a called one depends.
     """
-    if ground.base is None:
+    if analysis.base is None:
         return ()
     grouped: dict[tuple[str, str], list[Edge]] = defaultdict(list)
-    for edge in ground.edges:
+    for edge in analysis.edges:
         grouped[edge.key, repr(_under(edge))].append(edge)
-    known = [setting_of(key, members, ground.base) for (key, _), members in grouped.items()]
+    known = [setting_of(key, members, analysis.base) for (key, _), members in grouped.items()]
     crossing = _crossing(interactions)
-    made = [_effect(item, ground, crossing) for item in known]
+    made = [_effect(item, analysis, crossing) for item in known]
     made.sort(key=lambda item: (-sum(len(one.pairs) for one in item.contrasts), item.key))
-    return tuple(_surviving(made, ground.noise))
+    return tuple(_surviving(made, analysis.noise))
 
 
 def _crossing(interactions: Sequence[Interaction]) -> Crossing:
@@ -127,19 +127,19 @@ def _once(edges: Sequence[Edge], base: Cell) -> list[Edge]:
     return [edge for edge in edges if edge in kept]
 
 
-def _effect(setting: Setting, ground: Ground, crossing: Crossing) -> SettingEffect:
-    noise, scale = ground.noise, ground.scale
+def _effect(setting: Setting, analysis: Analysis, crossing: Crossing) -> SettingEffect:
+    noise, scale = analysis.noise, analysis.scale
     levels = sorted(setting.pairs, key=lambda level: _order(setting.pairs[level][0].levels[1]))
     parted = {level: _independent(setting.pairs[level]) for level in levels}
     seen = [level for level in levels if parted[level]]
     looks = {
-        level: ground.look(setting.key, setting.under, setting.pairs[level][0].levels) for level in levels
+        level: analysis.look(setting.key, setting.under, setting.pairs[level][0].levels) for level in levels
     }
     differences = [mean_of_pairs(parted[level]) for level in seen]
     level_now = LEVEL / max((looks[level] for level in seen), default=1) ** 2
     tested = dict(zip(seen, together(differences, noise, level_now) if seen else [], strict=True))
     contrasts = tuple(
-        _contrast(setting, level, parted[level], tested.get(level), (ground, crossing, looks[level]))
+        _contrast(setting, level, parted[level], tested.get(level), (analysis, crossing, looks[level]))
         for level in levels
     )
     call = call_of_all([item.call for item in contrasts])
@@ -172,12 +172,12 @@ def _contrast(
     level: str,
     cells: Sequence[tuple[Cell, Cell]],
     tested: Tested | None,
-    context: tuple[Ground, Crossing, int],
+    context: tuple[Analysis, Crossing, int],
 ) -> Contrast:
-    ground, crossing, look = context
+    analysis, crossing, look = context
     edges = setting.pairs[level]
-    assert ground.base is not None
-    base = ground.base
+    assert analysis.base is not None
+    base = analysis.base
     pairs = tuple(
         MatchedPair(
             edge.one.name, edge.other.name, edge.one.mean, edge.other.mean,
@@ -189,8 +189,8 @@ def _contrast(
     if tested is None:
         shown = mean(pair.difference for pair in pairs)
         return Contrast(reference, value, shown, pairs, NOT_DECIDED, same_training=True, look=look)
-    said = _pairs(cells, ground, (setting.key, repr(reference), repr(value)) in crossing)
-    call = call_of(tested, ground.noise, ground.scale, said)
+    said = _pairs(cells, analysis, (setting.key, repr(reference), repr(value)) in crossing)
+    call = call_of(tested, analysis.noise, analysis.scale, said)
     return Contrast(
         reference=reference,
         level=value,
@@ -215,9 +215,9 @@ def _once_only(cells: Sequence[tuple[Cell, Cell]], call: str) -> bool:
     return min(sum(cell.n for cell in side) for side in zip(*cells, strict=True)) < 2
 
 
-def _pairs(cells: Sequence[tuple[Cell, Cell]], ground: Ground, interacts: bool) -> Pairs:
+def _pairs(cells: Sequence[tuple[Cell, Cell]], analysis: Analysis, interacts: bool) -> Pairs:
     """What matched pairs say one by one, each with its own error."""
-    noise, scale = ground.noise, ground.scale
+    noise, scale = analysis.noise, analysis.scale
     values = tuple(other.mean - one.mean for one, other in cells)
     each = [together([mean_of_pairs([pair])], noise, 2 * LEVEL)[0] for pair in cells]
     inside = all(

@@ -13,7 +13,7 @@ from typing import Any
 from lora_lab.errors import RunFolderError
 from lora_lab.findings import Inert
 from lora_lab.store import Pair
-from lora_lab.store.spelling import find_tag
+from lora_lab.store.normal_names import find_tag
 from lora_lab.verdict.raters import RaterEvidence
 from lora_lab.words import said
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from lora_lab.store import Checkpoint, Pair, SweepFolder
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
+from lora_lab.store.normal_names import rater_key
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.scores import Place, ScoreLog, only_of
-from lora_lab.store.spelling import rater_key
 from lora_lab.store.table import exposures, flags, means
 from lora_lab.verdict.acting import changes_of, same_experiments
 from lora_lab.verdict.evidence import (

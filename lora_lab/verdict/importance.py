@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lora_lab.axes import axis
+from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.cells import Cell
-from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.result import Importance
 from lora_lab.words import said
 
@@ -30,13 +30,13 @@ TREES = 32
 """Trees of each forest; more change the shares little and take as much longer."""
 
 
-def importance(ground: Ground) -> tuple[tuple[Importance, ...] | None, str]:
+def importance(analysis: Analysis) -> tuple[tuple[Importance, ...] | None, str]:
     """Shares of the scores' variance by setting, or None with the reason.
 
     The shares of a table always add up to 1, even where nothing matters. So each stands beside the share that
     the same setting gets in 95 % of tables with shuffled scores, and p counts how often that is as large.
     """
-    members = ground.cells
+    members = analysis.cells
     if len(members) < FEWEST:
         return (
             None,

@@ -11,11 +11,11 @@ from typing import Any
 
 from lora_lab.axes import show
 from lora_lab.effective import differing
+from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.calls import FEWEST_DF, Scale, change_of, points
 from lora_lab.verdict.cells import LEVEL, Cell, Edge
 from lora_lab.verdict.contrasts import Difference, Tested, f_test, together
 from lora_lab.verdict.effects import setting_of
-from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.result import (
     INTERACTS,
     NO_DIFFERENCE,
@@ -45,7 +45,7 @@ class _Line:
     tested: Tested
 
 
-def interactions(ground: Ground) -> tuple[Interaction, ...]:
+def interactions(analysis: Analysis) -> tuple[Interaction, ...]:
     """Every pair of settings of which all four combinations of two levels were run.
 
     There is one F test for each pair of settings, over all combinations of their levels with the reference
@@ -53,21 +53,21 @@ def interactions(ground: Ground) -> tuple[Interaction, ...]:
     something in most cases. Of a pair that is called, each combination stands whose own interval leaves out
     0; of one that is not, the largest.
     """
-    if ground.base is None:
+    if analysis.base is None:
         return ()
     groups: dict[frozenset[str], dict[str, list[Square]]] = defaultdict(lambda: defaultdict(list))
-    for square in squares(ground.edges, ground.base):
+    for square in squares(analysis.edges, analysis.base):
         levels = repr((*square.one, *square.other))
         groups[frozenset((square.one[0], square.other[0]))][levels].append(square)
-    known = [_lines(members, ground) for members in groups.values()]
-    adjusted = _holm([f_test([line.difference for line in lines], ground.noise) for lines in known])
-    made = [item for lines, p in zip(known, adjusted, strict=True) for item in _called(lines, p, ground)]
+    known = [_lines(members, analysis) for members in groups.values()]
+    adjusted = _holm([f_test([line.difference for line in lines], analysis.noise) for lines in known])
+    made = [item for lines, p in zip(known, adjusted, strict=True) for item in _called(lines, p, analysis)]
     return tuple(sorted(made, key=lambda item: (item.call == NOT_DECIDED, -abs(item.difference))))
 
 
-def _lines(members: dict[str, list[Square]], ground: Ground) -> list[_Line]:
+def _lines(members: dict[str, list[Square]], analysis: Analysis) -> list[_Line]:
     differences = [_difference(own) for own in members.values()]
-    tested = together(differences, ground.noise)
+    tested = together(differences, analysis.noise)
     return [
         _Line(tuple(own), difference, one)
         for own, difference, one in zip(members.values(), differences, tested, strict=True)
@@ -94,9 +94,9 @@ def _holm(ps: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def _called(lines: Sequence[_Line], p: float | None, ground: Ground) -> list[Interaction]:
+def _called(lines: Sequence[_Line], p: float | None, analysis: Analysis) -> list[Interaction]:
     largest = max(lines, key=lambda line: abs(line.difference.value))
-    look = ground.looks.get(pair_key(largest.squares[0].one[0], largest.squares[0].other[0]), 0) + 1
+    look = analysis.looks.get(pair_key(largest.squares[0].one[0], largest.squares[0].other[0]), 0) + 1
     if p is None:
         calls = [(line, SEEMS_TO_INTERACT) for line in lines if line.tested.beyond]
     elif p < LEVEL / look**2:
@@ -105,9 +105,9 @@ def _called(lines: Sequence[_Line], p: float | None, ground: Ground) -> list[Int
     else:
         calls = []
     if not calls:
-        narrow = p is not None and all(_narrow(line.tested, ground.scale) for line in lines)
+        narrow = p is not None and all(_narrow(line.tested, analysis.scale) for line in lines)
         calls = [(largest, NO_DIFFERENCE if narrow else NOT_DECIDED)]
-    return [_interaction(line, call, p, ground.scale, len(lines)) for line, call in calls]
+    return [_interaction(line, call, p, analysis.scale, len(lines)) for line, call in calls]
 
 
 def _narrow(tested: Tested, scale: Scale) -> bool:

@@ -9,9 +9,9 @@ from lora_lab.errors import ConfigError
 from lora_lab.metrics.registry import LESS_IS_BETTER
 from lora_lab.verdict.advice import recommend
 from lora_lab.verdict.agreement import agreement, of_raters
+from lora_lab.verdict.analysis import Analysis, analyse
 from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import Evidence
-from lora_lab.verdict.ground import Ground, ground
 from lora_lab.verdict.importance import importance
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.outcomes import costs, courses, usable_shares
@@ -49,7 +49,7 @@ def judge(
             "So it cannot say which settings work: judge by scores or another metric, and look at it with "
             f"`lora-lab plot --metric {evidence.criterion}`"
         )
-    found = ground(evidence, noise_floor, relevant, prior, looks)
+    found = analyse(evidence, noise_floor, relevant, prior, looks)
     pairs = interactions(found)
     settings = effects(found, pairs)
     shown, why_not = importance(found) if with_importance else (None, "")
@@ -82,13 +82,13 @@ def _ranking(evidence: Evidence) -> tuple[Ranked, ...]:
     return tuple(ranking(list(places), evidence.comparisons))
 
 
-def _together(found: Ground) -> tuple[tuple[str, ...], ...]:
+def _together(found: Analysis) -> tuple[tuple[str, ...], ...]:
     """Settings that always changed together among the scored runs."""
     known = [(cell.name, cell.settings) for cell in found.cells if not cell.unknown]
     return compare(known).aliased
 
 
-def _notes(found: Ground, settings: Sequence[SettingEffect], noise_floor: float | None) -> list[Said]:
+def _notes(found: Analysis, settings: Sequence[SettingEffect], noise_floor: float | None) -> list[Said]:
     evidence = found.evidence
     notes = []
     if noise_floor is not None and found.noise.source == MEASURED:

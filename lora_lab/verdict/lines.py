@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.calls import Scale, each_pair, points
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.evidence import SCORE
-from lora_lab.verdict.ground import POINTS
 from lora_lab.verdict.outcomes import number
 from lora_lab.verdict.raters import RaterEvidence
 from lora_lab.verdict.result import (

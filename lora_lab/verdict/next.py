@@ -10,8 +10,8 @@ from typing import Any
 from lora_lab.effective import differing
 from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.advice import overrides
+from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.cells import Cell, owner
-from lora_lab.verdict.ground import Ground
 from lora_lab.verdict.model import Model, fit
 from lora_lab.verdict.result import Verdict
 
@@ -61,26 +61,26 @@ class Next:
     model: Model | None = field(default=None, compare=False)
 
 
-def suggest(ground: Ground, verdict: Verdict, count: int = 5) -> Next:
+def suggest(analysis: Analysis, verdict: Verdict, count: int = 5) -> Next:
     """Propose at most `count` rows: combinations first, then the repeats that decide most settings."""
-    base = ground.base
+    base = analysis.base
     if base is None:
         return Next((), ())
-    model = fit(ground.cells, ground.noise)
-    best = _expected_best(ground, verdict, model)
-    combined = _combined(ground, base, model, best, count)
+    model = fit(analysis.cells, analysis.noise)
+    best = _expected_best(analysis, verdict, model)
+    combined = _combined(analysis, base, model, best, count)
     # A combination that is not repeated settles nothing about the settings that are open.
-    repeats = _repeats(ground, verdict, base, model)
+    repeats = _repeats(analysis, verdict, base, model)
     half = min(len(combined), max(count - len(repeats), (count + 1) // 2))
     rows = [*combined[:half], *repeats][:count]
     from_base = tuple(text for text in base.runs[0].overrides if not text.startswith(OF_ONE_SWEEP))
     return Next(from_base, tuple(rows), best, model)
 
 
-def _expected_best(ground: Ground, verdict: Verdict, model: Model | None) -> float | None:
+def _expected_best(analysis: Analysis, verdict: Verdict, model: Model | None) -> float | None:
     if model is None or verdict.recommendation is None:
         return None
-    chosen = next(cell for cell in ground.cells if verdict.recommendation.run in _names(cell))
+    chosen = next(cell for cell in analysis.cells if verdict.recommendation.run in _names(cell))
     return float(model.predict([chosen.settings])[0][0])
 
 
@@ -89,15 +89,15 @@ def _names(cell: Cell) -> set[str]:
 
 
 def _combined(
-    ground: Ground, base: Cell, model: Model | None, best: float | None, count: int
+    analysis: Analysis, base: Cell, model: Model | None, best: float | None, count: int
 ) -> list[Suggested]:
     """Changes of tested runs, put together, that are expected to beat the recommended run."""
     if model is None or best is None:
         return []
-    tried = {repr(sorted(cell.settings.items())) for cell in ground.cells}
+    tried = {repr(sorted(cell.settings.items())) for cell in analysis.cells}
     made: dict[str, tuple[tuple[Cell, ...], dict[str, Any]]] = {}
     for size in range(2, MOST_AT_ONCE + 1):
-        for members in combinations([cell for cell in ground.cells if cell is not base], size):
+        for members in combinations([cell for cell in analysis.cells if cell is not base], size):
             settings = _together(members, base)
             key = repr(sorted(settings.items())) if settings else ""
             if settings and key not in tried:
@@ -109,7 +109,7 @@ def _combined(
     worth = [
         (members, mean, sd)
         for (members, _), mean, sd in rated
-        if mean - best >= WORTH * ground.scale.relevant
+        if mean - best >= WORTH * analysis.scale.relevant
     ]
     return [
         Suggested(
@@ -133,7 +133,7 @@ def _together(members: Sequence[Cell], base: Cell) -> dict[str, Any] | None:
     return {**base.settings, **{key: values[1] for own in changes for key, values in own.items()}}
 
 
-def _repeats(ground: Ground, verdict: Verdict, base: Cell, model: Model | None) -> list[Suggested]:
+def _repeats(analysis: Analysis, verdict: Verdict, base: Cell, model: Model | None) -> list[Suggested]:
     """Repeats that open settings need, those first that decide most of them with fewest runs."""
     wanted: dict[str, list[tuple[str, float]]] = {}
     for effect in verdict.settings:
@@ -141,14 +141,14 @@ def _repeats(ground: Ground, verdict: Verdict, base: Cell, model: Model | None) 
         for name, runs in effect.repeat.items():
             # What a setting needs most of, and what few more runs decide, comes first.
             wanted.setdefault(name, []).append((effect.key, runs / total**2))
-    cells = {run.name: cell for cell in ground.cells for run in cell.runs}
+    cells = {run.name: cell for cell in analysis.cells for run in cell.runs}
     order = sorted(wanted, key=lambda name: -sum(weight for _, weight in wanted[name]))
     found: list[Suggested] = []
     for name in order:
         cell = cells.get(name)
         if cell is None:
             continue
-        seed = max((run.seed or 0 for own in ground.cells for run in own.runs), default=0) + 1 + len(found)
+        seed = max((run.seed or 0 for own in analysis.cells for run in own.runs), default=0) + 1 + len(found)
         expected = model.predict([cell.settings]) if model else None
         found.append(
             Suggested(

@@ -18,9 +18,9 @@ from typing import Any
 from lora_lab.errors import LoraLabError, RunFolderError
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.store.verdicts import keep_verdict, read_verdicts
+from lora_lab.verdict.analysis import change_key
 from lora_lab.verdict.evidence import SCORE, Evidence
 from lora_lab.verdict.gather import evidence
-from lora_lab.verdict.ground import change_key
 from lora_lab.verdict.interactions import pair_key
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.prior import Prior, from_earlier

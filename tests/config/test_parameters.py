@@ -10,7 +10,7 @@ import pytest
 
 from lora_lab.config import Setting, groups, settings
 from lora_lab.config.peers import NOT_SETTINGS
-from lora_lab.optim.rows import ROWS
+from lora_lab.optim.entries import ENTRIES
 from lora_lab.optim.schedules import FORMULAS
 from tests.held_by import HELD_BY
 
@@ -67,7 +67,7 @@ def test_the_page_has_a_row_for_everything_that_has_a_name() -> None:
     page = (ROOT / "docs/parameters.md").read_text(encoding="utf-8")
     for name in [
         *settings(),
-        *ROWS,
+        *ENTRIES,
         *FORMULAS,
         *NOT_SETTINGS,
         *(f"recipe={item}" for item in groups()["recipe"]),

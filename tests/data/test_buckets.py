@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.data import buckets
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.settings import BucketSettings, SubsetSettings
 from lora_lab.errors import ConfigError, DataError
 
@@ -69,14 +69,14 @@ def test_a_picture_below_one_step_is_refused_by_name():
     settings = BucketSettings((512, 512), bucket_no_upscale=True)
     with pytest.raises(DataError, match="63x63.*64 pixels"):
         buckets.assign((63, 63), settings)
-    items = [Item(Path(f"{n}.png"), (n, n), str(n), 1, "", SubsetSettings()) for n in (63, 512)]
+    items = [CaptionedImage(Path(f"{n}.png"), (n, n), str(n), 1, "", SubsetSettings()) for n in (63, 512)]
     kept, assignments, problems = buckets.assign_all(items, settings)
     assert [item.size for item in kept] == [(512, 512)] and len(assignments) == 1
     assert [(p.severity, p.path.name) for p in problems] == [("error", "63.png")]
 
 
 def test_a_picture_enlarged_much_is_named():
-    item = Item(Path("tiny.png"), (64, 64), "x", 1, "", SubsetSettings())
+    item = CaptionedImage(Path("tiny.png"), (64, 64), "x", 1, "", SubsetSettings())
     _, _, problems = buckets.assign_all([item], BucketSettings((512, 512)))
     assert problems[0].severity == "warning" and "8.0 times" in problems[0].what
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lora_lab.data.caption_files import decoded, read_caption
-from lora_lab.data.items import refuse_errors
+from lora_lab.data.image_set import refuse_errors
 from lora_lab.data.scan import scan
 from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import DataError

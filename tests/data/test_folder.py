@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lora_lab.data.buckets import assign, assign_all
-from lora_lab.data.items import ImageSet, refuse_errors
+from lora_lab.data.image_set import ImageSet, refuse_errors
 from lora_lab.data.pictures import decode, read_header
 from lora_lab.data.pixels import load_pixels
 from lora_lab.data.resize import INTERPOLATIONS, resize

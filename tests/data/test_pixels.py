@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from lora_lab.data import resize as resizing
 from lora_lab.data.buckets import Assignment, assign, assign_all
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pixels import load_mask, load_pixels, to_array
 from lora_lab.data.scan import scan
 from lora_lab.data.settings import BucketSettings, SubsetSettings
@@ -27,8 +27,8 @@ with safe_open(GOLDEN, "np") as _file:
     CASES = json.loads(_file.metadata()["cases"])
 
 
-def _item(path: Path, size: tuple[int, int]) -> Item:
-    return Item(path, size, hashlib.sha256(path.read_bytes()).hexdigest(), 1, "", SubsetSettings())
+def _item(path: Path, size: tuple[int, int]) -> CaptionedImage:
+    return CaptionedImage(path, size, hashlib.sha256(path.read_bytes()).hexdigest(), 1, "", SubsetSettings())
 
 
 def _whole(size: tuple[int, int]) -> Assignment:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lora_lab.data.captions import process
-from lora_lab.data.items import refuse_errors
+from lora_lab.data.image_set import refuse_errors
 from lora_lab.data.plan import plan_folder
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.errors import DataError

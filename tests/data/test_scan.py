@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lora_lab.data import pictures
-from lora_lab.data.items import ImageSet, identity, order_keys, refuse_errors, report
+from lora_lab.data.image_set import ImageSet, identity, order_keys, refuse_errors, report
 from lora_lab.data.scan import scan
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
 from lora_lab.data.verify import verify
@@ -271,14 +271,16 @@ def test_identity_is_of_content_not_of_names(tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """Believe entries at once, as if each scan came long after the last change."""
-    monkeypatch.setattr("lora_lab.data.headers._CLOCK_GRAIN_NS", -(10**12))
+    monkeypatch.setattr("lora_lab.data.image_headers._CLOCK_GRAIN_NS", -(10**12))
 
 
 def test_a_second_scan_reads_no_picture(tmp_path, settled, monkeypatch):
     for i in range(3):
         _save(tmp_path / "set" / f"{i}.png", _picture(i))
     first = scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
-    monkeypatch.setattr("lora_lab.data.headers.read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(
+        "lora_lab.data.image_headers.read_bytes", lambda path: pytest.fail(f"{path} was read")
+    )
     again = scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     assert again.items == first.items and len(first.items) == 3
 
@@ -298,7 +300,7 @@ def test_a_fresh_entry_is_not_believed(tmp_path, monkeypatch):
     scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     reads = []
     real = pictures.read_bytes
-    monkeypatch.setattr("lora_lab.data.headers.read_bytes", lambda p: reads.append(p) or real(p))
+    monkeypatch.setattr("lora_lab.data.image_headers.read_bytes", lambda p: reads.append(p) or real(p))
     scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     assert len(reads) == 1
 

@@ -6,7 +6,7 @@ import pytest
 
 from lora_lab.config import compose
 from lora_lab.data.summary import summary
-from lora_lab.material import gather
+from lora_lab.training_data import gather
 from tests.data.test_folder import save
 
 

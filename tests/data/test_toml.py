@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from lora_lab.data.items import report
+from lora_lab.data.image_set import report
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
 from lora_lab.errors import ConfigError

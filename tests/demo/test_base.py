@@ -12,9 +12,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from lora_lab.demo import BASE
 from lora_lab.demo.denoiser import Denoiser, decode, sample_latents
 from lora_lab.demo.drawing import BACKGROUND_RGB, render
-from lora_lab.demo.foreign import to_image
 from lora_lab.demo.likeness import score
 from lora_lab.demo.portraits import TRIGGER, sample, subject, tags
+from lora_lab.demo.vae_images import to_image
 from lora_lab.demo.vae_training import pictures_to_tensor, psnr, reconstruct
 
 BACKGROUNDS = ("blue", "green", "pink", "yellow")

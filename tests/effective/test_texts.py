@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.config import compose
-from lora_lab.data.items import Item
+from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
 from lora_lab.effective import examine
 from lora_lab.effective.texts import caption_warnings, found_trigger, marks, prompt_warnings
@@ -17,8 +17,8 @@ TAGS = ", ".join(["blue sky"] * 60)
 WORDS = TokenCounter(lambda text: len(text.split()), 75)
 
 
-def item(caption: str, name: str = "a.png", **settings: object) -> Item:
-    return Item(Path(name), (64, 64), "0" * 64, 1, caption, SubsetSettings(**settings))  # type: ignore[arg-type]
+def item(caption: str, name: str = "a.png", **settings: object) -> CaptionedImage:
+    return CaptionedImage(Path(name), (64, 64), "0" * 64, 1, caption, SubsetSettings(**settings))  # type: ignore[arg-type]
 
 
 def examined(root: Path, *words: str, folder: str = "10_miko cat", captions: tuple[str, ...] = ()):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lora_lab.config import compose, flat, settings
 from lora_lab.errors import ConfigError
 from lora_lab.kohya import Imported, convert, read, recipe_text
+from lora_lab.kohya.ignored_keys import ZEROS, setting_of
 from lora_lab.kohya.lines import COMPUTED, CONTRADICTORY, IGNORED, KEPT, OUTCOMES, RENAMED
-from lora_lab.kohya.names import ZEROS, setting_of
 from tests.kohya.presets import MIDDLE, NEWER, NEWEST, OLDEST, PRESETS, written
 
 

@@ -18,7 +18,7 @@ from lora_lab import loras
 from lora_lab.config import compose
 from lora_lab.effective import Facts, resolve
 from lora_lab.errors import ModelError
-from lora_lab.lora_files import names, planned
+from lora_lab.lora_files import module_names, planned
 from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS, delta
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import read
@@ -87,7 +87,9 @@ def original(name: str, path: str) -> str:
     """The block names of the first Stable Diffusion, whatever the family."""
     if not name.startswith("lora_unet_"):
         return name
-    return "lora_unet_" + names.sgm_path(path, names.sgm_blocks(base("sd1").unet)).replace(".", "_")
+    return "lora_unet_" + module_names.sgm_path(path, module_names.sgm_blocks(base("sd1").unet)).replace(
+        ".", "_"
+    )
 
 
 def peft_keys(tensors: Tensors, family: str, roots: tuple[str, str, str]) -> Written:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.factors import delta, products
-from lora_lab.lora_files.spelling import block, kernel, part, unified
+from lora_lab.lora_files.unified_names import block, kernel, part, unified
 from lora_lab.loras import read
 from lora_lab.models.lora_family import family_of
 from tests.loras.made import dense, error, kohya, numbers, opened

@@ -9,8 +9,8 @@ from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files.factors import Factors, delta, products
 from lora_lab.loras import Making, Ranks, merge, read, resize, save, svd_merge
 from lora_lab.loras.algebra import effective_rank, norm, singular_values
-from lora_lab.loras.dense import dense_approximation
 from lora_lab.loras.ranks import wanted_by
+from lora_lab.loras.truncated_svd import truncated_svd
 from tests.loras.made import dense, error, kohya, numbers, opened
 
 
@@ -178,9 +178,9 @@ def test_large_differences_are_approximated_as_well_as_can_be(shape: tuple[int, 
     left, _, right = torch.linalg.svd(flat, full_matrices=False)
     values = decay ** torch.arange(len(right)).float()
     matrix = (left * values) @ right
-    found, kept = dense_approximation(matrix.reshape(shape), 16, seed=3)
+    found, kept = truncated_svd(matrix.reshape(shape), 16, seed=3)
     best = float(values[16:].square().sum() / values.square().sum()) ** 0.5
     assert error(delta(found), matrix) == pytest.approx(best, abs=1e-4)
     assert (1 - kept.share) ** 0.5 == pytest.approx(best, abs=1e-4)
-    again, _ = dense_approximation(matrix.reshape(shape), 16, seed=3)
+    again, _ = truncated_svd(matrix.reshape(shape), 16, seed=3)
     assert torch.equal(found.up, again.up)

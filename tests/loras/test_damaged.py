@@ -19,7 +19,7 @@ from lora_lab.errors import LoraLabError, ModelError
 from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.lora_files.factors import delta
 from lora_lab.loras import Ranks, info, merge, read, resize
-from lora_lab.models.headers import read_header
+from lora_lab.models.weight_headers import read_header
 from lora_lab.networks.metadata import standard_metadata
 from lora_lab.networks.spec import AdapterSpec
 from tests.loras.made import kohya, numbers

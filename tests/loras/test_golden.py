@@ -12,8 +12,8 @@ from lora_lab.lora_files.factors import delta
 from lora_lab.lora_files.reading import Module
 from lora_lab.loras import LoraFile, Ranks, merge, read, resize, svd_merge
 from lora_lab.loras.bake import baked
-from lora_lab.loras.dense import dense_approximation
 from lora_lab.loras.extract import Wish, approximated
+from lora_lab.loras.truncated_svd import truncated_svd
 from tests.loras.made import error
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lora_files"
@@ -222,7 +222,7 @@ def test_extract(case: dict[str, Any]) -> None:
         assert error(delta(factors), peer) < (3e-2 if quantile == 1 else CLAMP_NOISE)
         ours = error(delta(factors), difference)
         assert (1 - kept.share) ** 0.5 == pytest.approx(ours, rel=1e-3)
-        best, _ = dense_approximation(difference, recorded["rank"], seed=1)
+        best, _ = truncated_svd(difference, recorded["rank"], seed=1)
         expected = recorded["best_rank_k_vs_diff"]["rel"]
         assert error(delta(best), difference) == pytest.approx(expected, rel=1e-4)
         assert ours >= expected - 1e-5

@@ -16,7 +16,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lora_lab.lora_files import names
+from lora_lab.lora_files import module_names
 from lora_lab.lora_files.disk import save_lora
 from lora_lab.lora_files.factors import delta, products
 from lora_lab.loras import Making, merge, read, save
@@ -70,16 +70,16 @@ def pipeline(family: str, whole: Models) -> Any:
 
 def kohya_names(family: str, whole: Models) -> Iterator[tuple[nn.Module, str, str]]:
     """(module, its path, kohya's name) of everything that may carry an adapter."""
-    sgm = names.sgm_blocks(whole[0]) if family == "sdxl" else {}
+    sgm = module_names.sgm_blocks(whole[0]) if family == "sdxl" else {}
     for part, network in enumerate([whole[0], *whole[1]]):
         for path, module in network.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, BaseTunerLayer)) and ".lora_" not in path:
                 if path.endswith("base_layer"):
                     continue
                 name = (
-                    names.unet_name(path, family, sgm)
+                    module_names.unet_name(path, family, sgm)
                     if part == 0
-                    else names.text_encoder_name(path, part - 1, family)
+                    else module_names.text_encoder_name(path, part - 1, family)
                 )
                 yield module, path, name
 

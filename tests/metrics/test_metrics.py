@@ -1,12 +1,16 @@
 """Numbers and flags of previews."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from lora_lab.config import settings
+from lora_lab.config import compose
+from lora_lab.effective import Facts, resolve
 from lora_lab.errors import ConfigError
 from lora_lab.metrics import METRICS, measure, metric_names
+from lora_lab.metrics.registry import MetricEntry, stand_in
 
 
 def picture(values: np.ndarray) -> Image.Image:
@@ -57,12 +61,35 @@ def test_likeness_is_between_0_and_100() -> None:
     )
 
 
-def test_settings_know_the_metrics() -> None:
-    rule = settings()["metric.names"].rule
-    assert rule and rule(list(METRICS)) is None
-    assert rule(["clip"]) == f"must be one of {', '.join(METRICS)}"
+def test_the_planner_refuses_what_is_no_metric() -> None:
+    found = resolve(compose(["base_model=demo", "metric.names=[basic,likenes]"]), Facts())
+    known = ", ".join(METRICS)
+    assert found.refusals == (
+        f"metric.names=likenes: there is no such metric; did you mean likeness? known: {known}",
+    )
+
+
+def half_red(image: Image.Image, base: Image.Image | None) -> dict[str, float | None]:
+    """A metric as CONTRIBUTING.md has one added: half of the mean of the red channel."""
+    return {"half_red": float(np.asarray(image)[..., 0].mean() / 2)}
+
+
+def test_one_entry_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but its entry has to know a metric: it is resolved, measured, and stands for a score."""
+    entry = MetricEntry("half the red", f"{__name__}:half_red", stands_for_score=True)
+    monkeypatch.setitem(cast(dict[str, MetricEntry], METRICS), "half_red", entry)
+    found = resolve(compose(["base_model=demo", "metric.names=[half_red]"]), Facts())
+    assert not found.refusals and found.metric.names == ["half_red"]
+    image = Image.new("RGB", (8, 8), (80, 0, 0))
+    assert measure(image, None, 1.0, found.metric.names).numbers == {"half_red": 40.0}
+    assert stand_in({"brightness", "half_red"}) == "half_red"
+
+
+def test_the_first_of_the_registry_stands_for_the_score() -> None:
+    assert stand_in({"clip_t", "dino", "brightness"}) == "dino"
+    assert stand_in({"brightness", "drift"}) is None
 
 
 def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(ConfigError, match="metric.names 'clip'; known: basic, likeness"):
+    with pytest.raises(ConfigError, match="metric.names=clip: there is no such metric; did you mean clip_t"):
         metric_names(["basic", "clip"])

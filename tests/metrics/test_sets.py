@@ -19,7 +19,7 @@ from lora_lab.metrics.sets import COPY, Models, PreviewSet, Shown, measure_set
 from tests.metrics.models import SIZE, clip_folder, dino_folder
 
 CPU = torch.device("cpu")
-MODELS_OF_SETS = [name for name, row in METRICS.items() if row.of_set]
+MODELS_OF_SETS = [name for name, entry in METRICS.items() if entry.of_set]
 
 
 def picture(seed: int, size: int = 48) -> Image.Image:

@@ -422,7 +422,7 @@ def test_identity_is_the_files_hash_and_follows_content(single: Path, tmp_path: 
 
 def test_identity_remembers_unchanged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(sys.modules["lora_lab.models.identity"], "_WORTH_REMEMBERING", 10)
+    monkeypatch.setattr(sys.modules["lora_lab.models.content_hash"], "_WORTH_REMEMBERING", 10)
     file = tmp_path / "model.safetensors"
     save_file({"a": ONE}, file)
     digest = identity(file)

@@ -24,7 +24,7 @@ NAMES = re.compile(r"sd1(?!5)|sd2|sdxl|sd_v[12]|stable-diffusion-(?:v|xl)|lora_t
 """Words by which families could be told apart; `sd15` in an example of a command is a conf file's name."""
 HISTORY = ("peer", "source")
 """Arguments of `setting` that say where it comes from."""
-ANOTHERS_KEYS = {"kohya/names.py", "kohya/others.py"}
+ANOTHERS_KEYS = {"kohya/ignored_keys.py", "kohya/others.py"}
 """Tables of what the keys of another program's files are called; nothing in them decides about a model."""
 WIDTHS = {320, 640, 768, 1024, 1280, 2048}
 """Widths of the public models; as keys, or compared with, they tell families apart."""

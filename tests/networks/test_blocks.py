@@ -101,4 +101,4 @@ def test_runs_with_other_blocks_share_a_pack(unet, text_encoder):
         pack.occupy(slot, spec)
     left = {key for key in pack.export(1) if "down_blocks" not in key}
     assert pack.export(0).keys() == left
-    assert torch.equal(pack.arena.masters[0].abs().sum() > 0, torch.tensor(True))
+    assert torch.equal(pack.parameters.masters[0].abs().sum() > 0, torch.tensor(True))

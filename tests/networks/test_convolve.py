@@ -89,7 +89,7 @@ def test_a_wrapped_base_is_called(unet, text_encoder):
     spec = AdapterSpec(3, 3.0)
     pack = Pack(model, [model], "sd1", [spec], compute_dtype=torch.float64, master_dtype=torch.float64)
     pack.attach().occupy(0, spec)
-    pack.arena.masters.normal_()
+    pack.parameters.masters.normal_()
     tensors = pack.export(0)
     down, up = (tensors[f"lora_te_text_model_mlp_fc1.lora_{side}.weight"] for side in ("down", "up"))
     x = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)

@@ -26,7 +26,7 @@ def saved(path, unet, encoders, family, spec):
     """A pack with random weights (a mate beside it), its file, and its exported tensors."""
     pack = Pack(unet, encoders, family, [spec, AdapterSpec(8, 1.0)])
     pack.occupy(1, spec)
-    pack.arena.masters[1] *= 3
+    pack.parameters.masters[1] *= 3
     for group in pack.param_groups(1, "tensors"):
         if group.side == "up":
             for param in group.params:

@@ -64,7 +64,7 @@ def test_forward_and_gradients_follow_the_mask(kind):
     model, spec = Layer(), AdapterSpec(4, 2.0, **{kind: 0.5})
     pack = Pack(model, [model], "sd1", [spec], compute_dtype=torch.float64, master_dtype=torch.float64)
     pack.attach().occupy(0, spec)
-    pack.arena.masters.uniform_(-1, 1)
+    pack.parameters.masters.uniform_(-1, 1)
     tensors = pack.export(0)
     down = tensors["lora_te_text_model_mlp_fc1.lora_down.weight"].requires_grad_()
     up = tensors["lora_te_text_model_mlp_fc1.lora_up.weight"].requires_grad_()
@@ -168,7 +168,7 @@ def test_no_dropout_without_a_draw(unet, text_encoder):
         unet, [text_encoder], "sd1", [DROPPED], compute_dtype=torch.float64, master_dtype=torch.float64
     )
     pack.attach().occupy(0, DROPPED)
-    pack.arena.masters.uniform_(-0.1, 0.1)
+    pack.parameters.masters.uniform_(-0.1, 0.1)
     noisy, ids = torch.randn(1, 4, 8, 8, dtype=torch.float64), torch.randint(0, 98, (1, 8))
 
     def predict():

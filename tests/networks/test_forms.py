@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lora_lab.lora_files.keys import split
-from lora_lab.networks import exchange
-from lora_lab.networks.arena import Arena, plan_row
+from lora_lab.networks import file_tensors
 from lora_lab.networks.dense import DenseLayer
+from lora_lab.networks.flat_parameters import FlatParameters, plan_layout
 from lora_lab.networks.forms import SIDES, factorization, initial, low_rank, scale_of, shape_of
 from lora_lab.networks.norms import limit_norms
 from lora_lab.networks.pack import Pack
@@ -58,21 +58,21 @@ class Bench:
         self.spec, self.module = SPECS[case], module_of(name, golden)
         target = Target("lora_unet_x", "x", self.module, "unet", kind_of(self.module), 0)
         larger = AdapterSpec(6, 1.0, form=self.spec.form)
-        layout = plan_row([target], [self.spec, larger])
-        self.arena = Arena(layout.length, 3, CPU, DOUBLE, DOUBLE)
+        layout = plan_layout([target], [self.spec, larger])
+        self.parameters = FlatParameters(layout.length, 3, CPU, DOUBLE, DOUBLE)
         self.sites = list(layout.sites)
         self.routes = Routes(CPU, DOUBLE)
-        self.layer = DenseLayer(self.sites[0], self.arena, self.routes, lambda slot: self.spec)
+        self.layer = DenseLayer(self.sites[0], self.parameters, self.routes, lambda slot: self.spec)
         self.layer.users = 0b10
         start = f"{key}.file."
         self.file = {
             f"lora_unet_x.{k.removeprefix(start)}": v for k, v in golden.items() if k.startswith(start)
         }
         leaves = {found[1]: value for k, value in self.file.items() if (found := split(k))}
-        exchange.from_file(self.arena, self.sites, 1, self.spec, {"lora_unet_x": leaves})
+        file_tensors.from_file(self.parameters, self.sites, 1, self.spec, {"lora_unet_x": leaves})
 
     def exported(self):
-        return exchange.to_file(self.arena, self.sites, 1, self.spec, None)
+        return file_tensors.to_file(self.parameters, self.sites, 1, self.spec, None)
 
 
 @pytest.mark.parametrize("key", REPORT["cases"])
@@ -99,22 +99,22 @@ def test_outputs_and_gradients_are_the_peers(key, golden):
     assert (x.grad - golden[f"{key}.gx"]).abs().max() < 1e-12
     start = f"{key}.grad."
     expected = {f"lora_unet_x.{k.removeprefix(start)}": v for k, v in golden.items() if k.startswith(start)}
-    bench.arena.masters.copy_(bench.arena.grads)  # the gradients in the shapes of a file
+    bench.parameters.masters.copy_(bench.parameters.grads)  # the gradients in the shapes of a file
     found = {k: v for k, v in bench.exported().items() if not k.endswith("alpha")}
     assert found.keys() == expected.keys()
     for name, value in found.items():
         assert (value - expected[name]).abs().max() < 1e-12, name
-    assert not bench.arena.grads[[0, 2]].any()
+    assert not bench.parameters.grads[[0, 2]].any()
 
 
 @pytest.mark.parametrize("key", REPORT["cases"])
 def test_max_norm(key, golden):
     """The norm is the dense one, LoKr's factors are capped as LyCORIS caps them, and the cap holds."""
     bench, case = Bench(key, golden), REPORT["cases"][key]
-    assert limit_norms(bench.arena, bench.sites, 1, bench.spec, None).max == pytest.approx(
+    assert limit_norms(bench.parameters, bench.sites, 1, bench.spec, None).max == pytest.approx(
         case["norm"], rel=1e-12
     )
-    done = limit_norms(bench.arena, bench.sites, 1, bench.spec, case["limit"])
+    done = limit_norms(bench.parameters, bench.sites, 1, bench.spec, case["limit"])
     assert (done.scaled, done.max) == (1, pytest.approx(case["after"], rel=1e-12))
     if key.startswith("lokr"):
         for name, value in bench.exported().items():
@@ -124,7 +124,9 @@ def test_max_norm(key, golden):
     target, factors = bench.sites[0].target, {}
     for side in SIDES[bench.spec.form]:
         shape = bench.sites[0].shape(side, bench.spec)
-        factors[side] = bench.arena.factor(bench.arena.masters, bench.sites[0].pieces[side], shape)[1:2]
+        factors[side] = bench.parameters.factor(bench.parameters.masters, bench.sites[0].pieces[side], shape)[
+            1:2
+        ]
     dense = low_rank(bench.spec.form, factors) * scale_of(target, bench.spec)
     assert (dense - golden[f"{key}.capped_weight"].flatten(1)).abs().max() < 1e-6
 

@@ -33,14 +33,14 @@ def test_leaves_are_views_of_all_own_numbers(pack, slot, layout):
             param.data.fill_(1.0)
             param.grad.fill_(2.0)
     own = sum(t.numel() for key, t in exported.items() if not key.endswith("alpha"))
-    touched = pack.arena.masters[slot] == 1
-    assert torch.equal(touched, pack.arena.grads[slot] == 2)
+    touched = pack.parameters.masters[slot] == 1
+    assert torch.equal(touched, pack.parameters.grads[slot] == 2)
     if layout == "flat":  # whole segments, padding included
         assert touched.sum() == sum(s.stop - s.start for s in pack.layouts["lora"].segments.values())
     else:
         assert touched.sum() == own
     assert all((t == 1).all() for key, t in pack.export(slot).items() if not key.endswith("alpha"))
-    assert not (pack.arena.masters[(slot + 1) % 3] == 1).any()
+    assert not (pack.parameters.masters[(slot + 1) % 3] == 1).any()
 
 
 def test_tensor_shapes(pack):

@@ -54,10 +54,10 @@ def test_nan_neighbour_disturbs_nobody(unet, text_encoder, pack):
         for loss in out.square().mean((1, 2, 3)):
             loss.backward(retain_graph=True)
         pack.collect_grads()
-        return out.detach().clone(), pack.arena.grads.clone()
+        return out.detach().clone(), pack.parameters.grads.clone()
 
     clean_out, clean_grads = train()
-    pack.arena.masters[1].fill_(float("nan"))
+    pack.parameters.masters[1].fill_(float("nan"))
     out, grads = train()
     assert not out[1].isfinite().any() and grads[1].isnan().any()
     for healthy in (0, 2):
@@ -82,7 +82,7 @@ def test_slot_minus_one_strength_zero_and_empty_slots_are_the_bare_base(unet, te
     with torch.no_grad():
         pack.route([-1, -1, -1])
         bare = predict(models, *data)
-        pack.arena.masters[0].fill_(float("nan"))
+        pack.parameters.masters[0].fill_(float("nan"))
         pack.sync()
         pack.vacate(2)
         pack.route([-1, 0, 2], [1.0, 0.0, 1.0])
@@ -122,14 +122,14 @@ def test_parts_may_see_other_batches(unet, text_encoder, pack):
 
 
 def test_a_leaving_run_leaves_the_others_alone(unet, text_encoder, pack):
-    before = pack.arena.masters.clone()
+    before = pack.parameters.masters.clone()
     pack.route([0, 2])
     data = inputs(2)
     with torch.no_grad():
         expected = predict((unet, text_encoder), *data)
         pack.vacate(1)
-        assert torch.equal(pack.arena.masters[[0, 2]], before[[0, 2]])
-        assert not pack.arena.masters[1].any()
+        assert torch.equal(pack.parameters.masters[[0, 2]], before[[0, 2]])
+        assert not pack.parameters.masters[1].any()
         pack.route([0, 2])
         assert torch.equal(predict((unet, text_encoder), *data), expected)
 
@@ -188,7 +188,7 @@ def test_under_autocast_and_inference_mode(unet, text_encoder):
             out = predict(models, noisy.float(), times, ids)
         out.float().square().mean().backward()
         assert (out - plain).norm() < (0.05 if enabled else 1e-6) * plain.norm()
-        grads.append(pack.arena.grads.clone())
+        grads.append(pack.parameters.grads.clone())
     assert 0 < (grads[1] - grads[0]).norm() < 0.1 * grads[0].norm()
 
 

@@ -50,7 +50,7 @@ class Runs:
         self.pack.new_draw({slot: 7 * number + len(name) for slot, name in enumerate(self.names)})
         self.pack.route(slots)
         noisy, times, ids = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        dtype = self.pack.arena.compute.dtype
+        dtype = self.pack.parameters.compute.dtype
         pred = self.models[0](noisy.to(dtype), times, self.models[1](ids).last_hidden_state).sample
         losses = (pred - noisy.to(dtype).flip(-1)).square().mean((1, 2, 3))
         sum(part.mean() for part in losses.split([SIZES[name] for name in self.names])).backward()
@@ -89,7 +89,7 @@ def test_padding_and_strangers_stay_zero(unet, text_encoder):
     runs = Runs((unet, text_encoder), SPECS)
     for slot, tensors in enumerate(runs.trained().values()):
         own = sum(t.numel() for key, t in tensors.items() if not key.endswith("alpha"))
-        used = runs.pack.arena.masters[slot].count_nonzero().item()
+        used = runs.pack.parameters.masters[slot].count_nonzero().item()
         assert own * 0.9 < used <= own
 
 
@@ -97,7 +97,7 @@ def test_a_broken_neighbour_disturbs_nobody(unet, text_encoder):
     """A run full of NaN; the others are what they are without it."""
     names = ["loha", "dora", "lokr", "lora"]
     runs = Runs((unet, text_encoder), names)
-    runs.pack.arena.masters[0].fill_(float("nan"))
+    runs.pack.parameters.masters[0].fill_(float("nan"))
     runs.pack.sync()
     broken = runs.trained(2)
     assert not torch.isfinite(next(iter(broken["loha"].values()))).all()
@@ -155,9 +155,9 @@ def test_bfloat16_compute_follows_float32(unet, text_encoder):
     for dtype in (torch.float32, torch.bfloat16):
         models = copy.deepcopy(unet).to(dtype), copy.deepcopy(text_encoder).to(dtype)
         runs = Runs(models, names, "sgdnesterov", compute_dtype=dtype, master_dtype=torch.float32)
-        start = runs.pack.arena.masters.clone()
+        start = runs.pack.parameters.masters.clone()
         runs.trained(2)
-        results.append(runs.pack.arena.masters - start)
+        results.append(runs.pack.parameters.masters - start)
     for slot, name in enumerate(names):
         moved = results[0][slot].norm()
         assert moved > 0 and (results[1][slot] - results[0][slot]).norm() < 0.2 * moved, name

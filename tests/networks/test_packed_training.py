@@ -155,12 +155,12 @@ def test_gradients_add_up_over_micro_steps(unet, text_encoder):
     for _ in range(2):
         losses(unet, text_encoder, [stream.batch()])[0].mean().backward()
         pack.collect_grads()
-        seen.append(pack.arena.grads.clone())
+        seen.append(pack.parameters.grads.clone())
     stream, fresh = Stream("lora", 5), []
     for _ in range(2):
         pack.zero_grad([0])
         losses(unet, text_encoder, [stream.batch()])[0].mean().backward()
-        fresh.append(pack.arena.grads.clone())
+        fresh.append(pack.parameters.grads.clone())
     assert torch.equal(seen[0], fresh[0])
     assert torch.allclose(seen[1], fresh[0] + fresh[1], rtol=0, atol=1e-14)
 
@@ -171,7 +171,7 @@ def test_padding_and_strangers_stay_zero(unet, text_encoder):
     _, packed, pack = train_packed((unet, text_encoder), names, "adamw", "flat")
     for slot, tensors in enumerate(packed):
         own = sum(t.count_nonzero().item() for key, t in tensors.items() if not key.endswith("alpha"))
-        assert pack.arena.masters[slot].count_nonzero().item() == own
+        assert pack.parameters.masters[slot].count_nonzero().item() == own
 
 
 def test_bfloat16_compute_follows_float32(unet, text_encoder):
@@ -195,9 +195,9 @@ def test_bfloat16_compute_follows_float32(unet, text_encoder):
             optimizer.step()
             pack.sync()
             pack.zero_grad()
-        results.append(pack.arena.masters[0].clone())
+        results.append(pack.parameters.masters[0].clone())
         assert results[-1].dtype == torch.float32
     start = Pack(unet, [text_encoder], "sd1", [spec])
     start.occupy(0, spec)
-    moved = results[0] - start.arena.masters[0]
+    moved = results[0] - start.parameters.masters[0]
     assert (results[1] - results[0]).norm() < 0.1 * moved.norm()

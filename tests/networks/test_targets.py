@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from lora_lab.lora_files import names
-from lora_lab.networks.arena import plan_row
+from lora_lab.lora_files import module_names
+from lora_lab.networks.flat_parameters import plan_layout
 from lora_lab.networks.spec import PRESETS, AdapterSpec
 from lora_lab.networks.targets import find_targets
 
@@ -72,7 +72,7 @@ def test_every_preset_is_covered():
 )
 def test_shapes_and_alphas(bases, base, variant, spec):
     golden = json.loads((GOLDEN / f"{base}.{variant}.json").read_text())
-    layout = plan_row(find_targets(*bases[base], spec), [spec])
+    layout = plan_layout(find_targets(*bases[base], spec), [spec])
     sites = {site.target.name: site for site in layout.sites}
     assert sum(site.target.part != "unet" for site in layout.sites) == golden["n_text_encoder"]
     assert sum(site.target.part == "unet" for site in layout.sites) == golden["n_unet"]
@@ -97,15 +97,17 @@ def test_standard_locon_standard(bases):
 
 def test_sdxl_block_names(bases):
     table = json.loads((GOLDEN / "sdxl_diffusers_to_sai.json").read_text())["map"]
-    blocks = names.sgm_blocks(bases["sdxl"][0])
-    assert {path: names.unet_name(path, "sdxl", blocks) for path in table} == table
+    blocks = module_names.sgm_blocks(bases["sdxl"][0])
+    assert {path: module_names.unet_name(path, "sdxl", blocks) for path in table} == table
 
 
 def test_text_encoder_names_do_not_depend_on_the_library_version():
     """transformers 5.6 dropped the `text_model` level of one of the two classes; files never do."""
     for path in ("encoder.layers.0.mlp.fc1", "text_model.encoder.layers.0.mlp.fc1"):
-        assert names.text_encoder_name(path, 0, "sd1") == "lora_te_text_model_encoder_layers_0_mlp_fc1"
-        assert names.text_encoder_name(path, 1, "sdxl") == "lora_te2_text_model_encoder_layers_0_mlp_fc1"
+        assert module_names.text_encoder_name(path, 0, "sd1") == "lora_te_text_model_encoder_layers_0_mlp_fc1"
+        assert (
+            module_names.text_encoder_name(path, 1, "sdxl") == "lora_te2_text_model_encoder_layers_0_mlp_fc1"
+        )
 
 
 def test_unet_or_text_encoder_only(bases):

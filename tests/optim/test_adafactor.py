@@ -69,16 +69,16 @@ def test_a_transposed_matrix_equals_the_matrix(mode):
 def test_views_into_a_padded_pack_are_updated_in_place_and_alone():
     """A run of rank 4 sees the first 4 rows of its slice of a pack of rank 8; all else stays."""
     weights, gradients = start((4, 6))
-    arena = torch.full((2, 3, 8, 6), 5.0, dtype=torch.float64)
-    view = arena[1, :, :4]
+    parameters = torch.full((2, 3, 8, 6), 5.0, dtype=torch.float64)
+    view = parameters[1, :, :4]
     view.copy_(weights)
     assert not view.is_contiguous()
     run(Adafactor([view]), [view], [[g] for g in gradients])
     alone = weights.clone()
     run(Adafactor([alone]), [alone], [[g] for g in gradients])
-    torch.testing.assert_close(arena[1, :, :4], alone, rtol=1e-13, atol=0)
-    assert (arena[0] == 5).all()
-    assert (arena[1, :, 4:] == 5).all()
+    torch.testing.assert_close(parameters[1, :, :4], alone, rtol=1e-13, atol=0)
+    assert (parameters[0] == 5).all()
+    assert (parameters[1, :, 4:] == 5).all()
 
 
 def test_a_diverged_tensor_leaves_its_neighbours_alone():

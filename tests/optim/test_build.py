@@ -29,8 +29,8 @@ def _quiet():
 
 
 def rate_of(name):
-    row = registry.find(name)
-    return 1.0 if row.learning_rate_about_one else 1e-3
+    entry = registry.find(name)
+    return 1.0 if entry.learning_rate_about_one else 1e-3
 
 
 def arguments_of(name):
@@ -158,15 +158,15 @@ def test_views_that_are_not_contiguous_are_trained():
     toy, optimizer = made("adamw8bit")
     straight = toy.train(optimizer, 5)
     other = Toy("tensors")
-    arena = torch.zeros(len(other.parameters()), 6, 6)
+    flat_parameters = torch.zeros(len(other.parameters()), 6, 6)
     for index, parameter in enumerate(other.parameters()):
-        view = arena[index].T[: parameter.shape[0], : parameter.shape[1]]
+        view = flat_parameters[index].T[: parameter.shape[0], : parameter.shape[1]]
         view.copy_(parameter.detach())
         parameter.data = view
     assert not other.parameters()[0].is_contiguous()
     mirrored = build("adamw8bit", other.groups(1e-3, 1e-3), arguments_of("adamw8bit"))
     assert other.train(mirrored, 5) == straight
-    torch.testing.assert_close(arena[0].T[:4, :6], toy.parameters()[0].detach(), rtol=0, atol=0)
+    torch.testing.assert_close(flat_parameters[0].T[:4, :6], toy.parameters()[0].detach(), rtol=0, atol=0)
 
 
 def test_groups_of_rate_zero_or_none_are_left_out():

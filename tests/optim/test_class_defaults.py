@@ -7,21 +7,20 @@ import pytest
 
 from lora_lab.config import compose
 from lora_lab.effective import Facts, resolve
-from lora_lab.optim.class_defaults import CLASS_DEFAULTS
-from lora_lab.optim.rows import ROWS
+from lora_lab.optim.entries import ENTRIES
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", sorted(ENTRIES))
 def test_what_the_table_says_is_what_the_class_takes(name: str) -> None:
-    row = ROWS[name]
-    module, _, cls = row.target.rpartition(".")
+    entry = ENTRIES[name]
+    module, _, cls = entry.target.rpartition(".")
     signature = inspect.signature(getattr(importlib.import_module(module), cls).__init__)
     taken = {
         argument: given.default
         for argument, given in signature.parameters.items()
-        if given.default is not inspect.Parameter.empty and argument in (row.arguments or {})
+        if given.default is not inspect.Parameter.empty and argument in (entry.arguments or {})
     }
-    assert taken.items() <= CLASS_DEFAULTS[row.target].items()
+    assert taken.items() <= entry.class_defaults.items()
 
 
 WRITTEN_OUT = [

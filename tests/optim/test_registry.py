@@ -13,7 +13,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings
 from lora_lab.optim import registry
 from lora_lab.optim.build import build
-from lora_lab.optim.rows import ROWS, TORCH_CLASSES
+from lora_lab.optim.entries import ENTRIES, TORCH_CLASSES
 
 ASKED_FOR = """
 adamw adamw8bit pagedadamw8bit pagedadamw32bit lion lion8bit pagedlion8bit sgd sgdnesterov sgdnesterov8bit
@@ -53,29 +53,32 @@ def test_every_name_asked_for_is_known():
     assert set(ASKED_FOR.split()) <= set(registry.names())
 
 
-def class_of(row):
-    module, _, name = row.target.rpartition(".")
+def class_of(entry):
+    module, _, name = entry.target.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("name", registry.names())
 def test_arguments_are_those_of_the_class(name):
-    row = registry.find(name)
-    known = inspect.signature(class_of(row)).parameters
-    assert set(row.arguments) <= set(known)
-    assert set(row.defaults) <= set(row.arguments)
-    assert set(row.ignored) <= set(row.arguments)
+    entry = registry.find(name)
+    known = inspect.signature(class_of(entry)).parameters
+    assert set(entry.arguments) <= set(known)
+    assert set(entry.defaults) <= set(entry.arguments)
+    assert set(entry.ignored) <= set(entry.arguments)
 
 
 @pytest.mark.parametrize("name", registry.names())
 def test_the_classes_own_defaults_are_of_the_kinds_named(name):
-    row = registry.find(name)
-    known = inspect.signature(class_of(row)).parameters
+    entry = registry.find(name)
+    known = inspect.signature(class_of(entry)).parameters
     own = {
-        key: known[key].default for key in row.arguments if known[key].default is not inspect.Parameter.empty
+        key: known[key].default
+        for key in entry.arguments
+        if known[key].default is not inspect.Parameter.empty
     }
     assert (
-        registry.arguments(row, own).items() >= {k: v for k, v in own.items() if k != "relative_step"}.items()
+        registry.arguments(entry, own).items()
+        >= {k: v for k, v in own.items() if k != "relative_step"}.items()
     )
 
 
@@ -90,7 +93,7 @@ def test_no_torch_is_imported_by_planning():
 
 @pytest.mark.parametrize("spelling", ["AdamW8bit", "adamw8bit", "ADAMW8BIT"])
 def test_names_are_found_in_any_case(spelling):
-    assert registry.find(spelling) is ROWS["adamw8bit"]
+    assert registry.find(spelling) is ENTRIES["adamw8bit"]
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -105,8 +108,8 @@ def test_the_guis_spelling_is_understood(gui):
 
 @pytest.mark.parametrize("name", TORCH_CLASSES.values())
 def test_a_name_without_a_dot_may_be_a_class_of_torch(name):
-    row = registry.find(name.lower())
-    assert row.target == f"torch.optim.{name}" and registry.find(name).target == row.target
+    entry = registry.find(name.lower())
+    assert entry.target == f"torch.optim.{name}" and registry.find(name).target == entry.target
     parameter = torch.ones(3, requires_grad=True)
     optimizer = build(name, [{"params": [parameter], "lr": 0.1, "part": "unet"}], {})
     assert type(optimizer) is getattr(torch.optim, name)
@@ -123,8 +126,8 @@ def test_an_unknown_name_is_told_the_nearest():
 
 
 def test_dadaptation_is_the_preprint():
-    assert ROWS["dadaptation"].target == ROWS["dadaptadampreprint"].target
-    assert ROWS["dadaptation"].alias_of == "dadaptadampreprint"
+    assert ENTRIES["dadaptation"].target == ENTRIES["dadaptadampreprint"].target
+    assert ENTRIES["dadaptation"].alias_of == "dadaptadampreprint"
 
 
 @pytest.mark.parametrize(

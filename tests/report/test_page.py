@@ -10,7 +10,7 @@ from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.outputs import MARK, contents
 from lora_lab.plots import subject
 from lora_lab.report import LANGUAGES, PAGE, write_report
-from lora_lab.report.runs import tell
+from lora_lab.report.runs import report_data
 from lora_lab.store import SweepFolder
 from lora_lab.verdict.lines import noise_text, scale_of
 from lora_lab.words import TEXTS, in_language
@@ -109,7 +109,7 @@ def test_settings_to_copy_are_the_recommended_run_s(english: Page) -> None:
 def test_every_language_is_written(sweep: SweepFolder, tmp_path: Path, language: str) -> None:
     page = Page(write_report(subject(sweep), tmp_path / language, language))
     assert ("結論" in page.words) == (language == "ja")
-    made = tell(subject(sweep), language).verdict
+    made = report_data(subject(sweep), language).verdict
     scale = scale_of(made)
     assert in_language(noise_text(made.noise, scale), language) in page.words, "the verdict's own numbers"
     for note in made.notes:

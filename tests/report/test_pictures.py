@@ -7,8 +7,8 @@ from PIL import Image
 
 from lora_lab.plots import subject
 from lora_lab.report.pictures import LONG_SIDE, Album, chosen_shots
-from lora_lab.report.runs import tell
-from lora_lab.report.sheets import matched_sets, sheets
+from lora_lab.report.runs import report_data
+from lora_lab.report.side_by_side import matched_sets, sheets
 from lora_lab.store import Preview
 from tests import scored
 
@@ -54,7 +54,7 @@ def test_runs_stand_beside_each_other_where_they_differ_in_one_setting(tmp_path:
 
 
 def test_a_sheet_shows_the_same_prompts_and_seeds_of_all(tmp_path: Path) -> None:
-    told = tell(subject(scored.sweep(tmp_path, pictures=True)), "en")
+    told = report_data(subject(scored.sweep(tmp_path, pictures=True)), "en")
     first, second = sheets(told, "network.network_alpha", Album(tmp_path / "report"))
     assert [column.head for column in first.columns] == ["alpha 1", "alpha 16", "alpha 64", "alpha 128"]
     assert [column.score for column in first.columns] == ["90", "60", "20", ""]

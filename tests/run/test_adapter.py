@@ -117,7 +117,9 @@ def trained(name: str, path: Path) -> dict[str, torch.Tensor]:
     pack = Pack(base().unet, base().text_encoders, "sd1", [spec], compute_dtype=dtype, master_dtype=dtype)
     pack.occupy(0, spec)
     generator = torch.Generator().manual_seed(9)
-    pack.arena.masters += 0.05 * torch.randn(pack.arena.masters.shape, generator=generator, dtype=dtype)
+    pack.parameters.masters += 0.05 * torch.randn(
+        pack.parameters.masters.shape, generator=generator, dtype=dtype
+    )
     tensors = pack.export(0)
     save_lora(path, tensors, standard_metadata(spec, "sd1", name))
     return tensors

@@ -86,7 +86,10 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "strange captions": (strange_captions, "1.txt"),
     "broken picture": (broken_picture, "1.png"),
     "unknown key": (lambda _: "network.network_dimm=4", "network_dim"),
-    "unknown metric": (lambda _: "metric.names=[clip]", "must be one of basic, likeness"),
+    "unknown metric": (
+        lambda _: "metric.names=[clip]",
+        "no such metric; did you mean clip_t?",
+    ),
     "unknown optimizer": (lambda _: "optimizer.name=adamww", "adamw"),
     "results are a file": (results_are_a_file, "taken"),
 }

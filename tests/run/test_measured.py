@@ -10,13 +10,13 @@ from PIL import Image
 from lora_lab.config import RunConfig, compose
 from lora_lab.effective import Facts, resolve
 from lora_lab.errors import DataError
-from lora_lab.material import gather
 from lora_lab.metrics.sets import COPY
 from lora_lab.run.lock import FolderLock
 from lora_lab.run.measured import measure_checkpoint, references
 from lora_lab.run.previews import summarise
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord
+from lora_lab.training_data import gather
 
 CPU = torch.device("cpu")
 
@@ -72,8 +72,8 @@ def test_numbers_and_flags_reach_previews_and_checkpoint(config: RunConfig, tmp_
 
 
 def test_references_are_a_folder_or_the_runs_own(config: RunConfig, tmp_path: Path) -> None:
-    material = gather(config)
-    own = list(zip(material.items, material.assignments, strict=True))
+    training_data = gather(config)
+    own = list(zip(training_data.items, training_data.assignments, strict=True))
     assert len(references(None, own)) == 2
     assert len(references(str(tmp_path), own)) == 2
     (tmp_path / "empty").mkdir()

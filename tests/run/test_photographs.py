@@ -9,8 +9,8 @@ from PIL import Image
 from lora_lab.config import compose
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
-from lora_lab.material import gather
 from lora_lab.store import read_record
+from lora_lab.training_data import gather
 from tests import tiny
 from tests.run.bench import Bench
 
@@ -49,9 +49,10 @@ def test_photographs_go_all_the_way(bench: Bench, photographs: Path, tmp_path: P
         "dataset.bucket_reso_steps=32",
         "preview.size='64x96'",
     )
-    material = gather(compose([*bench.common, *own], checked=False))
+    training_data = gather(compose([*bench.common, *own], checked=False))
     found = {
-        item.path.name: place.bucket for item, place in zip(material.items, material.assignments, strict=True)
+        item.path.name: place.bucket
+        for item, place in zip(training_data.items, training_data.assignments, strict=True)
     }
     assert found["astronaut.jpg"] == (128, 128)
     assert found["coffee.png"][0] > found["coffee.png"][1] and found["wide.jpg"][0] > found["coffee.png"][0]

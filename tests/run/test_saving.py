@@ -9,7 +9,7 @@ from lora_lab.config import compose
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.resolved import Resolved
 from lora_lab.run.checkpoints import oldest_kept_state
-from lora_lab.run.points import SavePoints
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import read_record
 from tests.run.bench import Bench
 
@@ -60,7 +60,7 @@ def test_save_points_by_epochs_and_steps() -> None:
     def tags(*overrides: str, total: int = 25, per_epoch: int = 10) -> list[str]:
         config = compose(["base_model=sd15", "train.save_every_n_epochs=0", *overrides], checked=False)
         resolved = Resolved({}, {}, total_steps=total, updates_per_epoch=per_epoch, train=config.train)
-        return SavePoints.of(resolved).tags()
+        return SaveSchedule.of(resolved).tags()
 
     assert tags() == ["step00000025"]
     assert tags(total=30) == ["000003"]

@@ -7,10 +7,10 @@ import torch
 
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
-from lora_lab.material import gather
 from lora_lab.run.task import Task
 from lora_lab.store import RunFolder, read_record
 from lora_lab.store.table import rows
+from lora_lab.training_data import gather
 from tests.run.bench import Bench, Stop, write_pictures
 
 

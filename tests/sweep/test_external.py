@@ -24,7 +24,7 @@ SHORT = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_
 def kohya_file(source: Path, target: Path) -> Path:
     """The tensors of a checkpoint as sd-scripts would have written them, with some of its metadata."""
     with safe_open(source, "pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+        tensors = {key: file.get_tensor(key) for key in list(file.keys())}
     said = {
         "ss_network_dim": "4",
         "ss_network_alpha": "1.0",
@@ -45,7 +45,7 @@ def loha_file(like: Path, target: Path) -> Path:
     """A LoHa of one layer, as LyCORIS names it."""
     with safe_open(like, "pt") as file:
         key = next(
-            key for key in file.keys() if key.startswith("lora_unet") and "attn1_to_q.lora_down" in key
+            key for key in list(file.keys()) if key.startswith("lora_unet") and "attn1_to_q.lora_down" in key
         )
         inputs = file.get_tensor(key).shape[1]
         outputs = file.get_tensor(key.replace("lora_down", "lora_up")).shape[0]
@@ -134,7 +134,7 @@ def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.
 
 
 def test_names_and_the_form_of_the_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lora_lab.sweep.names import as_name
+    from lora_lab.sweep.run_names import as_name
 
     assert as_name("their lora=1,2 (v2)") == "their lora-1-2 -v2" and as_name("...") == "lora"
     for wrong in (

@@ -22,7 +22,7 @@ from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
 from lora_lab.store import table as results
 from lora_lab.store.locks import is_locked
 from lora_lab.store.reading import read_sweep_folder
-from lora_lab.sweep import Plan, Row, RowSpec, SweepFile, read_sweep
+from lora_lab.sweep import Plan, PlannedRun, RowSpec, SweepFile, read_sweep
 from lora_lab.sweep.launch import launch, prepare
 
 FAKE = Path(__file__).parent.parent / "engines" / "fake_worker.py"
@@ -35,7 +35,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(lora_lab.__file__).parent.parent))
 
 
-def row(name: str, alpha: float, **values: Any) -> Row:
+def row(name: str, alpha: float, **values: Any) -> PlannedRun:
     made = config.compose([*BASE, f"network.network_alpha={alpha}"], checked=False)
     made.name = name
     usual: dict[str, Any] = {
@@ -52,17 +52,17 @@ def row(name: str, alpha: float, **values: Any) -> Row:
         "checkpoints": ["000001"],
         "changes": {} if alpha == 1 else {"network.network_alpha": (1, alpha)},
     }
-    return Row(name, **{**usual, **values})
+    return PlannedRun(name, **{**usual, **values})
 
 
-def plan_of(folder: Path, rows: list[Row], packs: list[list[str]]) -> Plan:
+def plan_of(folder: Path, rows: list[PlannedRun], packs: list[list[str]]) -> Plan:
     base = config.compose(BASE, checked=False)
     base.engine.workers = 1
     comparisons = Comparisons((), (), ())
     return Plan("demo", SweepFolder(folder), "what?", rows, packs, comparisons, [], "cpu", base)
 
 
-def sweep_of(rows: list[Row]) -> SweepFile:
+def sweep_of(rows: list[PlannedRun]) -> SweepFile:
     specs = tuple(RowSpec(item.name, tuple(item.overrides[len(BASE) :])) for item in rows)
     return SweepFile("demo", Path("demo.yaml"), "what?", BASE, specs)
 

@@ -7,7 +7,7 @@ import pytest
 from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.sweep import read_sweep, rows_from_overrides, select
-from lora_lab.sweep.names import name_problem
+from lora_lab.sweep.run_names import name_problem
 from lora_lab.sweep.text import read_yaml, value_text
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from lora_lab.engines import Pack, Report
 from lora_lab.resolved import Resolved
-from lora_lab.run.points import SavePoints
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import Checkpoint, Preview, read_record, write_record
 
 
@@ -21,7 +21,7 @@ class AtOnce:
         for run in (run for pack in packs for run in pack.runs):
             self.ran.append(run.name)
             record = read_record(run)
-            points = SavePoints.of(Resolved.from_plain(record.resolved))
+            points = SaveSchedule.of(Resolved.from_plain(record.resolved))
             tag, epoch = points.tags()[-1], -(-record.total_steps // record.updates_per_epoch)
             file, picture = f"checkpoints/{run.name}-{tag}.safetensors", f"previews/{tag}/p0-s7-w1.png"
             for place in (run.path / file, run.path / picture):

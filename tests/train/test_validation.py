@@ -49,7 +49,7 @@ def test_it_is_the_mean_over_samples_and_unlike_the_training_loss(bench: Bench) 
     trainer = PackTrainer(bench.base, pack)
     for slot, item in enumerate(prepared):
         trainer.add(Runner(item.job, slot, pack, item.source))
-    assert [len(item.material.items) for item in prepared] == [3, 3]
+    assert [len(item.training_data.items) for item in prepared] == [3, 3]
     pictures = prepared[0].validation.pictures
     assert len(pictures) == 2 and len({tuple(p.latent_Chw.shape) for p in pictures}) <= 2
     assert all(picture.caption.startswith("zz, tag") for picture in pictures), "captions are not shuffled"

@@ -7,14 +7,14 @@ import pytest
 from lora_lab.axes import show
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.result import NOT_DECIDED, SEEMS_TO_HURT, SEEMS_TO_INTERACT, Verdict
-from lora_lab.verdict.sheet import read_sheet
+from lora_lab.verdict.score_table import read_score_table
 
 ARTICLE = Path(__file__).parents[1] / "data" / "article.csv"
 
 
 @pytest.fixture(scope="module")
 def verdict() -> Verdict:
-    return judge(read_sheet(ARTICLE))
+    return judge(read_score_table(ARTICLE))
 
 
 def test_matched_pairs_are_the_articles(verdict: Verdict) -> None:
@@ -72,7 +72,7 @@ def test_failures_are_data(verdict: Verdict) -> None:
 
 
 def test_with_an_assumed_noise_floor_the_larger_ones_are_decided() -> None:
-    verdict = judge(read_sheet(ARTICLE), noise_floor=5.0)
+    verdict = judge(read_score_table(ARTICLE), noise_floor=5.0)
     calls = {item.key: item.call for item in verdict.settings}
     assert calls["network.network_alpha"] == "hurts" and calls["dataset.repeats"] == "hurts"
     assert calls["train.max_train_epochs"] == "hurts"

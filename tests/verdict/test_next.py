@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from lora_lab.cli.suggest import written
+from lora_lab.verdict.analysis import analyse
 from lora_lab.verdict.cells import cells
-from lora_lab.verdict.ground import ground
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.leaders import looks_again, posterior
 from lora_lab.verdict.model import fit
@@ -39,7 +39,7 @@ ONE_BY_ONE: list[dict[str, Any]] = [{}, {"a": 1}, {"b": 1}, {"c": 1}, {}, {}]
 def test_what_helps_alone_is_combined() -> None:
     rows = additive(ONE_BY_ONE, 2.0)
     found = evidence(rows)
-    proposed = suggest(ground(found), judge(found), 5)
+    proposed = suggest(analyse(found), judge(found), 5)
     first = proposed.rows[0]
     assert first.kind == COMBINE and set(first.of) == {"r1", "r3"} and set(first.overrides) == {"a=1", "c=1"}
     assert first.score is not None and proposed.best is not None and first.score > proposed.best
@@ -53,7 +53,7 @@ def test_open_settings_are_repeated_and_decided_ones_are_not() -> None:
     rows: list[Row] = [(f"base-{i}", BASE, i, 60 + draw.gauss(0, 3)) for i in range(3)]
     rows += [("b", {**BASE, "b": 1}, 0, 5.0), ("c", {**BASE, "c": 1}, 0, 55.0)]
     found = evidence(rows)
-    proposed = suggest(ground(found), judge(found), 4)
+    proposed = suggest(analyse(found), judge(found), 4)
     repeats = [row for row in proposed.rows if row.kind == REPEAT]
     assert repeats and all(row.decides == ("c",) for row in repeats)
     assert repeats[0].of == ("c",) and any(text.startswith("train.seed=") for text in repeats[0].overrides)
@@ -65,7 +65,7 @@ def test_stop_is_said_where_all_is_decided() -> None:
     for value, true in ((0, 60.0), (1, 10.0)):
         rows += [(f"b{value}-{i}", {"b": value}, i, true + draw.gauss(0, 2)) for i in range(6)]
     found = evidence(rows)
-    proposed = suggest(ground(found), judge(found))
+    proposed = suggest(analyse(found), judge(found))
     assert proposed.rows == () and "stop" in written("made", proposed, of_100=True)
     assert Next((), ()).rows == ()
 

@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from lora_lab.verdict.agreement import agreement
+from lora_lab.verdict.analysis import analyse
 from lora_lab.verdict.calls import Scale
 from lora_lab.verdict.evidence import CheckpointEvidence
 from lora_lab.verdict.front import front
-from lora_lab.verdict.ground import ground
 from lora_lab.verdict.importance import importance
 from lora_lab.verdict.outcomes import (
     FLAT,
@@ -144,7 +144,7 @@ def test_importance_stands_beside_shuffled_scores(monkeypatch: pytest.MonkeyPatc
     for i in range(24):
         settings = {"alpha": i % 3, "batch": i // 3 % 2, "clip": i // 6}
         rows.append((f"r{i}", settings, 1, 50.0 + 20 * (i % 3 == 1) + draw.gauss(0, 3)))
-    found, why = importance(ground(evidence(rows)))
+    found, why = importance(analyse(evidence(rows)))
     assert found is not None and why == ""
     shares = {item.key: item for item in found}
     assert shares["alpha"].p == pytest.approx(0.05) and shares["alpha"].share > shares["alpha"].null
@@ -153,5 +153,5 @@ def test_importance_stands_beside_shuffled_scores(monkeypatch: pytest.MonkeyPatc
 
 def test_importance_is_refused_below_20_runs() -> None:
     rows = [(f"r{i}", {"alpha": i}, 1, float(i)) for i in range(19)]
-    found, why = importance(ground(evidence(rows)))
+    found, why = importance(analyse(evidence(rows)))
     assert found is None and "needs at least 20 different runs with a score, there are 19" in why

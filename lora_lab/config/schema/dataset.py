@@ -60,6 +60,15 @@ class DatasetConfig:
         source="sd-scripts, train_util.py: folder 15_name; balance of concepts",
         trial=tried("2", *_EPOCHS),
     )
+    balance: str = setting(
+        "off",
+        "raise repeats until folders (concepts), or buckets, have equally many samples an epoch; or off",
+        one_of("off", "folders", "buckets"),
+        label="balance",
+        ja="均等化",
+        source="ours; guide to kohya_ss 21.8.8 (repeats balance concepts)",
+        trial=tried("buckets", *_BUCKETS),
+    )
     trigger_word: str | None = setting(
         None,
         "word put in front of every caption that lacks it",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import each, one_of, setting
+from lora_lab.config.fields import setting
 
 
 @dataclass
@@ -12,7 +12,6 @@ class MetricConfig:
     names: list[str] = setting(
         ["basic"],
         "metrics, such as basic, clip_i, clip_t, dino, diversity, drift and copy",
-        each(one_of("basic", "likeness", "clip_i", "clip_t", "dino", "diversity", "drift", "copy")),
         trains=False,
         source="ours",
     )

@@ -45,6 +45,8 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
     for key in facts.decided:
         if key.startswith("dataset."):
             yield key, "the dataset file sets it for every image"
+    if facts.repeats is not None:
+        yield "dataset.balance", "every image has the same repeats with it"
     force = _InForce(v, facts)
     if not force.any("enable_bucket"):
         for name in ("min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"):

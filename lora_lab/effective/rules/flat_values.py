@@ -22,19 +22,19 @@ def group_of(v: Values, group: str, cls: type) -> Any:
     return cls(**{item.name: v[f"{group}.{item.name}"] for item in fields(cls)})
 
 
-def optimizer_of(v: Values) -> tuple[registry.OptimizerRow | None, Mapping[str, object]]:
-    """The optimizer's row and arguments; nothing where they are wrong, which the registry's check refuses."""
+def optimizer_of(v: Values) -> tuple[registry.OptimizerEntry | None, Mapping[str, object]]:
+    """The optimizer's entry and arguments; nothing where they are wrong: the registry refuses them."""
     try:
-        row = registry.find(v["optimizer.name"])
-        return row, registry.arguments(row, v["optimizer.args"])
+        entry = registry.find(v["optimizer.name"])
+        return entry, registry.arguments(entry, v["optimizer.args"])
     except ConfigError:
         return None, {}
 
 
 def sets_own_rate(v: Values) -> bool:
     """Whether the optimizer takes no learning rate at all."""
-    row, values = optimizer_of(v)
-    return row is not None and row.ignores_learning_rate(values)
+    entry, values = optimizer_of(v)
+    return entry is not None and entry.ignores_learning_rate(values)
 
 
 def part_rates(v: Values) -> tuple[float | None, float | None]:

@@ -42,11 +42,11 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
 
 
 def _no_schedule(v: Values) -> str | None:
-    row, values = optimizer_of(v)
-    if row is not None and row.ignores_learning_rate(values):
-        return f"{row.name} with relative_step sets its own learning rate"
-    if row is not None and row.schedule_free:
-        return f"{row.name} averages instead of following a schedule"
+    entry, values = optimizer_of(v)
+    if entry is not None and entry.ignores_learning_rate(values):
+        return f"{entry.name} with relative_step sets its own learning rate"
+    if entry is not None and entry.schedule_free:
+        return f"{entry.name} averages instead of following a schedule"
     return None
 
 

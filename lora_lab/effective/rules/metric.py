@@ -16,7 +16,7 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
 
 
 def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findings:
-    """Metrics whose model is not named, or is not there."""
+    """Metrics that are none, or whose model is not named or not there."""
     return check(v["metric.names"], v)
 
 

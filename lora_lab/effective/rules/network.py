@@ -127,8 +127,8 @@ def _block_refusals(v: Values, facts: Facts) -> Iterator[str]:
     except ConfigError as error:
         yield str(error)
         return
-    row, values = optimizer_of(v)
-    one_rate_only = row is not None and (row.one_lr_only or row.ignores_learning_rate(values))
+    entry, values = optimizer_of(v)
+    one_rate_only = entry is not None and (entry.one_lr_only or entry.ignores_learning_rate(values))
     if {*(weights or ())} - {0.0, 1.0} and v["network.train_unet"] and one_rate_only:
         yield (
             f"network.down_lr_weight, mid_lr_weight, up_lr_weight: {v['optimizer.name']} has no learning "

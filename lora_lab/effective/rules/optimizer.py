@@ -12,19 +12,19 @@ from lora_lab.resolved import Facts
 
 def no_effect(v: Values, facts: Facts) -> Reasons:
     """Learning rates under an optimizer that sets its own, and those that another one takes the place of."""
-    row, values = optimizer_of(v)
-    if row is None:
+    entry, values = optimizer_of(v)
+    if entry is None:
         return
     unet, text = trained_parts(v)
-    if row.ignores_learning_rate(values):
-        reason = f"{row.name} with relative_step sets its own learning rate"
+    if entry.ignores_learning_rate(values):
+        reason = f"{entry.name} with relative_step sets its own learning rate"
         for key in (*registry.RATE_KEYS, "optimizer.loraplus_lr_ratio"):
             # A rate of 0 leaves its part out under every optimizer.
             if v[key] != 0:
                 yield key, reason
     else:
         yield from _of_parts(v, unet, text)
-    for name, reason in row.ignored.items():
+    for name, reason in entry.ignored.items():
         yield f"optimizer.args.{name}", reason
 
 

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.session.blind import candidates
-from lora_lab.review.session.sessions import Sitting, ledger_of, open_here
+from lora_lab.review.session.sessions import SessionProgress, open_here, session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
 
 SHOWN = 5
@@ -34,7 +34,7 @@ class Card:
     statuses: dict[str, int]
     checkpoints: int
     pictures: list[str]
-    sessions: list[Sitting]
+    sessions: list[SessionProgress]
     blind: bool
 
     @property
@@ -45,7 +45,7 @@ class Card:
 
 
 def _card(request: Request, name: str) -> Card:
-    sweep, ledger = gallery_of(request).read(name), ledger_of(request)
+    sweep, session_store = gallery_of(request).read(name), session_store_of(request)
     counts = Counter("twin" if run.same_as else run.status for run in sweep.runs.values())
     twins = counts.pop("twin", 0)
     statuses = {**counts, **({"the same as another": twins} if twins else {})}
@@ -56,7 +56,7 @@ def _card(request: Request, name: str) -> Card:
         statuses,
         len(candidates(sweep, unusable=True)),
         sweep.training[:SHOWN],
-        ledger.sittings(sweep.name),
+        session_store.sessions(sweep.name),
         open_here(request, name) is not None,
     )
 
@@ -74,5 +74,5 @@ def sweeps(request: Request) -> Response:
 def sweep(request: Request) -> Response:
     """What can be done with one sweep."""
     name = request.path_params["sweep"]
-    damage = ledger_of(request).log(name).damage_note()
+    damage = session_store_of(request).log(name).damage_note()
     return page(request, "sweep.html", {"card": _card(request, name), "damage": damage})

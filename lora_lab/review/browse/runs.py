@@ -205,7 +205,7 @@ class Sweep:
 
 
 @dataclass
-class Shelf:
+class SweepCache:
     """The sweeps that were read, and what was in them; safe to use from several threads."""
 
     _reader: reading.Reader = field(default_factory=reading.Reader)

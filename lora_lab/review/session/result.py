@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
-from lora_lab.review.session.sessions import Sitting, guarded, ledger_of, remember
+from lora_lab.review.session.sessions import SessionProgress, guarded, remember, session_store_of
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import Pair, Place, Score, ScoreLog, Skip
@@ -30,38 +30,38 @@ def routes() -> list[Route]:
 
 def close(request: Request, given: Posted) -> Response:
     """End a session for good, and show what it said."""
-    ledger = ledger_of(request)
-    with ledger.lock:
-        sitting = ledger.find(request.path_params["session"])
-        if not sitting.session.closed:
-            ledger.write(sitting, "close")
-    answer = RedirectResponse(f"/sweep/{quote(sitting.sweep)}/result/{sitting.session.id}", 303)
-    remember(request, answer, sitting.session.id, keep=False)
+    session_store = session_store_of(request)
+    with session_store.lock:
+        progress = session_store.find(request.path_params["session"])
+        if not progress.session.closed:
+            session_store.write(progress, "close")
+    answer = RedirectResponse(f"/sweep/{quote(progress.sweep)}/result/{progress.session.id}", 303)
+    remember(request, answer, progress.session.id, keep=False)
     return answer
 
 
 def discard(request: Request, given: Posted) -> Response:
     """Take a session back that was opened by mistake: nothing of it counts from now on; the log keeps it."""
-    ledger = ledger_of(request)
-    with ledger.lock:
-        sitting = ledger.find(request.path_params["session"])
-        ledger.write(sitting, "discard")
-    answer = RedirectResponse(f"/sweep/{quote(sitting.sweep)}", 303)
-    remember(request, answer, sitting.session.id, keep=False)
+    session_store = session_store_of(request)
+    with session_store.lock:
+        progress = session_store.find(request.path_params["session"])
+        session_store.write(progress, "discard")
+    answer = RedirectResponse(f"/sweep/{quote(progress.sweep)}", 303)
+    remember(request, answer, progress.session.id, keep=False)
     return answer
 
 
 def result(request: Request) -> Response:
     """What a closed session said."""
-    sitting = ledger_of(request).find(request.path_params["session"])
-    if sitting.sweep != request.path_params["sweep"]:
+    progress = session_store_of(request).find(request.path_params["session"])
+    if progress.sweep != request.path_params["sweep"]:
         raise HTTPException(404, "there is no such session")
-    if not sitting.session.closed:
+    if not progress.session.closed:
         raise HTTPException(409, "this session is still open: its names are shown when it is closed")
-    sweep = gallery_of(request).read(sitting.sweep)
-    if sitting.session.mode == "compare":
-        return page(request, "compare_result.html", {"sweep": sweep, **_compared(sweep, sitting)})
-    return page(request, "score_result.html", {"sweep": sweep, **_scored(sweep, sitting)})
+    sweep = gallery_of(request).read(progress.sweep)
+    if progress.session.mode == "compare":
+        return page(request, "compare_result.html", {"sweep": sweep, **_compared(sweep, progress)})
+    return page(request, "score_result.html", {"sweep": sweep, **_scored(sweep, progress)})
 
 
 @dataclass(frozen=True)
@@ -93,51 +93,53 @@ def _pictures(sweep: Sweep, place: Place, shots: Sequence[tuple[int, int, float]
     return tuple(run.picture(place[1], item) for item in previews if run and item)
 
 
-def _scored(sweep: Sweep, sitting: Sitting) -> dict[str, object]:
+def _scored(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
     from lora_lab.verdict.raters import combine
 
-    scores = [item for _, item in sorted(sitting.judged.items()) if isinstance(item, Score)]
+    scores = [item for _, item in sorted(progress.judged.items()) if isinstance(item, Score)]
     places = dict.fromkeys(item.place for item in scores)
-    rows = [_row(sweep, sitting, place, [item for item in scores if item.place == place]) for place in places]
+    rows = [
+        _row(sweep, progress, place, [item for item in scores if item.place == place]) for place in places
+    ]
     # Of one session alone: a rater's other sessions are their own matter.
     raters = combine(ScoreLog(scores=scores), {}).raters
-    skips = [item for item in sitting.judged.values() if isinstance(item, Skip)]
+    skips = [item for item in progress.judged.values() if isinstance(item, Skip)]
     return {
-        "session": sitting.session,
+        "session": progress.session,
         "rows": sorted(rows, key=lambda row: -row.value),
         "rater": raters[0] if raters else None,
         "points": [(item.position, item.value, f"{item.run} {item.tag}") for item in scores],
         "skipped": [(item.run, item.tag) for item in skips],
-        "left": sitting.total - len(sitting.judged),
+        "left": progress.total - len(progress.judged),
         "repeats": [row for row in rows if len(row.values) > 1],
         "seconds": sorted(item.seconds for item in scores if item.seconds is not None),
     }
 
 
-def _row(sweep: Sweep, sitting: Sitting, place: Place, scores: Sequence[Score]) -> ScoredRow:
+def _row(sweep: Sweep, progress: SessionProgress, place: Place, scores: Sequence[Score]) -> ScoredRow:
     return ScoredRow(
         place,
         changes_of(sweep, place[0]),
         tuple(item.value for item in scores),
         tuple(dict.fromkeys(text for item in scores for text in (*item.tags, item.note) if text)),
-        _pictures(sweep, place, sitting.session.shots),
+        _pictures(sweep, place, progress.session.shots),
     )
 
 
-def _compared(sweep: Sweep, sitting: Sitting) -> dict[str, object]:
+def _compared(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
     from lora_lab.verdict.ranking import ranking
 
-    pairs = [item for _, item in sorted(sitting.judged.items()) if isinstance(item, Pair)]
-    rows = ranking(sitting.session.places, pairs)
+    pairs = [item for _, item in sorted(progress.judged.items()) if isinstance(item, Pair)]
+    rows = ranking(progress.session.places, pairs)
     reach = max((max(abs(row.low), abs(row.high)) for row in rows), default=1.0)
     return {
-        "session": sitting.session,
+        "session": progress.session,
         "rows": [
-            (row, changes_of(sweep, row.place[0]), _pictures(sweep, row.place, sitting.session.shots))
+            (row, changes_of(sweep, row.place[0]), _pictures(sweep, row.place, progress.session.shots))
             for row in rows
         ],
         "reach": reach,
         "counts": {name: sum(pair.result == name for pair in pairs) for name in ("tie", "both_bad")},
         "pairs": len(pairs),
-        "never": len(sitting.session.places) - len(rows),
+        "never": len(progress.session.places) - len(rows),
     }

@@ -11,12 +11,12 @@ from starlette.routing import Route
 from lora_lab.review.session.blind import pixels_of, shown_files
 from lora_lab.review.session.sessions import (
     Judgement,
-    Ledger,
-    Sitting,
+    SessionProgress,
+    SessionStore,
     judging_page,
-    ledger_of,
-    open_sitting,
+    open_session,
     pause,
+    session_store_of,
 )
 from lora_lab.review.session.showing import same_item, seen
 from lora_lab.review.web.forms import Posted, taking
@@ -43,11 +43,11 @@ def score_page(request: Request) -> Response:
     return judging_page(request, MODE, _stored)
 
 
-def _stored(sitting: Sitting) -> dict[str, Any]:
-    own_tags = {tag for item in sitting.judged.values() if isinstance(item, Score) for tag in item.tags}
+def _stored(progress: SessionProgress) -> dict[str, Any]:
+    own_tags = {tag for item in progress.judged.values() if isinstance(item, Score) for tag in item.tags}
     return {
         "tags": [*TAGS, *sorted(own_tags - set(TAGS))],
-        "judged": {str(position): _said(item) for position, item in sorted(sitting.judged.items())},
+        "judged": {str(position): _said(item) for position, item in sorted(progress.judged.items())},
     }
 
 
@@ -57,9 +57,9 @@ def _said(item: Judgement) -> dict[str, Any]:
     return {"value": None, "note": "", "tags": []}
 
 
-def _answer(ledger: Ledger, sitting: Sitting, position: int | None) -> Response:
+def _answer(session_store: SessionStore, progress: SessionProgress, position: int | None) -> Response:
     """What is stored of a position now, and whether a break is due."""
-    now = ledger.find(sitting.session.id)
+    now = session_store.find(progress.session.id)
     item = None if position is None else now.judged.get(position)
     said = _said(item) if item else None
     return JSONResponse({"position": position, "said": said, "pause": pause(now)})
@@ -70,13 +70,13 @@ def judge(request: Request, given: Posted) -> Response:
 
     The answer is sent when the line is on the disk.
     """
-    with ledger_of(request).lock:
-        ledger, sitting = open_sitting(request, MODE)
-        position = given.whole("position", 0, len(sitting.session.order) - 1)
-        same_item(sitting, position, given)
-        run, tag, repeat = sitting.session.order[position]
+    with session_store_of(request).lock:
+        session_store, progress = open_session(request, MODE)
+        position = given.whole("position", 0, len(progress.session.order) - 1)
+        same_item(progress, position, given)
+        run, tag, repeat = progress.session.order[position]
         place = {"run": run, "tag": tag, "position": position, "repeat": repeat}
-        before = sitting.judged.get(position)
+        before = progress.judged.get(position)
         if given.values.get("value") is None:
             new: dict[str, Any] = {"value": None, "note": "", "tags": []}
             kind, values = "skip", place
@@ -90,26 +90,26 @@ def judge(request: Request, given: Posted) -> Response:
         # The same again is a browser that asks a second time because it did not hear the answer.
         if before is None or _said(before) != new:
             if kind == "score":
-                values |= _what_was_shown(ledger, sitting, (run, tag))
-            ledger.write(sitting, kind, **values)
+                values |= _what_was_shown(session_store, progress, (run, tag))
+            session_store.write(progress, kind, **values)
             if before is not None:
-                ledger.write(sitting, "cancel", cancels=before.id)
-        return _answer(ledger, sitting, position)
+                session_store.write(progress, "cancel", cancels=before.id)
+        return _answer(session_store, progress, position)
 
 
-def _what_was_shown(ledger: Ledger, sitting: Sitting, place: Place) -> dict[str, Any]:
+def _what_was_shown(session_store: SessionStore, progress: SessionProgress, place: Place) -> dict[str, Any]:
     """The pictures that a score belongs to, and the other checkpoints that have the very same ones."""
-    stage = ledger.stage(sitting)
+    stage = session_store.stage(progress)
     pixels = pixels_of(shown_files(stage.sweep, place, stage.shots))
-    also = sitting.session.also.get(place, ())
+    also = progress.session.also.get(place, ())
     return {"shots": stage.shots, "shown": pixels, **({"also": also} if also else {})}
 
 
 def undo(request: Request, given: Posted) -> Response:
     """Cancel what was said last; the answer names its position, None where nothing was said."""
-    with ledger_of(request).lock:
-        ledger, sitting = open_sitting(request, MODE)
-        last = sitting.last
+    with session_store_of(request).lock:
+        session_store, progress = open_session(request, MODE)
+        last = progress.last
         if last is not None:
-            ledger.write(sitting, "cancel", cancels=last.id)
-        return _answer(ledger, sitting, last.position if last else None)
+            session_store.write(progress, "cancel", cancels=last.id)
+        return _answer(session_store, progress, last.position if last else None)

@@ -33,7 +33,7 @@ Judgement = Score | Skip | Pair
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SessionProgress:
     """A session as its log stands: `judged` holds the judgement of each position that has one."""
 
     sweep: str
@@ -64,8 +64,8 @@ class Sitting:
 
 
 @dataclass
-class Ledger:
-    """The score logs of all sweeps of a gallery, read again where they changed. Kept in `app.state.ledger`.
+class SessionStore:
+    """The score logs of all sweeps of a gallery, read again where they changed. In `app.state.session_store`.
 
     `lock` is held while something is decided by a log and then written to it.
     """
@@ -90,7 +90,7 @@ class Ledger:
             known = self._logs[sweep] = (signature, read.scores())
         return known[1]
 
-    def find(self, session: str) -> Sitting:
+    def find(self, session: str) -> SessionProgress:
         """A session by its id.
 
         Raises:
@@ -101,76 +101,78 @@ class Ledger:
             for sweep in [known] if known else self.gallery.names():
                 if session in (log := self.log(sweep)).sessions:
                     self._where[session] = sweep
-                    return _sitting(sweep, self.gallery.folder(sweep), log, session)
+                    return _progress(sweep, self.gallery.folder(sweep), log, session)
         raise HTTPException(404, "there is no such session")
 
-    def sittings(self, sweep: str) -> list[Sitting]:
+    def sessions(self, sweep: str) -> list[SessionProgress]:
         """All sessions of a sweep, the newest first."""
         log, folder = self.log(sweep), self.gallery.folder(sweep)
-        return [_sitting(sweep, folder, log, session) for session in reversed(log.sessions)]
+        return [_progress(sweep, folder, log, session) for session in reversed(log.sessions)]
 
-    def stage(self, sitting: Sitting) -> Stage:
+    def stage(self, progress: SessionProgress) -> Stage:
         """The pictures of a session; gathered once, and again when a picture has gone."""
-        own = sitting.session
+        own = progress.session
         if own.id not in self._stages:
             places = own.places or tuple((run, tag) for run, tag, _ in own.order)
-            self._stages[own.id] = stage(self.gallery.read(sitting.sweep), places, own.shots)
+            self._stages[own.id] = stage(self.gallery.read(progress.sweep), places, own.shots)
         return self._stages[own.id]
 
-    def forget_stage(self, sitting: Sitting) -> None:
+    def forget_stage(self, progress: SessionProgress) -> None:
         """Have the pictures of a session gathered again."""
-        self._stages.pop(sitting.session.id, None)
+        self._stages.pop(progress.session.id, None)
 
-    def write(self, sitting: Sitting, kind: str, **values: Any) -> str:
+    def write(self, progress: SessionProgress, kind: str, **values: Any) -> str:
         """Add a line of a session to its log, for good; returns its id."""
-        own = sitting.session
-        return append_score_line(sitting.folder, kind, session=own.id, rater=own.rater, **values)
+        own = progress.session
+        return append_score_line(progress.folder, kind, session=own.id, rater=own.rater, **values)
 
 
-def _sitting(sweep: str, folder: SweepFolder, log: ScoreLog, session: str) -> Sitting:
+def _progress(sweep: str, folder: SweepFolder, log: ScoreLog, session: str) -> SessionProgress:
     found: list[Judgement] = [*log.scores, *log.skips, *log.pairs]
     own = sorted((item for item in found if item.session == session), key=lambda item: item.line)
-    return Sitting(sweep, folder, log.sessions[session], {item.position: item for item in own})
+    return SessionProgress(sweep, folder, log.sessions[session], {item.position: item for item in own})
 
 
-def pause(sitting: Sitting) -> bool:
+def pause(progress: SessionProgress) -> bool:
     """Whether the rater had better have a break."""
-    return sitting.minutes() >= BREAK_AFTER
+    return progress.minutes() >= BREAK_AFTER
 
 
-def ledger_of(request: Request) -> Ledger:
+def session_store_of(request: Request) -> SessionStore:
     """The logs of the gallery that a request is for."""
-    found: Ledger = request.app.state.ledger
+    found: SessionStore = request.app.state.session_store
     return found
 
 
-def open_sitting(request: Request, mode: str) -> tuple[Ledger, Sitting]:
+def open_session(request: Request, mode: str) -> tuple[SessionStore, SessionProgress]:
     """The session that a request judges in.
 
     Raises:
         HTTPException: It is closed, or of another kind (409), or there is none (404).
     """
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    if sitting.session.closed or sitting.session.mode != mode:
+    session_store = session_store_of(request)
+    progress = session_store.find(request.path_params["session"])
+    if progress.session.closed or progress.session.mode != mode:
         raise HTTPException(409, "this session is closed")
-    return ledger, sitting
+    return session_store, progress
 
 
-def judging_page(request: Request, mode: str, values_of: Callable[[Sitting], dict[str, Any]]) -> Response:
+def judging_page(
+    request: Request, mode: str, values_of: Callable[[SessionProgress], dict[str, Any]]
+) -> Response:
     """The page `mode`.html of an open session; a closed one leads to its result, another kind home."""
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    own = sitting.session
+    session_store = session_store_of(request)
+    progress = session_store.find(request.path_params["session"])
+    own = progress.session
     if own.closed or own.mode != mode:
-        return RedirectResponse(f"/sweep/{quote(sitting.sweep)}/result/{own.id}" if own.closed else "/", 303)
+        return RedirectResponse(f"/sweep/{quote(progress.sweep)}/result/{own.id}" if own.closed else "/", 303)
     shared = {
         "session": own,
-        "stage": ledger.stage(sitting),
-        "total": sitting.total,
-        "pause": pause(sitting),
+        "stage": session_store.stage(progress),
+        "total": progress.total,
+        "pause": pause(progress),
     }
-    answer = page(request, f"{mode}.html", {**shared, **values_of(sitting)})
+    answer = page(request, f"{mode}.html", {**shared, **values_of(progress)})
     remember(request, answer, own.id)
     return answer
 
@@ -188,15 +190,15 @@ def remember(request: Request, answer: Response, session: str, *, keep: bool = T
     )
 
 
-def open_here(request: Request, sweep: str) -> Sitting | None:
+def open_here(request: Request, sweep: str) -> SessionProgress | None:
     """The open session of this browser in a sweep, if there is one."""
     for identity in remembered(request):
         try:
-            sitting = ledger_of(request).find(identity)
+            progress = session_store_of(request).find(identity)
         except HTTPException:
             continue
-        if sitting.sweep == sweep and not sitting.session.closed:
-            return sitting
+        if progress.sweep == sweep and not progress.session.closed:
+            return progress
     return None
 
 
@@ -209,11 +211,11 @@ class ClosedFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the page asked for, or with the way to close the session."""
         request = Request(scope, receive)
-        sitting = open_here(request, scope["path_params"].get("sweep", ""))
-        if sitting is None:
+        progress = open_here(request, scope["path_params"].get("sweep", ""))
+        if progress is None:
             await self.app(scope, receive, send)
         else:
-            answer = page(request, "closed_first.html", {"sitting": sitting}, 409)
+            answer = page(request, "closed_first.html", {"progress": progress}, 409)
             await answer(scope, receive, send)
 
 

@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.session import blind
-from lora_lab.review.session.sessions import RATER_COOKIE, guarded, ledger_of, remember
+from lora_lab.review.session.sessions import RATER_COOKIE, guarded, remember, session_store_of
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import Place, ScoreLog, Shot, append_score_line
-from lora_lab.store.spelling import rater_name
+from lora_lab.store.normal_names import rater_name
 
 LONGEST_NAME = 40
 SECONDS_PER_SCORE = 7
@@ -77,7 +77,7 @@ def offer(sweep: Sweep) -> Offer:
 
 def _form(request: Request, mode: str, problem: str = "", status: int = 200) -> Response:
     name = request.path_params["sweep"]
-    sweep, log = gallery_of(request).read(name), ledger_of(request).log(name)
+    sweep, log = gallery_of(request).read(name), session_store_of(request).log(name)
     offered = offer(sweep)
     values = {
         "sweep": sweep,
@@ -106,7 +106,7 @@ def start_comparing(request: Request, given: Posted) -> Response:
 
 def _start(request: Request, given: Posted, mode: str) -> Response:
     name = request.path_params["sweep"]
-    sweep, log = gallery_of(request).read(name), ledger_of(request).log(name)
+    sweep, log = gallery_of(request).read(name), session_store_of(request).log(name)
     try:
         rater, shots, chosen = _chosen(sweep, log, given, mode)
         items = blind.alike(sweep, chosen, shots)

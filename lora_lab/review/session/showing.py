@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from lora_lab.review.session.blind import anonymous
 from lora_lab.review.session.pairing import pair_at
-from lora_lab.review.session.sessions import Sitting, ledger_of
+from lora_lab.review.session.sessions import SessionProgress, session_store_of
 from lora_lab.review.web.forms import Posted
 from lora_lab.store import Pair, Place
 
@@ -30,36 +30,36 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(sitting: Sitting, position: int) -> tuple[Place, ...]:
+def shown(progress: SessionProgress, position: int) -> tuple[Place, ...]:
     """What stands at a position of a session: one checkpoint to score, or two to compare.
 
     Raises:
         HTTPException: The session has no such position (404).
     """
-    own = sitting.session
+    own = progress.session
     if own.mode == "score" and position < len(own.order):
         return (own.order[position][:2],)
     # The next pair is loaded ahead, and none beyond it.
-    if own.mode == "compare" and position <= max([-1, *sitting.judged]) + 2:
-        pairs = {number: item for number, item in sitting.judged.items() if isinstance(item, Pair)}
+    if own.mode == "compare" and position <= max([-1, *progress.judged]) + 2:
+        pairs = {number: item for number, item in progress.judged.items() if isinstance(item, Pair)}
         return pair_at(own.places, pairs, own.seed, position)
     raise HTTPException(404, "there is no such picture")
 
 
-def item_of(sitting: Sitting, position: int) -> str:
+def item_of(progress: SessionProgress, position: int) -> str:
     """An opaque name of what stands at a position now; a page sends it back with what is said of it."""
-    text = repr((sitting.session.id, sitting.session.seed, position, shown(sitting, position)))
+    text = repr((progress.session.id, progress.session.seed, position, shown(progress, position)))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def same_item(sitting: Sitting, position: int, given: Posted) -> None:
+def same_item(progress: SessionProgress, position: int, given: Posted) -> None:
     """Hold what is said to what is shown: another page may have changed what stands at a position.
 
     Raises:
         HTTPException: The page shows something else (409).
     """
     named = given.text("item")
-    if named and named != item_of(sitting, position):
+    if named and named != item_of(progress, position):
         raise HTTPException(409, "another item stands here by now: load the page again")
 
 
@@ -77,33 +77,33 @@ def seen(given: Posted) -> float | None:
 
 def picture(request: Request) -> Response:
     """One picture of what stands at a position; of a pair, the right one's follow the left one's."""
-    ledger = ledger_of(request)
-    sitting = ledger.find(request.path_params["session"])
-    places = shown(sitting, request.path_params["position"])
-    stage = ledger.stage(sitting)
+    session_store = session_store_of(request)
+    progress = session_store.find(request.path_params["session"])
+    places = shown(progress, request.path_params["position"])
+    stage = session_store.stage(progress)
     side, number = divmod(request.path_params["number"], len(stage.shots))
     if side >= len(places):
         raise HTTPException(404, "there is no such picture")
     file = stage.file(places[side], number)
     if file is None:
-        ledger.forget_stage(sitting)
+        session_store.forget_stage(progress)
         raise HTTPException(404, "this picture is gone")
     answer = _answer(file, stage.size)
-    answer.headers["X-Item"] = item_of(sitting, request.path_params["position"])
+    answer.headers["X-Item"] = item_of(progress, request.path_params["position"])
     return answer
 
 
 def training(request: Request) -> Response:
     """One of the training pictures."""
-    ledger = ledger_of(request)
-    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    session_store = session_store_of(request)
+    stage = session_store.stage(session_store.find(request.path_params["session"]))
     return _numbered(request, stage.training, None)
 
 
 def bare(request: Request) -> Response:
     """The bare base model's picture of a shot."""
-    ledger = ledger_of(request)
-    stage = ledger.stage(ledger.find(request.path_params["session"]))
+    session_store = session_store_of(request)
+    stage = session_store.stage(session_store.find(request.path_params["session"]))
     return _numbered(request, stage.bare, stage.size)
 
 

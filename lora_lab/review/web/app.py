@@ -16,7 +16,7 @@ from lora_lab.errors import LoraLabError
 from lora_lab.review.browse import home
 from lora_lab.review.browse import page as look
 from lora_lab.review.session import comparing, result, scoring, setup, showing
-from lora_lab.review.session.sessions import Ledger, guarded
+from lora_lab.review.session.sessions import SessionStore, guarded
 from lora_lab.review.web.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.web.security import Gate
 
@@ -44,7 +44,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
         exception_handlers={HTTPException: _refused, LoraLabError: _failed},
     )
     app.state.gallery = gallery = Gallery(results, options)
-    app.state.ledger = Ledger(gallery)
+    app.state.session_store = SessionStore(gallery)
     return app
 
 

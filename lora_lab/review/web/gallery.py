@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 
 from lora_lab.errors import RunFolderError
 from lora_lab.review.browse.curves import StepLogs
-from lora_lab.review.browse.runs import Shelf, Sweep
+from lora_lab.review.browse.runs import Sweep, SweepCache
 from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
 
@@ -50,7 +50,7 @@ class Gallery:
 
     results: Path
     options: Options = Options()
-    shelf: Shelf = field(default_factory=Shelf)
+    sweep_cache: SweepCache = field(default_factory=SweepCache)
     step_logs: StepLogs = field(default_factory=StepLogs)
     pages: jinja2.Environment = field(init=False)
     thumbnails: Thumbnails = field(init=False)
@@ -99,7 +99,7 @@ class Gallery:
             HTTPException: There is no such sweep (404).
         """
         try:
-            return self.shelf.read(self.folder(name))
+            return self.sweep_cache.read(self.folder(name))
         except RunFolderError as error:
             raise HTTPException(404, str(error)) from error
 
@@ -112,7 +112,7 @@ class Gallery:
         Raises:
             HTTPException: There is no such sweep or picture (404).
         """
-        known = self.shelf.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
+        known = self.sweep_cache.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
         found = known.file(picture) if known else None
         found = found or self.read(name).file(picture)
         if found is None:

@@ -9,7 +9,7 @@ from lora_lab.files import append_line
 from lora_lab.review.browse import curves
 from lora_lab.review.browse.chart import HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
 from lora_lab.review.browse.curves import POINTS, Chart, Curve, StepLogs, averaged, charts, thinned
-from lora_lab.review.browse.runs import Run, Shelf
+from lora_lab.review.browse.runs import Run, SweepCache
 from lora_lab.store import SweepFolder
 from tests.review.troubled import STEPS, make_troubled
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> SweepFolder:
 
 
 def runs_of(folder: SweepFolder, *names: str) -> list[Run]:
-    sweep = Shelf().read(folder)
+    sweep = SweepCache().read(folder)
     return [sweep.runs[name] for name in names]
 
 

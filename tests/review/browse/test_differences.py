@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from lora_lab.review.browse.differences import differences
-from lora_lab.review.browse.runs import Shelf
+from lora_lab.review.browse.runs import SweepCache
 from tests.review.troubled import make_troubled
 
 
 def test_only_what_differs_is_listed_with_each_runs_value(tmp_path: Path) -> None:
-    runs = Shelf().read(make_troubled(tmp_path / "bad")).runs
+    runs = SweepCache().read(make_troubled(tmp_path / "bad")).runs
     table = {line.key: line.values for line in differences([runs["good"], runs["twin"], runs["stopped"]])}
     assert table == {"optimizer.name": ("adamw", "lion", "adamw"), "train.seed": ("23", "9", "2")}
     assert differences([runs["good"], runs["good"]]) == []
@@ -17,6 +17,6 @@ def test_only_what_differs_is_listed_with_each_runs_value(tmp_path: Path) -> Non
 def test_a_run_without_a_readable_config_is_unknown(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "bad")
     folder.run("good").config_file.write_text("nothing: here\n")
-    runs = Shelf().read(folder).runs
+    runs = SweepCache().read(folder).runs
     table = {line.key: line.values for line in differences([runs["good"], runs["twin"], runs["black"]])}
     assert table == {"train.seed": ("?", "9", "23")}

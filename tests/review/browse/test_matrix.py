@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.review.browse.matrix import Matrix, View, choices, view_of
-from lora_lab.review.browse.runs import Shelf, Sweep
+from lora_lab.review.browse.runs import Sweep, SweepCache
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import try_lock
 from tests.review.made_up import write_run
@@ -14,7 +14,7 @@ from tests.review.troubled import REASON, make_troubled
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    return Shelf().read(make_troubled(tmp_path_factory.mktemp("results") / "bad"))
+    return SweepCache().read(make_troubled(tmp_path_factory.mktemp("results") / "bad"))
 
 
 def drawn(sweep: Sweep, **query: str) -> Matrix:
@@ -64,11 +64,11 @@ def test_tiles_say_why(sweep: Sweep) -> None:
 
 def test_a_run_whose_worker_holds_its_lock_is_running(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "live")
-    shelf = Shelf()
-    before = shelf.read(folder)
+    sweep_cache = SweepCache()
+    before = sweep_cache.read(folder)
     with open(folder.run("orphan").lock_file, "w") as lock:
         assert try_lock(lock.fileno())
-        now = shelf.read(folder)
+        now = sweep_cache.read(folder)
         assert now.version != before.version and now.live
         assert kinds(drawn(now))["orphan"] == ["picture", "waiting"]
 
@@ -134,15 +134,15 @@ def test_only_files_that_changed_are_read_again(tmp_path: Path, monkeypatch) -> 
     from lora_lab.store import reading
 
     folder = make_troubled(tmp_path / "bad")
-    shelf = Shelf()
-    before = shelf.read(folder)
+    sweep_cache = SweepCache()
+    before = sweep_cache.read(folder)
     read: list[str] = []
     original = reading.read_record
     monkeypatch.setattr(reading, "read_record", lambda run: read.append(run.name) or original(run))
-    assert shelf.read(folder) is before and read == []
+    assert sweep_cache.read(folder) is before and read == []
     file = folder.run("waiting").run_file
     file.write_text(file.read_text().replace('"planned"', '"failed"'))
-    after = shelf.read(folder)
+    after = sweep_cache.read(folder)
     assert read == ["waiting"] and after.version != before.version
     assert (
         after.runs["waiting"].status == "failed" and after.runs["good"].record is before.runs["good"].record
@@ -153,9 +153,9 @@ def test_a_damaged_record_and_a_damaged_config_are_rows(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "bad")
     folder.run("good").run_file.write_text("{")
     folder.run("black").config_file.write_text("- no\n- config")
-    matrix = drawn(Shelf().read(folder))
+    matrix = drawn(SweepCache().read(folder))
     found = {row.value.key: row.cells[0].tiles[0] for row in matrix.rows(0, 99)}
-    by_setting = drawn(Shelf().read(folder), rows="optimizer.name", columns="train.seed").rows(0, 99)
+    by_setting = drawn(SweepCache().read(folder), rows="optimizer.name", columns="train.seed").rows(0, 99)
     assert sum(len(cell.tiles) for row in by_setting for cell in row.cells) == len(found)
     assert found["good"].kind == "ended" and "is damaged" in found["good"].words[1]
     assert found["black"].kind == "picture"
@@ -164,17 +164,17 @@ def test_a_damaged_record_and_a_damaged_config_are_rows(tmp_path: Path) -> None:
 def test_pictures_outside_the_folder_have_no_name(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     folder = make_troubled(tmp_path / "results" / "bad")
-    shelf = Shelf()
+    sweep_cache = SweepCache()
     good = folder.run("good")
-    file = next(iter(shelf.read(folder).runs["good"].previews.values())).file
+    file = next(iter(sweep_cache.read(folder).runs["good"].previews.values())).file
     secret.write_bytes((good.path / file).read_bytes())
     record = good.run_file.read_text()
     good.run_file.write_text(record.replace(file, "../../../secret.png", 1))
-    assert secret not in [path.resolve() for path in shelf.read(folder).pictures.values()]
+    assert secret not in [path.resolve() for path in sweep_cache.read(folder).pictures.values()]
     (good.path / file).unlink()
     (good.path / file).symlink_to(secret)
     good.run_file.write_text(record)
-    now = shelf.read(folder)
+    now = sweep_cache.read(folder)
     name = next(name for name, path in now.pictures.items() if path == good.path / file)
     assert now.file(name) is None
     assert sum(now.file(other) is not None for other in now.pictures) == len(now.pictures) - 1
@@ -182,11 +182,11 @@ def test_pictures_outside_the_folder_have_no_name(tmp_path: Path) -> None:
 
 def test_a_picture_that_was_rendered_again_has_another_name(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "bad")
-    shelf = Shelf()
-    before = set(shelf.read(folder).pictures)
+    sweep_cache = SweepCache()
+    before = set(sweep_cache.read(folder).pictures)
     file = folder.run("good").run_file
     file.write_text(file.read_text().replace('"preview_fingerprint": ""', '"preview_fingerprint": "new"'))
-    after = set(shelf.read(folder).pictures)
+    after = set(sweep_cache.read(folder).pictures)
     assert len(before & after) == len(before) - 4 and len(after) == len(before)
 
 
@@ -195,7 +195,7 @@ def test_training_pictures_stand_there_once(tmp_path: Path) -> None:
     other = folder.anchors / "pictures-ffffffff"
     other.mkdir()
     (other / "0.png").write_bytes((folder.anchors / "pictures-00aa11bb" / "0.png").read_bytes())
-    assert len(Shelf().read(SweepFolder(folder.path)).training) == 3
+    assert len(SweepCache().read(SweepFolder(folder.path)).training) == 3
 
 
 def test_a_sweep_that_has_not_begun_shows_what_every_run_waits_for(tmp_path: Path) -> None:
@@ -203,6 +203,6 @@ def test_a_sweep_that_has_not_begun_shows_what_every_run_waits_for(tmp_path: Pat
     for name in ("one", "two"):
         write_run(folder, name, status="planned")
     for query in ({}, {"columns": "prompt"}, {"rows": "strength", "columns": "seed"}):
-        matrix = drawn(Shelf().read(folder), **query)
+        matrix = drawn(SweepCache().read(folder), **query)
         tiles = [tile for row in matrix.rows(0, 9) for cell in row.cells for tile in cell.tiles]
         assert {(tile.run.name, tile.kind) for tile in tiles} == {("one", "waiting"), ("two", "waiting")}

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scipy.stats import spearmanr
 
-from lora_lab.review.browse.runs import Shelf
+from lora_lab.review.browse.runs import SweepCache
 from lora_lab.review.session.blind import (
     alike,
     anonymous,
@@ -79,7 +79,7 @@ def test_equal_pixels_are_one_item_whatever_their_files_say(sweep: SweepFolder) 
         with Image.open(one / tag / name) as image:
             # Written by another encoder, and with another text.
             image.convert("RGB").save(other / tag / name, compress_level=1)
-    read = Shelf().read(sweep)
+    read = SweepCache().read(sweep)
     places, shots = candidates(read), [(0, 7, 1.0), (1, 7, 1.0)]
     found = alike(read, places, shots)
     assert found["base-run", "000010"] == [("batch-four", "000010")]
@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage
     for run in ("base-run", "batch-four"):
         file = sweep.run(run).path / "previews/000010/p0-s7-w1.png"
         file.unlink() if damage == "missing" else file.write_text("" if damage == "empty" else "no picture")
-    read = Shelf().read(sweep)
+    read = SweepCache().read(sweep)
     found = alike(read, candidates(read), [(0, 7, 1.0), (1, 7, 1.0)])
     assert len(found) == 8 and not any(found.values())
 
@@ -126,7 +126,7 @@ def test_all_pictures_have_one_size(tmp_path: Path) -> None:
 
 
 def test_only_checkpoints_with_pictures_of_runs_of_their_own_are_offered(sweep: SweepFolder) -> None:
-    places = candidates(Shelf().read(sweep))
+    places = candidates(SweepCache().read(sweep))
     assert {run for run, _ in places} == set(made_up.RUNS)
     assert len(places) == 8
     assert last_of_each_run(places) == [(run, "000010") for run in dict(places)]
@@ -137,7 +137,7 @@ def test_black_ones_are_left_out_unless_asked_for(sweep: SweepFolder) -> None:
     record = read_record(run)
     record.checkpoints[1].flags = ["black"]
     write_record(run, record)
-    read = Shelf().read(sweep)
+    read = SweepCache().read(sweep)
     assert ("lion-fast", "000010") not in candidates(read)
     assert ("lion-fast", "000010") in candidates(read, unusable=True)
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_that_lacks_a_picture_is_not_compared_with_the_others(sweep
     record = read_record(run)
     del record.checkpoints[0].previews[1]
     write_record(run, record)
-    read = Shelf().read(sweep)
+    read = SweepCache().read(sweep)
     places = candidates(read)
     shots, kept = common_shots(read, places, [0, 1], 1.0)
     assert shots == [(0, 7, 1.0), (1, 7, 1.0)]
@@ -165,7 +165,7 @@ def test_all_items_share_one_set_of_base_pictures(sweep: SweepFolder) -> None:
         sweep, "other-model", ["base_model.path=/models/other.safetensors"], checkpoints=[shown]
     )
     made_up.anchors(sweep, other)
-    read = Shelf().read(sweep)
+    read = SweepCache().read(sweep)
     places = last_of_each_run(candidates(read))
     found = stage(read, places, [(0, 7, 1.0), (1, 7, 1.0)])
     own = {file for *_, file in read.runs["other-model"].base_pictures()}

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from lora_lab.review.session.sessions import Sitting, pause
+from lora_lab.review.session.sessions import SessionProgress, pause
 from lora_lab.review.web.app import create_app
 from lora_lab.store import Score, Session, SweepFolder, ratings, read_scores
 from tests.review import made_up
@@ -256,16 +256,16 @@ def test_a_score_survives_a_kill_right_after_the_key_press(sweep: SweepFolder, t
 
 
 @pytest.mark.parametrize(
-    ("minutes_ago", "sitting"),
+    ("minutes_ago", "progress"),
     [([], 0), ([2], 2), ([32, 25, 18, 11, 4], 32), ([60, 40, 9, 5, 1], 9), ([12], 0)],
 )
-def test_a_sitting_lasts_from_the_last_break(minutes_ago: list[int], sitting: int) -> None:
+def test_a_sitting_lasts_from_the_last_break(minutes_ago: list[int], progress: int) -> None:
     session = Session("s", "anna", "score", 1)
     at = [(datetime.now(UTC) - timedelta(minutes=ago)).isoformat() for ago in minutes_ago]
     scores = {n: Score(f"{n}", "s", "anna", "r", "t", n, 50, at=text) for n, text in enumerate(at)}
-    found = Sitting("demo", SweepFolder(Path()), session, scores)
-    assert found.minutes() == sitting
-    assert pause(found) == (sitting >= 30)
+    found = SessionProgress("demo", SweepFolder(Path()), session, scores)
+    assert found.minutes() == progress
+    assert pause(found) == (progress >= 30)
 
 
 # --- what an answer belongs to, and what is no answer ---
@@ -310,7 +310,9 @@ def test_an_answer_belongs_to_the_item_that_was_shown(client: TestClient, sweep:
 def test_a_clock_that_was_set_back_is_no_sitting() -> None:
     at = [(datetime.now(UTC) + timedelta(hours=hours)).isoformat() for hours in (5, 3, 1)]
     scores = {n: Score(f"{n}", "s", "anna", "r", "t", n, 50, at=text) for n, text in enumerate(at)}
-    assert Sitting("demo", SweepFolder(Path()), Session("s", "anna", "score", 1), scores).minutes() == 0
+    assert (
+        SessionProgress("demo", SweepFolder(Path()), Session("s", "anna", "score", 1), scores).minutes() == 0
+    )
 
 
 # --- what a score belongs to ---

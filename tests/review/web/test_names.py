@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder
-from lora_lab.sweep.names import run_problem
+from lora_lab.sweep.run_names import run_problem
 from tests.review.conftest import ADDRESS
 
 ACCEPTED = ["my sweep 1", "a+b", "みこ", "Caf\u00e9", "x=1,y@2", "v1.5-a_b"]

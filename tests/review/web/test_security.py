@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from lora_lab.review.browse.runs import Shelf
+from lora_lab.review.browse.runs import SweepCache
 from lora_lab.review.web.app import create_app
 from lora_lab.review.web.gallery import HERE, Options
 from lora_lab.review.web.security import is_loopback
@@ -113,7 +113,7 @@ def test_a_record_that_names_a_file_elsewhere_shows_nothing(client: TestClient, 
     for number, name in enumerate(("../../outside.png", str(sweep.path.parent / "outside.png"))):
         record.checkpoints[number].previews[0].file = name
     write_record(run, record)
-    assert not any("outside" in str(file) for file in Shelf().read(sweep).pictures.values())
+    assert not any("outside" in str(file) for file in SweepCache().read(sweep).pictures.values())
     session = begin(client, repeats="0")
     order = read_scores(sweep).sessions[session].order
     for position, (name, *_) in enumerate(order):

@@ -1,0 +1,1 @@
+"""A folder of images before it is trained on: checked, prepared, balanced, captioned."""

@@ -1,0 +1,73 @@
+"""`lora-lab new`: by flags and by questions; it ends with the plan, and writes over nobody's file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lora_lab.__main__ import main
+from lora_lab.cli import new
+from tests.data.test_folder import save
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for number in range(3):
+        save(tmp_path / "photos" / f"{number}.jpg", (512, 400 + number))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(new, "cards", list)
+    return tmp_path
+
+
+FLAGS = ["new", "mine", "--base", "demo", "--images", "photos", "--trigger", "zz"]
+
+
+def test_flags_alone_write_the_file_and_show_its_plan(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(FLAGS) == 0
+    out = capsys.readouterr().out
+    assert "lr-high" in out and "start it:  lora-lab sweep mine.yaml" in out
+    assert main(["plan", "mine.yaml"]) == 0
+    assert main(FLAGS) == 0  # what was written by it, it writes again
+    (place / "mine.yaml").write_text("question: mine now\n")
+    assert main(FLAGS) == 2
+    assert (place / "mine.yaml").read_text() == "question: mine now\n"
+
+
+def test_json_is_the_plan(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FLAGS, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == "mine.yaml" and len(told["plan"]["rows"]) == 9
+
+
+def test_it_asks_again_until_it_can_go_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter(["nowhere.safetensors", "demo", "none", "photos", "", "zz"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: next(answers))
+    assert main(["new", "mine"]) == 0
+    out = capsys.readouterr().out
+    assert "nowhere.safetensors" in out and "--images none: there is no such folder" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["new", "mine", "--base", "demo"], "--images is needed: folder with your images"),
+        (["new", "a/b", *FLAGS[2:]], "NAME: name 'a/b' cannot be a folder everywhere"),
+        ([*FLAGS, "-o", "mine.txt"], "--output mine.txt must end in .yaml"),
+    ],
+)
+def test_what_cannot_be_is_one_message(
+    place: Path,
+    words: list[str],
+    why: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    assert main(words) == 2
+    assert why in capsys.readouterr().err
+    assert not (place / "mine.yaml").exists()
