@@ -18,6 +18,7 @@ from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
 from lora_lab.store.locks import is_locked
 from lora_lab.store.steps import forget_steps
+from lora_lab.sweep import external
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
 from lora_lab.sweep.plan import Plan, PlannedRun
@@ -71,11 +72,18 @@ def launch(
         for names in plan.packs
     ]
     outcome = Outcome(plan.folder, [name for names in plan.packs for name in names] + plan.followers())
+    elsewhere = external.of_sweep(
+        plan.folder, sweep.external, plan.rows[0].config if plan.rows else plan.base
+    )
+    packs += [Pack(tuple(runs), plan.base.device) for runs in [external.unrendered(elsewhere)] if runs]
     try:
         (engine or make_engine(plan.base.engine)).run(packs, report)
     except KeyboardInterrupt:
         outcome.interrupted = True
     _conclude(plan, outcome)
+    for run in elsewhere:
+        record = read_or_failed(run)
+        outcome.statuses[run.name], outcome.reasons[run.name] = record.status, record.reason
     return outcome
 
 

@@ -53,7 +53,7 @@ def evidence(
         _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
         for run in read.runs.values()
     )
-    notes = [*_reread(read), *filter(None, [log.damage_note()]), *combined.notes]
+    notes = [*_reread(read), *_elsewhere(read, combined), *filter(None, [log.damage_note()]), *combined.notes]
     found = Evidence(
         read.name,
         read.question,
@@ -74,10 +74,12 @@ def _unread(sweep: Sweep) -> dict[str, str]:
     Settings that were read again from a config alone lack what the images and the model decide. Beside runs
     that carry theirs, the difference would look like one that somebody made.
     """
-    found = {}
+    found: dict[str, str] = {}
     mixed = {run.acting.origin for run in sweep.runs.values()} >= {RECORDED, REREAD}
     for run in sweep.runs.values():
-        if run.acting.origin == UNKNOWN:
+        if run.record.external:
+            found[run.name] = said("gap_external")
+        elif run.acting.origin == UNKNOWN:
             found[run.name] = run.acting.why
         elif run.problem and not run.work.checkpoints:
             found[run.name] = run.problem
@@ -98,6 +100,17 @@ def _reread(sweep: Sweep) -> list[Said]:
     if not names or len(names) < len(sweep.runs):
         return []
     return [said("note_reread")]
+
+
+def _elsewhere(sweep: Sweep, combined: Combined) -> list[Said]:
+    """The scores of LoRAs that were trained elsewhere: no setting of theirs is judged, but they are."""
+    found = []
+    for run in sweep.runs.values():
+        places = [combined.places.get((run.name, item.tag)) for item in run.checkpoints]
+        scores = [place.value for place in places if place]
+        if run.record.external and scores:
+            found.append(f"{run.name} {max(scores):.0f}")
+    return [said("note_external", scores=", ".join(found))] if found else []
 
 
 def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None) -> tuple[Pair, ...]:

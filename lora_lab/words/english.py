@@ -213,6 +213,7 @@ TEXTS = {
         "cannot be seen; show two or three of the earlier ones again"
     ),
     "note_sessions_joined": "{rater}'s {n} sessions were put on one level by what was scored in both",
+    "note_external": "best score of each LoRA that was trained elsewhere: {scores}",
     "note_reread": (
         "an earlier version trained these runs: their settings were read again, without their images"
     ),
@@ -234,6 +235,7 @@ TEXTS = {
     "shots_strength": "strength {values}",
     "shots_strengths": "strengths {values}",
     "gap": "not compared with the others: {runs}: {reason}",
+    "gap_external": "trained elsewhere, so that not all of its settings are known",
     "gap_reread": (
         "an earlier version trained it and kept no resolved settings: start its sweep again, which "
         "adds them "

@@ -196,6 +196,7 @@ TEXTS = {
         "わからない。前のものを2、3個もう一度見せるとよい"
     ),
     "note_sessions_joined": "{rater}の{n}回のセッションは、共通に採点したものをもとに水準をそろえた",
+    "note_external": "ほかで学習した LoRA の最高点：{scores}",
     "note_reread": "以前の版で学習したもの：設定は、画像なしで読み直した",
     "note_unkept": "この判定は記録できず、次の判定はこれを数えない：{error}",
     "note_columns": "lora_lab の設定にない列は、それぞれ独立した設定とみなした：{columns}",
@@ -213,6 +214,7 @@ TEXTS = {
     "shots_strength": "強さ{values}",
     "shots_strengths": "強さ{values}",
     "gap": "ほかと比べていない：{runs}：{reason}",
+    "gap_external": "ほかで学習したもので、設定のすべては分からない",
     "gap_reread": (
         "以前の版で学習し、確定した設定の記録がない：スイープをもう一度始めると、学習せずに書き足される"
     ),

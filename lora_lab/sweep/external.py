@@ -1,0 +1,150 @@
+"""LoRAs that were trained elsewhere as runs of a sweep: rendered and scored like the others, never trained.
+
+Such a run is a folder as any: the job of one of the sweep's own runs, so that base model, prompts, seeds and
+strengths are theirs, copies of the files as its checkpoints, and a record that says where they are from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lora_lab import config
+from lora_lab.config import RunConfig
+from lora_lab.errors import ConfigError
+from lora_lab.files import replacing
+from lora_lab.kohya.trained import Trained, trained
+from lora_lab.lora_files import planned
+from lora_lab.models.content_hash import file_hash
+from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
+from lora_lab.store.layout import epoch_tag, lora_name, step_tag
+from lora_lab.store.reading import Run, read_sweep_folder
+from lora_lab.sweep.run_names import as_name, run_problem
+
+BESIDE = "adapter_config.json"
+"""Where PEFT keeps what its files need."""
+
+
+def add(sweep: SweepFolder, sources: Mapping[str, Path], like: RunConfig | None = None) -> list[RunFolder]:
+    """Make a run of every LoRA file or folder of one; runs that are there already stay as they are.
+
+    Args:
+        sources: By the name of the run; '' and a number for one that is called as its file.
+        like: The job whose base model and previews they take; None is that of the sweep's first run.
+
+    Returns:
+        The runs, those that have nothing left to render among them.
+
+    Raises:
+        ConfigError: A file is missing or a name is taken; nothing was written.
+        ModelError: A file is no LoRA; nothing was written.
+    """
+    found = [(name if not name.isdigit() else "", trained(path)) for name, path in sources.items()]
+    for _, item in found:
+        for file, _, _ in item.files:
+            planned.identity(file)
+    there = {run.name: run for run in read_sweep_folder(sweep.path).runs.values()} if sweep.is_sweep() else {}
+    job = like or _job(list(there.values()), sweep)
+    composed = next((run.record.composed for run in there.values() if run.record.composed), [])
+    names = _names([name or as_name(item.source.stem) for name, item in found], found, there)
+    made = []
+    for name, (_, item) in zip(names, found, strict=True):
+        run = sweep.run(name)
+        if name not in there:
+            _write(run, item, replace(job, name=name, sweep=sweep.path.name), list(composed))
+        made.append(run)
+    return made
+
+
+def of_sweep(sweep: SweepFolder, sources: Mapping[str, str], like: RunConfig) -> list[RunFolder]:
+    """The runs of LoRAs that a sweep file names, made where they are missing, and those added since.
+
+    A file that is gone since its run was made is no mistake: the run has a copy.
+
+    Raises:
+        ConfigError: As `add`.
+        ModelError: As `add`.
+    """
+    there = {run.name: run for run in sweep.runs() if read_or_failed(run).external}
+    paths = {name: Path(path).expanduser().absolute() for name, path in sources.items()}
+    known = {str(read_or_failed(run).external.get("source")) for run in there.values()}
+    new = {name: path for name, path in paths.items() if str(path) not in known}
+    return [*there.values(), *(add(sweep, new, like) if new else ())]
+
+
+def _job(runs: Sequence[Run], sweep: SweepFolder) -> RunConfig:
+    own = next((run.config for run in runs if run.config and not run.record.external), None)
+    if own is None:
+        raise ConfigError(
+            f"{sweep.path} holds no run whose base model and prompts could be taken: train one row first"
+        )
+    return own
+
+
+def _names(names: Sequence[str], found: Sequence[tuple[str, Trained]], there: Mapping[str, Run]) -> list[str]:
+    """The names, those of other runs with a number behind them.
+
+    Raises:
+        ConfigError: A name that somebody chose cannot be one, or is another run's.
+    """
+    taken: dict[str, Path] = {}
+    for run in there.values():
+        taken[run.name.casefold()] = Path(str(run.record.external.get("source", "")))
+    unique = []
+    for name, (chosen, item) in zip(names, found, strict=True):
+        if problem := run_problem(name):
+            raise ConfigError(f"external: {item.source}: {problem}")
+        number, candidate = 2, name
+        while taken.get(candidate.casefold(), item.source) != item.source:
+            if chosen:
+                raise ConfigError(f"external: {name} is the name of another run: choose another one")
+            candidate, number = f"{name}-{number}", number + 1
+        taken[candidate.casefold()] = item.source
+        unique.append(candidate)
+    return unique
+
+
+def _write(run: RunFolder, item: Trained, job: RunConfig, composed: list[str]) -> None:
+    checkpoints: list[Checkpoint] = []
+    whole = hashlib.sha256()
+    for number, (file, step, epoch) in enumerate(item.files, 1):
+        tag = step_tag(step) if step is not None else epoch_tag(epoch or number)
+        if any(tag == other.tag for other in checkpoints):
+            tag = step_tag(max(other.step for other in checkpoints) + 1)
+        target = _copied(file, run, tag)
+        whole.update(file_hash(file).encode())
+        name = str(target.relative_to(run.path))
+        order = step if step is not None else epoch or number
+        checkpoints.append(
+            Checkpoint(tag, name, epoch or 0, order, 0, None, size_bytes=target.stat().st_size)
+        )
+    known = {key: value for key, value in item.settings.items() if value is not None}
+    record = RunRecord(
+        reason=f"trained elsewhere ({item.trainer})",
+        fingerprint=whole.hexdigest(),
+        checkpoints=checkpoints,
+        composed=composed,
+        external={"source": str(item.source), "trainer": item.trainer, "settings": known},
+    )
+    config.dump(job, run.config_file)
+    write_record(run, record)
+
+
+def _copied(file: Path, run: RunFolder, tag: str) -> Path:
+    """A copy in the run's folder, which is whole without the place that it came from."""
+    beside = file.parent / BESIDE
+    folder = run.checkpoints / tag if beside.is_file() else run.checkpoints
+    target = folder / f"{lora_name(run.name)}-{tag}.safetensors"
+    for source, copy in ((file, target), (beside, folder / BESIDE)):
+        if source.is_file():
+            with replacing(copy) as temporary:
+                shutil.copyfile(source, temporary)
+    return target
+
+
+def unrendered(runs: Sequence[RunFolder]) -> list[RunFolder]:
+    """Those of the runs that are not rendered to the end."""
+    return [run for run in runs if read_or_failed(run).status != "done"]
