@@ -12,6 +12,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.store import read_or_failed
 from lora_lab.store.reading import read_sweep_folder
 from lora_lab.sweep import external
+from lora_lab.sweep.text import value_text
 
 
 def add(given: argparse.Namespace) -> int:
@@ -21,8 +22,7 @@ def add(given: argparse.Namespace) -> int:
         raise ConfigError(
             f"--name names one run, and there are {len(given.files)} files: add them one by one"
         )
-    sources = {given.name or str(number): Path(path) for number, path in enumerate(given.files)}
-    made = external.add(folder, sources)
+    made = external.add(folder, [(given.name, Path(path)) for path in given.files])
     todo = external.unrendered(made)
     if todo:
         base = next(run.config for run in read_sweep_folder(folder.path).runs.values() if run.config)
@@ -31,11 +31,13 @@ def add(given: argparse.Namespace) -> int:
     for run in made:
         record = read_or_failed(run)
         shown = sum(len(item.previews) for item in record.checkpoints)
-        what = f"{len(record.checkpoints)} checkpoints, {shown} previews"
-        known = ", ".join(f"{key}={value}" for key, value in (record.external.get("settings") or {}).items())
-        print(f"{run.name}: {record.status}, {what}; {record.reason}{f'; {known}' if known else ''}")
+        what = f"checkpoints: {len(record.checkpoints)}, previews: {shown}"
+        print(f"{run.name}: {record.status}; {what}; {record.reason}")
+        known = sorted((record.external.get("settings") or {}).items())
+        said = ", ".join(f"{key}={value_text(value)}" for key, value in known)
+        print(f"  known of it: {said or 'nothing, as the file does not say'}")
     print(f"score them blind beside the others: lora-lab review {folder.path}")
-    return 0 if not external.unrendered(made) else 1
+    return 0 if all(read_or_failed(run).status == "done" for run in made) else 1
 
 
 def _told(event: Event) -> None:

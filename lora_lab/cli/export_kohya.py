@@ -59,6 +59,11 @@ def _run(path: Path, root: str | None) -> Run:
         if not folder.is_dir() or not SweepFolder(folder.parent).is_sweep():
             continue
         found = read_sweep_folder(folder.parent).called(folder.name)
+        if found is not None and found.record.external:
+            raise RunFolderError(
+                f"{folder} was trained elsewhere, and not all of its settings are known: go back to the "
+                "files of its own trainer"
+            )
         if found is not None and found.config is not None:
             return found
         if found is not None:

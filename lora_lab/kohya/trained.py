@@ -16,7 +16,9 @@ from lora_lab.kohya.entries import ARGUMENTS, GUI, NETWORK, Entry, Preset, pairs
 from lora_lab.kohya.others import AI_TOOLKIT, ONE_TRAINER
 from lora_lab.models.weight_headers import read_header
 
-KOHYA, UNKNOWN = "sd-scripts", "an unknown trainer"
+KOHYA, PEFT, UNKNOWN = "sd-scripts", "PEFT", "an unknown trainer"
+BESIDE, ADAPTER = "adapter_config.json", "adapter_model"
+"""Where PEFT keeps what its files need, and what it calls these."""
 _OWN = "lora_lab.config"
 
 _RENAMED = {
@@ -73,8 +75,10 @@ def trained(source: Path) -> Trained:
     if not source.is_file():
         raise ConfigError(f"{source}: there is no such file or folder")
     metadata = read_header(source).metadata
-    settings = settings_of(source, metadata)
-    return Trained(source, _trainer(metadata), ((source, *_place(source, metadata)),), settings)
+    peft = _of_peft(source.parent / BESIDE) if source.stem == ADAPTER else {}
+    settings = {**peft, **settings_of(source, metadata)}
+    files = ((source, *_place(source, metadata)),)
+    return Trained(source, PEFT if peft else _trainer(metadata), files, settings)
 
 
 def _folder(source: Path) -> Trained:
@@ -97,12 +101,31 @@ def _config_beside(folder: Path) -> tuple[str, dict[str, Any]]:
     files = [file for end in ("yaml", "yml", "toml", "json") for file in sorted(folder.glob(f"*.{end}"))]
     files += sorted((folder / "config").glob("*.json"))
     for file in files:
+        if file.name == BESIDE and (settings := _of_peft(file)):
+            return PEFT, settings
         with suppress(ConfigError):
             preset = read(file)
-            if preset.kind in (AI_TOOLKIT, ONE_TRAINER, GUI, ARGUMENTS):
+            if preset.kind in (AI_TOOLKIT, ONE_TRAINER, GUI, ARGUMENTS) and (settings := _said(preset)):
                 kind = KOHYA if preset.kind in (GUI, ARGUMENTS) else preset.kind
-                return kind, _said(preset)
+                return kind, settings
     return "", {}
+
+
+def _of_peft(file: Path) -> dict[str, Any]:
+    """The settings in PEFT's config; nothing where there is none that can be read."""
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(said, dict) or said.get("peft_type") != "LORA":
+            return {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    found = {
+        "network.type": "dora" if said.get("use_dora") else "lora",
+        "network.network_dim": said.get("r"),
+        "network.network_alpha": said.get("lora_alpha"),
+        "network.network_dropout": said.get("lora_dropout"),
+    }
+    return {key: value for key, value in found.items() if isinstance(value, (str, int, float))}
 
 
 def settings_of(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lora_lab import contact_sheets
-from lora_lab.errors import LoraLabError
+from lora_lab.errors import LoraLabError, ModelError
 from lora_lab.resolved import Resolved
 from lora_lab.run import previews
 from lora_lab.run.events import Events
@@ -77,8 +77,13 @@ def _shots(task: Task, checkpoint: Checkpoint, strength: float, interrupt: Inter
     ]
     if not wanted:
         return
-    with clock([task], "load"):
-        base = load_base(_with_file(task, checkpoint, strength), pick_device(task.config.device))
+    try:
+        with clock([task], "load"):
+            base = load_base(_with_file(task, checkpoint, strength), pick_device(task.config.device))
+    except ModelError as error:
+        # It is no setting of anybody's that names the file.
+        file = task.folder.path / checkpoint.file
+        raise ModelError(str(error).replace(f"network.base_weights={file}", file.name)) from None
     with clock([task], "preview"):
         for _ in previews.make_previews(base, None, wanted):
             if interrupt.reason:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,23 +16,22 @@ from lora_lab import config
 from lora_lab.config import RunConfig
 from lora_lab.errors import ConfigError
 from lora_lab.files import replacing
-from lora_lab.kohya.trained import Trained, trained
+from lora_lab.kohya.trained import BESIDE, Trained, trained
 from lora_lab.lora_files import planned
 from lora_lab.models.content_hash import file_hash
-from lora_lab.store import Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
+from lora_lab.store import ENDED, Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
 from lora_lab.store.reading import Run, read_sweep_folder
 from lora_lab.sweep.run_names import as_name, run_problem
 
-BESIDE = "adapter_config.json"
-"""Where PEFT keeps what its files need."""
+Source = tuple[str, Path]
+"""The name that a run is to have, '' for that of its file; and the file or folder."""
 
 
-def add(sweep: SweepFolder, sources: Mapping[str, Path], like: RunConfig | None = None) -> list[RunFolder]:
-    """Make a run of every LoRA file or folder of one; runs that are there already stay as they are.
+def add(sweep: SweepFolder, sources: Sequence[Source], like: RunConfig | None = None) -> list[RunFolder]:
+    """Make a run of every LoRA file or folder of one; those that are there stay, and failed ones start over.
 
     Args:
-        sources: By the name of the run; '' and a number for one that is called as its file.
         like: The job whose base model and previews they take; None is that of the sweep's first run.
 
     Returns:
@@ -42,7 +41,7 @@ def add(sweep: SweepFolder, sources: Mapping[str, Path], like: RunConfig | None 
         ConfigError: A file is missing or a name is taken; nothing was written.
         ModelError: A file is no LoRA; nothing was written.
     """
-    found = [(name if not name.isdigit() else "", trained(path)) for name, path in sources.items()]
+    found = [(name, trained(path)) for name, path in sources]
     for _, item in found:
         for file, _, _ in item.files:
             planned.identity(file)
@@ -55,24 +54,53 @@ def add(sweep: SweepFolder, sources: Mapping[str, Path], like: RunConfig | None 
         run = sweep.run(name)
         if name not in there:
             _write(run, item, replace(job, name=name, sweep=sweep.path.name), list(composed))
+        else:
+            _start_over(run, None)
         made.append(run)
     return made
 
 
-def of_sweep(sweep: SweepFolder, sources: Mapping[str, str], like: RunConfig) -> list[RunFolder]:
+def of_sweep(
+    sweep: SweepFolder,
+    sources: Sequence[tuple[str, str]],
+    like: RunConfig,
+    shown: Collection[str] = (),
+    retry: bool = False,
+) -> list[RunFolder]:
     """The runs of LoRAs that a sweep file names, made where they are missing, and those added since.
 
     A file that is gone since its run was made is no mistake: the run has a copy.
+
+    Args:
+        like: The job whose base model and previews new ones take.
+        shown: The preview fingerprints of the sweep's own rows: what was rendered with others is rendered
+            again. Empty where not all rows are known.
+        retry: Try failed ones again.
 
     Raises:
         ConfigError: As `add`.
         ModelError: As `add`.
     """
-    there = {run.name: run for run in sweep.runs() if read_or_failed(run).external}
-    paths = {name: Path(path).expanduser().absolute() for name, path in sources.items()}
-    known = {str(read_or_failed(run).external.get("source")) for run in there.values()}
-    new = {name: path for name, path in paths.items() if str(path) not in known}
-    return [*there.values(), *(add(sweep, new, like) if new else ())]
+    there = {run: record for run in sweep.runs() if (record := read_or_failed(run)).external}
+    for run, record in there.items():
+        if shown and record.status == "done" and record.preview_fingerprint not in shown:
+            _start_over(run, replace(like, name=run.name, sweep=sweep.path.name))
+        elif retry:
+            _start_over(run, None)
+    known = {str(record.external.get("source")) for record in there.values()}
+    paths = [(name, Path(path).expanduser().absolute()) for name, path in sources]
+    new = [(name, path) for name, path in paths if str(path) not in known]
+    return [*there, *(add(sweep, new, like) if new else ())]
+
+
+def _start_over(run: RunFolder, job: RunConfig | None) -> None:
+    """Have a run rendered again as another job says; without one, only what did not end well."""
+    record = read_or_failed(run)
+    if job:
+        config.dump(job, run.config_file)
+    if record.external and (job or (record.status in ENDED and record.status != "done")):
+        record.status, record.reason = "planned", ""
+        write_record(run, record)
 
 
 def _job(runs: Sequence[Run], sweep: SweepFolder) -> RunConfig:
@@ -146,5 +174,5 @@ def _copied(file: Path, run: RunFolder, tag: str) -> Path:
 
 
 def unrendered(runs: Sequence[RunFolder]) -> list[RunFolder]:
-    """Those of the runs that are not rendered to the end."""
-    return [run for run in runs if read_or_failed(run).status != "done"]
+    """Those of the runs that are still to be rendered."""
+    return [run for run in runs if read_or_failed(run).status not in ENDED]

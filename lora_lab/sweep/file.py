@@ -32,7 +32,7 @@ replicates are then named after it (`03-r2`). A file without rows is one run of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -89,7 +89,7 @@ class SweepFile:
     order: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
     search: SearchSpec | None = None
-    external: Mapping[str, str] = field(default_factory=dict)
+    external: tuple[tuple[str, str], ...] = ()
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -120,21 +120,20 @@ def read_sweep(path: Path) -> SweepFile:
     )
 
 
-def _external(value: Any, rows: Sequence[RowSpec], wrong: list[str]) -> dict[str, str]:
-    """Files or folders by the name of the run; a number stands for the name of the file."""
-    if value is None:
-        return {}
-    named = dict(enumerate(value)) if isinstance(value, list) else value
-    if not isinstance(named, dict) or not all(isinstance(path, str) and path for path in named.values()):
+def _external(value: Any, rows: Sequence[RowSpec], wrong: list[str]) -> tuple[tuple[str, str], ...]:
+    """Files or folders with the name of the run; '' stands for the name of the file."""
+    given = [("", path) for path in value] if isinstance(value, list) else value
+    named = list(given.items()) if isinstance(given, dict) else given or []
+    if not isinstance(named, list) or not all(isinstance(path, str) and path for _, path in named):
         wrong.append("external must be a list of LoRA files or folders, or map names to them")
-        return {}
-    names = [key for key in named if not isinstance(value, list)]
+        return ()
+    names = [name for name, _ in named if isinstance(value, dict)]
     wrong += [f"external: {problem}" for name in names if (problem := run_problem(name))]
     taken = {same_folder(row.name) for row in rows}
     wrong += [
         f"external: {name!r} is a row, too: rename one" for name in names if same_folder(str(name)) in taken
     ]
-    return {str(key): path for key, path in named.items()}
+    return tuple((str(name), path) for name, path in named)
 
 
 def _search(values: dict[Any, Any], wrong: list[str]) -> SearchSpec | None:

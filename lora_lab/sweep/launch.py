@@ -72,9 +72,7 @@ def launch(
         for names in plan.packs
     ]
     outcome = Outcome(plan.folder, [name for names in plan.packs for name in names] + plan.followers())
-    elsewhere = external.of_sweep(
-        plan.folder, sweep.external, plan.rows[0].config if plan.rows else plan.base
-    )
+    elsewhere = _elsewhere(plan, sweep)
     packs += [Pack(tuple(runs), plan.base.device) for runs in [external.unrendered(elsewhere)] if runs]
     try:
         (engine or make_engine(plan.base.engine)).run(packs, report)
@@ -85,6 +83,14 @@ def launch(
         record = read_or_failed(run)
         outcome.statuses[run.name], outcome.reasons[run.name] = record.status, record.reason
     return outcome
+
+
+def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:
+    """The runs of LoRAs that were trained elsewhere; with the previews that the rows have now."""
+    whole = {row.name for row in plan.rows} >= set(sweep.order)
+    shown = {row.preview_fingerprint for row in plan.rows} if whole else set()
+    like = plan.rows[0].config if plan.rows else plan.base
+    return external.of_sweep(plan.folder, sweep.external, like, shown, plan.retry)
 
 
 def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:

@@ -53,7 +53,7 @@ def evidence(
         _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
         for run in read.runs.values()
     )
-    notes = [*_reread(read), *_elsewhere(read, combined), *filter(None, [log.damage_note()]), *combined.notes]
+    notes = [*_reread(read), *filter(None, [log.damage_note()]), *combined.notes]
     found = Evidence(
         read.name,
         read.question,
@@ -102,17 +102,6 @@ def _reread(sweep: Sweep) -> list[Said]:
     return [said("note_reread")]
 
 
-def _elsewhere(sweep: Sweep, combined: Combined) -> list[Said]:
-    """The scores of LoRAs that were trained elsewhere: no setting of theirs is judged, but they are."""
-    found = []
-    for run in sweep.runs.values():
-        places = [combined.places.get((run.name, item.tag)) for item in run.checkpoints]
-        scores = [place.value for place in places if place]
-        if run.record.external and scores:
-            found.append(f"{run.name} {max(scores):.0f}")
-    return [said("note_external", scores=", ".join(found))] if found else []
-
-
 def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None) -> tuple[Pair, ...]:
     def place(given: Place) -> Place:
         return same_as.get(given[0], given[0]), given[1]
@@ -148,6 +137,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         train_minutes=last.minutes if last else None,
         peak_memory_bytes=run.work.peak_memory_bytes or None,
         file_bytes=last.size_bytes if last else None,
+        elsewhere=str(run.record.external.get("trainer") or ""),
     )
 
 

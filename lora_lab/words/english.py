@@ -128,6 +128,7 @@ TEXTS = {
     "runs_judged_without": (
         "{n} different runs with a score, {without} without one (see below); each is judged by {rule}"
     ),
+    "runs_external": "trained elsewhere and judged alike: {scores}",
     "by_last": "its last checkpoint",
     "by_best": "its best checkpoint",
     "by_tag": "checkpoint {tag}",
@@ -213,7 +214,6 @@ TEXTS = {
         "cannot be seen; show two or three of the earlier ones again"
     ),
     "note_sessions_joined": "{rater}'s {n} sessions were put on one level by what was scored in both",
-    "note_external": "best score of each LoRA that was trained elsewhere: {scores}",
     "note_reread": (
         "an earlier version trained these runs: their settings were read again, without their images"
     ),

@@ -121,6 +121,7 @@ TEXTS = {
     ),
     "runs_judged": "点数のある学習は{n}件。それぞれ{rule}で評価",
     "runs_judged_without": "点数のある学習は{n}件、ないものは{without}件（下記）。それぞれ{rule}で評価",
+    "runs_external": "ほかで学習し、同じように評価したもの：{scores}",
     "by_last": "最後のチェックポイント",
     "by_best": "最良のチェックポイント",
     "by_tag": "チェックポイント{tag}",
@@ -196,7 +197,6 @@ TEXTS = {
         "わからない。前のものを2、3個もう一度見せるとよい"
     ),
     "note_sessions_joined": "{rater}の{n}回のセッションは、共通に採点したものをもとに水準をそろえた",
-    "note_external": "ほかで学習した LoRA の最高点：{scores}",
     "note_reread": "以前の版で学習したもの：設定は、画像なしで読み直した",
     "note_unkept": "この判定は記録できず、次の判定はこれを数えない：{error}",
     "note_columns": "lora_lab の設定にない列は、それぞれ独立した設定とみなした：{columns}",

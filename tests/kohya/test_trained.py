@@ -65,6 +65,18 @@ def test_a_folder_of_one_trainer(tmp_path: Path) -> None:
     assert found.settings["network.network_alpha"] == 1.0
 
 
+def test_a_folder_of_peft(tmp_path: Path) -> None:
+    file = lora(tmp_path / "adapter_model.safetensors", format="pt")
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "use_dora": True}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    for source in (tmp_path, file):
+        found = trained(source)
+        assert found.trainer == "PEFT" and found.settings == {
+            "network.type": "dora", "network.network_dim": 4, "network.network_alpha": 8,
+            "network.network_dropout": 0.1,
+        }  # fmt: skip
+
+
 def test_where_there_is_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no .safetensors"):
         trained(tmp_path)

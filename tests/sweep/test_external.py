@@ -1,6 +1,8 @@
 """LoRAs trained elsewhere in a sweep: rendered as the sweep's own, scored, never trained."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lora_lab.__main__ import main
-from lora_lab.store import SweepFolder, read_record
+from lora_lab.run.__main__ import main as render
+from lora_lab.store import SweepFolder, read_record, write_record
 from lora_lab.store.reading import read_sweep_folder
 
 SHORT = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview.seeds=[3]",
          "preview.prompts=['a girl']", "preview.steps=2", "metric.names=[basic]",
          "optimizer.learning_rate=0.05", "train.save_precision=fp32"]  # fmt: skip
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "lora_files"
 
 
 def kohya_file(source: Path, target: Path) -> Path:
@@ -95,7 +100,7 @@ def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.
     (swept / "few.yaml").write_text(yaml.safe_dump(values))
     from lora_lab.sweep import external
 
-    external.add(folder, {"0": loha})
+    external.add(folder, [("", loha)])
     assert main(["sweep", str(swept / "few.yaml"), "--quiet"]) == 0
     capsys.readouterr()
     runs = read_sweep_folder(folder.path).runs
@@ -129,8 +134,41 @@ def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.
     scores.write_text("run,score\nown,50\nmine,70\n")
     assert main(["verdict", str(folder.path), "--scores", str(scores), "--json"]) == 0
     judged = json.loads(capsys.readouterr().out)
-    assert judged["settings"] == []
+    assert judged["settings"] == [] and set(judged["missing"]) == {"loha"}
     assert any("trained elsewhere" in gap for gap in judged["evidence"]["gaps"])
+    assert main(["verdict", str(folder.path), "--scores", str(scores)]) == 0
+    assert "trained elsewhere and judged alike: mine 70" in capsys.readouterr().out
+
+    # The card of the export has what the file tells, and nothing of the job that rendered it.
+    assert main(["export", str(folder.path), "mine", "-o", str(swept / "out")]) == 0
+    card = next((swept / "out").glob("*.md")).read_text()
+    assert "Trained with another program: sd-scripts" in card and "| dim | 4 |" in card
+    assert "batch size" not in card and "Training pictures" not in card
+    assert main(["export-kohya", str(folder.path / "mine")]) == 2
+    assert "go back to the files of its own trainer" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_fit_is_a_failed_row_until_it_is_asked_for_again(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lora_lab.sweep import external
+
+    folder = SweepFolder(swept / "results" / "few")
+    [run] = external.add(folder, [("odd", GOLDEN / "in_A_r8a4.safetensors")])
+    assert render([str(run.path), "--events", str(swept / "events")]) == 0
+    record = read_record(run)
+    assert record.status == "failed" and "not in the base model" in record.reason
+    assert "network.base_weights" not in record.reason, "nobody set that"
+    like = read_sweep_folder(folder.path).runs["own"].config
+    assert like
+    assert run not in external.unrendered(external.of_sweep(folder, [], like))
+    assert run in external.unrendered(external.of_sweep(folder, [], like, retry=True))
+
+    # Previews of other settings than the rows have are rendered again.
+    write_record(run, replace(record, status="done", preview_fingerprint="theirs"))
+    assert run not in external.unrendered(external.of_sweep(folder, [], like, {"theirs"}))
+    assert run in external.unrendered(external.of_sweep(folder, [], like, {"others"}))
+    shutil.rmtree(run.path)
 
 
 def test_names_and_the_form_of_the_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
