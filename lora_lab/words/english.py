@@ -296,10 +296,10 @@ TEXTS = {
     "title_notes": "notes:",
     # What a plan can decide.
     "plan_finds": (
-        "four times in five it finds an effect of {now} points between the base and a row that is "
-        "run once; "
-        "with the base once more {base}, with everything once more {all} (expecting repeats to vary "
-        "by {sd} "
-        "points until they are scored)"
+        "judged by {by}, it finds, four times in five, an effect of {now} points between the base and a row "
+        "that is run once; with the base once more {base}, with everything once more {all} (until there are "
+        "scores, a run trained again is expected to vary by {sd} points, sd)"
     ),
+    "plan_by_people": "people's scores",
+    "plan_by_metric": "the metric {metric}",
 }
