@@ -128,6 +128,7 @@ TEXTS = {
     "runs_judged_without": (
         "{n} different runs with a score, {without} without one (see below); each is judged by {rule}"
     ),
+    "runs_external": "trained elsewhere and judged alike: {scores}",
     "by_last": "its last checkpoint",
     "by_best": "its best checkpoint",
     "by_tag": "checkpoint {tag}",
@@ -239,6 +240,7 @@ TEXTS = {
     "shots_strength": "strength {values}",
     "shots_strengths": "strengths {values}",
     "gap": "not compared with the others: {runs}: {reason}",
+    "gap_external": "trained elsewhere, so that not all of its settings are known",
     "gap_reread": (
         "an earlier version trained it and kept no resolved settings: start its sweep again, which "
         "adds them "

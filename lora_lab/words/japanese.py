@@ -121,6 +121,7 @@ TEXTS = {
     ),
     "runs_judged": "点数のある学習は{n}件。それぞれ{rule}で評価",
     "runs_judged_without": "点数のある学習は{n}件、ないものは{without}件（下記）。それぞれ{rule}で評価",
+    "runs_external": "ほかで学習し、同じように評価したもの：{scores}",
     "by_last": "最後のチェックポイント",
     "by_best": "最良のチェックポイント",
     "by_tag": "チェックポイント{tag}",
@@ -218,6 +219,7 @@ TEXTS = {
     "shots_strength": "強さ{values}",
     "shots_strengths": "強さ{values}",
     "gap": "ほかと比べていない：{runs}：{reason}",
+    "gap_external": "ほかで学習したもので、設定のすべては分からない",
     "gap_reread": (
         "以前の版で学習し、確定した設定の記録がない：スイープをもう一度始めると、学習せずに書き足される"
     ),
