@@ -88,7 +88,7 @@ def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slo
     ]
 
 
-def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:
+def make_previews(base: BaseModel, pack: Pack | None, wanted: Sequence[Wanted]) -> Iterator[float]:
     """Render previews, save them, measure them, add them to their checkpoints.
 
     All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
@@ -186,7 +186,7 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
+def make_anchors(base: BaseModel, pack: Pack | None, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
     """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file.
 
     What the sweep's runs with other prompts or seeds have of it is taken from there.
