@@ -15,7 +15,7 @@ def export(given: argparse.Namespace) -> int:
     folder = sweep_folder(Path(given.sweep), given.results)
     about = subject(folder, given.metric, given.rater or None)
     where = Path(given.output) if given.output else folder.exports
-    files = write_export(about, where, given.run)
+    files = write_export(about, where, given.run, given.license)
     if not given.run and about.evidence.criterion != "score":
         print(f"chosen by the automatic metric {about.evidence.criterion!r}, not by people's scores")
     for file in files:
