@@ -1,5 +1,6 @@
 """The command line takes every command that README and docs show; cheap ones print what is shown."""
 
+import importlib
 import re
 import shlex
 import shutil
@@ -157,7 +158,8 @@ def test_what_is_shown_is_what_it_prints(
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("lora_lab.sweep.plan.device_type", lambda asked: "cpu")
+    # `lora_lab.sweep.plan` is the function of that name, too.
+    monkeypatch.setattr(importlib.import_module("lora_lab.sweep.plan"), "device_type", lambda asked: "cpu")
     for words, pieces in run:
         assert main(words) == 0
         out = " ".join(capsys.readouterr().out.split())
