@@ -18,7 +18,9 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from lora_lab.cli.pace import (
+from lora_lab.cli.show import coloured
+from lora_lab.engines import Event, Report
+from lora_lab.pace import (
     SweepPace,
     shortened,
     spell_end,
@@ -26,8 +28,6 @@ from lora_lab.cli.pace import (
     spell_seconds,
     spell_speed,
 )
-from lora_lab.cli.show import coloured
-from lora_lab.engines import Event, Report
 from lora_lab.store import FINISHED
 from lora_lab.sweep import Plan
 

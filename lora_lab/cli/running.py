@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
@@ -12,37 +12,14 @@ from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.cli.show import coloured, console
 from lora_lab.errors import ConfigError
-from lora_lab.store import ENDED, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
-from lora_lab.store.locks import is_locked, newest
-
-WAITING = ("planned", "running", "cancelled")
-"""What a record says of a run that is to be trained, or trained further, and that nobody works on."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run that runs or waits.
-
-    Attributes:
-        state: 'running', 'stopping' (it ends at its next checkpoint) or 'waiting'.
-        where: The machine's name for the device it trains on, as its record has it.
-        pid: The worker's process; 0 where that is not known.
-    """
-
-    sweep: str
-    run: str
-    state: str
-    step: int
-    total_steps: int
-    epoch: float
-    where: str
-    pid: int
-    reason: str = ""
+from lora_lab.store import SweepFolder
+from lora_lab.store import underway as of_runs
+from lora_lab.store.underway import underway
 
 
 def status(given: argparse.Namespace) -> int:
     """What runs and waits now, in all sweeps."""
-    rows = [row for sweep in _sweeps(Path(given.results or "results")) for row in rows_of(sweep)]
+    rows = [row for sweep in _sweeps(Path(given.results or "results")) for row in underway(sweep)]
     if given.json:
         print_json([asdict(row) for row in rows])
         return 0
@@ -82,22 +59,6 @@ def _sweeps(results: Path) -> list[SweepFolder]:
     return [folder for folder in folders if folder.is_sweep()]
 
 
-def rows_of(sweep: SweepFolder) -> list[Row]:
-    """The runs of a sweep that run or wait."""
-    rows = []
-    for run in sweep.runs():
-        record = read_or_failed(run)
-        held = is_locked(run)
-        if record.same_as or not (held or record.status in WAITING):
-            continue
-        state = ("stopping" if run.stop_request.exists() else "running") if held else "waiting"
-        claim = newest(run.lock_file)
-        pid = claim.holder[1] if held and claim else 0
-        at = (record.step, record.total_steps, record.epoch, record.device if held else "")
-        rows.append(Row(sweep.name, run.name, state, *at, pid, "" if held else record.reason))
-    return rows
-
-
 def stop(given: argparse.Namespace) -> int:
     """End runs at their next checkpoint, or have them go on after all.
 
@@ -110,36 +71,9 @@ def stop(given: argparse.Namespace) -> int:
     if missing:
         known = ", ".join(run.name for run in sweep.runs())
         raise ConfigError(f"no such run in {sweep.path}: {', '.join(missing)}; known: {known}")
-    said = {run.name: _go_on(run) if given.undo else _stop(run) for run in runs}
+    said = {run.name: of_runs.go_on(run) if given.undo else of_runs.stop(run) for run in runs}
     if given.json:
         print_json([{"run": name, "said": text} for name, text in said.items()])
     else:
         print("\n".join(f"{name}: {text}" for name, text in said.items()))
     return 0
-
-
-def _stop(run: RunFolder) -> str:
-    record = read_or_failed(run)
-    if is_locked(run):
-        run.stop_request.touch()
-        return "ends at its next checkpoint"
-    if record.status in ENDED or record.same_as:
-        return f"has ended already: {record.status}"
-    where = f"by hand at step {record.step}" if record.step else "by hand before it began"
-    _mark(run, record, "stopped", where)
-    return f"stopped {where}"
-
-
-def _go_on(run: RunFolder) -> str:
-    record = read_or_failed(run)
-    asked = run.stop_request.exists()
-    run.stop_request.unlink(missing_ok=True)
-    if record.status != "stopped":
-        return "goes on" if asked else f"was not stopped: {record.status}"
-    _mark(run, record, "cancelled", record.reason)
-    return "goes on with the next `lora-lab sweep`"
-
-
-def _mark(run: RunFolder, record: RunRecord, status: str, reason: str) -> None:
-    record.status, record.reason = status, reason
-    write_record(run, record)

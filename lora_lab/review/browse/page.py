@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lora_lab.review.browse import numbers, preview, side_by_side
+from lora_lab.review.browse import numbers, preview, running, side_by_side
 from lora_lab.review.browse.beside import beside, box
 from lora_lab.review.browse.matrix import (
     CHECKPOINT,
@@ -53,6 +53,7 @@ def routes() -> list[Route]:
         Route("/sweep/{sweep}/look/curves", numbers.curves_page),
         Route("/sweep/{sweep}/look/timings", numbers.timings_page),
         Route("/sweep/{sweep}/look/settings", numbers.settings_page),
+        *running.routes(),
         Route("/sweep/{sweep}/thumb/{size:int}/{picture}", thumb),
     ]
 

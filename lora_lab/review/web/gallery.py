@@ -24,6 +24,7 @@ HERE = Path(__file__).parent.parent
 TABS = (
     ("matrix", "Images", "look"),
     ("curves", "Curves", "look/curves"),
+    ("running", "Running", "look/running"),
     ("timings", "Timings", "look/timings"),
     ("settings", "Settings", "look/settings"),
     ("verdict", "Verdict", "verdict/"),

@@ -37,7 +37,7 @@ def rows(html: str) -> list[str]:
     return re.findall(r'<tr data-row="([^"]*)"', html)
 
 
-@pytest.mark.parametrize("path", ["", "/view", "/compare", "/curves", "/timings", "/settings"])
+@pytest.mark.parametrize("path", ["", "/view", "/compare", "/curves", "/running", "/timings", "/settings"])
 def test_pages_hold_no_inline_script_or_style(pages: TestClient, path: str) -> None:
     html = page(pages, LOOK + path)
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", html)

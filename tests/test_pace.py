@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from lora_lab.cli.pace import (
+from lora_lab.pace import (
     RunPace,
     SweepPace,
     shortened,
