@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import torch
-from torch import multiprocessing
+from torch.multiprocessing.spawn import start_processes
 
 from lora_lab.demo.base_training import Peers
 from lora_lab.demo.denoiser_training import DenoiserSettings, export, train_denoiser
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.processes == 1:
         _work(0, options)
         return
-    multiprocessing.start_processes(_work, args=(options,), nprocs=options.processes, start_method="spawn")
+    start_processes(_work, args=(options,), nprocs=options.processes, start_method="spawn")
 
 
 def _parser() -> argparse.ArgumentParser:
