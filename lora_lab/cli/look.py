@@ -99,10 +99,10 @@ def _with_defaults(base: str) -> list[config.Setting]:
 
 def demo_data(given: argparse.Namespace) -> int:
     """Write the demo's pictures."""
-    if given.pictures < 1:
-        raise ConfigError(f"--pictures must be at least 1, got {given.pictures}")
+    if given.images < 1:
+        raise ConfigError(f"--images must be at least 1, got {given.images}")
     from lora_lab.demo.dataset import write_dataset
 
-    folder = write_dataset(Path(given.folder), given.pictures, given.seed)
-    print(f"wrote {given.pictures} pictures with captions to {folder}")
+    folder = write_dataset(Path(given.folder), given.images, given.seed)
+    print(f"wrote {given.images} images with captions to {folder}")
     return 0

@@ -16,5 +16,5 @@ def report(given: argparse.Namespace) -> int:
     where = Path(given.output) if given.output else folder.report
     page = write_report(subject(folder, given.metric, given.rater or None), where, given.language)
     size = sum(file.stat().st_size for file in where.rglob("*") if file.is_file())
-    print(f"{page} ({size / 2**20:.1f} MiB with its pictures)")
+    print(f"{page} ({size / 2**20:.1f} MiB with its images)")
     return 0

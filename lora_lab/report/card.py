@@ -72,7 +72,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
         trigger=trigger,
-        prompt=shown[0].prompt if shown else trigger or "a picture",
+        prompt=shown[0].prompt if shown else trigger or "an image",
         pictures=shown,
         strength=show(USUAL_STRENGTH),
         settings=_settings(run, config),

@@ -17,7 +17,7 @@ from lora_lab.data.pixels import load_pixels
 from lora_lab.errors import LoraLabError
 from lora_lab.files import replacing, write_text
 from lora_lab.metrics import measure
-from lora_lab.metrics.sets import COPY
+from lora_lab.metrics.sets import COPY_FLAGS
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
@@ -29,7 +29,7 @@ from lora_lab.training_data import TrainingData
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
-SEEN_ON_PREVIEWS = ("black", "flat", "same as base", COPY)
+SEEN_ON_PREVIEWS = ("black", "flat", "same as base", *COPY_FLAGS)
 """Flags of a checkpoint that come from its previews."""
 
 

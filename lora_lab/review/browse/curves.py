@@ -26,7 +26,7 @@ SMOOTHED_OVER = 0.04
 """Share of a run's length over which its loss is averaged."""
 
 PROGRESS = {
-    "step": ("updates", "steps"),
+    "step": ("steps", ""),
     "epoch": ("epochs", ""),
     "samples": ("samples seen", ""),
     "minutes": ("training time", "min"),

@@ -121,7 +121,7 @@ def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
         Curve(f"run {number}", number, tuple((float(x), 0.5 + number / 1000) for x in range(1, 50)))
         for number in range(8)
     )
-    drawn = drawing(Chart("Loss", lines), "updates (steps)")
+    drawn = drawing(Chart("Loss", lines), "steps")
     for line in drawn.lines:
         for pair in line.points.split():
             x, y = map(float, pair.split(","))
@@ -134,10 +134,10 @@ def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 def test_a_single_point_can_be_drawn(log: bool) -> None:
-    drawn = drawing(Chart("Loss", (Curve("one", 0, ((1.0, 0.25),)),), log), "updates")
+    drawn = drawing(Chart("Loss", (Curve("one", 0, ((1.0, 0.25),)),), log), "steps")
     assert "nan" not in drawn.lines[0].points and drawn.y_marks
 
 
 def test_zero_heights_can_be_drawn() -> None:
     points = tuple((float(x), 0.0) for x in range(5))
-    assert drawing(Chart("Loss", (Curve("flat", 0, points),)), "updates").lines[0].points
+    assert drawing(Chart("Loss", (Curve("flat", 0, points),)), "steps").lines[0].points
