@@ -171,5 +171,5 @@ TEXTS = {
     "fig_epochs": "{criterion} against epochs.",
     "fig_cost": "{criterion} against cost. Orange: the Pareto front, for which nothing cheaper is as good.",
     "fig_timings": "Where the time of each run went.",
-    "fig_loss": "Loss against samples seen: mean over the last twentieth of a run, single steps faint.",
+    "fig_loss": "Loss against samples seen: running mean over a twentieth of a run, single steps faint.",
 }

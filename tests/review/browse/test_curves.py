@@ -8,7 +8,7 @@ import pytest
 from lora_lab.files import append_line
 from lora_lab.review.browse import curves
 from lora_lab.review.browse.chart import HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
-from lora_lab.review.browse.curves import POINTS, Chart, Curve, StepLogs, averaged, charts, thinned
+from lora_lab.review.browse.curves import POINTS, Chart, Curve, StepLogs, charts, thinned
 from lora_lab.review.browse.runs import Run, SweepCache
 from lora_lab.store import SweepFolder
 from tests.review.troubled import STEPS, make_troubled
@@ -96,12 +96,6 @@ def test_thinning_keeps_every_extreme() -> None:
     few = thinned(points)
     assert len(few) <= POINTS + 2 and (3333.0, points[3333][1]) in few
     assert list(few) == sorted(few), "in the order of progress"
-
-
-def test_a_geometric_mean_is_not_drawn_to_an_outlier() -> None:
-    points = [(float(x), 1000.0 if x == 50 else 1.0) for x in range(100)]
-    assert max(y for _, y in averaged(points)) > 100
-    assert max(y for _, y in averaged(points, log=True)) == pytest.approx(1000 ** (1 / 5))
 
 
 @pytest.mark.parametrize(
