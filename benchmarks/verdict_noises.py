@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from lora_lab.store.scores import Place
 from lora_lab.verdict.analysis import Analysis, analyse, change_key
 from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
 from lora_lab.verdict.interactions import interactions
-from lora_lab.verdict.leaders import looks_again, posterior
+from lora_lab.verdict.leaders import next_looks, posterior
 from lora_lab.verdict.model import fit
 from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.result import DEPENDS, HELPS, HURTS, INTERACTS, MIXED, NO_DIFFERENCE, SettingEffect
@@ -266,16 +267,23 @@ def _sessions(sweeps: int, apart: float) -> str:
     within = {"28 looks": 0, "60 looks at all": 0, "60 looks, a second session for the leaders": 0}
     for turn in range(sweeps):
         true = {(str(i), "1"): float(draw.normal(60, apart)) for i in range(25)}
-        first = {place: [value + 8 * draw.standard_normal()] for place, value in true.items()}
+
+        def look(place: Place, true: dict[Place, float] = true) -> float:
+            return true[place] + 8 * float(draw.standard_normal())
+
+        first = {place: [look(place)] for place in true}
         for place in list(true)[:3]:
-            first[place].append(true[place] + 8 * draw.standard_normal())
+            first[place].append(look(place))
         again = {place: list(values) for place, values in first.items()}
         even = {place: list(values) for place, values in first.items()}
-        for place, count in looks_again(first, 8.0, 32, seed=turn).items():
-            again[place] += list(true[place] + 8 * draw.standard_normal(count))
+        shown: list[Place] = []
+        while part := next_looks(again, 8.0, shown, 32, seed=turn):
+            shown += part
+            for place in part:
+                again[place].append(look(place))
         for number in range(32):
             place = list(true)[number % 25]
-            even[place].append(true[place] + 8 * draw.standard_normal())
+            even[place].append(look(place))
         for name, given in zip(within, (first, even, again), strict=True):
             known = posterior(given, 8.0)
             best = max(known, key=lambda place: known[place][0])  # noqa: B023

@@ -8,8 +8,9 @@ from lora_lab.cli.plan_costs import show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, grid, number
 from lora_lab.sweep import Plan, PlannedRun
+from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
-from lora_lab.verdict.prior import SHIPPED
+from lora_lab.verdict.prior import BY_CRITERION
 from lora_lab.words import in_language, said
 
 NO_GPU = (
@@ -141,18 +142,24 @@ def _comparisons(plan: Plan, language: str) -> None:
 
 
 def _findable(plan: Plan, language: str) -> None:
-    """The size of effect that the rows can find, and what one more run of the base or of all rows would
-    buy."""
+    """The size of effect that the rows can find by what they are judged by, and what one more run of the base
+    or of all rows would buy."""
     rows = [row for row in plan.rows if not row.same_as]
     groups = groups_of([row.name for row in rows], plan.comparisons.replicates)
     if len(groups) < 2:
         return
-    found = what_it_finds(groups)
-    text = said(
-        "plan_finds",
-        now=f"{found.now:.0f}",
-        base=f"{found.base_once_more:.0f}",
-        all=f"{found.all_once_more:.0f}",
-        sd=f"{SHIPPED.sd:g}",
-    )
-    console().print(f"  {escape(in_language(text, language))}", soft_wrap=True)
+    measured = {name for row in rows for name in row.resolved.metric.names}
+    for criterion, prior in BY_CRITERION.items():
+        if criterion != SCORE and criterion not in measured:
+            continue
+        found = what_it_finds(groups, prior)
+        by = said("plan_by_people") if criterion == SCORE else said("plan_by_metric", metric=criterion)
+        text = said(
+            "plan_finds",
+            by=by,
+            now=f"{found.now:.0f}",
+            base=f"{found.base_once_more:.0f}",
+            all=f"{found.all_once_more:.0f}",
+            sd=f"{prior.sd:g}",
+        )
+        console().print(f"  {escape(in_language(text, language))}", soft_wrap=True)

@@ -10,6 +10,7 @@ FAMILY = Family(
     title="Stable Diffusion 2.x",
     conf="sd2",
     switch="v2",
+    switches_elsewhere={"ai-toolkit": "model.is_v2", "sd-webui-train-tools": "train_base_on_sd_v2"},
     encoders=(
         EncoderSpec(
             component="text_encoder",

@@ -10,6 +10,8 @@ FAMILY = Family(
     conf="sdxl",
     switch="sdxl",
     switch_of_gui=True,
+    switches_elsewhere={"ai-toolkit": "model.is_xl"},
+    trainer="sdxl_train_network.py",
     encoders=(
         EncoderSpec(
             component="text_encoder",

@@ -71,6 +71,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         family=family.title,
         pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
+        elsewhere=run.elsewhere,
         trigger=trigger,
         prompt=shown[0].prompt if shown else trigger or "an image",
         pictures=shown,

@@ -168,9 +168,20 @@ def file_name(name: str) -> str:
 
 
 def _config(data: ReportData, run: RunEvidence) -> dict[str, Any]:
-    """All settings of a run by key; none where its config cannot be read."""
-    loaded = data.worker(run).config
-    return without_places(flat_config(loaded)) if loaded else {}
+    """All settings of a run by key; none where its config cannot be read.
+
+    Of a LoRA that was trained elsewhere those that are known; its own job is only how it was rendered.
+    """
+    worker = data.worker(run)
+    if worker.config is None:
+        return {}
+    values = flat_config(worker.config)
+    if worker.record.external:
+        known = {key: value for key, value in worker.settings.items() if key in values}
+        values = {
+            key: value if key.startswith("preview.") else known.get(key) for key, value in values.items()
+        }
+    return without_places(values)
 
 
 def _pictures(data: ReportData, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:

@@ -150,7 +150,7 @@ def _keep_judged(file: Path, fingerprint: str) -> None:
     file.rename(target)
 
 
-def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:
+def make_previews(base: BaseModel, pack: Pack | None, wanted: Sequence[Wanted]) -> Iterator[float]:
     """Render previews, save them, measure them, add them to their checkpoints.
 
     All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
@@ -237,7 +237,7 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
+def make_anchors(base: BaseModel, pack: Pack | None, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
     """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file."""
     own = resolved.preview
     if not own.anchors:

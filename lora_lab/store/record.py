@@ -72,6 +72,9 @@ class RunRecord:
 
     `prefix_of` names the longer run whose training this run's checkpoints are from, as it was called then;
     `adopters` are the runs that a longer run saves for on its way.
+
+    `external` is empty for runs that are trained here. Of a LoRA that was trained elsewhere it holds its
+    `source`, its `trainer`, and those of its `settings` that are known, by dotted key.
     """
 
     status: str = "planned"
@@ -107,6 +110,7 @@ class RunRecord:
     place: int | None = None
     question: str = ""
     source: str = ""
+    external: dict[str, Any] = field(default_factory=dict)
 
     @property
     def experiment(self) -> str:

@@ -133,6 +133,7 @@ FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "session": ("rater", "mode", "seed"),
+    "more": ("session", "rater", "order"),
     "score": ("session", "rater", "run", "tag", "position", "value"),
     "skip": ("session", "rater", "run", "tag", "position"),
     "pair": ("session", "rater", "left", "right", "position", "result"),

@@ -8,9 +8,11 @@ A score belongs to what was shown: the checkpoint, its `shots`, and `shown`, the
 | kind    | further fields |
 |---------|---|
 | session | `rater`, `mode` ("score" or "compare"), `seed`, `order` (what is shown, in order) or `places` \
-(what is compared), `prompts`, `shots` ([prompt, seed, strength] of the pictures shown of each), `layout`, \
-`target` (how many comparisons are aimed at), `alike` (lists of \
+(what is compared, or may yet be shown), `prompts`, \
+`shots` ([prompt, seed, strength] of the pictures shown of each), `layout`, \
+`target` (how many judgements are aimed at), `alike` (lists of \
 [run, tag] with the same pixels) |
+| more    | `order` (what a second session shows next, chosen by its scores so far) |
 | score   | `run`, `tag`, `position`, `value` (0 to 100), `repeat`, `note`, `tags`, `seconds`, `shots`, \
 `shown` (a hash of the pixels), `also` ([run, tag] of checkpoints with the very same pixels) |
 | skip    | `run`, `tag`, `position`, `repeat` |
@@ -120,8 +122,9 @@ class Pair:
 class Session:
     """What one rater set out to judge. `order` holds the places of a scoring session as they are shown, each
     with whether it is a hidden repeat; a comparing session chooses pairs of `places` as it goes. `shots` are
-    the previews shown of each place: prompt, seed, strength; `layout` is "grid" or "one" (at a time). `also`
-    are checkpoints with the very same pixels as one that is shown, by that one."""
+    the previews shown of each place: prompt, seed, strength; `target` is how many judgements are aimed at
+    where `order` grows or there is none; `layout` is "grid" or "one" (at a time). `also` are checkpoints with
+    the very same pixels as one that is shown, by that one."""
 
     id: str
     rater: str
@@ -311,11 +314,19 @@ def _rating(by_rater: Mapping[str, Sequence[float]]) -> Rating:
     return Rating(sum(means) / len(means), sum(map(len, by_rater.values())), tuple(sorted(by_rater)))
 
 
+def _order(line: dict[str, Any]) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((run, tag, bool(repeat)) for run, tag, repeat in line.pop("order", ()))
+
+
 def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
     own = {key: value for key, value in line.items() if key != "kind"}
     match line["kind"]:
+        case "more":
+            if (session := log.sessions.get(own["session"])) is not None:
+                order = (*session.order, *_order(own))
+                log.sessions[session.id] = replace(session, order=order)
         case "session":
-            order = tuple((run, tag, bool(repeat)) for run, tag, repeat in own.pop("order", ()))
+            order = _order(own)
             own["prompts"] = tuple(own.get("prompts", ()))
             own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
             own["places"] = tuple((run, tag) for run, tag in own.get("places", ()))

@@ -74,10 +74,12 @@ def _unread(sweep: Sweep) -> dict[str, str]:
     Settings that were read again from a config alone lack what the images and the model decide. Beside runs
     that carry theirs, the difference would look like one that somebody made.
     """
-    found = {}
+    found: dict[str, str] = {}
     mixed = {run.acting.origin for run in sweep.runs.values()} >= {RECORDED, REREAD}
     for run in sweep.runs.values():
-        if run.acting.origin == UNKNOWN:
+        if run.record.external:
+            found[run.name] = said("gap_external")
+        elif run.acting.origin == UNKNOWN:
             found[run.name] = run.acting.why
         elif run.problem and not run.work.checkpoints:
             found[run.name] = run.problem
@@ -135,6 +137,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         train_minutes=last.minutes if last else None,
         peak_memory_bytes=run.work.peak_memory_bytes or None,
         file_bytes=last.size_bytes if last else None,
+        elsewhere=str(run.record.external.get("trainer") or ""),
     )
 
 

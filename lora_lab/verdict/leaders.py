@@ -1,39 +1,47 @@
-"""Which checkpoints to look at again: a second session for the leaders, chosen by top-two Thompson sampling.
+"""Which checkpoints to look at again: a second session for the leaders, chosen while it goes on.
 
-Looking again at everything spends most looks on what is out of the running. Top-two Thompson sampling
-(Russo 2020, "Simple Bayesian algorithms for best-arm identification") draws what the true scores may be,
-looks at the best of the draw or, as often, at the best of another draw that has another best.
+Looking again at everything spends most looks on what is out of the running. A second session shows a few
+places at a time, those that may still be best: highest by what is expected of them plus how unsure that is
+(an upper confidence bound; Auer 2002). What was just said decides who is shown next. Simulated
+(benchmarks/RESULTS.md), that finds the best more often than looks that are fixed before the session, and than
+top-two Thompson sampling (Russo 2020), whose draws are spent on what a sum would do as well.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from statistics import mean, variance
 
 import numpy as np
+import numpy.typing as npt
 
 from lora_lab.store.scores import Place
 
-DECOYS = 2
-"""Places that are shown beside the leaders, so that a session does not consist of good ones alone."""
-TRIES = 200
-"""Draws in search of another best; without one the leader stands alone. Also tries to order a session."""
-APART = 5
+Array = npt.NDArray[np.float64]
+
+PART = 4
+"""Looks that are chosen at once; each place at most once among them."""
+APART = 3
 """Items between two showings of one place, at least: sooner it would be recognised."""
+DECOYS = 2
+"""Looks of a session at places that are no leaders, so that it does not consist of good ones alone."""
 EYE_SD, EYE_DF = 6.0, 4.0
 """Standard deviation of one score before anything is measured, and the repeats that it counts for."""
 PLACE_SD, PLACE_DF = 10.0, 4.0
 """Standard deviation of what places deserve before anything is seen, and the places that it counts for: few
 scores that lie close together by luck do not say that nothing differs."""
+SESSION_SD = 4.0
+"""Standard deviation of the levels of one rater's sessions."""
 NEAR = 3.0
 """Points below the best that make no difference to anybody."""
 SURE = 0.9
 """The chance to find a place that near to the best which a second session is meant to have."""
-COUNTS = (8, 12, 16, 20, 26, 32)
+FEWEST, MOST = 8, 32
 """Looks that a second session may have; more would be asked of nobody at once."""
 DRAWS = 400
 """Truths that are drawn to see what a session would find."""
@@ -53,12 +61,8 @@ def posterior(given: Mapping[Place, Sequence[float]], eye_sd: float) -> dict[Pla
         given: Scores by place.
         eye_sd: Standard deviation of one score.
     """
-    means = {place: mean(values) for place, values in given.items()}
-    middle = mean(means.values())
-    noise = mean(eye_sd**2 / len(values) for values in given.values())
-    seen = variance(means.values()) - noise if len(means) > 1 else 0.0
-    between = (PLACE_DF * PLACE_SD**2 + (len(means) - 1) * seen) / (PLACE_DF + len(means) - 1)
-    between = max(between, 1.0)
+    middle = mean(mean(values) for values in given.values())
+    between = _between(given, eye_sd)
     found = {}
     for place, values in given.items():
         precision = 1 / between + len(values) / eye_sd**2
@@ -67,85 +71,91 @@ def posterior(given: Mapping[Place, Sequence[float]], eye_sd: float) -> dict[Pla
     return found
 
 
-def looks_again(
-    given: Mapping[Place, Sequence[float]], eye_sd: float, count: int, seed: int = 0
-) -> Counter[Place]:
-    """How often to show each place in a second session of `count` looks, decoys included.
+def _between(given: Mapping[Place, Sequence[float]], eye_sd: float) -> float:
+    """The variance of what places deserve."""
+    means = [mean(values) for values in given.values()]
+    noise = mean(eye_sd**2 / len(values) for values in given.values())
+    seen = variance(means) - noise if len(means) > 1 else 0.0
+    between = (PLACE_DF * PLACE_SD**2 + (len(means) - 1) * seen) / (PLACE_DF + len(means) - 1)
+    return max(between, 1.0)
 
-    The looks are chosen before any is scored, as a session is shuffled; a look that is chosen counts as if it
-    came out as expected. No place is shown so often that `APART` items would not fit between.
+
+def without_levels(
+    sessions: Mapping[str, Mapping[Place, Sequence[float]]], eye_sd: float
+) -> dict[Place, list[float]]:
+    """The scores of several sessions of one rater with each session's level taken out.
+
+    A second session shows the leaders of the first, and leaders had luck: they score less when they are shown
+    again, which is no stricter session. So places are drawn towards their mean, too (best linear unbiased
+    prediction, Henderson 1975); levels from common places alone would be off by that luck.
+
+    Args:
+        sessions: Scores by place, by session.
+        eye_sd: Standard deviation of one score.
     """
-    if len(given) < 2 or count < 1:
-        return Counter()
-    draw = np.random.default_rng(seed)
+    everything: dict[Place, list[float]] = defaultdict(list)
+    for own in sessions.values():
+        for place, values in own.items():
+            everything[place] += values
+    if len(sessions) < 2:
+        return dict(everything)
+    names, places = list(sessions), list(everything)
+    looks = [(name, place, one) for name in names for place, own in sessions[name].items() for one in own]
+    rows = np.zeros((len(looks) + len(names) + len(places), 1 + len(names) + len(places)))
+    target = np.zeros(len(rows))
+    for number, (name, place, value) in enumerate(looks):
+        rows[number, [0, 1 + names.index(name), 1 + len(names) + places.index(place)]] = 1 / eye_sd
+        target[number] = value / eye_sd
+    widths = [SESSION_SD] * len(names) + [math.sqrt(_between(everything, eye_sd))] * len(places)
+    rows[len(looks) :, 1:] = np.diag(1 / np.array(widths))
+    found = np.linalg.lstsq(rows, target, rcond=None)[0]
+    level = dict(zip(names, found[1:], strict=False))
+    adjusted: dict[Place, list[float]] = defaultdict(list)
+    for name, place, value in looks:
+        adjusted[place].append(value - float(level[name]))
+    return dict(adjusted)
+
+
+def length(count: int, places: int) -> int:
+    """How many looks a second session of about `count` has; of few places each is shown once."""
+    return count if places > APART else places
+
+
+def next_looks(
+    given: Mapping[Place, Sequence[float]], eye_sd: float, shown: Sequence[Place], count: int, seed: int
+) -> list[Place]:
+    """The next part of a second session, in the order in which it is shown; none when it is over.
+
+    Args:
+        given: All scores so far, those of this session included.
+        eye_sd: Standard deviation of one score.
+        shown: What this session has shown, in order.
+        count: How many looks the whole session has (`length`).
+        seed: The session's own.
+    """
+    size = min(PART, count - len(shown))
+    free = [place for place in given if len(given) > APART or place not in shown]
+    if size < 1 or not free:
+        return []
     known = posterior(given, eye_sd)
-    places = list(known)
-    centres = np.array([known[place][0] for place in places])
-    variances = np.array([known[place][1] for place in places])
-    chosen: Counter[Place] = Counter()
-    most = max(1, count // (APART + 1)) if len(places) > APART else 1
-    decoys = min(DECOYS, max(0, count - 2), max(0, len(places) - 2))
-    for _ in range(min(count, most * len(places)) - decoys):
-        free = np.array([chosen[place] < most for place in places])
-        at = _top_two(draw, np.where(free, centres, -np.inf), np.sqrt(variances))
-        chosen[places[at]] += 1
-        variances[at] = 1 / (1 / variances[at] + 1 / eye_sd**2)
-    others = [place for place in places if not chosen[place]]
-    for number in draw.permutation(len(others))[:decoys]:
-        chosen[others[number]] += 1
-    return chosen
+    free.sort(key=lambda place: -known[place][0] - math.sqrt(known[place][1]))
+    draw = random.Random(f"{seed} {len(shown)}")
+    chosen, others = free[:size], free[2 * PART :] or free[size:]
+    if others and len(shown) // PART in _with_decoy(count, seed):
+        chosen[-1] = draw.choice(others)
+    orders = [list(order) for order in permutations(chosen)]
+    draw.shuffle(orders)
+    return next((order for order in orders if _apart([*shown[-APART:], *order])), [])
 
 
-def _top_two(draw: np.random.Generator, centres: np.ndarray, sds: np.ndarray) -> int:
-    leader = int(np.argmax(centres + sds * draw.standard_normal(len(centres))))
-    if draw.random() < 0.5:
-        return leader
-    for _ in range(TRIES):
-        other = int(np.argmax(centres + sds * draw.standard_normal(len(centres))))
-        if other != leader:
-            return other
-    return leader
+def _with_decoy(count: int, seed: int) -> set[int]:
+    """The parts of a session that show one of the others, too."""
+    parts = math.ceil(count / PART)
+    return set(random.Random(seed).sample(range(parts), min(DECOYS, parts)))
 
 
-def in_order(chosen: Mapping[Place, int], seed: int) -> list[tuple[str, str, bool]]:
-    """The looks of a session in a random order, at least `APART` items between two of one place.
-
-    Returns:
-        Run, tag, and whether it was shown in the session before.
-    """
-    draw = random.Random(seed)
-    best: list[Place] = []
-    for _ in range(TRIES):
-        made = _shuffled(dict(chosen), draw)
-        if len(made) > len(best):
-            best = made
-        if len(best) == sum(chosen.values()):
-            break
-    seen: set[Place] = set()
-    steps = []
-    for place in best:
-        steps.append((*place, place in seen))
-        seen.add(place)
-    return steps
-
-
-def _shuffled(left: dict[Place, int], draw: random.Random) -> list[Place]:
-    made: list[Place] = []
-    while True:
-        free = [place for place, count in left.items() if count and place not in made[-APART:]]
-        if not free:
-            return made
-        # What is to be shown most often comes sooner, else it is left over in the end.
-        place = draw.choices(free, [left[place] ** 2 for place in free])[0]
-        left[place] -= 1
-        made.append(place)
-
-
-def planned(
-    given: Mapping[Place, Sequence[float]], eye_sd: float, count: int, seed: int
-) -> list[tuple[str, str, bool]]:
-    """A second session of about `count` looks, in order; of few places fewer fit with `APART` between."""
-    return in_order(looks_again(given, eye_sd, count, seed), seed)
+def _apart(places: Sequence[Place]) -> bool:
+    return all(place not in places[max(0, at - APART) : at] for at, place in enumerate(places))
 
 
 @dataclass(frozen=True)
@@ -153,12 +163,11 @@ class SecondSession:
     """What a second session would bring.
 
     Attributes:
-        count: What to plan it for; `looks` is about how many it then has.
+        looks: How many it has.
         now: The chance that the best by the scores so far is within `NEAR` points of the truly best place.
         then: The chance after it.
     """
 
-    count: int
     looks: int
     now: float
     then: float
@@ -177,21 +186,37 @@ def second_session(given: Mapping[Place, Sequence[float]], eye_sd: float) -> Sec
     centres, variances = (np.array([known[place][part] for place in known]) for part in (0, 1))
     truths = centres + np.sqrt(variances) * draw.standard_normal((DRAWS, len(centres)))
 
-    def found(at: np.ndarray) -> float:
-        return float(np.mean(truths[np.arange(DRAWS), at] >= truths.max(axis=1) - NEAR))
+    def found(expected: Array) -> float:
+        chosen = truths[np.arange(DRAWS), np.argmax(expected, axis=1)]
+        return float(np.mean(chosen >= truths.max(axis=1) - NEAR))
 
-    now = found(np.full(DRAWS, int(np.argmax(centres))))
+    expected, unsure = np.tile(centres, (DRAWS, 1)), np.tile(variances, (DRAWS, 1))
+    now = found(expected)
     if now >= SURE:
         return None
-    made = None
-    for count in COUNTS:
-        looks = Counter((run, tag) for run, tag, _ in planned(given, eye_sd, count, 0))
-        times = np.array([looks[place] for place in known])
-        new = truths + eye_sd / np.sqrt(np.maximum(times, 1)) * draw.standard_normal(truths.shape)
-        weight = times * variances / (times * variances + eye_sd**2)
-        then = found(np.argmax(centres + weight * (new - centres), axis=1))
-        if made is None or then > made.then:
-            made = SecondSession(count, sum(looks.values()), now, then)
-        if then >= SURE:
+    best: SecondSession | None = None
+    for part in range(MOST // PART):
+        leaders = PART - (part < DECOYS)
+        expected, unsure = _looked(draw, truths, expected, unsure, (eye_sd, leaders))
+        looks = PART * (part + 1)
+        made = SecondSession(length(looks, len(known)), now, found(expected))
+        if looks >= FEWEST and (best is None or made.then > best.then):
+            best = made
+        if best and (best.then >= SURE or best.looks < looks):
             break
-    return made
+    return best
+
+
+def _looked(
+    draw: np.random.Generator, truths: Array, expected: Array, unsure: Array, how: tuple[float, int]
+) -> tuple[Array, Array]:
+    """Expectations and variances after one more part of a session, by draw and place.
+
+    Args:
+        how: Standard deviation of one score, and how many leaders the part shows.
+    """
+    eye_sd, leaders = how
+    ranks = np.argsort(np.argsort(-expected - np.sqrt(unsure), axis=1), axis=1)
+    new = truths + eye_sd * draw.standard_normal(truths.shape)
+    weight = np.where(ranks < leaders, unsure / (unsure + eye_sd**2), 0.0)
+    return expected + weight * (new - expected), unsure * (1 - weight)

@@ -128,6 +128,7 @@ TEXTS = {
     "runs_judged_without": (
         "{n} different runs with a score, {without} without one (see below); each is judged by {rule}"
     ),
+    "runs_external": "trained elsewhere and judged alike: {scores}",
     "by_last": "its last checkpoint",
     "by_best": "its best checkpoint",
     "by_tag": "checkpoint {tag}",
@@ -234,6 +235,7 @@ TEXTS = {
     "shots_strength": "strength {values}",
     "shots_strengths": "strengths {values}",
     "gap": "not compared with the others: {runs}: {reason}",
+    "gap_external": "trained elsewhere, so that not all of its settings are known",
     "gap_reread": (
         "an earlier version trained it and kept no resolved settings: start its sweep again, which "
         "adds them "
@@ -294,10 +296,10 @@ TEXTS = {
     "title_notes": "notes:",
     # What a plan can decide.
     "plan_finds": (
-        "four times in five it finds an effect of {now} points between the base and a row that is "
-        "run once; "
-        "with the base once more {base}, with everything once more {all} (expecting repeats to vary "
-        "by {sd} "
-        "points until they are scored)"
+        "judged by {by}, it finds, four times in five, an effect of {now} points between the base and a row "
+        "that is run once; with the base once more {base}, with everything once more {all} (until there are "
+        "scores, a run trained again is expected to vary by {sd} points, sd)"
     ),
+    "plan_by_people": "people's scores",
+    "plan_by_metric": "the metric {metric}",
 }

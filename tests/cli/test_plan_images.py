@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lora_lab.__main__ import main
+from lora_lab.verdict.power import what_it_finds
+from lora_lab.verdict.prior import BY_CRITERION, SHIPPED
 from tests.data.test_folder import save
 from tests.material import write_model
 
@@ -40,3 +42,14 @@ def test_json_has_it_too(sweep: list[str], capsys: pytest.CaptureFixture[str]) -
     (folder,) = found["images"][0]["folders"]
     assert (folder["images"], folder["repeats"], folder["draws"]) == (2, 10, 20)
     assert found["prompts"] == [{"prompts": ["miko cat, smile"], "rows": ["plain", "large"]}]
+
+
+def test_what_it_can_find_names_the_noise_it_reckons_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "sweeps/demo.yaml", f"results={tmp_path}"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for by, prior in (("people's scores", SHIPPED), ("the metric likeness", BY_CRITERION["likeness"])):
+        found = what_it_finds([3, *[1] * 9], prior)
+        assert f"judged by {by}, it finds, four times in five, an effect of {found.now:.0f} points" in told
+        assert f"is expected to vary by {prior.sd:g} points" in told

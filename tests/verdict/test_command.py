@@ -92,7 +92,7 @@ def test_a_verdict_in_words(sweep: SweepFolder, capsys: pytest.CaptureFixture[st
     words = " ".join(told.split())
     assert code == 0
     assert "made: Which?" in words
-    assert "noise floor: measured 1" in words and "on 2 df (base, base-2, base-3), reckoned with 4.9" in words
+    assert "noise floor: measured 1" in words and "on 2 df (base, base-2, base-3), reckoned with 5.4" in words
     assert "16 -> 1 1 -40" in words and "hurts" in words and "hurts *" not in words, "it was run once"
     assert "ada-again and ada are one experiment and count once" in words
     assert "lion: diverged: the loss is nan at step 8" in words

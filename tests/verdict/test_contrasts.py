@@ -193,9 +193,9 @@ def test_steady_repeats_of_one_setting_say_little_of_others_and_wild_ones_say_al
 
     steady, wild = single([60.1, 60.2, 60.0, 60.3, 59.9, 60.1]), single([60.1, 90.3, 30.2, 75.4, 45.3, 60.0])
     assert steady.df == wild.df == 5
-    assert steady.variance == pytest.approx(4 * 5.5**2 / 5, rel=1e-3), "one degree of freedom at most"
+    assert steady.variance == pytest.approx(4 * SHIPPED.sd**2 / 5, rel=1e-3), "one degree of freedom at most"
     own = np.var([60.1, 90.3, 30.2, 75.4, 45.3, 60.0], ddof=1)
-    assert wild.variance == pytest.approx((4 * 5.5**2 + 5 * own) / 9, rel=1e-3)
+    assert wild.variance == pytest.approx((4 * SHIPPED.sd**2 + 5 * own) / 9, rel=1e-3)
 
 
 def test_the_prior_is_fitted_as_limma_does() -> None:

@@ -57,7 +57,7 @@ def test_calls() -> None:
     assert alpha.shape == "falling" and not alpha.survives_all, "both were run once"
     assert effect(verdict, "optimizer.name").call == HURTS
     rate = effect(verdict, "optimizer.learning_rate")
-    assert rate.call == NOT_DECIDED and rate.repeat == {"lr": 5}, (
+    assert rate.call == NOT_DECIDED and rate.repeat == {"base-0": 1, "lr": 6}, (
         "steady repeats of the base say little of it"
     )
     assert rate.under == ("optimizer.name", "adamw") and rate.title == "learning rate (adamw)"
@@ -71,8 +71,8 @@ def test_what_is_not_decided_says_how_many_runs_would() -> None:
         evidence([*replicates([60.0, 64.0, 56.0]), ("lion", changed(optimizer__name="lion"), 0, 55.0)])
     )
     found = effect(verdict, "optimizer.name")
-    assert found.call == NOT_DECIDED and found.more_runs == 10 and found.repeat == {"lion": 6, "base-0": 4}
-    assert "about 10 more runs (base-0 4x, lion 6x) would find 10 points" in found.sentence
+    assert found.call == NOT_DECIDED and found.more_runs == 12 and found.repeat == {"lion": 7, "base-0": 5}
+    assert "about 12 more runs (base-0 5x, lion 7x) would find 10 points" in found.sentence
 
 
 def test_without_replicates_nothing_is_tested() -> None:

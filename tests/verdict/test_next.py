@@ -11,7 +11,6 @@ from lora_lab.cli.suggest import written
 from lora_lab.verdict.analysis import analyse
 from lora_lab.verdict.cells import cells
 from lora_lab.verdict.judge import judge
-from lora_lab.verdict.leaders import looks_again, posterior
 from lora_lab.verdict.model import fit
 from lora_lab.verdict.next import COMBINE, REPEAT, Next, suggest
 from lora_lab.verdict.noise import noise
@@ -90,32 +89,6 @@ def test_the_model_is_a_gaussian_process() -> None:
     means, sds = model.predict([cell.settings for cell in members])
     assert np.ptp(means) < 6 and all(0 <= sd < 8 for sd in sds)
     assert fit(members[:2], noise(members[:2], prior=SHIPPED)) is None
-
-
-def test_a_second_session_looks_at_the_leaders() -> None:
-    given = {(f"r{i}", "1"): [40.0 + 2 * i] for i in range(25)}
-    chosen = looks_again(given, eye_sd=8.0, count=30)
-    assert sum(chosen.values()) == 30
-    upper = sum(count for (name, _), count in chosen.items() if int(name[1:]) >= 15)
-    assert upper >= 20 and len(chosen) > 5, "leaders, and decoys beside them"
-    means = {place: centre for place, (centre, _) in posterior(given, 8.0).items()}
-    assert max(means, key=means.__getitem__) == ("r24", "1") and means["r24", "1"] < 88
-    assert looks_again(given, 8.0, 0) == {} == looks_again({("a", "1"): [5.0]}, 8.0, 5)
-
-
-def test_two_sessions_find_the_best_more_often_than_one() -> None:
-    draw, within = random.Random(9), [0, 0]
-    for turn in range(150):
-        true = {(f"r{i}", "1"): draw.gauss(60, 10) for i in range(25)}
-        first = {place: [value + draw.gauss(0, 8)] for place, value in true.items()}
-        both = {place: list(values) for place, values in first.items()}
-        for place, count in looks_again(first, 8.0, 32, seed=turn).items():
-            both[place] += [true[place] + draw.gauss(0, 8) for _ in range(count)]
-        for number, given in enumerate((first, both)):
-            known = posterior(given, 8.0)
-            best = max(known, key=lambda place: known[place][0])
-            within[number] += true[best] >= max(true.values()) - 3
-    assert within[1] > within[0] + 15 and within[1] >= 0.8 * 150, within
 
 
 def test_a_plan_says_what_it_finds() -> None:

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
-from lora_lab.review.session.again import known
+from lora_lab.review.session.again import offered
 from lora_lab.review.session.sessions import SessionProgress, guarded, remember, session_store_of
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
@@ -72,10 +72,7 @@ def result(request: Request) -> Response:
 
 def _again(request: Request, sweep: Sweep, progress: SessionProgress) -> SecondSession | None:
     """What a second look at the leaders would bring; None where nothing is left open."""
-    from lora_lab.verdict.leaders import second_session
-
-    found = known(sweep, session_store_of(request).log(progress.sweep), progress)
-    return second_session(found.given, found.eye_sd) if found else None
+    return offered(sweep, session_store_of(request).log(progress.sweep), progress)
 
 
 @dataclass(frozen=True)

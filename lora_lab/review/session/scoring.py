@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lora_lab.review.session.again import go_on
 from lora_lab.review.session.blind import pixels_of, shown_files
 from lora_lab.review.session.sessions import (
     Judgement,
@@ -47,6 +48,7 @@ def _stored(progress: SessionProgress) -> dict[str, Any]:
     own_tags = {tag for item in progress.judged.values() if isinstance(item, Score) for tag in item.tags}
     return {
         "tags": [*TAGS, *sorted(own_tags - set(TAGS))],
+        "known": len(progress.session.order),
         "judged": {str(position): _said(item) for position, item in sorted(progress.judged.items())},
     }
 
@@ -58,11 +60,12 @@ def _said(item: Judgement) -> dict[str, Any]:
 
 
 def _answer(session_store: SessionStore, progress: SessionProgress, position: int | None) -> Response:
-    """What is stored of a position now, and whether a break is due."""
+    """What is stored of a position now, whether a break is due, and how many items are chosen by now."""
     now = session_store.find(progress.session.id)
     item = None if position is None else now.judged.get(position)
     said = _said(item) if item else None
-    return JSONResponse({"position": position, "said": said, "pause": pause(now)})
+    known = len(now.session.order)
+    return JSONResponse({"position": position, "said": said, "pause": pause(now), "known": known})
 
 
 def judge(request: Request, given: Posted) -> Response:
@@ -94,6 +97,8 @@ def judge(request: Request, given: Posted) -> Response:
             session_store.write(progress, kind, **values)
             if before is not None:
                 session_store.write(progress, "cancel", cancels=before.id)
+        # Asked again, too: the browser may not have heard the answer.
+        go_on(session_store, progress.session.id)
         return _answer(session_store, progress, position)
 
 

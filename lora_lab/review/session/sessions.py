@@ -50,7 +50,7 @@ class SessionProgress:
     @property
     def total(self) -> int:
         """How many judgements the session aims at."""
-        return len(self.session.order) or self.session.target
+        return max(len(self.session.order), self.session.target)
 
     def minutes(self) -> int:
         """For how long the rater has judged without a break, up to now; a clock that was set back counts for

@@ -8,6 +8,8 @@ const AHEAD = 3;
 const page = document.getElementById("score");
 const { session } = page.dataset;
 const total = Number(page.dataset.total);
+// A second session chooses its next items by the scores so far.
+let known = Number(page.dataset.known);
 const judged = new Map(Object.entries(JSON.parse(page.dataset.judged)).map(([key, said]) => [Number(key), said]));
 const tags = JSON.parse(page.dataset.tags);
 const shower = new Shower(document.getElementById("pictures"), {
@@ -72,7 +74,7 @@ function move(by) {
 // --- going through the session ---
 
 const unjudged = (from) => {
-  const order = [...Array(total).keys()].map((step) => (from + step) % total);
+  const order = [...Array(known).keys()].map((step) => (from + step) % known);
   return order.filter((number) => !judged.has(number));
 };
 
@@ -110,6 +112,7 @@ async function send(what, values) {
   busy = true;
   try {
     const answer = await post(`/score/${session}/${what}`, values);
+    known = answer.known;
     if (answer.position !== null) {
       if (answer.said) judged.set(answer.position, answer.said);
       else judged.delete(answer.position);

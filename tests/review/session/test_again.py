@@ -3,6 +3,7 @@
 from starlette.testclient import TestClient
 
 from lora_lab.store import SweepFolder, read_scores
+from lora_lab.verdict.leaders import PART
 from tests.review.asking import begin, say
 
 
@@ -32,6 +33,29 @@ def test_it_is_offered_where_the_top_is_open_and_begins_there(client: TestClient
     assert client.get("/sweep/demo/look").status_code == 409, "names are hidden while it is open"
     page = client.get(answer.headers["location"]).text
     assert not any(run in page for run, _ in shown)
+
+
+def test_its_scores_decide_what_it_shows_next(client: TestClient, sweep: SweepFolder) -> None:
+    first = scored(client, sweep, {"base-run": 64, "lion-fast": 40})
+    identity = client.post(f"/sweep/demo/again/{first}").headers["location"].rsplit("/", 1)[1]
+    start = read_scores(sweep).sessions[identity]
+    assert len(start.order) == PART < start.target and set(start.places) >= {step[:2] for step in start.order}
+    for position in range(PART - 1):
+        assert say(client, identity, position, 60).json()["known"] == PART, "chosen when a part is whole"
+    assert client.get(f"/session/{identity}/picture/{PART}/0").status_code == 404
+    assert say(client, identity, PART - 1, 60).json()["known"] == 2 * PART
+    assert client.get(f"/session/{identity}/picture/{PART}/0").status_code == 200
+    assert say(client, identity, PART - 1, 20).json()["known"] == 2 * PART, "what is chosen stays"
+    client.post(f"/score/{identity}/undo", json={})
+    say(client, identity, PART - 1, 50)
+    for position in range(PART, start.target):
+        say(client, identity, position, 60)
+    order = read_scores(sweep).sessions[identity].order
+    assert len(order) == start.target
+    seen = [step[:2] for step in order]
+    assert [again for _, _, again in order] == [place in seen[:at] for at, place in enumerate(seen)]
+    client.post(f"/session/{identity}/close")
+    assert client.get(f"/sweep/demo/result/{identity}").status_code == 200
 
 
 def test_none_is_offered_where_one_is_clearly_best(client: TestClient, sweep: SweepFolder) -> None:

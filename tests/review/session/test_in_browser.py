@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lora_lab.store import SweepFolder, read_scores
+from lora_lab.verdict.leaders import PART
 from tests.review import made_up
 from tests.review.conftest import Answer, Recorder
 
@@ -363,3 +364,30 @@ def test_presses_in_a_row_are_one_comparison(page: Any, sweep: SweepFolder) -> N
         page.keyboard.press("ArrowLeft")
     at(page, 1, "compare")
     assert len(read_scores(sweep).pairs) == 1
+
+
+def test_a_second_session_goes_on_to_what_its_scores_leave_open(page: Any, sweep: SweepFolder) -> None:
+    begin(page)
+    for position in range(9):
+        at(page, position)
+        page.keyboard.type("60")
+        page.keyboard.press("Enter")
+    at(page, "")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.click("text=Begin the second session")
+    at(page, 0)
+    (total,) = re.findall(r"of (\d+)", page.inner_text("#count"))
+    for position in range(int(total)):
+        at(page, position)
+        assert page.inner_text("#count") == f"{position} of {total}"
+        page.keyboard.type(str(50 + position))
+        page.keyboard.press("Enter")
+    at(page, "")
+    assert page.inner_text("#count") == f"{total} of {total}"
+    second = list(read_scores(sweep).sessions.values())[-1]
+    assert len(second.order) == int(total) > PART, "more was chosen as it went on"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("table.rows")
+    assert page.problems == []

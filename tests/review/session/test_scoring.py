@@ -68,6 +68,7 @@ def test_a_score_is_stored_with_all_that_was_said(client: TestClient, sweep: Swe
         "position": 0,
         "said": {"value": 85, "note": "odd eyes", "tags": ["skin", "own"]},
         "pause": False,
+        "known": 10,
     }
     (score,) = read_scores(sweep).scores
     run, tag, repeat = read_scores(sweep).sessions[session].order[0]
