@@ -15,6 +15,7 @@ from lora_lab.run.machine import describe_failure, device_name, peak_memory, ver
 from lora_lab.run.measured import measure_checkpoint
 from lora_lab.run.prepare import load_base, pick_device
 from lora_lab.run.previewer import missing_of
+from lora_lab.run.stale_previews import forget_stale
 from lora_lab.run.task import Task, clock
 from lora_lab.store import Checkpoint
 
@@ -44,7 +45,6 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
         task.resolve(device.type)
     _disown(task, identity)
     assert task.training_data
-    previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
     previews.copy_pictures(task.folder, task.training_data)
     events.send("phase", phase="preview")
     with clock([task], "load"):
@@ -54,6 +54,7 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
             if interrupt.reason:
                 return
     del bare
+    task.unmeasured = forget_stale(task.folder, task.record, task.resolved)
     for checkpoint in missing_of(task):
         for strength in task.resolved.preview.strengths:
             _shots(task, checkpoint, strength, interrupt)
@@ -61,7 +62,9 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
                 return
         with clock([task], "metric"):
             measure_checkpoint(task, checkpoint, task.training_data, device)
+        previews.in_order(checkpoint, task.resolved)
         previews.summarise(checkpoint, task.resolved.preview.strengths)
+        task.unmeasured.discard(checkpoint.tag)
         task.write()
 
 

@@ -21,7 +21,10 @@ PHASES = ("load", "cache", "train", "save", "preview", "metric")
 
 @dataclass
 class Preview:
-    """One rendered picture and what was measured on it."""
+    """One rendered picture and what was measured on it.
+
+    `drawn` is what drew it beside the weights (`effective.previews.drawn`), '' in early records.
+    """
 
     file: str
     prompt: int
@@ -30,6 +33,7 @@ class Preview:
     text: str = ""
     flags: list[str] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
+    drawn: str = ""
 
 
 @dataclass

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import finite, replacing, write_text
+from lora_lab.store.comparable import ratings
 from lora_lab.store.layout import SweepFolder
 from lora_lab.store.reading import EXTERNAL, Run, Sweep, read_sweep_folder
 from lora_lab.store.record import PHASES, Checkpoint, RunRecord
-from lora_lab.store.scores import Place, only_of, ratings
+from lora_lab.store.scores import Place, only_of
 
 if TYPE_CHECKING:
     import pandas

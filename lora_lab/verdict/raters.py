@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 from lora_lab.store import Score
-from lora_lab.store.scores import Place, ScoreLog, comparable_scores
+from lora_lab.store.comparable import comparable_scores
+from lora_lab.store.scores import Place, ScoreLog
 from lora_lab.verdict.distributions import chi2_quantile
 from lora_lab.verdict.scales import Given, Scales, Unit, connected, fit
 from lora_lab.words import Said, said

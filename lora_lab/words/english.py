@@ -225,6 +225,11 @@ TEXTS = {
     "note_damage": "{n} damaged lines of {file} were left out: {lines}",
     "note_shots": "{scores} of other images ({left}) left out: those of {taken} are taken",
     "note_rendered": "{scores} of images that were rendered anew and judged again since left out",
+    "note_other_previews": "{scores} of images that other prompts or preview settings drew left out",
+    "note_replaced": "{n} of {judged} scores were given to images that others have replaced since; those "
+    "are kept in the folders judged-* beside the previews",
+    "comparisons_one": "1 comparison",
+    "comparisons_n": "{n} comparisons",
     "scores_one": "1 score",
     "scores_n": "{n} scores",
     "shots_unwritten": "images that were not written down",
