@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command
+from lora_lab.cli.command import Command, add_json
 
 
 def _import(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--sweep", required=True, metavar="FILE|FOLDER", help="the sweep that they are added to"
     )
     parser.add_argument("--name", default="", help="what the run is called (default: as its file)")
+    add_json(parser, "the runs with what is known of them, for programs")
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
     )

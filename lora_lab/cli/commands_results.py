@@ -150,6 +150,12 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where it goes (default: exports/ in the sweep)"
     )
+    parser.add_argument(
+        "--license",
+        default="unknown",
+        metavar="ID",
+        help="under which license it may be used, as the Hub calls it, such as cc-by-4.0 (default: unknown)",
+    )
     add_json(parser, "the files, for programs")
 
 
@@ -229,11 +235,12 @@ The folder is replaced as a whole when it is written again.""",
         "export",
         "write the chosen LoRA with its score inside and a model card beside it",
         """Write a LoRA to pass on: its score, number of raters, fingerprint and preview seeds go into its
-metadata; a model card with previews, trigger word, settings and instructions stands beside it. Without
-RUN the recommended run is taken. The weights are those of the checkpoint, bit for bit; folders of this
-machine are left out of the metadata.""",
+metadata; a model card with front matter, previews, trigger word, settings and instructions stands beside
+it, and NAME.json and NAME.png, by which A1111 and Forge show it with its trigger word and the strength that
+was judged. Without RUN the recommended run is taken. The weights are those of the checkpoint, bit for bit;
+folders of this machine are left out of the metadata.""",
         """  lora-lab export results/demo
-  lora-lab export demo lion-alpha-1:12 -o ~/stable-diffusion/models/Lora""",
+  lora-lab export demo lion-alpha-1:12 -o ~/stable-diffusion/models/Lora --license cc-by-4.0""",
         _export,
         "lora_lab.cli.export:export",
     ),

@@ -16,7 +16,7 @@ def export(given: argparse.Namespace) -> int:
     folder = sweep_folder(Path(given.sweep), given.results)
     about = subject(folder, given.metric, given.rater or None)
     where = Path(given.output) if given.output else folder.exports
-    files = write_export(about, where, given.run)
+    files = write_export(about, where, given.run, given.license)
     if given.json:
         print_json({"criterion": about.evidence.criterion, "files": [str(file) for file in files]})
         return 0

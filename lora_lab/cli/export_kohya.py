@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.config import flat
 from lora_lab.config import settings as config_settings
 from lora_lab.errors import RunFolderError
@@ -28,7 +28,7 @@ def export_arguments(given: argparse.Namespace) -> int:
     made = _arguments_of(run)
     if given.json:
         told = {"script": made.script, "arguments": made.values, "prompts": made.prompts}
-        print(json.dumps({**told, "notes": made.notes}, indent=1, ensure_ascii=False))
+        print_json({**told, "notes": made.notes})
         return 0
     folder = Path(given.output) if given.output else run.folder.path.parent / "exports"
     target, prompts = (folder / f"{made.values['output_name']}.{end}" for end in ("toml", "prompts.txt"))

@@ -12,7 +12,8 @@ from typing import Any
 from lora_lab import loras
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid, number
-from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS
+from lora_lab.lora_files.factors import PRODUCT_LEAVES
+from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.loras.info import Info, summary
 from lora_lab.models.families import FAMILIES
 

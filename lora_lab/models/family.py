@@ -105,6 +105,8 @@ class FileNames:
     """`modelspec.prediction_type`; left out for a type that it has no word for."""
     v2: bool = False
     """`ss_v2`."""
+    webui: str = "Unknown"
+    """The version of Stable Diffusion as A1111 and Forge call it."""
     cache: str = ""
     """How the names of sd-scripts' caches of latents and texts end, beside `.npz`."""
 

@@ -31,6 +31,7 @@ FAMILY = Family(
             "v_prediction": "stable-diffusion-v2-768-v",
         },
         implementation="diffusers",
+        webui="SD2",
         starts=("sd_v2", "sd_2", "stable-diffusion-v2"),
         cache="_sd.safetensors",
         v2=True,

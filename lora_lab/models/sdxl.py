@@ -47,6 +47,7 @@ FAMILY = Family(
         base_versions={"epsilon": "sdxl_base_v1-0", "v_prediction": "sdxl_base_v1-0"},
         architectures={"epsilon": _ARCHITECTURE, "v_prediction": _ARCHITECTURE},
         implementation="https://github.com/Stability-AI/generative-models",
+        webui="SDXL",
         starts=("sdxl", "stable-diffusion-xl"),
         cache="_sdxl.safetensors",
     ),
