@@ -109,7 +109,7 @@ def _rows_of(run: Run) -> list[Row]:
     if not run.checkpoints:
         where = {"epoch": None, "step": work.step or None, "samples": work.samples or None}
         seen = exposures(work.samples - work.reg_samples, work)
-        return [{**common, **where, "exposures": seen, "loss": work.loss}]
+        return [{**common, **where, "exposures": seen}]
     return [{**common, **_checkpoint(item, run.worker)} for item in run.checkpoints]
 
 
