@@ -10,6 +10,7 @@ import yaml
 import lora_lab
 from lora_lab.errors import RunFolderError
 from lora_lab.store import SweepFolder
+from lora_lab.store.verdicts import read_verdicts
 from tests.sweep.trained import AtOnce
 
 BASE = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview=off"]
@@ -35,6 +36,10 @@ def test_from_a_sweep_file_to_a_verdict(sweep: Path) -> None:
     assert [run.name for run in found.runs] == ["reference", "alpha"]
     verdict = lora_lab.judge(found)
     assert verdict.evidence.name == "small"
+    asked_again = lora_lab.judge(found)
+    assert len(read_verdicts(outcome.folder)) == 1 and asked_again.look == 1, (
+        "the same scores are no new look"
+    )
     assert {row.status for row in lora_lab.plan(sweep).rows} == {"done"}
 
 

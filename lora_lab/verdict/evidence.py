@@ -124,6 +124,7 @@ class Evidence:
         comparisons: What people said of two checkpoints side by side; it is never mixed with scores.
         notes: What a reader of the numbers has to know.
         gaps: What the verdict lacks, and which runs it leaves out for that; to be said before all else.
+        folder: The sweep's folder, where verdicts on it are kept; '' for scores that are not a sweep's own.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Evidence:
     comparisons: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    folder: str = ""
 
     @property
     def own(self) -> tuple[RunEvidence, ...]:

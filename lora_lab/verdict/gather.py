@@ -64,6 +64,7 @@ def evidence(
         _comparisons(log, same, raters),
         tuple(dict.fromkeys(notes)),
         _gaps(unread),
+        str(sweep.folder.path if isinstance(sweep, Sweep) else sweep.path),
     )
     return judged(found)
 

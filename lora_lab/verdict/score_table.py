@@ -105,7 +105,9 @@ def with_score_table(evidence: Evidence, path: Path, raters: Sequence[str] | Non
         replace(run, checkpoints=tuple(_scored(run, item, combined) for item in run.checkpoints))
         for run in evidence.runs
     )
-    changed = replace(evidence, runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes))
+    changed = replace(
+        evidence, folder="", runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes)
+    )
     return judged(replace(changed, criterion=SCORE))
 
 
