@@ -109,11 +109,12 @@ def judge(found: Evidence, **choices: Any) -> Verdict:
     Args:
         found: From `evidence`.
         choices: Those of `verdict.judge`. With `looks` or `prior` nothing is kept, and what is given counts.
+            Nor is a verdict without any score kept.
 
     Raises:
         ConfigError: A choice is out of its range.
     """
-    if not found.folder or {"looks", "prior"} & set(choices):
+    if not found.folder or not found.scored or {"looks", "prior"} & set(choices):
         return make_verdict(found, **choices)
     return take(SweepFolder(Path(found.folder)), found, **choices)
 
