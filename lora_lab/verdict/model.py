@@ -37,6 +37,28 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
+class _Posterior:
+    """What the scores of runs say of any settings."""
+
+    given: Sequence[Settings]
+    near: Callable[[Sequence[Settings], Sequence[Settings]], Array]
+    sds: tuple[float, float]
+    inverse: Array
+    weights: Array
+    centre: float
+
+    def of(self, settings: Sequence[Settings]) -> tuple[Array, Array]:
+        """Expected scores, and the covariance of the truth around them."""
+        across = _sum(*_kernels(self.near(settings, self.given)), self.sds)
+        own = _sum(*_kernels(self.near(settings, settings)), self.sds)
+        ones = np.ones(len(self.given))
+        mean_unknown = 1 - across @ self.inverse @ ones
+        left = own - across @ self.inverse @ across.T
+        left += np.outer(mean_unknown, mean_unknown) / float(ones @ self.inverse @ ones)
+        return self.centre + across @ self.weights, left
+
+
+@dataclass(frozen=True)
 class Model:
     """A fitted model.
 
@@ -58,7 +80,7 @@ class Model:
     rank: float
     by_chance: float
     residuals: Mapping[str, float]
-    _predict: Callable[[Sequence[Settings]], tuple[Array, Array]]
+    _posterior: _Posterior
 
     @property
     def predicts(self) -> bool:
@@ -70,7 +92,14 @@ class Model:
 
     def predict(self, settings: Sequence[Settings]) -> tuple[Array, Array]:
         """Expected scores of settings, and the standard deviation of the truth around each."""
-        return self._predict(settings)
+        expected, covariance = self._posterior.of(settings)
+        return expected, np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
+    def difference(self, ones: Sequence[Settings], others: Sequence[Settings]) -> tuple[float, float]:
+        """How much higher `others` are expected to score than `ones` on average, and its sd."""
+        expected, covariance = self._posterior.of([*ones, *others])
+        weights = np.array([-1 / len(ones)] * len(ones) + [1 / len(others)] * len(others))
+        return float(weights @ expected), math.sqrt(max(0.0, float(weights @ covariance @ weights)))
 
 
 def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
@@ -89,14 +118,7 @@ def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
     ones = np.ones(len(scores))
     centre = float(ones @ inverse @ scores / (ones @ inverse @ ones))
     weights = inverse @ (scores - centre)
-
-    def predict(settings: Sequence[Settings]) -> tuple[Array, Array]:
-        across = _sum(*_kernels(near(settings, given)), best)
-        own = best[0] ** 2 + best[1] ** 2
-        left = own - np.einsum("ij,jk,ik->i", across, inverse, across)
-        unsure = (1 - across @ inverse @ ones) ** 2 / (ones @ inverse @ ones)
-        return centre + across @ weights, np.sqrt(np.maximum(left + unsure, 0.0))
-
+    posterior = _Posterior(given, near, best, inverse, weights, centre)
     # Each run as predicted from all others, the mean taken as known (Rasmussen & Williams 2006, eq. 5.12).
     residuals = weights / np.diag(inverse)
     total = float(((scores - scores.mean()) ** 2).mean())
@@ -110,7 +132,7 @@ def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
         rank=rank,
         by_chance=_by_chance(rank, len(scores)),
         residuals={cell.name: float(value) for cell, value in zip(members, residuals, strict=True)},
-        _predict=predict,
+        _posterior=posterior,
     )
 
 

@@ -26,6 +26,7 @@ class RaterEvidence:
         repeats: Judgements of a checkpoint that this person had judged before.
         repeat_sd: Standard deviation of one judgement, from those, drift left out; None without. Its 95 %
             interval is from `repeat_low` to `repeat_high`.
+        session_sd: How far apart the levels of this person's sessions are, where there are several.
         drift: Points that scores move per ten judgements, from repeats of a session; None with too few.
     """
 
@@ -38,6 +39,7 @@ class RaterEvidence:
     drift: float | None = None
     repeat_low: float | None = None
     repeat_high: float | None = None
+    session_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
     df = len(left) - bool(drift)
     # Two judgements differ by sqrt(2) of what one of them varies.
     sd = (sum(move * move for move in left) / 2 / df) ** 0.5 if df > 0 else None
+    levels = [level for unit, level in scales.sessions.items() if unit[0] == name]
     low = high = None
     if sd is not None:
         high, low = (sd * (df / chi2_quantile(q, df)) ** 0.5 for q in (0.025, 0.975))
@@ -155,4 +158,5 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
         10 * drift if len(within) >= FEWEST_REPEATS else None,
         low,
         high,
+        sum(level * level for level in levels) ** 0.5 / len(levels) ** 0.5 if len(levels) > 1 else None,
     )
