@@ -62,6 +62,8 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_parameters.py
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the documentation is in site/index.html"
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

@@ -43,6 +43,11 @@ def add_language(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", default="en", metavar="en|ja", help="English or Japanese (default: en)")
 
 
+def add_json(parser: argparse.ArgumentParser, what: str = "everything, for programs") -> None:
+    """Have one JSON value on standard output in place of words."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Settings, as KEY=VALUE, and folders of choices of one's own."""
     parser.add_argument(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_again, add_config_dir
+from lora_lab.cli.command import Command, add_again, add_config_dir, add_json
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="LoRA files of any origin")
-    parser.add_argument("--json", action="store_true", help="everything, module by module, as JSON")
+    add_json(parser, "everything, module by module, as JSON")
     parser.add_argument("--brief", action="store_true", help="parts only, no single blocks")
 
 
@@ -76,6 +76,7 @@ def _bake(parser: argparse.ArgumentParser) -> None:
     _rest(parser)
     parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the new folder or file")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    add_json(parser, "what was written, for programs")
 
 
 def _numbers(text: str) -> list[float]:
@@ -124,6 +125,7 @@ def _output(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("fp32", "fp16", "bf16"), help="of the new file (default: that of the inputs)"
     )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    add_json(parser, "what was written, for programs")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -219,6 +221,7 @@ def _copier(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="the LoRA (default: in the folder of results)")
     add_again(parser)
+    add_json(parser, "what copier.json holds, for programs")
 
 
 def strengths(text: str) -> list[float]:

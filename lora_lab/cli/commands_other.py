@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command
+from lora_lab.cli.command import Command, add_json
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def _demo_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="where the pictures go")
     parser.add_argument("--pictures", type=int, default=30, metavar="N", help="how many (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other pictures (default: 0)")
+    add_json(parser, "the folder, for programs")
 
 
 OTHER = (

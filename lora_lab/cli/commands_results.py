@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_language, add_rater, add_sweep
+from lora_lab.cli.command import Command, add_json, add_language, add_rater, add_sweep
 
 
 def _table(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +52,7 @@ def _plot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where they go (default: plots/ in the sweep)"
     )
+    add_json(parser, "the files, for programs")
     parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of pictures (default: png)")
     parser.add_argument("--data", action="store_true", help="also the numbers of each plot, as CSV beside it")
 
@@ -72,6 +73,7 @@ def _review(parser: argparse.ArgumentParser) -> None:
         help="also answer under this name, such as a proxy's (repeatable; a token is asked for)",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    add_json(parser, "its addresses as the first line, for programs")
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
     )
@@ -116,6 +118,7 @@ def _suggest(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", default="last", metavar="WHICH", help="what a run is judged by: last, best or a tag"
     )
     parser.add_argument("-o", "--output", metavar="FILE.yaml", help="write it there instead of printing it")
+    add_json(parser, "the rows with what is expected of each, for programs")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +131,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where it goes (default: report/ in the sweep)"
     )
+    add_json(parser, "the page, for programs")
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +150,13 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where it goes (default: exports/ in the sweep)"
     )
+    parser.add_argument(
+        "--license",
+        default="unknown",
+        metavar="ID",
+        help="under which license it may be used, as the Hub calls it, such as cc-by-4.0 (default: unknown)",
+    )
+    add_json(parser, "the files, for programs")
 
 
 RESULTS = (
@@ -225,11 +236,12 @@ The folder is replaced as a whole when it is written again.""",
         "export",
         "write the chosen LoRA with its score inside and a model card beside it",
         """Write a LoRA to pass on: its score, number of raters, fingerprint and preview seeds go into its
-metadata; a model card with previews, trigger word, settings and instructions stands beside it. Without
-RUN the recommended run is taken. The weights are those of the checkpoint, bit for bit; folders of this
-machine are left out of the metadata.""",
+metadata; a model card with front matter, previews, trigger word, settings and instructions stands beside
+it, and NAME.json and NAME.png, by which A1111 and Forge show it with its trigger word and the strength that
+was judged. Without RUN the recommended run is taken. The weights are those of the checkpoint, bit for bit;
+folders of this machine are left out of the metadata.""",
         """  lora-lab export results/demo
-  lora-lab export demo lion-alpha-1:12 -o ~/stable-diffusion/models/Lora""",
+  lora-lab export demo lion-alpha-1:12 -o ~/stable-diffusion/models/Lora --license cc-by-4.0""",
         _export,
         "lora_lab.cli.export:export",
     ),

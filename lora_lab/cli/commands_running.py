@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_sweep
+from lora_lab.cli.command import Command, add_json, add_sweep
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", default=None, metavar="FOLDER", help="where results lie (default: results)"
     )
-    parser.add_argument("--json", action="store_true", help="a list of runs, for programs")
+    add_json(parser, "a list of runs, for programs")
 
 
 def _stop(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run of it")
     parser.add_argument("--undo", action="store_true", help="have them go on after all")
+    add_json(parser, "what became of each, for programs")
 
 
 RUNNING = (

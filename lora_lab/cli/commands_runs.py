@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_again, add_language, add_overrides
+from lora_lab.cli.command import Command, add_again, add_json, add_language, add_overrides
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", choices=["job"], help="print the whole config that would run, and stop")
     parser.add_argument("-p", "--package", metavar="GROUP", help="with --cfg: only this part of it")
     parser.add_argument("--dry-run", action="store_true", help="show the plan of it, and start nothing")
-    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan for programs")
+    add_json(parser, "how it ended, with --dry-run the plan, for programs")
     add_language(parser)
     add_again(parser)
 
@@ -25,6 +25,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     _only(parser)
     add_again(parser)
+    add_json(parser, "how it ended, run by run, for programs")
 
 
 def _only(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     _only(parser)
     add_language(parser)
-    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    add_json(parser)
     parser.add_argument(
         "--calibrate", action="store_true", help="first train some 20 steps of each kind of run, to time them"
     )
@@ -47,6 +48,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 def _demo(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     add_again(parser)
+    add_json(parser, "how it ended, the table and the verdict, for programs")
 
 
 RUNS = (

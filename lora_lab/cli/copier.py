@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_lab import config
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.ending import INTERRUPTED
 from lora_lab.cli.start import carry_out
 from lora_lab.copier import pair as pairs
@@ -115,6 +116,10 @@ def _finish(
         "name": name, "method": given.method, "lora": str(output), "new_rank": given.new_rank,
         "retained_energy": result.share, "pictures_of": [str(path) for path in pair.paths],
     }  # fmt: skip
-    write_json(folder.path / "copier.json", told | found.to_json())
+    told |= found.to_json()
+    write_json(folder.path / "copier.json", told)
+    if given.json:
+        print_json(told)
+        return
     print("\n".join(report.lines(found, result, given.new_rank)))
     print(f"LoRA: {output}\npictures: {sheet}\nnumbers: {folder.path / 'copier.json'}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from lora_lab import config
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.config import RunConfig, quoted
 from lora_lab.data.summary import summary
@@ -64,7 +64,7 @@ def check(given: argparse.Namespace) -> int:
     remember([target], by)
     if given.json:
         told = {"page": str(target), "checked_for": about(settings)} | found.to_json()
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 1 if found.errors else 0
     from lora_lab.dataset.summary import findings
 
@@ -100,7 +100,7 @@ def buckets(given: argparse.Namespace) -> int:
     errors = [item for item in plan.problems if item.severity == "error"]
     if given.json:
         told = {"checked_for": about(settings), "problems": [str(item) for item in plan.problems]}
-        print(json.dumps(told | found.to_json(), indent=1, ensure_ascii=False))
+        print_json(told | found.to_json())
         return 1 if errors else 0
     table = grid("bucket", "aspect", "images", "samples per epoch", "crop takes up to", right=_NUMBERS)
     for one in sorted(found.buckets, key=lambda bucket: bucket.width / bucket.height):
@@ -129,7 +129,7 @@ def balance(given: argparse.Namespace) -> int:
     if given.json:
         keys = ("name", "images", "samples", "balanced_samples")
         told = {"setting": word, "groups": [dict(zip(keys, row, strict=True)) for row in rows]}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 0
     heads = ("images", "samples now", "repeats", "samples balanced", "repeats balanced")
     table = grid(given.by[:-1], *heads, right=heads)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.dataset import progress
 from lora_lab.cli.show import console
 from lora_lab.data.image_set import readable
@@ -35,7 +35,7 @@ def prepare(given: argparse.Namespace) -> int:
     done = make(Path(given.folder), target, wish)
     if given.json:
         rows = [asdict(item) | {"problems": [str(p) for p in item.problems]} for item in done]
-        print(json.dumps({"path": str(target), "folders": rows}, indent=1, ensure_ascii=False, default=str))
+        print_json({"path": str(target), "folders": rows}, default=str)
         return 0
     out = console()
     for item in done:
@@ -63,7 +63,7 @@ def caption(given: argparse.Namespace) -> int:
             for one in changes
         ]
         told = {"images": len(images), "changes": rows, "not_tagged": wrong, "written": kept is not None}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 0
     _show(changes, len(images), folder)
     out = console()
@@ -138,7 +138,7 @@ def _undo(folder: Path, given: argparse.Namespace) -> int:
     back, changed = edits.undo(folder)
     if given.json:
         told = {"undone": list(map(str, back)), "changed_since": list(map(str, changed))}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 1 if changed else 0
     print(f"{len(back)} captions are as they were before")
     if changed:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.ending import INTERRUPTED, exit_code
+from lora_lab.cli.as_json import print_json
+from lora_lab.cli.ending import INTERRUPTED, as_plain, exit_code
 from lora_lab.cli.start import carry_out, shipped_sweep
-from lora_lab.cli.verdict import nothing_to_judge
+from lora_lab.cli.verdict import nothing_to_judge, plain
 from lora_lab.errors import RunFolderError
 from lora_lab.store import table as results
 from lora_lab.sweep import read_sweep
@@ -31,8 +32,12 @@ def demo(given: argparse.Namespace) -> int:
     made, outcome = carry_out(read_sweep(shipped_sweep("demo")), given.overrides, None, given)
     if exit_code(outcome) == INTERRUPTED:
         return INTERRUPTED
-    show_table(made.folder, results.rows(made.folder))
-    found = evidence(made.folder, metric=JUDGE)
+    rows, found = results.rows(made.folder), evidence(made.folder, metric=JUDGE)
+    if given.json:
+        judged = plain(take(made.folder, found)) if found.scored else None
+        print_json({**as_plain(made, outcome), "table": rows, "verdict": judged})
+        return 0 if found.scored else 1
+    show_table(made.folder, rows)
     if not found.scored:
         raise RunFolderError(nothing_to_judge(found))
     show_verdict(take(made.folder, found))

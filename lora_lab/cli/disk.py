@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from lora_lab import config
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.cli.show import coloured, console, grid
 from lora_lab.errors import ConfigError
@@ -40,7 +40,7 @@ def list_(given: argparse.Namespace) -> int:
              "runs": len(sweep.runs), "statuses": dict(statuses), "scores": len(sweep.scores().scores),
              **asdict(sizes), "bytes": whole} for sweep, statuses, sizes, whole in rows
         ]  # fmt: skip
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 0
     out = console()
     if not rows:
@@ -69,7 +69,7 @@ def _list_runs(sweep: Sweep, given: argparse.Namespace) -> int:
              "checkpoints_there": [c.tag for c in run.checkpoints if not c.discarded],
              **asdict(sizes), "bytes": sizes.total} for run, sizes in rows
         ]  # fmt: skip
-        print(json.dumps({"sweep": sweep.name, "runs": told}, indent=1, ensure_ascii=False))
+        print_json({"sweep": sweep.name, "runs": told})
         return 0
     table = grid("run", "status", "LoRA files", *_PARTS, "all", right=["LoRA files", *_PARTS, "all"])
     for run, sizes in rows:
@@ -97,7 +97,7 @@ def rm(given: argparse.Namespace) -> int:
             "runs": {run.name: size for run, size in rows},
             "left": list(map(str, left)),
         }
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 0
     out = console()
     for run, size in rows:
@@ -128,7 +128,7 @@ def rename(given: argparse.Namespace) -> int:
     what = f"row {run[0]!r} there, too" if run else f"it {new}.yaml, too"
     advice = [f"{name} would start it anew under the old name: rename {what}" for name in files]
     if given.json:
-        print(json.dumps({"path": str(place), "advice": advice}, indent=1, ensure_ascii=False))
+        print_json({"path": str(place), "advice": advice})
         return 0
     print(f"it is {place} now; scores, twins and plots go with it")
     for line in advice:
@@ -152,7 +152,7 @@ def gc(given: argparse.Namespace) -> int:
     if given.json:
         rows = [asdict(item) | {"path": str(item.path)} for item in found.unwanted]
         told = {"deleted": given.yes, "bytes": found.size, "files": rows, "spared": dict(found.spared)}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return 0
     out = console()
     table = grid("run", "LoRA files", "training states", "room", right=["room"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 
 from rich.markup import escape
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.examination import Examination, examine_machine
 
@@ -19,7 +19,7 @@ def doctor(given: argparse.Namespace) -> int:
     found = examine_machine()
     if given.json:
         told = asdict(found) | {"ready": found.ready, "install": found.install}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
     else:
         _show(found)
     return 0 if found.ready else 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -54,6 +56,22 @@ def show_ending(plan: Plan, outcome: Outcome) -> None:
         out.print(f"pictures: {outcome.sheet}")
     if outcome.interrupted:
         out.print("interrupted: the same command goes on from here")
+
+
+def as_plain(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """How a launch ended, for programs."""
+    return {
+        "sweep": plan.name,
+        "folder": str(plan.folder.path),
+        "interrupted": outcome.interrupted,
+        "runs": [
+            {"run": name, "status": status, "reason": outcome.reasons.get(name, "")}
+            for name, status in outcome.statuses.items()
+        ],
+        "table": outcome.table and str(outcome.table),
+        "sheet": outcome.sheet and str(outcome.sheet),
+        "notes": [*plan.warnings, *outcome.notes],
+    }
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.plots import subject
 from lora_lab.report.export import export as write_export
@@ -15,7 +16,10 @@ def export(given: argparse.Namespace) -> int:
     folder = sweep_folder(Path(given.sweep), given.results)
     about = subject(folder, given.metric, given.rater or None)
     where = Path(given.output) if given.output else folder.exports
-    files = write_export(about, where, given.run)
+    files = write_export(about, where, given.run, given.license)
+    if given.json:
+        print_json({"criterion": about.evidence.criterion, "files": [str(file) for file in files]})
+        return 0
     if not given.run and about.evidence.criterion != "score":
         print(f"chosen by the automatic metric {about.evidence.criterion!r}, not by people's scores")
     for file in files:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.config import CONF_DIR
 from lora_lab.errors import ConfigError
@@ -33,7 +33,7 @@ def import_preset(args: argparse.Namespace) -> int:
         told |= {"recipe": str(out) if out else None}
         lines = [asdict(line) for line in found.lines]
         rest = {"settings": found.settings, "keys": lines, "warnings": found.warnings}
-        print(json.dumps({**told, **rest}, indent=1, ensure_ascii=False))
+        print_json({**told, **rest})
         return 0
     _show(found)
     if out is None:

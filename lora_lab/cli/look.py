@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from lora_lab import config
+from lora_lab.cli.as_json import print_json
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.store import SweepFolder, read_scores
@@ -38,7 +38,7 @@ def table(given: argparse.Namespace) -> int:
         remember([target], by)
         print(f"wrote {len(rows)} rows to {given.output}")
     elif given.json:
-        sys.stdout.write(results.to_json(rows))
+        print_json(rows)
     elif given.csv:
         sys.stdout.write(results.to_csv(rows))
     else:
@@ -83,7 +83,7 @@ def settings(given: argparse.Namespace) -> int:
         raise ConfigError(f"no setting has {given.pattern!r} in its name or description{hint}")
     if given.json:
         keys = ("key", "type", "default", "doc", "scale", "unit", "trains")
-        print(json.dumps([{key: getattr(item, key) for key in keys} for item in found], indent=1))
+        print_json([{key: getattr(item, key) for key in keys} for item in found])
         return 0
     from lora_lab.cli.show import show_settings
 
@@ -104,5 +104,8 @@ def demo_data(given: argparse.Namespace) -> int:
     from lora_lab.demo.dataset import write_dataset
 
     folder = write_dataset(Path(given.folder), given.pictures, given.seed)
-    print(f"wrote {given.pictures} pictures with captions to {folder}")
+    if given.json:
+        print_json({"folder": str(folder), "images": given.pictures})
+    else:
+        print(f"wrote {given.pictures} images with captions to {folder}")
     return 0

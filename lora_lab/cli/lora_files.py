@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lora_lab import loras
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid, number
-from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS
+from lora_lab.lora_files.factors import PRODUCT_LEAVES
+from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.loras.info import Info, summary
 from lora_lab.models.families import FAMILIES
 
@@ -57,7 +59,7 @@ def info(given: argparse.Namespace) -> int:
     """Show what files are."""
     found = [loras.info(loras.read(path)) for path in given.files]
     if given.json:
-        print(json.dumps([item.as_dict() for item in found], indent=1))
+        print_json([item.as_dict() for item in found])
         return 0
     for item in found:
         _show(item, blocks=not given.brief)
@@ -172,7 +174,14 @@ def extract(given: argparse.Namespace) -> int:
         "conv_dim": given.conv_dim,
         "clamp_quantile": given.clamp_quantile,
     }
-    _write(given, found.result, found.making(options))
+    _write(
+        given,
+        found.result,
+        found.making(options),
+        {"outside": found.outside, "parts_left_out": found.left_out},
+    )
+    if given.json:
+        return 0
     if found.outside >= 0.0005:
         print(f"{100 * found.outside:.3g} % of the difference is in weights that this LoRA does not touch")
     for part in found.left_out:
@@ -190,8 +199,11 @@ def bake(given: argparse.Namespace) -> int:
     loras.check_output(output, force=given.force, suffix="" if folder else ".safetensors")
     te_ratio = given.ratio if given.te_ratio is None else given.te_ratio
     file = loras.read(given.file)
-    file = _said(file.only(BAKED)) if given.leave_out_rest else file
+    file = _said(given, file.only(BAKED)) if given.leave_out_rest else file
     count = bake(given.base, file, output, (given.ratio, te_ratio), given.force)
+    if given.json:
+        print_json({"output": str(output), "modules": count, "left_out": dict(file.left_out)})
+        return 0
     print(f"wrote {output}: {count} modules changed")
     return 0
 
@@ -206,21 +218,30 @@ def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float
 
 def _products(given: argparse.Namespace, file: loras.LoraFile) -> loras.LoraFile:
     """The file, without what is no low-rank product where that is asked for."""
-    return _said(file.only(PRODUCTS, PRODUCT_LEAVES)) if given.leave_out_rest else file
+    return _said(given, file.only(PRODUCTS, PRODUCT_LEAVES)) if given.leave_out_rest else file
 
 
-def _said(file: loras.LoraFile) -> loras.LoraFile:
+def _said(given: argparse.Namespace, file: loras.LoraFile) -> loras.LoraFile:
     """The file, after saying what was left out of it."""
-    if file.left_out:
+    if file.left_out and not given.json:
         counts = ", ".join(f"{count} {kind}" for kind, count in file.left_out.items())
         print(f"left out of {file.path}: {counts}")
     return file
 
 
-def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making) -> int:
+def _write(
+    given: argparse.Namespace,
+    result: loras.Result,
+    making: loras.Making,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Write the file, and say what it holds: in words, or with `more` as JSON."""
     path = Path(given.output)
     loras.save(path, result.modules, making, given.precision)
     ranks = sorted({item.rank for item in result.modules.values()})
+    if given.json:
+        print_json(_told(path, result, ranks, making) | dict(more))
+        return 0
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     print(f"wrote {path}: {len(result.modules)} modules of rank {shown}, {path.stat().st_size / 1e6:.1f} MB")
     if result.kept:
@@ -230,6 +251,23 @@ def _write(given: argparse.Namespace, result: loras.Result, making: loras.Making
         if given.report:
             _report(result)
     return 0
+
+
+def _told(path: Path, result: loras.Result, ranks: Sequence[int], making: loras.Making) -> dict[str, Any]:
+    """What a new file holds, module by module where it is an approximation."""
+    kept = {
+        name: {"rank": item.rank, "retained": item.share, "norm": item.energy**0.5}
+        for name, item in result.kept.items()
+    }
+    return {
+        "output": str(path),
+        "bytes": path.stat().st_size,
+        "modules": len(result.modules),
+        "ranks": list(ranks),
+        "retained": result.share,
+        "kept": kept,
+        "left_out": {str(file.path): dict(file.left_out) for file in making.inputs if file.left_out},
+    }
 
 
 def _report(result: loras.Result) -> None:

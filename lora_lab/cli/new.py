@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.plan_view import show_plan
 from lora_lab.data.folder import pictures_below
 from lora_lab.errors import ConfigError, LoraLabError
@@ -39,9 +40,7 @@ def new(given: argparse.Namespace) -> int:
         show_plan(made)
         print(f"\nwritten: {target}\nstart it:  lora-lab sweep {target}")
         return 0
-    import json
-
-    print(json.dumps({"file": str(target), "plan": made.to_json()}, indent=1, ensure_ascii=False))
+    print_json({"file": str(target), "plan": made.to_json()})
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import RunFolderError
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
@@ -26,6 +27,9 @@ def plot(given: argparse.Namespace) -> int:
     refuse_to_overwrite(planned, by, home=folder.plots)
     files = write(made, where, formats, Look(), data=given.data)
     remember(files, by)
+    if given.json:
+        print_json({"criterion": about.evidence.criterion, "files": [str(file) for file in files]})
+        return 0
     if not about.judged:
         print("no scores, and no metric to stand for them: `lora-lab review` takes scores")
     elif about.evidence.criterion != "score":

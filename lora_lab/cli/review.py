@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import os
 import secrets
 import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,15 +45,10 @@ def review(given: argparse.Namespace) -> int:
     reachable = there[0].partition("?")[0] if token else ""
     allowed = tuple(given.allow_host)
     app = create_app(results, Options(only, given.host, token, allowed=allowed, reachable=reachable))
-    print(f"the gallery is at {there[0]} (Ctrl-C ends it)", flush=True)
-    for other in there[1:]:
-        print(f"               or {other}", flush=True)
-    if token:
-        print("anybody who has this address can see the results and score them", flush=True)
-    if given.host in EVERYWHERE and sys.stdout.isatty():
-        import segno
-
-        segno.make(there[0], micro=False).terminal(compact=True)
+    if given.json:
+        print(json.dumps({"addresses": there, "pid": os.getpid()}), flush=True)
+    else:
+        _say(there, given.host, bool(token))
     threading.Thread(target=app.state.gallery.read_ahead, daemon=True).start()
     if not given.no_browser:
         threading.Timer(0.3, webbrowser.open, [there[0]]).start()
@@ -59,6 +56,19 @@ def review(given: argparse.Namespace) -> int:
     with suppress(KeyboardInterrupt):
         uvicorn.Server(quiet).run(sockets=[listener])
     return 0
+
+
+def _say(there: Sequence[str], host: str, asks_for_token: bool) -> None:
+    """The addresses in words, and for a phone as a QR code."""
+    print(f"the gallery is at {there[0]} (Ctrl-C ends it)", flush=True)
+    for other in there[1:]:
+        print(f"               or {other}", flush=True)
+    if asks_for_token:
+        print("anybody who has this address can see the results and score them", flush=True)
+    if host in EVERYWHERE and sys.stdout.isatty():
+        import segno
+
+        segno.make(there[0], micro=False).terminal(compact=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.cli.show import coloured, console
 from lora_lab.errors import ConfigError
@@ -44,7 +44,7 @@ def status(given: argparse.Namespace) -> int:
     """What runs and waits now, in all sweeps."""
     rows = [row for sweep in _sweeps(Path(given.results or "results")) for row in rows_of(sweep)]
     if given.json:
-        print(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+        print_json([asdict(row) for row in rows])
         return 0
     out = console()
     if not rows:
@@ -110,8 +110,11 @@ def stop(given: argparse.Namespace) -> int:
     if missing:
         known = ", ".join(run.name for run in sweep.runs())
         raise ConfigError(f"no such run in {sweep.path}: {', '.join(missing)}; known: {known}")
-    for run in runs:
-        print(f"{run.name}: {_go_on(run) if given.undo else _stop(run)}")
+    said = {run.name: _go_on(run) if given.undo else _stop(run) for run in runs}
+    if given.json:
+        print_json([{"run": name, "said": text} for name, text in said.items()])
+    else:
+        print("\n".join(f"{name}: {text}" for name, text in said.items()))
     return 0
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
 from lora_lab.config import groups
@@ -43,22 +45,34 @@ def search(
     assert spec is not None
     check_space(spec.space, groups())
     place = folder or folder_of(rows, extra)
+    told, code = _go_on(rows, extra, place, given)
+    if given.json:
+        print_json({"sweep": place.name, "folder": str(place.path), "rounds": spec.rounds, **told})
+    return code
+
+
+def _go_on(
+    rows: SweepFile, extra: Sequence[str], place: SweepFolder, given: argparse.Namespace
+) -> tuple[dict[str, Any], int]:
+    """Round after round; where it stopped, for programs, and the exit code."""
+    spec = rows.search
+    assert spec is not None
     proposed, code = read_rounds(place), 0
     material = material_of(rows, spec, extra)
     while True:
+        at = proposed[-1].round if proposed else 0
         now = with_rounds(rows, proposed)
         if now.rows:
             _, outcome = carry_out(now, extra, place, given)
             code = exit_code(outcome)
             if outcome.interrupted:
-                return code
+                return {"state": "interrupted", "round": at}, code
         seen = look(place, spec, material)
         if seen.unjudged and spec.judge == PEOPLE:
             _ask_for_scores(place, spec, proposed, seen)
-            return code
+            return {"state": "waits for scores", "round": at, "unjudged": list(seen.unjudged)}, code
         if proposed and proposed[-1].round >= spec.rounds:
-            _conclude(rows, extra, place, seen)
-            return code
+            return {"state": "over", "round": at, "recommended": _conclude(rows, extra, place, seen)}, code
         proposed = [*proposed, *propose(rows, spec, extra, seen, proposed)]
         write_rounds(place, proposed)
         _show_round(spec, proposed, seen)
@@ -88,7 +102,8 @@ def _ask_for_scores(place: SweepFolder, spec: SearchSpec, proposed: Sequence[Pro
     )
 
 
-def _conclude(rows: SweepFile, extra: Sequence[str], place: SweepFolder, seen: Seen) -> None:
+def _conclude(rows: SweepFile, extra: Sequence[str], place: SweepFolder, seen: Seen) -> dict[str, Any] | None:
+    """Say what all runs together speak for; None where nothing has a score."""
     from lora_lab.search.journal import write_journal
 
     spec = rows.search
@@ -98,10 +113,11 @@ def _conclude(rows: SweepFile, extra: Sequence[str], place: SweepFolder, seen: S
         found = recommended(rows, spec, extra, seen)
     except ConfigError as error:
         out.print(f"[yellow]note:[/] {escape(str(error))}")
-        return
+        return None
     held = write_journal(place.search_journal, spec.space, seen.observations, place.name)
     out.print(
         f"[bold]the search is over[/]: {len(seen.observations)} scored runs together speak for "
         f"{escape(' '.join(overrides_of(found.settings)))} (expected {found.expected:.0f} ± {found.sd:.0f})"
     )
     out.print(f"{held} runs for optuna-dashboard: {place.search_journal}")
+    return {"settings": found.settings, "expected": found.expected, "sd": found.sd}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_lab import config
+from lora_lab.cli.as_json import print_json
 from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
@@ -117,7 +117,7 @@ def plan(given: argparse.Namespace) -> int:
 def _show(made: Plan, as_json: bool, language: str) -> int:
     """Print a plan; 1 where the budget is too small for it."""
     if as_json:
-        print(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
+        print_json(made.to_json())
     else:
         from lora_lab.cli.plan_view import show_plan
 
@@ -185,9 +185,12 @@ def _start(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
 ) -> int:
     """Plan, start, and say how it ended."""
-    from lora_lab.cli.ending import exit_code
+    from lora_lab.cli.ending import as_plain, exit_code
 
-    return exit_code(carry_out(rows, extra, folder, given)[1])
+    made, outcome = carry_out(rows, extra, folder, given)
+    if given.json:
+        print_json(as_plain(made, outcome))
+    return exit_code(outcome)
 
 
 def carry_out(

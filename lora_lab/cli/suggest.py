@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lora_lab.axes import axis
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
@@ -33,17 +36,30 @@ def suggest_rows(given: argparse.Namespace) -> int:
         )
     prior, looks = before(folder, found)
     on, verdict = analyse(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
-    text = written(found.name, suggest(on, verdict, given.n), found.criterion in POINTS)
+    proposed = suggest(on, verdict, given.n)
+    text = written(found.name, proposed, found.criterion in POINTS)
     if given.output:
         target = Path(given.output)
         by = owner("suggest", folder.path, target)
         refuse_to_overwrite([target], by)
         write_text(target, text)
         remember([target], by)
+    if given.json:
+        print_json({"sweep": found.name, "file": given.output, **_plain(proposed)})
+    elif given.output:
         print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")
     else:
         sys.stdout.write(text)
     return 0
+
+
+def _plain(found: Next) -> dict[str, Any]:
+    """What is proposed, for programs; without rows all is decided."""
+    model = found.model and {
+        "explained": found.model.explained, "residual_sd": found.model.residual_sd
+    }  # fmt: skip
+    rows = [asdict(row) for row in found.rows]
+    return {"base": list(found.base), "rows": rows, "expected_of_recommended": found.best, "model": model}
 
 
 def written(name: str, found: Next, of_100: bool) -> str:

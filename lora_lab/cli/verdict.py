@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
-from lora_lab.files import finite
 from lora_lab.verdict.evidence import SCORE, Evidence
 from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
@@ -37,7 +35,7 @@ def verdict(given: argparse.Namespace) -> int:
     else:
         made = judge(found, **choices)
     if given.json:
-        sys.stdout.write(json.dumps(finite(plain(made)), indent=1, ensure_ascii=False) + "\n")
+        print_json(plain(made))
     else:
         from lora_lab.cli.verdict_view import show_verdict
 

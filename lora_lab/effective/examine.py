@@ -154,7 +154,9 @@ def _file_identity(name: str, text: str) -> str:
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
     try:
-        return planned.identity(path)
+        found = planned.identity(path)
+        planned.refuse_untaken(path, name)
+        return found
     except ModelError as error:
         raise ModelError(f"network.{name}: {error}") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_lab.metrics import set_names
-from lora_lab.resolved import digest
+from lora_lab.resolved import Resolved, digest
 
 NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no image of a run."""
@@ -59,7 +59,8 @@ def class_prompts(asked: Mapping[str, Any], trigger: str | None) -> tuple[str, .
 def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
     """Equal for runs whose checkpoints are rendered and measured alike, as 64 hex digits.
 
-    A finished run whose preview fingerprint changed is rendered again, not trained again.
+    A finished run whose preview fingerprint changed gets the previews that are missing, and is not trained
+    again.
 
     Args:
         asked: The flat values of a config.
@@ -76,6 +77,45 @@ def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
     if not asked["preview.seeds"]:
         values = {}
     return digest({**values, **_measured(asked)})
+
+
+def drawn(resolved: Resolved, prompt: int, seed: int, strength: float) -> str:
+    """What draws one preview beside the weights, as 16 hex digits: its text, seed and strength, and all that
+    a run's previews share.
+
+    Two previews of a checkpoint that agree in it have the same pixels, whichever number their prompt has.
+
+    Args:
+        prompt: The number of the prompt in `resolved.preview.prompts`, from 0.
+    """
+    own = resolved.preview
+    shared = {
+        "negative_prompt": own.negative_prompt,
+        "steps": own.steps,
+        "guidance_scale": own.guidance_scale,
+        "sampler": own.sampler,
+        "flow_shift": own.flow_shift,
+        "size": own.size,
+        "clip_skip": own.clip_skip or 1,
+        "max_token_length": resolved.base_model.max_token_length,
+        "zero_terminal_snr": resolved.loss.zero_terminal_snr,
+        "prediction_type": resolved.prediction_type,
+    }
+    return digest([own.prompts[prompt], seed, strength, shared])[:16]
+
+
+def wanted_shots(resolved: Resolved) -> dict[str, tuple[int, int, float]]:
+    """The previews that every checkpoint of a run is to have: prompt, seed, strength by what draws them.
+
+    Of prompts that come to the same text, the first one has the picture.
+    """
+    own = resolved.preview
+    found: dict[str, tuple[int, int, float]] = {}
+    for prompt in range(len(own.prompts)):
+        for seed in own.seeds:
+            for strength in own.strengths:
+                found.setdefault(drawn(resolved, prompt, seed, strength), (prompt, seed, strength))
+    return found
 
 
 def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:

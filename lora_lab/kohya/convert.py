@@ -13,6 +13,7 @@ from lora_lab.kohya import length, network, rates, scene
 from lora_lab.kohya.entries import DATASET, GUI, NETWORK, RAW, Entry, Preset
 from lora_lab.kohya.ignored_keys import RENAMED_KEYS, ZEROS, is_secret, setting_of, why_ignored
 from lora_lab.kohya.lines import COMPUTED, CONTRADICTORY, IGNORED, KEPT, OUTCOMES, RENAMED, Line
+from lora_lab.kohya.others import TRAINERS
 from lora_lab.kohya.values import UnfitError, empty, fit, off
 
 
@@ -157,8 +158,10 @@ def _choose(work: Work, preset: Preset) -> None:
 def _plain(work: Work, name: str) -> None:
     """A key without a rule of its own: the setting that declares it, else the reason why there is none."""
     value = work.given[name].value
-    setting = setting_of().get(name)
-    if setting is None:
+    setting = name if name in settings() else setting_of().get(name)
+    if setting is None and work.kind in TRAINERS:
+        work.ignore(name, f"{work.kind}'s own: nothing here stands for it")
+    elif setting is None:
         why = why_ignored(name, off=off(value))
         hint = nearest(name, [*setting_of(), *RENAMED_KEYS])
         work.ignore(name, why or f"no argument of sd-scripts or field of the GUI that is known here{hint}")

@@ -3,13 +3,16 @@
 import json
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lora_lab.errors import ConfigError
 from lora_lab.kohya.ignored_keys import GUI_ONLY, RENAMED_KEYS, is_secret
+from lora_lab.kohya.others import keys_of, kind_of
 
 GUI, ARGUMENTS, DATASET = "kohya_ss GUI", "sd-scripts arguments", "dataset file"
 """The kinds of files."""
@@ -60,12 +63,15 @@ class Preset:
 
 
 def read(path: Path) -> Preset:
-    """Read a preset: JSON or TOML, whatever its age.
+    """Read a preset: JSON, TOML or YAML, whatever its age.
 
     Raises:
-        ConfigError: The file cannot be read, is neither JSON nor TOML, or holds no table.
+        ConfigError: The file cannot be read, is none of the three, or holds no table.
     """
     content, is_toml = _content(path)
+    if kind := kind_of(content):
+        others = [_entry(label, value, name=name) for label, name, value in keys_of(content, kind)]
+        return Preset(path, kind, tuple(others))
     if isinstance(content.get("datasets"), list) or ("general" in content and "datasets" in content):
         return Preset(path, DATASET, content=content)
     tables = {key: value for key, value in content.items() if isinstance(value, dict)} if is_toml else {}
@@ -99,18 +105,41 @@ def _content(path: Path) -> tuple[dict[str, Any], bool]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is no text in UTF-8, so neither JSON nor TOML") from error
     wrong = []
-    order = (tomllib.loads, json.loads) if path.suffix.lower() == ".toml" else (json.loads, tomllib.loads)
-    for reader in order:
+    for name in {".toml": ("TOML", "JSON"), ".yaml": ("YAML",), ".yml": ("YAML",)}.get(
+        path.suffix.lower(), ("JSON", "TOML")
+    ):
         try:
-            content = reader(text)
+            content = _READERS[name](text)
         except (ValueError, RecursionError) as error:
             # The parser's message names a line and column; a value it may quote could be a secret.
-            wrong.append(f"{'TOML' if reader is tomllib.loads else 'JSON'}: {_where(error)}")
+            wrong.append(f"{name}: {_where(error)}")
             continue
         if not isinstance(content, dict) or not content:
             raise ConfigError(f"{path}: holds no keys; a preset is a table of keys and values")
-        return {str(key): value for key, value in content.items()}, reader is tomllib.loads
-    raise ConfigError(f"{path}: is neither JSON nor TOML ({'; '.join(wrong)})")
+        return {str(key): value for key, value in content.items()}, name == "TOML"
+    raise ConfigError(f"{path}: is neither JSON nor TOML, nor YAML of that ending ({'; '.join(wrong)})")
+
+
+def _yaml(text: str) -> Any:
+    """YAML without references, by which a small file can hold a huge one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("references are not read")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"line {mark.line + 1}" if mark else "no YAML") from None
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "JSON": json.loads,
+    "TOML": tomllib.loads,
+    "YAML": _yaml,
+}
 
 
 def _where(error: Exception) -> str:
@@ -118,9 +147,11 @@ def _where(error: Exception) -> str:
     return f"line {text.split('line ', 1)[1].rstrip(')')}" if "line " in text else type(error).__name__
 
 
-def _entry(key: str, value: Any, place: str = "", weight: int = 0) -> Entry:
-    name = _clean(key.lstrip("-").replace("-", "_") if place == RAW else key)
+def _entry(key: str, value: Any, place: str = "", weight: int = 0, name: str = "") -> Entry:
+    name = _clean(name or (key.lstrip("-").replace("-", "_") if place == RAW else key))
     label = f"{place}: {key}" if place else key
+    if is_secret(last := key.rpartition(".")[2]):
+        name = last
     value = None if is_secret(name) else _clean(value)
     return Entry(_clean(label), RENAMED_KEYS.get(name, name), value, weight)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import unified_names
+from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.lora_files.reading import LoraFile, Module
 
 
@@ -37,10 +38,6 @@ class Factors:
 
 
 _PLAIN = frozenset({"down", "up", "alpha", "scalar", "mid"})
-PRODUCTS = frozenset({"LoRA", "LoCon with Tucker decomposition", "LoCon with a scalar", "LoHa", "LoKr"})
-"""What has an exact low-rank product. The rest needs the base model, or is no product at all."""
-BAKED = PRODUCTS | {"DoRA", "full weight differences", "bias differences"}
-"""What can be put into a base model's weights."""
 PRODUCT_LEAVES = frozenset(
     {"down", "up", "alpha", "scalar", "mid", "lokr_w1", "lokr_w2"}
     | {f"lokr_w{side}_{end}" for side in "12" for end in "ab"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lora_lab.lora_files.keys import form_of, split
+from lora_lab.lora_files.keys import embedding_of, form_of, split
+from lora_lab.lora_files.kinds import refuse_unmerged, refuse_untrained
 from lora_lab.lora_files.not_a_lora import refuse_not_a_lora
 from lora_lab.lora_files.peft import said_of
 from lora_lab.models.content_hash import file_hash
@@ -26,6 +27,30 @@ def identity(path: Path) -> str:
     if said.beside is None:
         return whole
     return hashlib.sha256(whole.encode() + said.beside.read_bytes()).hexdigest()
+
+
+def refuse_untaken(path: Path, setting: str) -> None:
+    """Refuse by its header what the setting of the group `network` cannot take, as the worker would.
+
+    Args:
+        setting: `base_weights` is merged, `network_weights` is trained on.
+
+    Raises:
+        ModelError: It holds modules of other kinds, or tensors of none; they are named.
+    """
+    modules: dict[str, set[str]] = {}
+    rest, embeddings = [], []
+    for key in read_header(path).tensors:
+        if found := split(key):
+            modules.setdefault(found[0], set()).add(found[1])
+        elif name := embedding_of(key):
+            embeddings.append(name)
+        else:
+            rest.append(key)
+    if setting == "base_weights":
+        refuse_unmerged(path, modules, rest, list(dict.fromkeys(embeddings)))
+    else:
+        refuse_untrained(modules, [*rest, *embeddings])
 
 
 def form(path: Path) -> str:

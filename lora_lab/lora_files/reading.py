@@ -18,6 +18,7 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys, unified_names
 from lora_lab.lora_files.disk import read_lora
+from lora_lab.lora_files.kinds import is_foreign, kind_of
 from lora_lab.lora_files.peft import Said, said_of
 from lora_lab.models.lora_family import family_of
 
@@ -40,11 +41,8 @@ class Module:
 
     @property
     def kind(self) -> str:
-        """LoRA, LoCon with Tucker decomposition, LoHa, LoKr, DoRA, ..., as people call it."""
-        order = ("dora_scale", "mid", "down")
-        first = next((leaf for leaf in order if leaf in self.leaves), None)
-        others = [leaf for leaf in self.leaves if leaf not in ("alpha", "scalar")]
-        return keys.network_kind(first or (others or list(self.leaves))[0])
+        """LoRA, LoHa, LoKr, DoRA, ..., as people call it (`kinds.kind_of`)."""
+        return kind_of(self.leaves)
 
     @property
     def alpha(self) -> float | None:
@@ -87,10 +85,12 @@ class LoraFile:
         """
         kept, lost = {}, {"embeddings": len(self.embeddings), "tensors of no module": len(self.strange)}
         for name, module in self.modules.items():
-            own = {leaf: t for leaf, t in module.leaves.items() if leaves is None or leaf in leaves}
-            if module.kind not in kinds:
+            known = {leaf: t for leaf, t in module.leaves.items() if not is_foreign(leaf)}
+            # What stands in a module beside its LoRA leaves it; a module that is nothing else goes.
+            if known.keys() <= {"alpha", "scalar"} or kind_of(known) not in kinds:
                 lost[module.kind] = lost.get(module.kind, 0) + 1
                 continue
+            own = {leaf: t for leaf, t in known.items() if leaves is None or leaf in leaves}
             for leaf in module.leaves.keys() - own.keys():
                 kind = keys.network_kind(leaf)
                 lost[kind] = lost.get(kind, 0) + 1

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lora_lab.lora_files import unified_names
-from lora_lab.lora_files.factors import BAKED, PRODUCTS, product
+from lora_lab.lora_files.factors import product
+from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.lora_files.reading import LoraFile, Module
 from lora_lab.loras import algebra
 from lora_lab.loras.writing import OWN_CONFIG, made_of

@@ -105,6 +105,8 @@ class FileNames:
     """`modelspec.prediction_type`; left out for a type that it has no word for."""
     v2: bool = False
     """`ss_v2`."""
+    webui: str = "Unknown"
+    """The version of Stable Diffusion as A1111 and Forge call it."""
     cache: str = ""
     """How the names of sd-scripts' caches of latents and texts end, beside `.npz`."""
 
@@ -141,6 +143,10 @@ class Family:
     """The switch of sd-scripts and its GUI that says a model is of this family; '' for the one without."""
     switch_of_gui: bool = False
     """Whether the switch is the GUI's alone, where sd-scripts has a program of its own for the family."""
+    switches_elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """What the switch is called in the configs of other trainers, by the trainer's name."""
+    trainer: str = "train_network.py"
+    """The program of sd-scripts that trains a LoRA of the family."""
 
     @property
     def clip_skip(self) -> bool:

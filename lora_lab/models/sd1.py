@@ -27,6 +27,7 @@ FAMILY = Family(
         base_versions={"epsilon": "sd_v1", "v_prediction": "sd_v1_v"},
         architectures={"epsilon": "stable-diffusion-v1", "v_prediction": "stable-diffusion-v1"},
         implementation="diffusers",
+        webui="SD1",
         starts=("sd_v1", "sd_1", "stable-diffusion-v1"),
         cache="_sd.safetensors",
     ),

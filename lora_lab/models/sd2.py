@@ -10,6 +10,7 @@ FAMILY = Family(
     title="Stable Diffusion 2.x",
     conf="sd2",
     switch="v2",
+    switches_elsewhere={"ai-toolkit": "model.is_v2", "sd-webui-train-tools": "train_base_on_sd_v2"},
     encoders=(
         EncoderSpec(
             component="text_encoder",
@@ -30,6 +31,7 @@ FAMILY = Family(
             "v_prediction": "stable-diffusion-v2-768-v",
         },
         implementation="diffusers",
+        webui="SD2",
         starts=("sd_v2", "sd_2", "stable-diffusion-v2"),
         cache="_sd.safetensors",
         v2=True,

@@ -10,6 +10,8 @@ FAMILY = Family(
     conf="sdxl",
     switch="sdxl",
     switch_of_gui=True,
+    switches_elsewhere={"ai-toolkit": "model.is_xl"},
+    trainer="sdxl_train_network.py",
     encoders=(
         EncoderSpec(
             component="text_encoder",
@@ -45,6 +47,7 @@ FAMILY = Family(
         base_versions={"epsilon": "sdxl_base_v1-0", "v_prediction": "sdxl_base_v1-0"},
         architectures={"epsilon": _ARCHITECTURE, "v_prediction": _ARCHITECTURE},
         implementation="https://github.com/Stability-AI/generative-models",
+        webui="SDXL",
         starts=("sdxl", "stable-diffusion-xl"),
         cache="_sdxl.safetensors",
     ),

@@ -11,6 +11,7 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys
 from lora_lab.lora_files.fitting import fitted
+from lora_lab.lora_files.kinds import refuse_untrained
 from lora_lab.lora_files.reading import LoraFile
 from lora_lab.networks.flat_parameters import FlatParameters, Site
 from lora_lab.networks.forms import SIDES, base_weight, fans, low_rank, scale_of, weight_norms
@@ -19,7 +20,6 @@ from lora_lab.networks.spec import AdapterSpec
 Leaves = Mapping[str, Tensor]
 """The tensors of one module, by leaf as in `keys.split`."""
 Modules = Mapping[str, Leaves]
-WITHOUT_REST = "`lora-lab lora merge FILE --leave-out-rest -o NEW` writes a file without it"
 
 _FILE_NAMES = {"down": "lora_down.weight", "up": "lora_up.weight", "magnitude": "dora_scale"}
 _PREFIXES = {"lora": "", "dora": "", "loha": "hada_", "lokr": "lokr_"}
@@ -87,11 +87,9 @@ def trainable(file: LoraFile, paths: Mapping[str, str], family: str, unet: Any) 
     Raises:
         ModelError: The file holds something that is not trained here, or modules are incomplete.
     """
-    if rest := [*file.strange, *file.embeddings]:
-        raise ModelError(f"{rest[0]}: not the name of a LoRA tensor; {WITHOUT_REST}")
     modules = {name: module.leaves for name, module in fitted(file, paths, family, unet).items()}
+    refuse_untrained(modules, [*file.strange, *file.embeddings])
     for name, leaves in modules.items():
-        _refuse_unknown(name, leaves)
         if "alpha" in leaves and leaves["alpha"].numel() != 1:
             shape = tuple(leaves["alpha"].shape)
             raise ModelError(f"{name}: the file is damaged, alpha has shape {shape}")
@@ -112,18 +110,6 @@ def rank_of(leaves: Leaves) -> int | None:
         if leaf in leaves:
             return leaves[leaf].shape[0] if leaves[leaf].dim() else 0
     return None
-
-
-def _refuse_unknown(name: str, leaves: Leaves) -> None:
-    form = keys.form_of(leaves)
-    known = {_leaf(form, side) for side in SIDES[form]} | {"alpha"}
-    strange = sorted(leaves.keys() - known)
-    if strange:
-        kind = keys.network_kind(strange[0])
-        raise ModelError(
-            f"{name}.{strange[0]}: this is a {kind} network; only LoRA, LoCon, DoRA, LoHa and LoKr, without "
-            f"Tucker decomposition, can be trained on; {WITHOUT_REST}"
-        )
 
 
 def _leaf(form: str, side: str) -> str:

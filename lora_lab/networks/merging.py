@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.errors import ModelError
-from lora_lab.lora_files import keys
-from lora_lab.lora_files.factors import BAKED, delta, product
+from lora_lab.lora_files import keys, kinds
+from lora_lab.lora_files.factors import delta, product
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile, Module
-from lora_lab.networks.file_tensors import WITHOUT_REST, Leaves, alpha_of, rank_of
+from lora_lab.networks.file_tensors import Leaves, alpha_of, rank_of
 from lora_lab.networks.forms import base_weight, low_rank, rescaled
 from lora_lab.networks.targets import Target, all_targets
 
@@ -55,17 +55,8 @@ def refuse_unmerged(file: LoraFile) -> None:
     Raises:
         ModelError: The kinds, and some of the names.
     """
-    if not file.modules:
-        raise ModelError(f"{file.path} holds nothing that can be put into a base model")
-    odd = {name: module.kind for name, module in file.modules.items() if module.kind not in BAKED}
-    rest = [*file.strange, *file.embeddings]
-    if odd or rest:
-        kinds = ", ".join(sorted({*odd.values(), *(["embeddings"] if file.embeddings else [])})) or "no LoRA"
-        listed = ", ".join([*odd, *rest][:3])
-        raise ModelError(
-            f"{file.path} cannot be put into a base model as it is: {len(odd) + len(rest)} of its modules or "
-            f"tensors are {kinds} ({listed}); {WITHOUT_REST}"
-        )
+    leaves = {name: module.leaves for name, module in file.modules.items()}
+    kinds.refuse_unmerged(file.path, leaves, file.strange, file.embeddings)
 
 
 def has_weight(leaves: Leaves) -> bool:

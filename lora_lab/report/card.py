@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lora_lab.axes import axis, show
 from lora_lab.models.families import ASSUMED, FAMILIES
+from lora_lab.models.family import Family
 from lora_lab.models.lora_family import stated
 from lora_lab.report.findings import findings
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import ReportData
 from lora_lab.report.sections import ALWAYS_SHOWN
+from lora_lab.report.webui import Strength, user_metadata
 from lora_lab.store import Preview, RunRecord
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, RunEvidence
 
-USUAL_STRENGTH = 0.8
+UNKNOWN_LICENSE = "unknown"
+"""The Hub's word where nobody has said under which license a LoRA may be used."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Exported:
         advised: Whether the scores chose it, and not the user.
         config: All settings by dotted key.
         metadata: That of the LoRA file.
+        license: Under which license it may be used, as the Hub calls it.
     """
 
     name: str
@@ -49,6 +54,13 @@ class Exported:
     advised: bool
     config: Mapping[str, Any]
     metadata: Mapping[str, str]
+    strength: Strength
+    license: str = UNKNOWN_LICENSE
+
+    @property
+    def family(self) -> Family:
+        """The family of base models that the file says, else the usual one."""
+        return stated(self.metadata) or FAMILIES[ASSUMED]
 
 
 def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> str:
@@ -61,20 +73,23 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         lstrip_blocks=True,
     )
     trigger = _inline(trigger_of(config, data.worker(run).record))
-    family = stated(metadata) or FAMILIES[ASSUMED]
+    family = of.family
     shown = [
         Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
         for item, file in pictures
     ]
     return environment.get_template("card.md").render(
         name=name,
+        front=_front(of, trigger, shown),
         family=family.title,
         pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
+        elsewhere=run.elsewhere,
         trigger=trigger,
         prompt=shown[0].prompt if shown else trigger or "a picture",
         pictures=shown,
-        strength=show(USUAL_STRENGTH),
+        strength=show(of.strength.value),
+        judged=[show(value) for value in of.strength.judged],
         settings=_settings(run, config),
         epoch=judged.epoch,
         images=data.worker(run).record.images,
@@ -83,6 +98,30 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         support=support(data, run, judged, of.advised),
         fingerprint=metadata.get("lora_lab.fingerprint", "unknown")[:12],
     )  # fmt: skip
+
+
+def shown_by_webui(data: ReportData, of: Exported) -> dict[str, Any]:
+    """What A1111 and Forge show of the LoRA beside its picture."""
+    trigger = trigger_of(of.config, data.worker(of.run).record)
+    negative = str(of.config.get("preview.negative_prompt") or "")
+    notes = [f"A LoRA for {of.family.title}.", *support(data, of.run, of.judged, of.advised)]
+    return user_metadata(of.family, trigger, of.strength.value, negative, notes)
+
+
+def _front(of: Exported, trigger: str, shown: Sequence[Shown]) -> str:
+    """The front matter, by which the Hub finds and shows a LoRA (huggingface.co/docs/hub/model-cards)."""
+    base = _base_name(of.metadata, of.config)
+    values = {
+        **({"base_model": base, "base_model_relation": "adapter"} if base else {}),
+        **({"instance_prompt": trigger} if trigger else {}),
+        "license": of.license,
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "tags": ["text-to-image", "diffusers", "lora", next(iter(of.family.files.architectures.values()))],
+        "widget": [{"text": item.prompt, "output": {"url": item.file}} for item in shown],
+    }
+    filled = {key: value for key, value in values.items() if value != []}
+    return yaml.safe_dump(filled, sort_keys=False, allow_unicode=True, width=1000).strip()
 
 
 def trigger_of(config: Mapping[str, Any], record: RunRecord) -> str:
@@ -129,11 +168,14 @@ def _settings(run: RunEvidence, config: Mapping[str, Any]) -> list[tuple[str, st
     return found + ([("seed", str(run.seed))] if run.seed is not None else [])
 
 
-def _base(metadata: Mapping[str, str], config: Mapping[str, Any]) -> str:
+def _base_name(metadata: Mapping[str, str], config: Mapping[str, Any]) -> str:
     name = metadata.get("ss_sd_model_name", "")
-    name = name if name not in ("", "None") else str(config.get("base_model.path") or "")
-    digest = metadata.get("ss_new_sd_model_hash", "")
-    return f"{_inline(name)} (SHA-256 {digest[:10]})" if digest not in ("", "None") else _inline(name)
+    return _inline(name if name not in ("", "None") else str(config.get("base_model.path") or ""))
+
+
+def _base(metadata: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    name, digest = _base_name(metadata, config), metadata.get("ss_new_sd_model_hash", "")
+    return f"{name} (SHA-256 {digest[:10]})" if digest not in ("", "None") else name
 
 
 def _inline(text: str) -> str:

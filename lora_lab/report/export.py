@@ -13,13 +13,14 @@ from typing import Any
 from lora_lab.config import flat as flat_config
 from lora_lab.config.places import without_places
 from lora_lab.errors import ModelError, RunFolderError
-from lora_lab.files import replacing, write_text
+from lora_lab.files import replacing, write_json, write_text
 from lora_lab.outputs import is_marked, refuse_to_overwrite, remember
 from lora_lab.plots import Subject
-from lora_lab.report.card import Exported, card
+from lora_lab.report.card import UNKNOWN_LICENSE, Exported, card, shown_by_webui
 from lora_lab.report.pictures import chosen_shots
 from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import ReportData, report_data
+from lora_lab.report.webui import Strength, strength_of
 from lora_lab.store import Checkpoint, Preview
 from lora_lab.store.layout import lora_name
 from lora_lab.store.normal_names import find_tag
@@ -40,13 +41,16 @@ class Choice:
     advised: bool
 
 
-def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
-    """Write a checkpoint with its score into a folder, with a model card and its previews; returns the files.
+def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKNOWN_LICENSE) -> list[Path]:
+    """Write a checkpoint with its score into a folder, with a model card, previews, and what A1111 shows.
+
+    Returns the files: the LoRA, its card, then the others.
 
     Args:
         subject: The sweep.
         folder: Where the files go.
         chosen: RUN or RUN:TAG; '' is the recommended run.
+        license: As the Hub calls it, for the card.
 
     Raises:
         RunFolderError: There is no such run or checkpoint, or no recommendation.
@@ -63,20 +67,31 @@ def export(subject: Subject, folder: Path, chosen: str = "") -> list[Path]:
     metadata = file.metadata
     name = file_name(metadata.get("ss_output_name") or f"{data.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
-    target = folder / f"{name}.safetensors"
+    target, text, webui, picture = (folder / f"{name}.{end}" for end in ("safetensors", "md", "json", "png"))
     facts = _metadata(data, choice, metadata)
     by = "export of " + " ".join(facts[key] for key in WHOSE)
-    files = [target, folder / f"{name}.md", *(folder / name / Path(item.file).name for item in shots)]
-    if is_marked(folder) or not _is_of(target, facts):
-        refuse_to_overwrite(files, by)
+    # Versions that left no marks wrote nothing for A1111: what is there is the user's own.
+    earlier = [target, text, *(folder / name / Path(item.file).name for item in shots)]
+    replaced = is_marked(folder) or not _is_of(target, facts)
+    refuse_to_overwrite([webui, picture, *(earlier if replaced else ())], by)
     whole = save_lora(target, portable(file), {**metadata, **facts})
-    config = _config(data, choice.run)
     pictures = _pictures(data, choice, shots, folder / name)
-    shown = [(shot, picture) for shot, picture in zip(shots, pictures, strict=True) if picture]
-    about = Exported(name, choice.run, choice.judged, choice.advised, config, whole)
-    text = card(data, about, shown)
-    write_text(folder / f"{name}.md", text)
-    made = [target, folder / f"{name}.md", *(picture for _, picture in shown)]
+    shown = [(shot, copy) for shot, copy in zip(shots, pictures, strict=True) if copy]
+    about = Exported(
+        name=name,
+        run=choice.run,
+        judged=choice.judged,
+        advised=choice.advised,
+        config=_config(data, choice.run),
+        metadata=whole,
+        strength=_strength(data, choice),
+        license=license,
+    )
+    write_text(text, card(data, about, shown))
+    write_json(webui, shown_by_webui(data, about))
+    if shown:
+        _copy(shown[0][1], picture)
+    made = [target, text, webui, *([picture] if shown else ()), *(file for _, file in shown)]
     remember(made, by)
     return made
 
@@ -130,6 +145,13 @@ def _judged(run: RunEvidence, tag: str) -> CheckpointEvidence:
     return found
 
 
+def _strength(data: ReportData, choice: Choice) -> Strength:
+    """At which strength the checkpoint was judged."""
+    sweep = data.subject.sweep
+    scored = choice.judged.human is not None
+    return strength_of(sweep.scores(), data.worker(choice.run).name, choice.checkpoint, scored)
+
+
 def _metadata(data: ReportData, choice: Choice, metadata: Mapping[str, str]) -> dict[str, str]:
     """What is known of the checkpoint beyond its training, as `lora_lab.*`."""
     judged, record = choice.judged, data.worker(choice.run).record
@@ -168,9 +190,20 @@ def file_name(name: str) -> str:
 
 
 def _config(data: ReportData, run: RunEvidence) -> dict[str, Any]:
-    """All settings of a run by key; none where its config cannot be read."""
-    loaded = data.worker(run).config
-    return without_places(flat_config(loaded)) if loaded else {}
+    """All settings of a run by key; none where its config cannot be read.
+
+    Of a LoRA that was trained elsewhere those that are known; its own job is only how it was rendered.
+    """
+    worker = data.worker(run)
+    if worker.config is None:
+        return {}
+    values = flat_config(worker.config)
+    if worker.record.external:
+        known = {key: value for key, value in worker.settings.items() if key in values}
+        values = {
+            key: value if key.startswith("preview.") else known.get(key) for key, value in values.items()
+        }
+    return without_places(values)
 
 
 def _pictures(data: ReportData, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
@@ -182,7 +215,11 @@ def _pictures(data: ReportData, choice: Choice, shots: list[Preview], folder: Pa
             found.append(None)
             continue
         target = folder / source.name
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
+        _copy(source, target)
         found.append(target)
     return found
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -83,8 +83,13 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
     from lora_lab.run.following import open_followers
     from lora_lab.run.work import PackWork
 
-    slots = arguments.slots or len(tasks)
-    PackWork([*tasks, *open_followers(tasks)], slots, events, interrupt).run()
+    if external := [task for task in tasks if task.record.external]:
+        from lora_lab.run.external import render_external
+
+        render_external(external, events, interrupt)
+    if trained := [task for task in tasks if not task.record.external]:
+        slots = arguments.slots or len(trained)
+        PackWork([*trained, *open_followers(trained)], slots, events, interrupt).run()
     return 130 if interrupt.reason else 0
 
 

@@ -1,6 +1,7 @@
 """Where a run stands when a worker takes it up: what stays of an earlier worker, and where it goes on."""
 
-from lora_lab.run import following, previews
+from lora_lab.run import following
+from lora_lab.run.stale_previews import forget_stale
 from lora_lab.run.task import Task
 from lora_lab.store.steps import truncate_steps
 
@@ -23,7 +24,7 @@ def find_place(task: Task) -> None:
         _forget_after_state(task)
     if begun and task.update:
         task.record.resumed_at_steps.append(task.update)
-    previews.forget_stale(task.folder, task.record, task.resolved.preview_fingerprint)
+    task.unmeasured = forget_stale(task.folder, task.record, task.resolved)
     task.write()
 
 

@@ -18,11 +18,12 @@ Saved = tuple[Task, Checkpoint, int]
 
 
 def missing_of(task: Task) -> list[Checkpoint]:
-    """The checkpoints of a run that lack previews."""
+    """The checkpoints of a run that lack previews, or numbers of those that they have."""
     return [
         item
         for item in task.record.checkpoints
-        if not item.discarded and previews.wanted_of(task.folder, task.resolved, item, 0)
+        if not item.discarded
+        and (item.tag in task.unmeasured or previews.wanted_of(task.folder, task.resolved, item, 0))
     ]
 
 
@@ -86,7 +87,9 @@ class Previewer:
                     runner.go_on()
         self._measure(saved, tasks)
         for task, checkpoint, _ in saved:
+            previews.in_order(checkpoint, task.resolved)
             previews.summarise(checkpoint, task.resolved.preview.strengths)
+            task.unmeasured.discard(checkpoint.tag)
 
     def _make(self, tasks: Sequence[Task], wanted: Sequence[previews.Wanted]) -> None:
         made = previews.make_previews(self._base, self._pack, wanted)

@@ -1,34 +1,35 @@
 """Previews of a pack's checkpoints: what to render, rendering it in one batch, measuring and recording it."""
 
+import json
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from lora_lab.anchors import anchor_name
-from lora_lab.config import load_plain, parse_resolution
+from lora_lab.config import parse_resolution
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pixels import load_pixels
-from lora_lab.errors import LoraLabError
-from lora_lab.files import replacing, write_text
+from lora_lab.effective.previews import drawn, wanted_shots
+from lora_lab.files import replacing, write_json, write_text
 from lora_lab.metrics import measure
 from lora_lab.metrics.sets import COPY
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
-from lora_lab.resolved import Resolved
-from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder, preview_name, read_scores
+from lora_lab.resolved import Resolved, digest
+from lora_lab.store import Checkpoint, Preview, RunFolder, SweepFolder, preview_name
 from lora_lab.store.layout import lora_name
 from lora_lab.training_data import TrainingData
 
 ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
+DRAWN = "drawn.json"
+"""Beside the base model's images: what draws each of them."""
 SEEN_ON_PREVIEWS = ("black", "flat", "same as base", COPY)
 """Flags of a checkpoint that come from its previews."""
 
@@ -44,12 +45,16 @@ class Wanted:
     prompt: int
     seed: int
     strength: float
+    drawn: str
 
     @property
     def path(self) -> Path:
-        """Where the picture goes."""
-        name = preview_name(self.prompt, self.seed, self.strength)
-        return self.folder.previews(self.checkpoint.tag) / name
+        """Where the picture goes; a prompt that has got another number keeps its files, so a name may be
+        taken."""
+        path = self.folder.previews(self.checkpoint.tag) / preview_name(self.prompt, self.seed, self.strength)
+        file = str(path.relative_to(self.folder.path))
+        taken = any(item.file == file and item.drawn != self.drawn for item in self.checkpoint.previews)
+        return path.with_stem(f"{path.stem}-{self.drawn[:8]}") if taken else path
 
 
 def anchors_of(folder: RunFolder, resolved: Resolved) -> Path:
@@ -75,82 +80,15 @@ def render_settings(resolved: Resolved) -> RenderSettings:
 
 def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
     """The previews that a checkpoint should have and has not."""
-    have = {(item.prompt, item.seed, item.strength) for item in checkpoint.previews}
+    have = {item.drawn for item in checkpoint.previews}
     return [
-        Wanted(folder, resolved, checkpoint, slot, prompt, seed, strength)
-        for prompt in range(len(resolved.preview.prompts))
-        for seed in resolved.preview.seeds
-        for strength in resolved.preview.strengths
-        if (prompt, seed, strength) not in have
+        Wanted(folder, resolved, checkpoint, slot, *shot, drawn_by)
+        for drawn_by, shot in wanted_shots(resolved).items()
+        if drawn_by not in have
     ]
 
 
-def forget_stale(folder: RunFolder, record: RunRecord, fingerprint: str) -> None:
-    """Take previews of other settings out of the record, and delete files that no record names.
-
-    Images that somebody judged are kept for ever: they go to a folder of their own, named by the settings
-    that they were rendered with.
-
-    Args:
-        fingerprint: `effective.preview_fingerprint` of the settings as they are now.
-    """
-    earlier = record.preview_fingerprint
-    # Without their LoRA files nothing can be rendered anew: those previews stay as they are.
-    renewable = [item for item in record.checkpoints if not item.discarded]
-    if earlier != fingerprint:
-        for checkpoint in renewable:
-            checkpoint.previews, checkpoint.metrics = [], {}
-            checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS]
-        record.preview_fingerprint = fingerprint
-    judged = judged_shots(folder)
-    for checkpoint in renewable:
-        kept = {preview_name(*shot) for shot in judged.get(checkpoint.tag, ())}
-        checkpoint.previews = [item for item in checkpoint.previews if (folder.path / item.file).is_file()]
-        named = {folder.path / item.file for item in checkpoint.previews}
-        for file in folder.previews(checkpoint.tag).glob("*.png"):
-            if file in named:
-                continue
-            if file.name in kept:
-                _keep_judged(file, earlier)
-            else:
-                file.unlink(missing_ok=True)
-
-
-def judged_shots(folder: RunFolder) -> dict[str, set[tuple[int, int, float]]]:
-    """The shots of a run that somebody scored or compared, by checkpoint. A log that cannot be read is an
-    error: nothing may be deleted on a guess.
-
-    Raises:
-        RunFolderError: The log of scores cannot be read.
-    """
-    log = read_scores(SweepFolder(folder.path.parent))
-    names = {folder.name}
-    with suppress(LoraLabError):
-        # Its folder may have been renamed since it was judged.
-        names.add(load_plain(folder.config_file).name)
-    found: dict[str, set[tuple[int, int, float]]] = defaultdict(set)
-    for item in log.scores:
-        for run, tag in item.places:
-            if run in names:
-                found[tag] |= set(item.shots)
-    for pair in log.pairs:
-        for run, tag in (pair.left, pair.right):
-            if run in names and pair.session in log.sessions:
-                found[tag] |= set(log.sessions[pair.session].shots)
-    return found
-
-
-def _keep_judged(file: Path, fingerprint: str) -> None:
-    """Move an image that was judged beside the new ones; another that is there under its name stays, too."""
-    place = file.parent / f"judged-{fingerprint[:8] or 'before'}"
-    place.mkdir(exist_ok=True)
-    target, number = place / file.name, 2
-    while target.exists():
-        target, number = place / f"{file.stem}-{number}{file.suffix}", number + 1
-    file.rename(target)
-
-
-def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iterator[float]:
+def make_previews(base: BaseModel, pack: Pack | None, wanted: Sequence[Wanted]) -> Iterator[float]:
     """Render previews, save them, measure them, add them to their checkpoints.
 
     All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
@@ -177,23 +115,28 @@ def make_previews(base: BaseModel, pack: Pack, wanted: Sequence[Wanted]) -> Iter
 
 def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
     lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
-    save_png(image, item.path, _parameters(shot, item.resolved, base, lora, image.size))
+    path = item.path
+    save_png(image, path, _parameters(shot, item.resolved, base, lora, image.size))
     started = time.perf_counter()
-    anchor = anchors_of(item.folder, item.resolved) / anchor_name(item.prompt, item.seed)
-    bare = Image.open(anchor) if anchor.is_file() else None
-    measured = measure(image, bare, item.strength, item.resolved.metric.names)
-    item.checkpoint.previews.append(
-        Preview(
-            str(item.path.relative_to(item.folder.path)),
-            item.prompt,
-            item.seed,
-            item.strength,
-            shot.prompt,
-            measured.flags,
-            measured.numbers,
-        )
+    preview = Preview(
+        str(path.relative_to(item.folder.path)),
+        item.prompt,
+        item.seed,
+        item.strength,
+        shot.prompt,
+        drawn=item.drawn,
     )
+    measure_preview(preview, image, item.folder, item.resolved)
+    item.checkpoint.previews.append(preview)
     return time.perf_counter() - started
+
+
+def measure_preview(preview: Preview, image: Image.Image, folder: RunFolder, resolved: Resolved) -> None:
+    """Set the numbers and flags of one preview that need no others beside it."""
+    anchor = anchors_of(folder, resolved) / anchor_name(preview.prompt, preview.seed)
+    bare = Image.open(anchor) if anchor.is_file() else None
+    measured = measure(image, bare, preview.strength, resolved.metric.names)
+    preview.flags, preview.metrics = measured.flags, measured.numbers
 
 
 def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
@@ -219,6 +162,12 @@ def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size
     )
 
 
+def in_order(checkpoint: Checkpoint, resolved: Resolved) -> None:
+    """Put a checkpoint's previews in the order of the settings; some may be older than the others."""
+    order = {drawn_by: number for number, drawn_by in enumerate(wanted_shots(resolved))}
+    checkpoint.previews.sort(key=lambda item: order.get(item.drawn, len(order)))
+
+
 def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     """Set a checkpoint's numbers to the means over its previews, and its flags to what most of them show.
 
@@ -237,18 +186,25 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
-    """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file."""
+def make_anchors(base: BaseModel, pack: Pack | None, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
+    """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file.
+
+    What the sweep's runs with other prompts or seeds have of it is taken from there.
+    """
     own = resolved.preview
     if not own.anchors:
         return
     target = anchors_of(folder, resolved)
-    _forget_other_base(target, f"{base.identity} {base.vae_identity}")
+    identity = f"{base.identity} {base.vae_identity}"
+    _forget_other_base(target, identity)
+    names = _anchors_drawn(resolved, identity)
+    write_json(target / DRAWN, names)
     missing = [
         (prompt, seed)
         for prompt in range(len(own.prompts))
         for seed in own.seeds
         if not (target / anchor_name(prompt, seed)).is_file()
+        and not _taken_from_beside(target / anchor_name(prompt, seed), names[anchor_name(prompt, seed)])
     ]
     shots = [
         Shot(-1, own.prompts[prompt], seed, 0.0, own.clip_skip or 1, own.negative_prompt)
@@ -259,6 +215,34 @@ def make_anchors(base: BaseModel, pack: Pack, folder: RunFolder, resolved: Resol
         path = target / anchor_name(prompt, seed)
         save_png(image, path, _parameters(shot, resolved, base, "", image.size))
         yield path
+
+
+def _anchors_drawn(resolved: Resolved, identity: str) -> dict[str, str]:
+    """What draws each of the base model's images, by file name: more than a run's previews, since a sweep may
+    be on several base models."""
+    network, model = resolved.network, resolved.base_model
+    merged = [network.base_weights, network.base_weights_multiplier]
+    made_of = [identity, merged, model.fp8_base, model.nf4_base]
+    return {
+        anchor_name(prompt, seed): digest([drawn(resolved, prompt, seed, 0.0), *made_of])
+        for prompt in range(len(resolved.preview.prompts))
+        for seed in resolved.preview.seeds
+    }
+
+
+def _taken_from_beside(path: Path, drawn_by: str) -> bool:
+    """Copy an image of the base model from another folder of the sweep, if one has the very same."""
+    for beside in sorted(path.parent.parent.glob(f"base-*/{DRAWN}")):
+        try:
+            names: dict[str, str] = json.loads(beside.read_text(encoding="utf-8"))
+            found = next(name for name, other in names.items() if other == drawn_by)
+            copied = (beside.parent / found).read_bytes()
+        except (OSError, ValueError, AttributeError, StopIteration):
+            continue
+        with replacing(path) as temporary:
+            temporary.write_bytes(copied)
+        return True
+    return False
 
 
 def _forget_other_base(folder: Path, identity: str) -> None:

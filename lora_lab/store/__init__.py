@@ -1,5 +1,6 @@
 """What is on disk: file names, status, checkpoints, scores, and the table derived from them."""
 
+from lora_lab.store.comparable import Rating, comparable_pairs, comparable_scores, ratings
 from lora_lab.store.layout import RunFolder, SweepFolder, epoch_tag, preview_name, step_tag
 from lora_lab.store.record import (
     ENDED,
@@ -17,15 +18,12 @@ from lora_lab.store.record import (
 from lora_lab.store.scores import (
     Pair,
     Place,
-    Rating,
     Score,
     ScoreLog,
     Session,
     Shot,
     Skip,
     append_score_line,
-    comparable_scores,
-    ratings,
     read_scores,
 )
 
@@ -48,6 +46,7 @@ __all__ = [
     "Skip",
     "SweepFolder",
     "append_score_line",
+    "comparable_pairs",
     "comparable_scores",
     "epoch_tag",
     "now",

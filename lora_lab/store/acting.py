@@ -38,6 +38,8 @@ class Acting:
 
 def acting_of(record: RunRecord, config: RunConfig | None, why: str = "") -> Acting:
     """The acting settings of a run; `why` says what is wrong with its config where there is none."""
+    if record.external:
+        return Acting(why="it was trained elsewhere, and not all of its settings are known")
     if record.resolved:
         try:
             return _recorded(record.resolved)

@@ -18,12 +18,13 @@ import yaml
 from lora_lab.config.written import yaml_text
 from lora_lab.errors import RunFolderError
 from lora_lab.files import write_text
+from lora_lab.store.comparable import ratings
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.record import read_record, write_record
 from lora_lab.store.rounds import read_rounds, write_rounds
-from lora_lab.store.scores import Place, ratings
+from lora_lab.store.scores import Place
 
 BEST, LAST = "best", "last"
 OF_A_RUN = (

@@ -28,6 +28,8 @@ from lora_lab.store.scores import Place, Score, ScoreLog, read_scores
 from lora_lab.store.steps import read_steps
 
 GONE = "its worker is gone; the same command goes on from the last saved state"
+EXTERNAL = "trained elsewhere"
+"""Stands among the settings of a LoRA that was not trained here."""
 LAST_PLACE = 2**31
 """Where runs stand that neither their record nor a plan gives a place."""
 
@@ -99,8 +101,15 @@ class Run:
 
     @cached_property
     def settings(self) -> Settings:
-        """All settings as its config has them, by dotted key; none where it cannot be read."""
-        return settings_in(self.config) if self.config else {}
+        """All settings as its config has them, by dotted key; none where it cannot be read.
+
+        Of a LoRA that was trained elsewhere those that are known, the others None, and `EXTERNAL` beside.
+        """
+        own = settings_in(self.config) if self.config else {}
+        if not self.record.external:
+            return own
+        known = self.record.external.get("settings") or {}
+        return {EXTERNAL: self.record.external.get("trainer"), **{key: known.get(key) for key in own}}
 
     @cached_property
     def acting(self) -> Acting:

@@ -21,7 +21,10 @@ PHASES = ("load", "cache", "train", "save", "preview", "metric")
 
 @dataclass
 class Preview:
-    """One rendered picture and what was measured on it."""
+    """One rendered picture and what was measured on it.
+
+    `drawn` is what drew it beside the weights (`effective.previews.drawn`), '' in early records.
+    """
 
     file: str
     prompt: int
@@ -30,6 +33,7 @@ class Preview:
     text: str = ""
     flags: list[str] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
+    drawn: str = ""
 
 
 @dataclass
@@ -72,6 +76,9 @@ class RunRecord:
 
     `prefix_of` names the longer run whose training this run's checkpoints are from, as it was called then;
     `adopters` are the runs that a longer run saves for on its way.
+
+    `external` is empty for runs that are trained here. Of a LoRA that was trained elsewhere it holds its
+    `source`, its `trainer`, and those of its `settings` that are known, by dotted key.
     """
 
     status: str = "planned"
@@ -107,6 +114,7 @@ class RunRecord:
     place: int | None = None
     question: str = ""
     source: str = ""
+    external: dict[str, Any] = field(default_factory=dict)
 
     @property
     def experiment(self) -> str:

@@ -110,7 +110,9 @@ def _or_none(rule: Callable[[object], bool]) -> Callable[[object], bool]:
 
 TEXT, WHOLE = (_text, "a text"), (_whole, "a whole number from 0")
 FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("id", "session", "rater", "run", "tag", "note", "cancels", "layout", "shown"), TEXT),
+    **dict.fromkeys(("id", "session", "rater", "run", "tag", "note", "cancels", "layout"), TEXT),
+    **dict.fromkeys(("shown", "left_shown", "right_shown"), TEXT),
+    **dict.fromkeys(("drawn", "left_drawn", "right_drawn"), (_list(_text), "a list of texts")),
     **dict.fromkeys(("position", "target"), WHOLE),
     "at": (_time, "a time with its zone"),
     "seed": (lambda value: type(value) is int, "a whole number"),

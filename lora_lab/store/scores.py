@@ -3,7 +3,8 @@
 `scores.jsonl` of a sweep holds one JSON object per line with `kind`, `id` and `at`; nothing is ever changed
 or removed. A judgement that was undone is cancelled by a later line. A checkpoint is named by run and tag.
 Every line but a session's own names its `session` and `rater`; spellings of one rater are one (`spelling`).
-A score belongs to what was shown: the checkpoint, its `shots`, and `shown`, the pixels as they were.
+A judgement belongs to what was shown: the checkpoint, its `shots`, what drew them (`drawn`, by
+`effective.previews.drawn`), and `shown`, the pixels as they were.
 
 | kind    | further fields |
 |---------|---|
@@ -14,9 +15,11 @@ A score belongs to what was shown: the checkpoint, its `shots`, and `shown`, the
 [run, tag] with the same pixels) |
 | more    | `order` (what a second session shows next, chosen by its scores so far) |
 | score   | `run`, `tag`, `position`, `value` (0 to 100), `repeat`, `note`, `tags`, `seconds`, `shots`, \
-`shown` (a hash of the pixels), `also` ([run, tag] of checkpoints with the very same pixels) |
+`shown` (a hash of the pixels), `drawn` (what drew each of them), \
+`also` ([run, tag] of checkpoints with the very same pixels) |
 | skip    | `run`, `tag`, `position`, `repeat` |
-| pair    | `left`, `right` ([run, tag] each), `position`, `result`, `seconds` |
+| pair    | `left`, `right` ([run, tag] each), `position`, `result`, `seconds`, `shots`, and of each side \
+what a score says of its pictures: `left_shown`, `right_shown`, `left_drawn`, `right_drawn` |
 | cancel  | `cancels` (the id of a score, skip or pair) |
 | close   | the session is over and may be revealed |
 | discard | the session was a mistake: nothing of it counts |
@@ -25,8 +28,7 @@ A score belongs to what was shown: the checkpoint, its `shots`, and `shown`, the
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,11 +38,11 @@ from lora_lab.store.layout import SweepFolder
 from lora_lab.store.normal_names import first_spellings, rater_key
 from lora_lab.store.record import now
 from lora_lab.store.score_lines import RESULTS, checked, parsed
-from lora_lab.words import Said, joined, said
+from lora_lab.words import joined, said
 
 __all__ = [
-    "RESULTS", "Pair", "Place", "Rating", "Score", "ScoreLog", "Session", "Shot", "Skip", "append_score_line",
-    "comparable_scores", "only_of", "ratings", "read_scores",
+    "RESULTS", "Pair", "Place", "Score", "ScoreLog", "Session", "Shot", "Skip", "append_score_line",
+    "only_of", "read_scores",
 ]  # fmt: skip
 
 Place = tuple[str, str]
@@ -55,8 +57,9 @@ class Score:
     """One judgement of one checkpoint; `value` runs from 0 to 100, `repeat` marks a hidden second showing.
 
     `shots` are the pictures that were shown of it, `shown` is a hash of their pixels, '' where that was not
-    kept; `also` are other checkpoints with the very same pixels, for which it counts, too. `line` is its line
-    in the log: what came later has a higher one.
+    kept; `drawn` is what drew each of them (`effective.previews.drawn`), () likewise; `also` are other
+    checkpoints with the very same pixels, for which it counts, too. `line` is its line in the log: what came
+    later has a higher one.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Score:
     line: int = 0
     shots: tuple[Shot, ...] = ()
     shown: str = ""
+    drawn: tuple[str, ...] = ()
     also: tuple[Place, ...] = ()
 
     @property
@@ -108,7 +112,11 @@ class Skip:
 
 @dataclass(frozen=True)
 class Pair:
-    """One comparison of two checkpoints; `result` is one of `RESULTS`."""
+    """One comparison of two checkpoints; `result` is one of `RESULTS`.
+
+    `shots` are the pictures that were shown of both. `shown` and `drawn` hold for the left one, then for the
+    right one, what a `Score` says of its pictures.
+    """
 
     id: str
     session: str
@@ -120,6 +128,9 @@ class Pair:
     at: str = ""
     seconds: float | None = None
     line: int = 0
+    shots: tuple[Shot, ...] = ()
+    shown: tuple[str, str] = ("", "")
+    drawn: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -218,10 +229,11 @@ def _lines(sweep: SweepFolder) -> Iterator[str]:
 
 
 def _with_shots(log: ScoreLog) -> ScoreLog:
-    """Scores of versions that kept the shots with the session alone get them from there."""
+    """Judgements of versions that kept the shots with the session alone get them from there."""
     shots = {key: item.shots for key, item in log.sessions.items()}
     scores = [item if item.shots else replace(item, shots=shots.get(item.session, ())) for item in log.scores]
-    return replace(log, scores=scores)
+    pairs = [item if item.shots else replace(item, shots=shots.get(item.session, ())) for item in log.pairs]
+    return replace(log, scores=scores, pairs=pairs)
 
 
 def only_of(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> ScoreLog:
@@ -242,95 +254,6 @@ def only_of(log: ScoreLog, raters: Sequence[str] | None, sweep: SweepFolder) -> 
     return replace(log, scores=[item for item in log.scores if rater_key(item.rater) in wanted])
 
 
-def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[Said]]:
-    """The scores that can be combined: of equal shots, and of each checkpoint's same pixels; and what is not.
-
-    Scores of other prompts, seeds or strengths say something else; those that most checkpoints have are
-    taken, of two equally many the later ones. Of a checkpoint whose pictures were rendered anew and judged
-    again, the newest pictures' scores are taken.
-    """
-    by_shots: dict[tuple[Shot, ...], list[Score]] = defaultdict(list)
-    for item in scores:
-        by_shots[tuple(sorted(item.shots))].append(item)
-    if not by_shots:
-        return [], []
-    taken = max(by_shots, key=lambda key: (len({i.place for i in by_shots[key]}), by_shots[key][-1].line))
-    newest = {item.place: item.shown for item in by_shots[taken] if item.shown}
-    kept = [item for item in by_shots[taken] if item.shown in ("", newest.get(item.place, ""))]
-    notes = [
-        said("note_shots", scores=_count(len(items)), left=_described(key), taken=_described(taken))
-        for key, items in by_shots.items()
-        if key != taken
-    ]
-    if old := len(by_shots[taken]) - len(kept):
-        notes.append(said("note_rendered", scores=_count(old)))
-    return kept, notes
-
-
-def _count(number: int) -> Said:
-    return said("scores_one") if number == 1 else said("scores_n", n=number)
-
-
-def _described(shots: Sequence[Shot]) -> Said:
-    """The prompts, seeds and strengths of shots, in words."""
-    if not shots:
-        return said("shots_unwritten")
-    parts = []
-    for name, values in (
-        ("prompt", sorted({prompt + 1 for prompt, _, _ in shots})),
-        ("seed", sorted({seed for _, seed, _ in shots})),
-        ("strength", sorted({strength for _, _, strength in shots})),
-    ):
-        shown = ", ".join(f"{value:g}" for value in values)
-        parts.append(said(f"shots_{name}{'s' if len(values) > 1 else ''}", values=shown))
-    return joined(parts)
-
-
-@dataclass(frozen=True)
-class Rating:
-    """What people gave one checkpoint: `value` is the mean over raters, put on one scale (`store.scales`).
-
-    `count` is the number of judgements, hidden repeats included; `raters` are their names, in order.
-    """
-
-    value: float
-    count: int
-    raters: tuple[str, ...]
-
-
-def ratings(log: ScoreLog, same_as: Mapping[str, str] | None = None) -> dict[Place, Rating]:
-    """The scores of a log by checkpoint, as the verdict reckons with them.
-
-    A rater who scored one twice counts no more than the others; one who is stricter than the others, or uses
-    less of the scale, is put on theirs by what they scored in common.
-
-    Args:
-        log: What counts of a sweep's log.
-        same_as: Runs that are another run's experiment, by name: what they were given counts for that one.
-    """
-    # Kept from those who only read a log: numpy takes a while to load.
-    from lora_lab.store.scales import by_unit, fit
-
-    by_place = by_checkpoint(comparable_scores(log.scores)[0], same_as or {})
-    if not by_place:
-        return {}
-    given = by_unit(by_place)
-    scales = fit(given)
-    return {
-        place: Rating(scales.at(place, given), len(items), tuple(sorted({item.rater for item in items})))
-        for place, items in by_place.items()
-    }
-
-
-def by_checkpoint(scores: Iterable[Score], same_as: Mapping[str, str]) -> dict[Place, list[Score]]:
-    """Scores by the checkpoints that they count for."""
-    found: dict[Place, list[Score]] = defaultdict(list)
-    for item in scores:
-        for place in item.counts_for(same_as):
-            found[place].append(item)
-    return dict(found)
-
-
 def _order(line: dict[str, Any]) -> tuple[tuple[str, str, bool], ...]:
     return tuple((run, tag, bool(repeat)) for run, tag, repeat in line.pop("order", ()))
 
@@ -345,7 +268,7 @@ def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
         case "session":
             order = _order(own)
             own["prompts"] = tuple(own.get("prompts", ()))
-            own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
+            own["shots"] = _shots(own)
             own["places"] = tuple((run, tag) for run, tag in own.get("places", ()))
             own["also"] = {
                 (group[0][0], group[0][1]): tuple((run, tag) for run, tag in group[1:])
@@ -354,15 +277,22 @@ def _add(log: ScoreLog, line: dict[str, Any], closed: set[str]) -> None:
             }
             log.sessions[own["id"]] = Session(**_known(Session, own), order=order, closed=own["id"] in closed)
         case "score":
-            own["tags"] = tuple(own.get("tags", ()))
-            own["shots"] = tuple((p, seed, float(strength)) for p, seed, strength in own.get("shots", ()))
+            own["tags"], own["drawn"] = tuple(own.get("tags", ())), tuple(own.get("drawn", ()))
+            own["shots"] = _shots(own)
             own["also"] = tuple((run, tag) for run, tag in own.get("also", ()))
             log.scores.append(Score(**_known(Score, own)))
         case "skip":
             log.skips.append(Skip(**_known(Skip, own)))
         case "pair":
             own["left"], own["right"] = tuple(own["left"]), tuple(own["right"])
+            own["shots"] = _shots(own)
+            own["shown"] = tuple(own.get(f"{side}_shown", "") for side in ("left", "right"))
+            own["drawn"] = tuple(tuple(own.get(f"{side}_drawn", ())) for side in ("left", "right"))
             log.pairs.append(Pair(**_known(Pair, own)))
+
+
+def _shots(line: Mapping[str, Any]) -> tuple[Shot, ...]:
+    return tuple((prompt, seed, float(strength)) for prompt, seed, strength in line.get("shots", ()))
 
 
 def _known(cls: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import finite, replacing, write_text
+from lora_lab.store.comparable import ratings
 from lora_lab.store.layout import SweepFolder
-from lora_lab.store.reading import Run, Sweep, read_sweep_folder
+from lora_lab.store.reading import EXTERNAL, Run, Sweep, read_sweep_folder
 from lora_lab.store.record import PHASES, Checkpoint, RunRecord
-from lora_lab.store.scores import Place, only_of, ratings
+from lora_lab.store.scores import Place, only_of
 
 if TYPE_CHECKING:
     import pandas
@@ -81,7 +82,8 @@ def _scores(sweep: Sweep, raters: Sequence[str] | None) -> dict[Place, Row]:
 
 def differing(settings: Iterable[Row], all_settings: bool = False) -> list[str]:
     """The settings that differ among runs, in the order of declaration; or all of them."""
-    known = [row for row in settings if row]
+    # What is not known of a LoRA that was trained elsewhere is no difference.
+    known = [row for row in settings if row and EXTERNAL not in row]
     keys = dict.fromkeys(key for row in known for key in row)
     # Arguments of different optimizers stand together, under their dictionary.
     declared = {key: number for number, key in enumerate(config.settings())}
@@ -108,7 +110,7 @@ def _rows_of(run: Run) -> list[Row]:
     if not run.checkpoints:
         where = {"epoch": None, "step": work.step or None, "samples": work.samples or None}
         seen = exposures(work.samples - work.reg_samples, work)
-        return [{**common, **where, "exposures": seen, "loss": work.loss}]
+        return [{**common, **where, "exposures": seen}]
     return [{**common, **_checkpoint(item, run.worker)} for item in run.checkpoints]
 
 

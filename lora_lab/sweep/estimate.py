@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_lab.config import parse_resolution
 from lora_lab.config.schema import BudgetConfig, RunConfig
+from lora_lab.effective.previews import wanted_shots
 from lora_lab.engines.slots import slots
 from lora_lab.sweep.pack_size import memory_of
 from lora_lab.sweep.timings import (
@@ -201,8 +202,7 @@ def _rendering(row: PlannedRun, rows: Sequence[PlannedRun], timings: Sequence[Ti
 
 
 def _previews(row: PlannedRun) -> int:
-    own = row.resolved.preview
-    return len(own.prompts) * len(own.seeds) * len(own.strengths)
+    return len(wanted_shots(row.resolved))
 
 
 def _per_image(row: PlannedRun, timings: Sequence[Timing]) -> float:

@@ -18,6 +18,8 @@ The keys of a sweep file::
       optimizer.learning_rate: [1e-4, 1e-5]
     replicates: 3             the base in all three times, with other seeds: base, base-r2, base-r3
     only: ["03", "04"]        these rows alone
+    external:                 LoRAs that were trained elsewhere, by name, or as a list: rendered and scored
+      theirs: /loras/theirs.safetensors
     search:                   rows that are proposed round by round, by the scores of all before
       space: {network.network_dim: [4, 16, 64], optimizer.learning_rate: {low: 1e-5, high: 1e-3, log: true}}
       rounds: 5               how many, of per_round: 5 rows each
@@ -45,7 +47,18 @@ from lora_lab.sweep.text import read_yaml, value_text
 if TYPE_CHECKING:
     from lora_lab.search.spec import SearchSpec
 
-KEYS = ("question", "config_dirs", "base", "patterns", "grid", "zip", "replicates", "only", "search")
+KEYS = (
+    "question",
+    "config_dirs",
+    "base",
+    "patterns",
+    "grid",
+    "zip",
+    "replicates",
+    "only",
+    "external",
+    "search",
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ class SweepFile:
     order: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
     search: SearchSpec | None = None
+    external: tuple[tuple[str, str], ...] = ()
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -95,12 +109,31 @@ def read_sweep(path: Path) -> SweepFile:
     wrong += _name_clashes(rows)
     order = tuple(row.name for row in rows)
     rows = _only(rows, values.get("only"), wrong)
+    external = _external(values.get("external"), rows, wrong)
     question = values.get("question") or ""
     if not isinstance(question, str):
         wrong.append(f"question must be text, got {question!r}")
     if wrong:
         raise ConfigError("\n".join(f"{path}: {line}" for line in wrong))
-    return SweepFile(path.stem, path, question.strip(), tuple(base), tuple(rows), values, order, dirs, search)
+    return SweepFile(
+        path.stem, path, question.strip(), tuple(base), tuple(rows), values, order, dirs, search, external
+    )
+
+
+def _external(value: Any, rows: Sequence[RowSpec], wrong: list[str]) -> tuple[tuple[str, str], ...]:
+    """Files or folders with the name of the run; '' stands for the name of the file."""
+    given = [("", path) for path in value] if isinstance(value, list) else value
+    named = list(given.items()) if isinstance(given, dict) else given or []
+    if not isinstance(named, list) or not all(isinstance(path, str) and path for _, path in named):
+        wrong.append("external must be a list of LoRA files or folders, or map names to them")
+        return ()
+    names = [name for name, _ in named if isinstance(value, dict)]
+    wrong += [f"external: {problem}" for name in names if (problem := run_problem(name))]
+    taken = {same_folder(row.name) for row in rows}
+    wrong += [
+        f"external: {name!r} is a row, too: rename one" for name in names if same_folder(str(name)) in taken
+    ]
+    return tuple((str(name), path) for name, path in named)
 
 
 def _search(values: dict[Any, Any], wrong: list[str]) -> SearchSpec | None:

@@ -18,6 +18,7 @@ from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
 from lora_lab.store.locks import is_locked
 from lora_lab.store.steps import forget_steps
+from lora_lab.sweep import external
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
 from lora_lab.sweep.plan import Plan, PlannedRun
@@ -71,12 +72,25 @@ def launch(
         for names in plan.packs
     ]
     outcome = Outcome(plan.folder, [name for names in plan.packs for name in names] + plan.followers())
+    elsewhere = _elsewhere(plan, sweep)
+    packs += [Pack(tuple(runs), plan.base.device) for runs in [external.unrendered(elsewhere)] if runs]
     try:
         (engine or make_engine(plan.base.engine)).run(packs, report)
     except KeyboardInterrupt:
         outcome.interrupted = True
     _conclude(plan, outcome)
+    for run in elsewhere:
+        record = read_or_failed(run)
+        outcome.statuses[run.name], outcome.reasons[run.name] = record.status, record.reason
     return outcome
+
+
+def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:
+    """The runs of LoRAs that were trained elsewhere; with the previews that the rows have now."""
+    whole = {row.name for row in plan.rows} >= set(sweep.order)
+    shown = {row.preview_fingerprint for row in plan.rows} if whole else set()
+    like = plan.rows[0].config if plan.rows else plan.base
+    return external.of_sweep(plan.folder, sweep.external, like, shown, plan.retry)
 
 
 def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:

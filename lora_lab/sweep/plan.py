@@ -138,6 +138,7 @@ class Plan:
     base: RunConfig
     config_dirs: tuple[str, ...] = ()
     estimate: Estimate = field(default_factory=Estimate)
+    retry: bool = False
 
     @property
     def over_budget(self) -> list[str]:
@@ -242,6 +243,7 @@ def plan(
         base,
         dirs,
         estimate(rows, packs, known),
+        retry,
     )
 
 

@@ -41,6 +41,16 @@ def name_problem(name: object) -> str | None:
     return f"name {name!r} is reserved on Windows" if _WINDOWS.fullmatch(name) else None
 
 
+def as_name(text: str) -> str:
+    """A text as a name: signs that names cannot have are dashes, and it is no longer than names can be."""
+    found = "".join(sign if _is_letter(sign) or sign in ".+@- " else "-" for sign in text)
+    while found and not _is_letter(found[0]):
+        found = found[1:]
+    while len(found) > _LONGEST or len(found.encode()) > _MOST_BYTES:
+        found = found[:-1]
+    return found.rstrip(". -") or "lora"
+
+
 def run_problem(name: object) -> str | None:
     """Why a run cannot have this name, or None: the rule for all, and nothing else in a sweep's folder."""
     if isinstance(name, str) and unicodedata.normalize("NFC", name).lower() in TAKEN:

@@ -124,7 +124,8 @@ def _finished(
         )
     if record.preview_fingerprint != preview_fingerprint:
         return Decision(
-            "previews", "finished; its preview settings changed: rendered again, not trained again"
+            "previews",
+            "finished; its preview settings changed: what is missing is rendered, nothing is trained",
         )
     return Decision("done")
 

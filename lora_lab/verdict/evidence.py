@@ -83,6 +83,7 @@ class RunEvidence:
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
         usable: Whether it ended with pictures that show something; None while that is open.
+        elsewhere: Who trained it, where that was another program: it is scored, its settings are not judged.
     """
 
     name: str
@@ -107,10 +108,17 @@ class RunEvidence:
     train_minutes: float | None = None
     peak_memory_bytes: int | None = None
     file_bytes: int | None = None
+    elsewhere: str = ""
 
     def checkpoint(self, tag: str) -> CheckpointEvidence | None:
         """The checkpoint of a tag."""
         return next((item for item in self.checkpoints if item.tag == tag), None)
+
+    @property
+    def given(self) -> float | None:
+        """What the checkpoint that stands for it was given, also where it is no evidence of any setting."""
+        item = self.checkpoint(self.chosen)
+        return item.score if item else None
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,7 @@ def _choose(run: RunEvidence, rule: str) -> RunEvidence:
     return replace(
         run,
         chosen=item.tag if item else "",
-        score=item.score if item and not missing else None,
+        score=item.score if item and not missing and not run.elsewhere else None,
         missing=missing,
     )
 
@@ -250,7 +258,7 @@ def _chosen(run: RunEvidence, rule: str) -> CheckpointEvidence | None:
 
 def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> str:
     """Why a run has no score, or ''."""
-    if run.unread:
+    if run.unread and not run.elsewhere:
         return run.unread
     if run.status != "done":
         return said("missing_status", status=run.status, reason=run.reason) if run.reason else run.status
@@ -260,5 +268,6 @@ def _missing(run: RunEvidence, item: CheckpointEvidence | None, rule: str) -> st
         shown = [flag for flag in item.flags if flag in UNSHOWABLE]
         if shown:
             return said("missing_shown", flag=shown[0])
-        return run.reason or said("missing_score", tag=item.tag)
+        own = "" if run.elsewhere else run.reason
+        return own or said("missing_score", tag=item.tag)
     return ""

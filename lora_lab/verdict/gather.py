@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 
-from lora_lab.store import Checkpoint, Pair, SweepFolder
+from lora_lab.store import Checkpoint, Pair, SweepFolder, comparable_pairs
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
 from lora_lab.store.normal_names import rater_key
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
@@ -55,7 +55,14 @@ def evidence(
         _run(run, changes[run.name], unread.get(run.name, ""), same.get(run.name, ""), combined)
         for run in read.runs.values()
     )
-    notes = [*_reread(read), *filter(None, [log.damage_note()]), *combined.notes]
+    comparisons, left_out = _comparisons(log, same, raters)
+    notes = [
+        *_reread(read),
+        *filter(None, [log.damage_note()]),
+        *combined.notes,
+        *left_out,
+        *_replaced(read, log),
+    ]
     grouped_runs = grouped(one_luck(runs))
     found = Evidence(
         read.name,
@@ -64,7 +71,7 @@ def evidence(
         score,
         grouped_runs,
         combined.raters,
-        _comparisons(log, same, raters),
+        comparisons,
         tuple(dict.fromkeys(notes)),
         _gaps(unread),
         _pictures(read, grouped_runs, metric) if metric else None,
@@ -105,10 +112,12 @@ def _unread(sweep: Sweep) -> dict[str, str]:
     Settings that were read again from a config alone lack what the images and the model decide. Beside runs
     that carry theirs, the difference would look like one that somebody made.
     """
-    found = {}
+    found: dict[str, str] = {}
     mixed = {run.acting.origin for run in sweep.runs.values()} >= {RECORDED, REREAD}
     for run in sweep.runs.values():
-        if run.acting.origin == UNKNOWN:
+        if run.record.external:
+            found[run.name] = said("gap_external")
+        elif run.acting.origin == UNKNOWN:
             found[run.name] = run.acting.why
         elif run.problem and not run.work.checkpoints:
             found[run.name] = run.problem
@@ -131,15 +140,28 @@ def _reread(sweep: Sweep) -> list[Said]:
     return [said("note_reread")]
 
 
-def _comparisons(log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None) -> tuple[Pair, ...]:
+def _replaced(sweep: Sweep, log: ScoreLog) -> list[Said]:
+    """Scores of pictures that are no longer among the previews: they stand beside others now."""
+    there = {
+        (name, item.tag): {shot.drawn for shot in item.previews}
+        for name, run in sweep.runs.items()
+        for item in run.checkpoints
+    }
+    old = sum(bool(set(item.drawn) - there.get(item.place, set(item.drawn))) for item in log.scores)
+    return [said("note_replaced", n=old, judged=len(log.scores))] if old else []
+
+
+def _comparisons(
+    log: ScoreLog, same_as: Mapping[str, str], raters: Sequence[str] | None
+) -> tuple[tuple[Pair, ...], list[Said]]:
+    """The comparisons that count, and what is to be known of the others."""
+
     def place(given: Place) -> Place:
         return same_as.get(given[0], given[0]), given[1]
 
-    return tuple(
-        replace(item, left=place(item.left), right=place(item.right))
-        for item in log.pairs
-        if raters is None or rater_key(item.rater) in map(rater_key, raters)
-    )
+    wanted = [item for item in log.pairs if raters is None or rater_key(item.rater) in map(rater_key, raters)]
+    kept, notes = comparable_pairs(wanted)
+    return tuple(replace(item, left=place(item.left), right=place(item.right)) for item in kept), notes
 
 
 def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined: Combined) -> RunEvidence:
@@ -166,6 +188,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         train_minutes=last.minutes if last else None,
         peak_memory_bytes=run.work.peak_memory_bytes or None,
         file_bytes=last.size_bytes if last else None,
+        elsewhere=str(run.record.external.get("trainer") or ""),
     )
 
 

@@ -48,7 +48,9 @@ def judged_by(verdict: Verdict) -> list[Said]:
         lines += [_rater(item, len(found.raters) > 1, scale) for item in found.raters]
     if verdict.rater_alpha is not None:
         lines.append(said("raters_agree", alpha=f"{verdict.rater_alpha:.2f}"))
-    return lines
+    elsewhere = [(run, run.given) for run in found.runs if run.elsewhere]
+    given = [f"{run.name} {number(value, scale)}" for run, value in elsewhere if value is not None]
+    return lines + ([said("runs_external", scores=", ".join(given))] if given else [])
 
 
 def _rater(rater: RaterEvidence, several: bool, scale: Scale) -> Said:

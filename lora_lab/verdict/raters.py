@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 from lora_lab.store import Score
+from lora_lab.store.comparable import by_checkpoint, comparable_scores
 from lora_lab.store.scales import Given, Scales, by_unit, connected, fit
-from lora_lab.store.scores import Place, ScoreLog, by_checkpoint, comparable_scores
+from lora_lab.store.scores import Place, ScoreLog
 from lora_lab.verdict.distributions import chi2_quantile
 from lora_lab.words import Said, said
 

@@ -128,6 +128,7 @@ TEXTS = {
     "runs_judged_without": (
         "{n} different runs with a score, {without} without one (see below); each is judged by {rule}"
     ),
+    "runs_external": "trained elsewhere and judged alike: {scores}",
     "by_last": "its last checkpoint",
     "by_best": "its best checkpoint",
     "by_tag": "checkpoint {tag}",
@@ -228,6 +229,11 @@ TEXTS = {
     "note_damage": "{n} damaged lines of {file} were left out: {lines}",
     "note_shots": "{scores} of other pictures ({left}) left out: those of {taken} are taken",
     "note_rendered": "{scores} of pictures that were rendered anew and judged again since left out",
+    "note_other_previews": "{scores} of pictures that other prompts or preview settings drew left out",
+    "note_replaced": "{n} of {judged} scores were given to pictures that others have replaced since; those "
+    "are kept in the folders judged-* beside the previews",
+    "comparisons_one": "1 comparison",
+    "comparisons_n": "{n} comparisons",
     "scores_one": "1 score",
     "scores_n": "{n} scores",
     "shots_unwritten": "pictures that were not written down",
@@ -238,6 +244,7 @@ TEXTS = {
     "shots_strength": "strength {values}",
     "shots_strengths": "strengths {values}",
     "gap": "not compared with the others: {runs}: {reason}",
+    "gap_external": "trained elsewhere, so that not all of its settings are known",
     "gap_reread": (
         "an earlier version trained it and kept no resolved settings: start its sweep again, which "
         "adds them "

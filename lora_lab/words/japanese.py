@@ -121,6 +121,7 @@ TEXTS = {
     ),
     "runs_judged": "点数のある学習は{n}件。それぞれ{rule}で評価",
     "runs_judged_without": "点数のある学習は{n}件、ないものは{without}件（下記）。それぞれ{rule}で評価",
+    "runs_external": "ほかで学習し、同じように評価したもの：{scores}",
     "by_last": "最後のチェックポイント",
     "by_best": "最良のチェックポイント",
     "by_tag": "チェックポイント{tag}",
@@ -204,8 +205,13 @@ TEXTS = {
     "note_columns": "lora_lab の設定にない列は、それぞれ独立した設定とみなした：{columns}",
     "note_damage_one": "{file}の壊れた1行を除いた：{lines}",
     "note_damage": "{file}の壊れた{n}行を除いた：{lines}",
-    "note_shots": "別の画像（{left}）につけた{scores}を除き、{taken}の点数を使った",
+    "note_shots": "別の画像（{left}）の{scores}を除き、{taken}のものを使った",
     "note_rendered": "その後に描き直して採点し直した画像の{scores}を除いた",
+    "note_other_previews": "別のプロンプトやプレビュー設定で描いた画像の{scores}を除いた",
+    "note_replaced": "{judged}個のうち{n}個の点数は、その後に置き換えられた画像へのもの。"
+    "その画像はプレビューの隣のjudged-*フォルダにある",
+    "comparisons_one": "1回の比較",
+    "comparisons_n": "{n}回の比較",
     "scores_one": "1個の点数",
     "scores_n": "{n}個の点数",
     "shots_unwritten": "記録のない画像",
@@ -216,6 +222,7 @@ TEXTS = {
     "shots_strength": "強さ{values}",
     "shots_strengths": "強さ{values}",
     "gap": "ほかと比べていない：{runs}：{reason}",
+    "gap_external": "ほかで学習したもので、設定のすべては分からない",
     "gap_reread": (
         "以前の版で学習し、確定した設定の記録がない：スイープをもう一度始めると、学習せずに書き足される"
     ),

@@ -19,8 +19,9 @@ from lora_lab.config import compose
 from lora_lab.effective import Facts, resolve
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import module_names, planned
-from lora_lab.lora_files.factors import BAKED, PRODUCT_LEAVES, PRODUCTS, delta
+from lora_lab.lora_files.factors import PRODUCT_LEAVES, delta
 from lora_lab.lora_files.fitting import fitted
+from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.lora_files.reading import read
 from lora_lab.loras.bake import bake
 from lora_lab.loras.writing import portable
@@ -29,6 +30,7 @@ from lora_lab.networks.merging import merge as merge_into
 from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.networks.targets import all_targets
+from lora_lab.resolved import Resolved
 from lora_lab.run.adapter import adapter_spec, merge_base_weights
 from tests import tiny
 from tests.loras.made import numbers
@@ -184,10 +186,7 @@ def test_every_user_sees_the_same_lora(tmp_path: Path, family: str, spelling: st
     for key, tensor in pack.export(0).items():
         assert torch.allclose(tensor, file(family)[key].to(tensor), rtol=1e-6), key
 
-    config = compose(["base_model=sd15", "base_model.path=m", "dataset.path=p",
-                      "network.dim_from_weights=true",
-                      f"network.network_weights='{path}'"])  # fmt: skip
-    spec = adapter_spec(resolve(config, Facts()), base(family))
+    spec = adapter_spec(from_weights(path), base(family))
     assert spec.modules == {
         name: (2, 1.5) if file(family)[f"{name}.lora_down.weight"].shape[0] == 2 else (3, 2.0)
         for name in expected
@@ -251,12 +250,26 @@ def rest(kind: str) -> Tensors:
         "embeddings": {"bundle_emb.person.string_to_param": numbers(2, 24)},
         "SDXL embeddings": {f"bundle_emb.person.clip_{end}": numbers(2, 24) for end in "lg"},
         "more": {"training.step": numbers(1)},
+        # Beside a LoRA in one and the same module.
+        "OFT in a LoRA": {f"{CONV}.oft_blocks": numbers(2, 8, 8)},
+        "rescale in a LoRA": {f"{CONV}.rescale": numbers(16, 1)},
+        "GLoRA in a LoRA": {f"{CONV}.bm.weight": numbers(16, 16)},
+        "norm in a LoRA": {f"{CONV}.w_norm": numbers(16)},
+        "BOFT": {f"{LINEAR}.oft_blocks": numbers(2, 2, 8, 8), f"{LINEAR}.alpha": torch.tensor(1.0)},
     }[kind]  # fmt: skip
+
+
+def from_weights(path: Path) -> Resolved:
+    """A run that takes its dims from a file."""
+    words = ["base_model=sd15", "base_model.path=m", "dataset.path=p", "network.dim_from_weights=true"]
+    return resolve(compose([*words, f"network.network_weights='{path}'"]), Facts())
 
 
 KINDS = {"norms": "norm differences", "IA3": "IA3", "OFT": "OFT", "GLoRA": "GLoRA",
          "embeddings": "embeddings",
-         "SDXL embeddings": "embeddings", "more": "tensors of no module"}  # fmt: skip
+         "SDXL embeddings": "embeddings", "more": "tensors of no module",
+         "OFT in a LoRA": "OFT", "rescale in a LoRA": "OFT", "GLoRA in a LoRA": "GLoRA",
+         "norm in a LoRA": "norm differences", "BOFT": "OFT"}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -265,13 +278,26 @@ def test_the_rest_is_named_and_can_be_left_out(tmp_path: Path, kind: str) -> Non
     save_file(tensors, tmp_path / "x.safetensors", {"ss_base_model_version": "sd_v1"})
     got = read(tmp_path / "x.safetensors")
     assert loras.info(got).limits == {"": [KINDS[kind]]}
-    with pytest.raises(ModelError, match="--leave-out-rest"):
-        loras.merge([got], [1.0])
-    with pytest.raises(ModelError, match="--leave-out-rest"):
-        bake(tiny.folder("sd1"), got, tmp_path / "out", (1.0, 1.0), force=False)
     model = copy.deepcopy(base("sd1"))
-    with pytest.raises(ModelError, match="--leave-out-rest"):
-        merge_into(model.unet, model.text_encoders, "sd1", got, 1.0)
+    pack = Pack(base("sd1").unet, base("sd1").text_encoders, "sd1", [SPEC])
+    pack.occupy(0, SPEC)
+    takers: dict[str, Callable[[], object]] = {
+        "merge": lambda: loras.merge([got], [1.0]),
+        "svd-merge": lambda: loras.svd_merge([got], [1.0], loras.Ranks(3)),
+        "resize": lambda: loras.resize(got, loras.Ranks(3)),
+        "bake": lambda: bake(tiny.folder("sd1"), got, tmp_path / "out", (1.0, 1.0), force=False),
+        "base_weights": lambda: merge_into(model.unet, model.text_encoders, "sd1", got, 1.0),
+        "base_weights, planned": lambda: planned.refuse_untaken(got.path, "base_weights"),
+        "network_weights, previews": lambda: pack.load(0, got),
+        "network_weights, planned": lambda: planned.refuse_untaken(got.path, "network_weights"),
+        "dim_from_weights": lambda: adapter_spec(from_weights(got.path), base("sd1")),
+    }
+    for taker, take in takers.items():
+        with pytest.raises(ModelError, match="--leave-out-rest") as refused:
+            take()
+        name = "person" if "embeddings" in kind else "training.step" if kind == "more" else KINDS[kind]
+        assert name in str(refused.value), taker
+    assert not (tmp_path / "out").exists()
     assert not changes(base("sd1"), model, "sd1")
     expected = {name: value for name, value in plain("sd1").items() if name != LINEAR}
     less = got.only(PRODUCTS, PRODUCT_LEAVES)
@@ -279,6 +305,27 @@ def test_the_rest_is_named_and_can_be_left_out(tmp_path: Path, kind: str) -> Non
     same({n: delta(item).double() for n, item in loras.merge([less], [1.0]).modules.items()}, expected)
     merge_into(model.unet, model.text_encoders, "sd1", got.only(BAKED), 1.0)
     same(changes(base("sd1"), model, "sd1"), expected)
+
+
+def test_two_formulas_in_one_module_are_no_file_of_either(tmp_path: Path) -> None:
+    hada = {f"{LINEAR}.hada_w{side}": numbers(16, 2) if side[1] == "a" else numbers(2, 16)
+            for side in ("1_a", "1_b", "2_a", "2_b")}  # fmt: skip
+    save_file(file("sd1") | hada, tmp_path / "x.safetensors", {"ss_base_model_version": "sd_v1"})
+    got = read(tmp_path / "x.safetensors")
+    assert loras.info(got).limits == {"": ["LoHa and LoRA in one module"]}
+    for take in (
+        lambda: loras.merge([got], [1.0]),
+        lambda: bake(tiny.folder("sd1"), got, tmp_path / "out", (1.0, 1.0), force=False),
+        lambda: planned.refuse_untaken(got.path, "base_weights"),
+    ):
+        with pytest.raises(ModelError, match="LoHa and LoRA in one module"):
+            take()
+    for take in (
+        lambda: adapter_spec(from_weights(got.path), base("sd1")),
+        lambda: planned.refuse_untaken(got.path, "network_weights"),
+    ):
+        with pytest.raises(ModelError, match=LINEAR):
+            take()
 
 
 def test_full_differences_and_biases_act_where_they_can(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save
 
 from lora_lab.errors import ModelError, RunFolderError
@@ -16,7 +17,8 @@ from lora_lab.loras.writing import portable
 from lora_lab.outputs import MARK
 from lora_lab.plots import Subject, subject
 from lora_lab.report.export import export, file_name
-from lora_lab.store import SweepFolder
+from lora_lab.report.webui import Strength, strength_of
+from lora_lab.store import Checkpoint, Preview, Score, ScoreLog, SweepFolder
 from tests import scored
 
 CONFIG = {
@@ -102,12 +104,13 @@ def test_no_folder_of_this_machine_is_passed_on(made: Subject, tmp_path: Path) -
 
 def test_the_card_tells_how_to_use_it_and_why_it(made: Subject, tmp_path: Path) -> None:
     files = export(made, tmp_path / "out")
-    assert files[1].name == "made-base-000020.md" and len(files) == 4
+    assert files[1].name == "made-base-000020.md" and len(files) == 6
     text = files[1].read_text()
     for part in (
         "Stable Diffusion XL",
         "StableDiffusionXLPipeline",
-        "<lora:made-base-000020:0.8>",
+        "<lora:made-base-000020:1>",
+        "It was judged at strength 1.",
         "models/loras",
         "mine (SHA-256 abcdefabcd)",
         "Score 90 of 100: 1 judgement by anna",
@@ -121,6 +124,56 @@ def test_the_card_tells_how_to_use_it_and_why_it(made: Subject, tmp_path: Path) 
     for name in ("p0-s7-w1.png", "p1-s7-w1.png"):
         source = made.folder.run("base").previews("000020") / name
         assert (tmp_path / "out" / "made-base-000020" / name).read_bytes() == source.read_bytes()
+
+
+def test_the_front_matter_of_the_card(made: Subject, tmp_path: Path) -> None:
+    text = export(made, tmp_path / "out", license="cc-by-4.0")[1].read_text()
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "base_model": "mine",
+        "base_model_relation": "adapter",
+        "license": "cc-by-4.0",
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "tags": ["text-to-image", "diffusers", "lora", "stable-diffusion-xl-v1-base"],
+        "widget": [
+            {"text": f"prompt number {number}", "output": {"url": f"made-base-000020/p{number}-s7-w1.png"}}
+            for number in (0, 1)
+        ],
+    }
+    assert body.lstrip().startswith("# made-base-000020\n")
+
+
+def test_what_a1111_shows_of_it(made: Subject, tmp_path: Path) -> None:
+    _, _, told, picture, *pictures = export(made, tmp_path / "out")
+    assert (told.name, picture.name) == ("made-base-000020.json", "made-base-000020.png")
+    assert picture.read_bytes() == pictures[0].read_bytes()
+    values = json.loads(told.read_text())
+    notes = values.pop("notes")
+    assert "Score 90 of 100: 1 judgement by anna." in notes
+    assert values == {
+        "description": "A LoRA for Stable Diffusion XL.", "sd version": "SDXL", "activation text": "",
+        "preferred weight": 1.0, "negative text": made.sweep.runs["base"].config.preview.negative_prompt,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rendered", "shown", "scored_", "strength"),
+    [
+        ([0.6, 0.8, 1.0], [0.6], True, Strength(0.6, (0.6,))),
+        ([0.6, 0.8, 1.2], [0.6, 0.8, 1.2], True, Strength(0.8, (0.6, 0.8, 1.2))),
+        ([0.6, 0.7], [], True, Strength(0.7, (0.6, 0.7))),
+        ([0.6, 0.7], [0.6], False, Strength(0.7)),
+        ([], [], False, Strength(0.8)),
+    ],
+)
+def test_the_strength_that_was_judged(rendered, shown, scored_, strength: Strength) -> None:
+    previews = [Preview(f"{value}.png", 0, 7, value) for value in rendered]
+    item = Checkpoint("000020", "file", 20, 40, 80, previews=previews)
+    own = Score("1", "s", "anna", "base", "000020", 0, 50.0, shots=tuple((0, 7, value) for value in shown))
+    other = Score("2", "s", "anna", "lion", "000020", 1, 50.0, shots=((0, 7, 1.0),))
+    log = ScoreLog(scores=[own, other])
+    assert strength_of(log, "base", item, scored_) == strength
 
 
 @pytest.mark.parametrize("asked", ["alpha-16:10", "alpha-16:000010"])
@@ -167,9 +220,9 @@ def test_names_fit_files_and_prompts(name: str, text: str) -> None:
     assert file_name(name) == text
 
 
-@pytest.mark.parametrize("name", ["made-base-000020.safetensors", "made-base-000020.md"])
-def test_another_projects_files_stay(made: Subject, tmp_path: Path, name: str) -> None:
-    out = tmp_path / "Lora"
+@pytest.mark.parametrize("end", ["safetensors", "md", "json", "png"])
+def test_another_projects_files_stay(made: Subject, tmp_path: Path, end: str) -> None:
+    out, name = tmp_path / "Lora", f"made-base-000020.{end}"
     out.mkdir()
     (out / name).write_text("another project's")
     with pytest.raises(RunFolderError, match=rf"{name} \(lora-lab did not write it\)"):
@@ -192,7 +245,7 @@ def test_this_very_runs_export_is_replaced(made: Subject, tmp_path: Path) -> Non
     out = tmp_path / "Lora"
     files = export(made, out)
     assert export(made, out) == files
-    for mark in out.rglob(MARK):
+    for mark in (*out.rglob(MARK), files[2], files[3]):
         mark.unlink()
     assert export(made, out) == files, "an earlier version's, which left no mark"
     files[1].write_text("my own words")

@@ -73,7 +73,14 @@ def checkpoint(
                 file = run.previews(tag) / preview_name(prompt, seed, strength)
                 picture(file, number + len(previews), size, f"{text}\nLora: {run.name}-{tag}")
                 previews.append(
-                    Preview(str(file.relative_to(run.path)), prompt, seed, strength, text, metrics={})
+                    Preview(
+                        str(file.relative_to(run.path)),
+                        prompt,
+                        seed,
+                        strength,
+                        text,
+                        drawn=f"{text} {seed} {strength:g}",
+                    )
                 )
     step = int(tag.removeprefix("step"))
     fields = {"epoch": step, "step": 10 * step, "samples": 20 * step, "loss": 0.1, "previews": previews}

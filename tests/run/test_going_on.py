@@ -19,7 +19,9 @@ from lora_lab import files
 from lora_lab.errors import RunFolderError
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
+from lora_lab.preview import Shot
 from lora_lab.run import __main__ as worker
+from lora_lab.run import previews
 from lora_lab.run.lock import FolderLock
 from lora_lab.store import RunFolder, append_score_line, read_record, read_scores, write_record
 from lora_lab.store.locks import is_locked
@@ -137,6 +139,116 @@ def test_other_preview_settings_on_a_finished_run_render_and_train_nothing(bench
     image = Image.open(folder.path / second.checkpoints[0].previews[0].file)
     assert "Steps: 3" in image.info["parameters"] and image.tobytes() != old
     assert len(list(bench.sweep.anchors.glob("base-*"))) == 2
+
+
+def count_rendered(monkeypatch: pytest.MonkeyPatch) -> list[Shot]:
+    """What goes to the U-Net from now on, the bare base model's images (slot -1) included."""
+    shots: list[Shot] = []
+    real = previews.render
+
+    def counting(base: Any, pack: Any, wanted: Any, settings: Any) -> Any:
+        shots.extend(wanted)
+        return real(base, pack, wanted, settings)
+
+    monkeypatch.setattr(previews, "render", counting)
+    return shots
+
+
+SMILE, HAT = "preview.prompts=['{trigger}, smile']", "preview.prompts=['{trigger}, hat','{trigger}, smile']"
+LATER: list[tuple[str, list[str], set[tuple[str, int, float]], int]] = [
+    ("a prompt is added in front", [HAT], {("zz, hat", 3, 1)}, 1),
+    ("a seed", [HAT, "preview.seeds=[3,4]"], {("zz, hat", 4, 1), ("zz, smile", 4, 1)}, 2),
+    (
+        "a strength",
+        [HAT, "preview.seeds=[3,4]", "preview.strengths=[0.5,1.0]"],
+        {(text, seed, 0.5) for text in ("zz, hat", "zz, smile") for seed in (3, 4)},
+        0,
+    ),
+    ("what draws nothing", [SMILE, "preview.batch_size=2", "metric.names=[basic]"], set(), 0),
+    ("steps", [SMILE, "preview.steps=3"], {("zz, smile", 3, 1)}, 1),
+    ("a negative prompt", [SMILE, "preview.steps=3", "preview.negative_prompt=x"], {("zz, smile", 3, 1)}, 1),
+]
+"""What changes, the settings, and what is new of each checkpoint and of the base model."""
+
+
+def test_only_what_is_missing_is_rendered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (record,) = bench.run("a")
+    folder, rendered = bench.sweep.run("a"), count_rendered(monkeypatch)
+    seen = {item.drawn: (folder.path / item.file).read_bytes() for item in record.checkpoints[0].previews}
+    for what, settings, new, of_base in LATER:
+        rendered.clear()
+        bench.write("a", *settings)
+        bench.work([folder])
+        record = read_record(folder)
+        of_runs = [(shot.prompt, shot.seed, shot.strength) for shot in rendered if shot.slot >= 0]
+        assert sorted(of_runs) == sorted(2 * list(new)), what
+        assert len(rendered) - len(of_runs) == of_base, what
+        assert record.status == "done" and record.notes == [] and len(record.checkpoints) == 2
+        for item in record.checkpoints:
+            assert new <= {(shot.text, shot.seed, shot.strength) for shot in item.previews}
+            assert {file.name for file in folder.previews(item.tag).glob("*.png")} == {
+                Path(shot.file).name for shot in item.previews
+            }
+            for shot in item.previews:
+                said = Image.open(folder.path / shot.file).info["parameters"]
+                assert f":{shot.strength:g}> {shot.text}\n" in said and f"Seed: {shot.seed}," in said
+            numbers = [shot.metrics["base_distance"] for shot in item.previews if shot.strength == 1]
+            mean = sum(value for value in numbers if value is not None) / len(numbers)
+            assert item.metrics["base_distance"] == pytest.approx(mean)
+        for shot in record.checkpoints[0].previews:
+            assert (
+                seen.setdefault(shot.drawn, (folder.path / shot.file).read_bytes())
+                == (folder.path / shot.file).read_bytes()
+            )
+
+
+def test_a_prompt_that_moved_keeps_its_image_and_its_scores(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = bench.run("a")
+    folder, tag = bench.sweep.run("a"), first.checkpoints[0].tag
+    shown = first.checkpoints[0].previews[0]
+    judged = (folder.path / shown.file).read_bytes()
+    append_score_line(
+        bench.sweep, "score", session="s", rater="anna", run="a", tag=tag, position=0, value=70,
+        shots=[[0, 3, 1.0]], drawn=[shown.drawn],
+    )  # fmt: skip
+    rendered = count_rendered(monkeypatch)
+    bench.write("a", "preview.prompts=['{trigger}, hat','{trigger}, smile']")
+    bench.work([folder])
+    new, moved = read_record(folder).checkpoints[0].previews
+    assert (moved.prompt, moved.text, moved.drawn) == (1, "zz, smile", shown.drawn)
+    assert (folder.path / moved.file).read_bytes() == judged
+    assert (new.prompt, new.text) == (0, "zz, hat") and new.file != moved.file
+    # It goes, and is kept: it was judged, whatever its number was then. The other one was not.
+    bench.write("a", "preview.prompts=['{trigger}, tree']")
+    bench.work([folder])
+    kept = list(folder.previews(tag).glob("judged-*/*.png"))
+    assert [file.read_bytes() for file in kept] == [judged]
+    assert len([shot for shot in rendered if shot.slot >= 0]) == 4
+    assert not (folder.path / new.file).exists()
+
+
+def test_previews_that_failed_halfway_are_not_rendered_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, broken = previews.render, True
+
+    def breaking(base: Any, pack: Any, wanted: Any, settings: Any) -> Any:
+        for number, image in enumerate(real(base, pack, wanted, settings)):
+            if broken and number and wanted[0].slot >= 0:
+                raise RuntimeError("out of memory")
+            yield image
+
+    monkeypatch.setattr(previews, "render", breaking)
+    (first,) = bench.run("a", extra=["preview.seeds=[3,4]"])
+    assert [len(item.previews) for item in first.checkpoints] == [1, 1]
+    broken = False
+    rendered = count_rendered(monkeypatch)
+    bench.work([bench.sweep.run("a")])
+    second = read_record(bench.sweep.run("a"))
+    assert [shot.seed for shot in rendered if shot.slot >= 0] == [4, 4]
+    assert [[shot.seed for shot in item.previews] for item in second.checkpoints] == [[3, 4], [3, 4]]
 
 
 def test_images_that_were_judged_are_kept_for_ever(bench: Bench) -> None:

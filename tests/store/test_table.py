@@ -174,9 +174,17 @@ def test_damaged_files_are_rows_too(sweep: SweepFolder) -> None:
 
 
 def test_numbers_that_are_not_finite_are_missing(sweep: SweepFolder) -> None:
-    write_run(sweep, "nan", status="diverged", reason="loss is nan", loss=float("nan"))
+    made = [checkpoint("000001", loss=float("nan"))]
+    write_run(sweep, "nan", status="diverged", reason="loss is nan", checkpoints=made)
     (row,) = named(results.rows(sweep), "nan")
     assert row["loss"] is None
+
+
+def test_the_loss_of_a_single_step_stands_nowhere(sweep: SweepFolder) -> None:
+    """A row's loss is the mean up to its checkpoint, as in the gallery; without one there is none."""
+    write_run(sweep, "begun", status="running", step=3, loss=0.008)
+    (row,) = named(results.rows(sweep), "begun")
+    assert row["loss"] is None and row["step"] == 3
 
 
 def give(sweep: SweepFolder, run: str, tag: str, rater: str, value: float, **more: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lora_lab.review.browse.runs import Run
 from lora_lab.store import Place
-from lora_lab.store.scores import Rating
+from lora_lab.store.comparable import Rating
 from lora_lab.store.table import means
 
 PLAN, SCORE, LOSS, NAME = "plan", "score", "loss", "name"

@@ -31,7 +31,7 @@ from lora_lab.review.browse.order import PLAN, Scores, ordered, orders
 from lora_lab.review.session.sessions import session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.review.web.thumbnails import SIZES
-from lora_lab.store.scores import ratings
+from lora_lab.store.comparable import ratings
 
 FIRST_ROWS = 24
 """Rows that a page is sent with; the browser asks for more when they come into sight."""

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.browse.runs import Sweep
-from lora_lab.review.session.blind import Step, candidates, shots_of
+from lora_lab.review.session.blind import Step, candidates, is_of, shots_of
 from lora_lab.review.session.sessions import (
     SessionProgress,
     SessionStore,
@@ -59,7 +59,7 @@ def known(sweep: Sweep, log: ScoreLog, progress: SessionProgress) -> Again | Non
     if own.mode != "score":
         return None
     usable = {place for place in candidates(sweep) if shots_of(sweep, place) >= set(own.shots)}
-    mine = [item for item in log.scores if item.rater == own.rater and set(item.shots) == set(own.shots)]
+    mine = [item for item in log.scores if item.rater == own.rater and is_of(item, sweep, own.shots)]
     by_session: dict[str, dict[Place, list[float]]] = defaultdict(lambda: defaultdict(list))
     for item in mine:
         if item.place in usable:

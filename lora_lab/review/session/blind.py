@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from lora_lab.review.browse.runs import Run, Sweep
-from lora_lab.store import Place, Shot
+from lora_lab.store import Place, Score, Shot
 
 REPEATS = 0.1
 """Share of the checkpoints that are shown a second time, unseen, to measure the rater."""
@@ -121,6 +121,23 @@ def shown_files(sweep: Sweep, place: Place, shots: Sequence[Shot]) -> list[Path 
     """The files of a checkpoint's pictures, None where one is not there."""
     files = [_file(sweep, place, shot) for shot in shots]
     return [file if file and file.is_file() else None for file in files]
+
+
+def drawn_of(sweep: Sweep, place: Place, shots: Sequence[Shot]) -> list[str]:
+    """What drew each of a checkpoint's pictures; none where one is not there, or of an earlier version."""
+    run = sweep.runs.get(place[0])
+    found = [run.previews.get((place[1], *shot)) for shot in shots] if run else []
+    drawn = [item.drawn if item else "" for item in found]
+    return drawn if all(drawn) else []
+
+
+def is_of(score: Score, sweep: Sweep, shots: Sequence[Shot]) -> bool:
+    """Whether a score is of these very shots as its checkpoint has them now; prompts may have got another
+    number since."""
+    now = drawn_of(sweep, score.place, shots)
+    if score.drawn and now:
+        return sorted(score.drawn) == sorted(now)
+    return set(score.shots) == set(shots)
 
 
 def alike(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> dict[Place, list[Place]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lora_lab.review.session.blind import drawn_of, pixels_of, shown_files
 from lora_lab.review.session.sessions import (
     SessionProgress,
     SessionStore,
@@ -17,6 +21,7 @@ from lora_lab.review.session.sessions import (
 )
 from lora_lab.review.session.showing import same_item, seen, shown
 from lora_lab.review.web.forms import Posted, taking
+from lora_lab.store import Place
 from lora_lab.store.scores import RESULTS
 
 MODE = "compare"
@@ -58,9 +63,22 @@ def judge(request: Request, given: Posted) -> Response:
         if position not in progress.judged:
             same_item(progress, position, given)
             left, right = shown(progress, position)
-            values = {"position": position, "result": result, "seconds": seen(given)}
+            values: dict[str, Any] = {"position": position, "result": result, "seconds": seen(given)}
+            values |= _what_was_shown(session_store, progress, {"left": left, "right": right})
             session_store.write(progress, "pair", left=left, right=right, **values)
         return _answer(session_store, progress)
+
+
+def _what_was_shown(
+    session_store: SessionStore, progress: SessionProgress, sides: Mapping[str, Place]
+) -> dict[str, Any]:
+    """The pictures of both sides that a comparison belongs to."""
+    stage = session_store.stage(progress)
+    found: dict[str, Any] = {"shots": stage.shots}
+    for side, place in sides.items():
+        found[f"{side}_shown"] = pixels_of(shown_files(stage.sweep, place, stage.shots))
+        found[f"{side}_drawn"] = drawn_of(stage.sweep, place, stage.shots)
+    return found
 
 
 def undo(request: Request, given: Posted) -> Response:

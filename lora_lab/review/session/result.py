@@ -18,7 +18,7 @@ from lora_lab.review.session.again import offered
 from lora_lab.review.session.sessions import SessionProgress, guarded, remember, session_store_of
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
-from lora_lab.store import Pair, Place, Score, ScoreLog, Skip
+from lora_lab.store import Pair, Place, Score, ScoreLog, Shot, Skip
 
 if TYPE_CHECKING:
     from lora_lab.verdict.leaders import SecondSession
@@ -98,10 +98,17 @@ def changes_of(sweep: Sweep, run: str) -> str:
     return ", ".join(f"{label} {value}" for _, label, value in sweep.runs[run].changes) or "the base settings"
 
 
-def _pictures(sweep: Sweep, place: Place, shots: Sequence[tuple[int, int, float]]) -> tuple[str, ...]:
+def _pictures(sweep: Sweep, place: Place, shots: Sequence[Shot], drawn: Sequence[str]) -> tuple[str, ...]:
+    """What was shown of a checkpoint, as far as it is still among its previews: never others in its place."""
     run = sweep.runs.get(place[0])
-    previews = [run.previews.get((place[1], *shot)) for shot in shots] if run else []
-    return tuple(run.picture(place[1], item) for item in previews if run and item)
+    if run is None:
+        return ()
+    if drawn:
+        by_drawn = {item.drawn: item for (tag, *_), item in run.previews.items() if tag == place[1]}
+        previews = [by_drawn.get(look) for look in drawn]
+    else:
+        previews = [run.previews.get((place[1], *shot)) for shot in shots]
+    return tuple(run.picture(place[1], item) for item in previews if item)
 
 
 def _scored(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
@@ -133,7 +140,7 @@ def _row(sweep: Sweep, progress: SessionProgress, place: Place, scores: Sequence
         changes_of(sweep, place[0]),
         tuple(item.value for item in scores),
         tuple(dict.fromkeys(text for item in scores for text in (*item.tags, item.note) if text)),
-        _pictures(sweep, place, progress.session.shots),
+        _pictures(sweep, place, progress.session.shots, scores[-1].drawn),
     )
 
 
@@ -142,11 +149,18 @@ def _compared(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
 
     pairs = [item for _, item in sorted(progress.judged.items()) if isinstance(item, Pair)]
     rows = ranking(progress.session.places, pairs)
+    drawn = {
+        place: look for item in pairs for place, look in zip((item.left, item.right), item.drawn, strict=True)
+    }
     reach = max((max(abs(row.low), abs(row.high)) for row in rows), default=1.0)
     return {
         "session": progress.session,
         "rows": [
-            (row, changes_of(sweep, row.place[0]), _pictures(sweep, row.place, progress.session.shots))
+            (
+                row,
+                changes_of(sweep, row.place[0]),
+                _pictures(sweep, row.place, progress.session.shots, drawn.get(row.place, ())),
+            )
             for row in rows
         ],
         "reach": reach,

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.session.again import go_on
-from lora_lab.review.session.blind import pixels_of, shown_files
+from lora_lab.review.session.blind import drawn_of, pixels_of, shown_files
 from lora_lab.review.session.sessions import (
     Judgement,
     SessionProgress,
@@ -105,9 +105,13 @@ def judge(request: Request, given: Posted) -> Response:
 def _what_was_shown(session_store: SessionStore, progress: SessionProgress, place: Place) -> dict[str, Any]:
     """The pictures that a score belongs to, and the other checkpoints that have the very same ones."""
     stage = session_store.stage(progress)
-    pixels = pixels_of(shown_files(stage.sweep, place, stage.shots))
     also = progress.session.also.get(place, ())
-    return {"shots": stage.shots, "shown": pixels, **({"also": also} if also else {})}
+    return {
+        "shots": stage.shots,
+        "shown": pixels_of(shown_files(stage.sweep, place, stage.shots)),
+        "drawn": drawn_of(stage.sweep, place, stage.shots),
+        **({"also": also} if also else {}),
+    }
 
 
 def undo(request: Request, given: Posted) -> Response:

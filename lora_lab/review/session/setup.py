@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -170,13 +170,15 @@ def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str,
     if not places:
         raise HTTPException(400, "no checkpoint has pictures of these prompts at this strength")
     if mode == "score" and given.text("new"):
-        mine = scored_alike(log, shots, rater)
+        mine = scored_alike(sweep, log, shots, rater)
         places = [place for place in places if place not in mine]
         if not places:
             raise HTTPException(400, "nothing is left to show: choose other checkpoints")
     if mode == "score":
         there = [place for place in usable if blind.shots_of(sweep, place) >= set(shots)]
-        places += bridge(log, shots, rater, places, there)
+        # One's own earlier sessions count first, else those of others.
+        earlier = scored_alike(sweep, log, shots, rater) or scored_alike(sweep, log, shots)
+        places += bridge(earlier, places, there)
     return rater, shots, places
 
 
@@ -190,29 +192,28 @@ def _rater(name: str, log: ScoreLog) -> str:
         raise HTTPException(400, str(error)) from None
 
 
-def scored_alike(log: ScoreLog, shots: Sequence[Shot], rater: str = "") -> dict[Place, float]:
-    """The checkpoints that have a score of these very shots, with the last one; of one rater, or of all."""
+def scored_alike(sweep: Sweep, log: ScoreLog, shots: Sequence[Shot], rater: str = "") -> dict[Place, float]:
+    """The checkpoints that have a score of these very pictures, with the last one; of one rater, or of
+    all."""
     return {
         place: item.value
         for item in log.scores
-        if item.rater == (rater or item.rater) and set(item.shots) == set(shots)
+        if item.rater == (rater or item.rater) and blind.is_of(item, sweep, shots)
         for place in item.places
     }
 
 
-def bridge(
-    log: ScoreLog, shots: Sequence[Shot], rater: str, places: Sequence[Place], there: Sequence[Place]
-) -> list[Place]:
+def bridge(earlier: Mapping[Place, float], places: Sequence[Place], there: Sequence[Place]) -> list[Place]:
     """Checkpoints of earlier sessions to show again: without any in common, sessions have no common level.
 
-    One's own earlier sessions count first, else those of others. They are taken from the bottom, the middle
-    and the top of what was given, so that a scale that was stretched shows, too.
+    They are taken from the bottom, the middle and the top of what was given, so that a scale that was
+    stretched shows, too.
 
     Args:
+        earlier: What was given in earlier sessions.
         places: What the session shows anyway.
         there: What it could show.
     """
-    earlier = scored_alike(log, shots, rater) or scored_alike(log, shots)
     lacking = BRIDGE - len(set(places) & set(earlier))
     left = sorted(set(earlier) & set(there) - set(places), key=lambda place: (earlier[place], place))
     count = min(lacking, len(left))

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from lora_lab.review.browse.order import Scores, ordered, orders
 from lora_lab.review.browse.runs import SweepCache
 from lora_lab.review.web.app import create_app
-from lora_lab.store.scores import ratings
+from lora_lab.store.comparable import ratings
 from tests import scored
 from tests.review.conftest import ADDRESS
 

@@ -3,6 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
+from lora_lab.review.session.blind import pixels_of
 from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder, read_scores
 from tests.review.asking import FORM, begin, prefer
@@ -19,6 +20,17 @@ def test_a_comparison_is_stored_with_both_and_the_sides_they_had(
     assert {pair.left, pair.right} <= set(log.sessions[session].places)
     assert (pair.result, pair.rater, pair.position, pair.seconds) == ("both_bad", "anna", 0, 1.5)
     assert log.scores == []
+
+
+def test_a_comparison_says_what_was_shown_of_both(client: TestClient, sweep: SweepFolder) -> None:
+    session = begin(client, "compare", prompt=["1"])
+    prefer(client, session, 0, "left")
+    (pair,) = read_scores(sweep).pairs
+    assert pair.shots == ((1, 7, 1.0),)
+    assert pair.drawn == (("miko, hat 7 1",), ("miko, hat 7 1",))
+    for place, shown in zip((pair.left, pair.right), pair.shown, strict=True):
+        assert shown == pixels_of([sweep.run(place[0]).previews(place[1]) / "p1-s7-w1.png"])
+    assert pair.shown[0] != pair.shown[1]
 
 
 def test_the_pictures_are_those_of_the_pair(client: TestClient, sweep: SweepFolder) -> None:

@@ -13,9 +13,10 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from lora_lab.review.browse.runs import SweepCache
 from lora_lab.review.session.sessions import SessionProgress, pause
 from lora_lab.review.web.app import create_app
-from lora_lab.store import Score, Session, SweepFolder, ratings, read_scores
+from lora_lab.store import Score, Session, SweepFolder, ratings, read_record, read_scores, write_record
 from tests.review import made_up
 from tests.review.asking import FORM, begin, say
 from tests.review.conftest import ADDRESS
@@ -357,6 +358,33 @@ def test_other_pictures_wait_in_the_next_session(client: TestClient, sweep: Swee
     # With both prompts nothing was scored yet, and there is nothing to bridge to.
     later = begin(client, new="1", repeats="0")
     assert len(read_scores(sweep).sessions[later].order) == 8
+
+
+def test_what_a_prompt_drew_is_known_when_another_has_its_number(
+    client: TestClient, sweep: SweepFolder
+) -> None:
+    session = begin(client, prompt=["0"], repeats="0")
+    for position in range(8):
+        say(client, session, position, 50)
+    client.post(f"/session/{session}/close", data={})
+    for name in made_up.RUNS:
+        record = read_record(sweep.run(name))
+        for shot in (shot for item in record.checkpoints for shot in item.previews):
+            shot.prompt = 1 - shot.prompt
+        write_record(sweep.run(name), record)
+    # The first prompt now is the second one of then, of which nothing was scored; and the other way round.
+    later = begin(client, prompt=["0"], new="1", repeats="0")
+    assert len(read_scores(sweep).sessions[later].order) == 8
+    client.post(f"/session/{later}/discard", data={})
+    nothing = client.post("/sweep/demo/score", data={**FORM, "prompt": ["1"], "new": "1"})
+    assert nothing.status_code == 400 and "nothing is left to show" in nothing.text
+    # What it said is shown with the pictures that were judged.
+    seen = client.get(f"/sweep/demo/result/{session}").text
+    run = SweepCache().read(sweep).runs["base-run"]
+    shots = {
+        shot.text: run.picture("000010", shot) for (tag, *_), shot in run.previews.items() if tag == "000010"
+    }
+    assert shots["miko, smile"] in seen and shots["miko, hat"] not in seen
 
 
 # --- raters, and sessions that were a mistake ---

@@ -1,0 +1,185 @@
+"""LoRAs trained elsewhere in a sweep: rendered as the sweep's own, scored, never trained."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from lora_lab.__main__ import main
+from lora_lab.run.__main__ import main as render
+from lora_lab.store import SweepFolder, read_record, write_record
+from lora_lab.store.reading import read_sweep_folder
+
+SHORT = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview.seeds=[3]",
+         "preview.prompts=['a girl']", "preview.steps=2", "metric.names=[basic]",
+         "optimizer.learning_rate=0.05", "train.save_precision=fp32"]  # fmt: skip
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "lora_files"
+
+
+def kohya_file(source: Path, target: Path) -> Path:
+    """The tensors of a checkpoint as sd-scripts would have written them, with some of its metadata."""
+    with safe_open(source, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in list(file.keys())}
+    said = {
+        "ss_network_dim": "4",
+        "ss_network_alpha": "1.0",
+        "ss_optimizer": "torch.optim.adamw.AdamW(eps=1)",
+        "ss_learning_rate": "0.05",
+        "ss_steps": "2",
+        "ss_epoch": "1",
+        "ss_seed": "23",
+        "ss_network_module": "networks.lora",
+        "ss_network_args": json.dumps({"rank_dropout": "0.1"}),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, target, said)
+    return target
+
+
+def loha_file(like: Path, target: Path) -> Path:
+    """A LoHa of one layer, as LyCORIS names it."""
+    with safe_open(like, "pt") as file:
+        key = next(
+            key for key in list(file.keys()) if key.startswith("lora_unet") and "attn1_to_q.lora_down" in key
+        )
+        inputs = file.get_tensor(key).shape[1]
+        outputs = file.get_tensor(key.replace("lora_down", "lora_up")).shape[0]
+    generator = torch.Generator().manual_seed(0)
+    module = key.partition(".")[0]
+    shapes = {"w1_a": (outputs, 2), "w1_b": (2, inputs), "w2_a": (outputs, 2), "w2_b": (2, inputs)}
+    tensors = {
+        f"{module}.hada_{name}": torch.randn(shape, generator=generator) for name, shape in shapes.items()
+    }
+    save_file({**tensors, f"{module}.alpha": torch.tensor(2.0)}, target)
+    return target
+
+
+def pixels(run: Any) -> np.ndarray:
+    shot = run.checkpoints[-1].previews[0]
+    return np.asarray(Image.open(run.folder.path / shot.file), dtype=int)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sweep of one trained row."""
+    place = tmp_path_factory.mktemp("external")
+    values = {
+        "base": [*SHORT, f"results={place / 'results'}", f"cache={place / 'cache'}"],
+        "patterns": {"own": []},
+    }
+    (place / "few.yaml").write_text(yaml.safe_dump(values))
+    assert main(["sweep", str(place / "few.yaml"), "--quiet"]) == 0
+    return place
+
+
+def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SweepFolder(swept / "results" / "few")
+    own = read_sweep_folder(folder.path).runs["own"]
+    checkpoint = own.file(own.checkpoints[-1])
+    assert checkpoint is not None
+    theirs = kohya_file(checkpoint, swept / "loras" / "their lora=1.safetensors")
+    loha = loha_file(checkpoint, swept / "loras" / "loha.safetensors")
+    broken = swept / "loras" / "broken.safetensors"
+    broken.write_bytes(b"no LoRA")
+    assert main(["add", str(theirs), str(broken), "--sweep", str(folder.path)]) == 2
+    assert "broken.safetensors" in capsys.readouterr().err
+    assert [run.name for run in folder.runs()] == ["own"], "nothing is written where one file is wrong"
+
+    # One in a sweep file, one by command; both in one go are one worker less to wait for.
+    values = yaml.safe_load((swept / "few.yaml").read_text()) | {"external": {"mine": str(theirs)}}
+    (swept / "few.yaml").write_text(yaml.safe_dump(values))
+    from lora_lab.sweep import external
+
+    external.add(folder, [("", loha)])
+    assert main(["sweep", str(swept / "few.yaml"), "--quiet"]) == 0
+    capsys.readouterr()
+    runs = read_sweep_folder(folder.path).runs
+    assert set(runs) == {"own", "mine", "loha"} and {run.status for run in runs.values()} == {"done"}
+    assert np.abs(pixels(runs["mine"]) - pixels(runs["own"])).max() <= 3, "merged and packed, to rounding"
+    assert np.abs(pixels(runs["loha"]) - pixels(runs["own"])).max() > 3
+    assert runs["mine"].record.preview_fingerprint == runs["own"].record.preview_fingerprint
+    assert runs["mine"].settings["network.network_alpha"] == 1.0
+    assert runs["mine"].settings["optimizer.name"] == "adamw"
+    assert runs["mine"].settings["network.rank_dropout"] == 0.1
+    assert runs["mine"].settings["train.train_batch_size"] is None, "what no one said is not known"
+    assert (
+        runs["mine"].record.step == 0
+        and "train" not in runs["mine"].record.seconds
+        or not (runs["mine"].record.seconds["train"])
+    )
+
+    # Once more: nothing is left to do, and a file that is gone is no mistake.
+    theirs.unlink()
+    before = read_record(folder.run("mine"))
+    assert main(["sweep", str(swept / "few.yaml"), "--quiet"]) == 0
+    assert read_record(folder.run("mine")) == before
+    capsys.readouterr()
+
+    # Table and verdict have it, and compare no setting of it.
+    assert main(["table", str(folder.path), "--json"]) == 0
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "trained elsewhere (sd-scripts)" in rows["mine"]["reason"]
+    assert not any(key.startswith(("network.", "optimizer.")) for key in rows["own"])
+    scores = swept / "scores.csv"
+    scores.write_text("run,score\nown,50\nmine,70\n")
+    assert main(["verdict", str(folder.path), "--scores", str(scores), "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["settings"] == [] and set(judged["missing"]) == {"loha"}
+    assert any("trained elsewhere" in gap for gap in judged["evidence"]["gaps"])
+    assert main(["verdict", str(folder.path), "--scores", str(scores)]) == 0
+    assert "trained elsewhere and judged alike: mine 70" in capsys.readouterr().out
+
+    # The card of the export has what the file tells, and nothing of the job that rendered it.
+    assert main(["export", str(folder.path), "mine", "-o", str(swept / "out")]) == 0
+    card = next((swept / "out").glob("*.md")).read_text()
+    assert "Trained with another program: sd-scripts" in card and "| dim | 4 |" in card
+    assert "batch size" not in card and "Training pictures" not in card
+    assert main(["export-kohya", str(folder.path / "mine")]) == 2
+    assert "go back to the files of its own trainer" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_fit_is_a_failed_row_until_it_is_asked_for_again(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lora_lab.sweep import external
+
+    folder = SweepFolder(swept / "results" / "few")
+    [run] = external.add(folder, [("odd", GOLDEN / "in_A_r8a4.safetensors")])
+    assert render([str(run.path), "--events", str(swept / "events")]) == 0
+    record = read_record(run)
+    assert record.status == "failed" and "not in the base model" in record.reason
+    assert "network.base_weights" not in record.reason, "nobody set that"
+    like = read_sweep_folder(folder.path).runs["own"].config
+    assert like
+    assert run not in external.unrendered(external.of_sweep(folder, [], like))
+    assert run in external.unrendered(external.of_sweep(folder, [], like, retry=True))
+
+    # Previews of other settings than the rows have are rendered again.
+    write_record(run, replace(record, status="done", preview_fingerprint="theirs"))
+    assert run not in external.unrendered(external.of_sweep(folder, [], like, {"theirs"}))
+    assert run in external.unrendered(external.of_sweep(folder, [], like, {"others"}))
+    shutil.rmtree(run.path)
+
+
+def test_names_and_the_form_of_the_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lora_lab.sweep.run_names import as_name
+
+    assert as_name("their lora=1,2 (v2)") == "their lora-1-2 -v2" and as_name("...") == "lora"
+    for wrong in (
+        "external: file.safetensors",
+        "external: {a: [1]}",
+        "external: {own: x}\npatterns: {own: []}",
+    ):
+        (tmp_path / "s.yaml").write_text(wrong)
+        assert main(["plan", str(tmp_path / "s.yaml")]) == 2
+        assert "external" in capsys.readouterr().err
