@@ -114,10 +114,10 @@ def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
     main, pair = _kernels(near(given, given))
     best = max(product(SDS[1:], SDS), key=lambda sds: _likelihood(scores, _sum(main, pair, sds) + errors))
     covariance = _sum(main, pair, best) + errors
-    inverse: Array = np.asarray(np.linalg.inv(covariance))
+    inverse: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
     ones = np.ones(len(scores))
     centre = float(ones @ inverse @ scores / (ones @ inverse @ ones))
-    weights: Array = np.asarray(inverse @ (scores - centre))
+    weights: Array = np.asarray(inverse @ (scores - centre), dtype=np.float64)
     posterior = _Posterior(given, near, best, inverse, weights, centre)
     # Each run as predicted from all others, the mean taken as known (Rasmussen & Williams 2006, eq. 5.12).
     residuals = weights / np.diag(inverse)
