@@ -274,7 +274,7 @@ def test_a_run_that_is_being_let_go_of_is_waited_for(
 
 
 def test_the_demo_pictures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo-data", str(tmp_path), "--pictures", "2"]) == 0
+    assert main(["demo-data", str(tmp_path), "--images", "2"]) == 0
     (folder,) = tmp_path.iterdir()
     assert len(list(folder.glob("*.png"))) == len(list(folder.glob("*.txt"))) == 2
-    assert main(["demo-data", str(tmp_path), "--pictures", "0"]) == 2
+    assert main(["demo-data", str(tmp_path), "--images", "0"]) == 2

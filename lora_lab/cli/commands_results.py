@@ -53,7 +53,7 @@ def _plot(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FOLDER", help="where they go (default: plots/ in the sweep)"
     )
     add_json(parser, "the files, for programs")
-    parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of pictures (default: png)")
+    parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of images (default: png)")
     parser.add_argument("--data", action="store_true", help="also the numbers of each plot, as CSV beside it")
 
 
@@ -220,9 +220,9 @@ Without scores the automatic metric stands in for them, and the plots say so."""
     ),
     Command(
         "report",
-        "write a page to read: pictures side by side, effects, settings to copy",
-        """Write a sweep as one HTML page with its pictures beside it: the question, the settings, all runs in
-a table, pictures side by side setting by setting, the scores and what they support, failures, cost, and
+        "write a page to read: images side by side, effects, settings to copy",
+        """Write a sweep as one HTML page with its images beside it: the question, the settings, all runs in
+a table, images side by side setting by setting, the scores and what they support, failures, cost, and
 the recommended settings to copy. It needs no server and no network, and it can be printed.
 
 The folder is replaced as a whole when it is written again.""",

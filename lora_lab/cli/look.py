@@ -99,13 +99,13 @@ def _with_defaults(base: str) -> list[config.Setting]:
 
 def demo_data(given: argparse.Namespace) -> int:
     """Write the demo's pictures."""
-    if given.pictures < 1:
-        raise ConfigError(f"--pictures must be at least 1, got {given.pictures}")
+    if given.images < 1:
+        raise ConfigError(f"--images must be at least 1, got {given.images}")
     from lora_lab.demo.dataset import write_dataset
 
-    folder = write_dataset(Path(given.folder), given.pictures, given.seed)
+    folder = write_dataset(Path(given.folder), given.images, given.seed)
     if given.json:
-        print_json({"folder": str(folder), "images": given.pictures})
+        print_json({"folder": str(folder), "images": given.images})
     else:
-        print(f"wrote {given.pictures} images with captions to {folder}")
+        print(f"wrote {given.images} images with captions to {folder}")
     return 0

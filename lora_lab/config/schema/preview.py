@@ -87,15 +87,15 @@ class PreviewConfig:
     )
     batch_size: int = setting(
         8,
-        "pictures rendered at once",
+        "images rendered at once",
         at_least(1),
         trains=False,
         source="ours",
     )
     anchors: bool = setting(
         True,
-        "render the bare base model once per sweep, too",
+        "render the base model without LoRA once per sweep, too",
         trains=False,
         peer="--sample_at_first",
-        source="ours: the bare base model beside every run",
+        source="ours: the base model without LoRA beside every run",
     )
