@@ -31,6 +31,7 @@ from lora_lab.config.assigning import (
     schema,
     typed_value,
 )
+from lora_lab.config.hydras_words import in_our_words, one_line
 from lora_lab.config.inspect import check, flat, nearest, settings, unknown_setting
 from lora_lab.config.schema import RunConfig
 from lora_lab.config.text import key_of, kind, quoted, read_text
@@ -238,11 +239,12 @@ def _with_groups(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictCon
     if not plain:
         return _by_hydra(tuple(others), conf_dirs)
     node = _by_hydra(tuple(others), conf_dirs).copy()
-    try:
-        for group, values in plain.items():
+    for group, values in plain.items():
+        try:
             OmegaConf.update(node, group, OmegaConf.merge(schema()[group], values), merge=False)
-    except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
+        except OmegaConfBaseException as error:
+            name = [choice for choice in chosen if choice.startswith(f"{group}=")][-1].partition("=")[2]
+            raise ConfigError(in_our_words(error, _file_of(group, name, conf_dirs))) from error
     return node
 
 
@@ -251,14 +253,19 @@ def _plain_values(group: str, name: str, conf_dirs: tuple[str, ...]) -> DictConf
     """The values of a group's file; None where Hydra has to read it: packages, defaults, base models."""
     if group == "base_model" or group not in schema():
         return None
-    for root in (CONF_DIR, *map(Path, conf_dirs)):
-        file = root / group / f"{name}.yaml"
-        if file.is_file():
-            values = OmegaConf.load(file)
-            if not isinstance(values, DictConfig) or "defaults" in values:
-                return None
-            return None if "@package" in file.read_text(encoding="utf-8") else values
-    return None
+    file = _file_of(group, name, conf_dirs)
+    if file is None:
+        return None
+    values = OmegaConf.load(file)
+    if not isinstance(values, DictConfig) or "defaults" in values:
+        return None
+    return None if "@package" in file.read_text(encoding="utf-8") else values
+
+
+def _file_of(group: str, name: str, conf_dirs: Sequence[str]) -> Path | None:
+    """The file of a choice, shipped or of one's own."""
+    files = (root / group / f"{name}.yaml" for root in (CONF_DIR, *map(Path, conf_dirs)))
+    return next((file for file in files if file.is_file()), None)
 
 
 @lru_cache(maxsize=256)
@@ -267,8 +274,8 @@ def _by_hydra(chosen: tuple[str, ...], conf_dirs: tuple[str, ...]) -> DictConfig
     try:
         with _hydra():
             return hydra_compose("config", [*chosen, *search_path(conf_dirs)])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(one_line(error)) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(in_our_words(error)) from error
 
 
 def search_path(conf_dirs: Sequence[str]) -> list[str]:
@@ -299,6 +306,9 @@ def _broken_files(folder: str) -> tuple[str, ...]:
         shipped = CONF_DIR / file.parent.name / file.name
         try:
             OmegaConf.load(file)
+        except (OmegaConfBaseException, OSError) as error:
+            wrong.append(in_our_words(error, file))
+            continue
         except Exception as error:
             wrong.append(f"{file} is not readable as YAML: {one_line(error)}")
             continue
@@ -320,17 +330,11 @@ def _hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = before
 
 
-def one_line(error: Exception) -> str:
-    """What another library says, without its line breaks and remarks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:3])
-
-
 def _to_config(node: DictConfig, checked: bool) -> RunConfig:
     try:
         config = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
+        raise ConfigError(in_our_words(error)) from error
     assert isinstance(config, RunConfig)
     if checked:
         check(config)
@@ -346,7 +350,7 @@ def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
     try:
         node = OmegaConf.merge(OmegaConf.structured(RunConfig), literal(values))
     except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
+        raise ConfigError(in_our_words(error)) from error
     assert isinstance(node, DictConfig)
     return _to_config(node, checked)
 

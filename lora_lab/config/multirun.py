@@ -20,17 +20,16 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from lora_lab.config.assigning import DICT_KEYS, read_override
 from lora_lab.config.compose import (
     CONF_DIR,
-    DICT_KEYS,
     check_folders,
     compose,
     groups,
-    one_line,
-    read_override,
     register,
     search_path,
 )
+from lora_lab.config.hydras_words import in_our_words
 from lora_lab.config.text import TEXTS, key_of, kind, repeated, split_at_commas, unquoted
 from lora_lab.errors import ConfigError
 
@@ -86,7 +85,7 @@ def expand(overrides: Sequence[str], conf_dirs: Sequence[str] = ()) -> list[tupl
     try:
         _multiply([*(axis.word for axis in axes), *search_path(conf_dirs)])
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(one_line(error)) from error
+        raise ConfigError(in_our_words(error)) from error
     rows = [tuple(text.lstrip("+") for text in row) for row in _collected]
     return [tuple(texts.get(text, text) for text in row) for row in rows]
 

@@ -15,7 +15,10 @@ STATE = re.compile(r"([0-9]{8,})(?:\.([0-9]+))?(?:-([0-9]+))?")
 """A state's name: updates, micro-batches of the next one, and which of several it is (`RunFolder.state`)."""
 NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
 """What may lie in a sweep's folder beside its runs; `lost+found` is a disk's own."""
-TAKEN = (*NO_RUNS, "sweep.yaml", "plan.json", "scores.jsonl", "table.csv", "sheet.png")
+TAKEN = (
+    *NO_RUNS, "sweep.yaml", "plan.json", "scores.jsonl", "verdicts.jsonl", "search.json", "search.journal",
+    "table.csv", "sheet.png",
+)  # fmt: skip
 """What no run can be called."""
 
 

@@ -13,6 +13,7 @@ from lora_lab import config
 from lora_lab.errors import RunFolderError
 from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, append_score_line, write_record
 from lora_lab.store import table as results
+from lora_lab.verdict.gather import evidence
 
 
 def write_run(sweep: SweepFolder, name: str, overrides: Sequence[str] = (), **record: Any) -> None:
@@ -173,14 +174,34 @@ def test_damaged_files_are_rows_too(sweep: SweepFolder) -> None:
 
 
 def test_numbers_that_are_not_finite_are_missing(sweep: SweepFolder) -> None:
-    write_run(sweep, "nan", status="diverged", reason="loss is nan", loss=float("nan"))
+    made = [checkpoint("000001", loss=float("nan"))]
+    write_run(sweep, "nan", status="diverged", reason="loss is nan", checkpoints=made)
     (row,) = named(results.rows(sweep), "nan")
     assert row["loss"] is None
+
+
+def test_the_loss_of_a_single_step_stands_nowhere(sweep: SweepFolder) -> None:
+    """A row's loss is the mean up to its checkpoint, as in the gallery; without one there is none."""
+    write_run(sweep, "begun", status="running", step=3, loss=0.008)
+    (row,) = named(results.rows(sweep), "begun")
+    assert row["loss"] is None and row["step"] == 3
 
 
 def give(sweep: SweepFolder, run: str, tag: str, rater: str, value: float, **more: Any) -> str:
     return append_score_line(
         sweep, "score", session="s", rater=rater, run=run, tag=tag, position=0, value=value, **more
+    )
+
+
+def test_a_strict_rater_is_put_on_the_scale_of_the_others_as_in_the_verdict(sweep: SweepFolder) -> None:
+    for rater, value in (("anna", 80), ("ben", 60)):
+        give(sweep, "lion", "000001", rater, value)
+    give(sweep, "lion", "000002", "ben", 50)
+    first, second = named(results.rows(sweep), "lion")
+    assert first["score"] == 70 and 55 < second["score"] <= 60, "ben gives 20 less, and anna did not see it"
+    (run,) = (run for run in evidence(sweep).runs if run.name == "lion")
+    assert [row["score"] for row in (first, second)] == pytest.approx(
+        [item.human for item in run.checkpoints], abs=1e-4
     )
 
 

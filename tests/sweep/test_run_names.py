@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.__main__ import main
-from lora_lab.store import RunFolder
+from lora_lab.store import RunFolder, SweepFolder
 from lora_lab.sweep.run_names import distinct, joined, name_problem, run_problem, same_folder, short_value
 
 BAD = [
@@ -42,6 +42,15 @@ def test_taken(name: str) -> None:
 def test_a_run_may_not_be_called_as_what_else_lies_there(name: str) -> None:
     assert "taken" in (run_problem(name) or "")
     assert name_problem(name) is None
+
+
+def test_nothing_that_lies_in_a_sweeps_folder_can_be_a_runs_name() -> None:
+    folder = SweepFolder(Path("sweep"))
+    places = [
+        name for name, item in vars(SweepFolder).items() if isinstance(item, property) and name != "name"
+    ]
+    assert len(places) >= 11
+    assert not [name for name in places if run_problem(getattr(folder, name).name) is None]
 
 
 @pytest.mark.parametrize("name", ["猫" * 33, "a=" * 40])
