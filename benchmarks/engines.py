@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import EngineConfig
-from lora_lab.engines import Backend, Local, Ray, Slurm, Supervisor
+from lora_lab.engines import Backend, Local, Supervisor
+from lora_lab.engines.ray import Ray
+from lora_lab.engines.slurm import Slurm
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store import table as tables

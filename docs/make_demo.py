@@ -78,12 +78,12 @@ def main(results: Path) -> None:
     few = [RunFolder(results / "demo_few" / f"seed={seed}") for seed in SEEDS]
     picture(
         "demo_epochs.png",
-        "Thirty pictures, by length of training",
+        "Thirty images, by length of training",
         [(f"epoch {epoch}", of("long"), epoch) for epoch in EPOCHS],
     )
     picture(
         "demo_few.png",
-        "Three pictures with ten times the repeats, by length of training",
+        "Three images with ten times the repeats, by length of training",
         [(f"epoch {epoch}", few, epoch) for epoch in EPOCHS],
     )
     picture(

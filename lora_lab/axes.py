@@ -11,7 +11,7 @@ UNITS_JA = {"epochs": "エポック", "steps": "ステップ", "min": "分"}
 
 DERIVED = {
     "alpha_over_dim": ("alpha / dim", "", "log"),
-    "total_steps": ("updates", "steps", "log"),
+    "total_steps": ("steps", "steps", "log"),
     "samples": ("samples seen", "", "log"),
     "exposures_per_image": ("exposures per image", "", "log"),
     "epoch": ("epoch", "epochs", "linear"),

@@ -186,7 +186,7 @@ def _anchor_lines(sweep: Sweep) -> list[Line]:
             lines.append(Line("base model", "without a LoRA", tiles, heads=_heads(previews)))
     if sweep.training_images:
         most = max(map(len, found.values()), default=1)
-        lines.append(Line("training pictures", "", sweep.training_images[:most]))
+        lines.append(Line("training images", "", sweep.training_images[:most]))
     return lines
 
 

@@ -18,7 +18,7 @@ TRIALS = {
 
 HELD_BY: Mapping[str, tuple[str, ...]] = {
     "base_model.path": ("models/test_loading.py::test_folder_and_single_file_are_one_model",),
-    "base_model.family": ("sweep/test_sweep_plan.py::test_sdxl_where_sd1_is_said",),
+    "base_model.family": ("sweep/test_plan.py::test_sdxl_where_sd1_is_said",),
     "base_model.vae": (
         "models/test_loading.py::test_a_vae_of_its_own",
         "models/test_loading.py::test_types_of_base_and_vae",
@@ -231,7 +231,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "train.mixed_precision": ("train/test_scaling.py::test_the_scale_follows_torchs_scaler",),
     "train.full_bf16": ("run/test_memory.py::test_full_bf16_keeps_the_adapter_and_the_optimizer_in_bf16",),
     "train.full_fp16": ("train/test_scaling.py::test_full_fp16_trains_and_resumes_bit_for_bit",),
-    "train.attention": ("test_effective.py::test_attention_is_the_same_experiment",),
+    "train.attention": ("effective/test_resolve.py::test_attention_is_the_same_experiment",),
     "train.gradient_checkpointing": ("run/test_memory.py::test_gradient_checkpointing_changes_no_loss",),
     "train.save_every_n_epochs": (
         "run/test_saving.py::test_save_points_by_epochs_and_steps",

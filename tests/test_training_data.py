@@ -58,5 +58,5 @@ def test_length_and_images(tmp_path: Path) -> None:
 
 def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         gather(config(tmp_path / "cache", path=str(tmp_path / "empty")))

@@ -23,7 +23,7 @@ from lora_lab.cli.commands_running import RUNNING
 from lora_lab.cli.commands_runs import RUNS
 from lora_lab.cli.commands_setup import SETUP
 
-ABOUT = "Which LoRA settings work for my pictures, and what each does."
+ABOUT = "Which LoRA settings work for my images, and what each does."
 COMMANDS: tuple[Command, ...] = (*SETUP, *DATASET, *RUNS, *RUNNING, *RESULTS, *FILES, *KOHYA, *DISK, *OTHER)
 
 
@@ -79,9 +79,7 @@ def _chooser(name: str, command: Command | None, known: Sequence[Command]) -> ar
     width = max(len(item.name) for item in known)
     listed = "\n".join(f"  {item.name:<{width}}  {item.summary}" for item in known)
     kind = "COMMAND" if command is None else "VERB"
-    about = (
-        command.description if command else "Which LoRA settings work for my pictures, and what each does."
-    )
+    about = command.description if command else "Which LoRA settings work for my images, and what each does."
     example = command.example if command else "  lora-lab sweep sweeps/demo.yaml"
     parser = argparse.ArgumentParser(
         name,

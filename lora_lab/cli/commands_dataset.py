@@ -106,7 +106,7 @@ The folder itself is not touched."""
     ),
     Command(
         "buckets",
-        "aspect-ratio buckets as a table, and as a picture",
+        "aspect-ratio buckets as a table, and as an image",
         "Show the aspect-ratio buckets of a folder: images, samples per epoch, and what the crop takes."
         + _FOR,
         "  lora-lab dataset buckets photos base_model=sd15 -o buckets.png",

@@ -183,9 +183,9 @@ VERBS: tuple[Command, ...] = (
     ),
     Command(
         "bake",
-        "put a LoRA into a base model for good",
-        "Write a base model with a LoRA added to its weights: a folder for a folder, a file for a file,\n"
-        "every weight in the precision that it had.",
+        "merge a LoRA into a checkpoint",
+        "Merge a LoRA into a checkpoint: write the base model with the LoRA added to its weights, a folder\n"
+        "for a folder, a file for a file, every weight in the precision that it had.",
         "  lora-lab lora bake base.safetensors style.safetensors --ratio 0.8 -o styled.safetensors",
         _bake,
         "lora_lab.cli.lora_files:bake",
@@ -196,7 +196,7 @@ VERBS: tuple[Command, ...] = (
 def _copier(parser: argparse.ArgumentParser) -> None:
     parser.usage = "lora-lab copier A.png B.png [KEY=VALUE ...] [options]"
     parser.add_argument(
-        "words", nargs="+", metavar="WORD", help="a picture, its edited twin, and settings (KEY=VALUE)"
+        "words", nargs="+", metavar="WORD", help="an image, its edited twin, and settings (KEY=VALUE)"
     )
     add_config_dir(parser)
     parser.add_argument("--name", metavar="NAME", help="of the folder of results (default: copier-A-B)")
@@ -232,11 +232,11 @@ def strengths(text: str) -> list[float]:
 FILES: tuple[Command, ...] = (
     Command(
         "copier",
-        "the difference of two pictures as a LoRA",
-        """Train one LoRA on a picture and one on its edited twin, until each copies its picture, and subtract
-them: the result does to other pictures what was done to the first. Both train in one pack, as two runs of one
+        "the difference of two images as a LoRA",
+        """Train one LoRA on an image and one on its edited twin, until each copies its image, and subtract
+them: the result does to other images what was done to the first. Both train in one pack, as two runs of one
 sweep; the same command goes on where it was stopped. Then the result is rendered at several strengths, with
-numbers: how far each picture moved towards the edit, and how much else changed.
+numbers: how far each image moved towards the edit, and how much else changed.
 
 The settings are those of recipe=copier (on the demo base: copier_demo). Prompts and seeds are preview.prompts
 and preview.seeds. Results go to results/NAME: the LoRA, copier.png, copier.json.""",
@@ -247,7 +247,7 @@ and preview.seeds. Results go to results/NAME: the LoRA, copier.png, copier.json
     ),
     Command(
         "lora",
-        "look at LoRA files, add, shrink and bake them",
+        "look at LoRA files, add, shrink, and merge them into checkpoints",
         "Work on LoRA files of any origin: kohya, LyCORIS, diffusers, PEFT.",
         "  lora-lab lora info person.safetensors",
         verbs=VERBS,

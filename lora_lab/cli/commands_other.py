@@ -21,9 +21,9 @@ def _settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="where the pictures go")
-    parser.add_argument("--pictures", type=int, default=30, metavar="N", help="how many (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other pictures (default: 0)")
+    parser.add_argument("folder", metavar="FOLDER", help="where the images go")
+    parser.add_argument("--images", type=int, default=30, metavar="N", help="how many (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other images (default: 0)")
     add_json(parser, "the folder, for programs")
 
 
@@ -39,8 +39,8 @@ OTHER = (
     ),
     Command(
         "demo-data",
-        "write the demo's pictures, as a folder to train on",
-        """Draw the pictures of the demo's character with captions, as a folder in the usual form
+        "write the demo's images, as a folder to train on",
+        """Draw the images of the demo's character with captions, as a folder in the usual form
 (15_mikocat girl/*.png and .txt), to look at or to train on.""",
         """  lora-lab demo-data /tmp/mikocat
   lora-lab train base_model=demo dataset=demo dataset.path=/tmp/mikocat""",

@@ -53,7 +53,7 @@ def _plot(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FOLDER", help="where they go (default: plots/ in the sweep)"
     )
     add_json(parser, "the files, for programs")
-    parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of pictures (default: png)")
+    parser.add_argument("--format", default="png", metavar="png,svg", help="kinds of images (default: png)")
     parser.add_argument("--data", action="store_true", help="also the numbers of each plot, as CSV beside it")
 
 
@@ -164,7 +164,8 @@ RESULTS = (
         "table",
         "print or export results, one row per checkpoint",
         """Print the results of a sweep, or write them to a file. One row per checkpoint; a run without one
-has a row with its status and reason; rows that are one experiment share its numbers and say so.""",
+has a row with its status and reason; rows that are one experiment share its numbers and say so. `score` is
+what the verdict reckons with: the mean over raters, each one's level and spread put on one scale before.""",
         """  lora-lab table results/demo
   lora-lab table sweeps/demo.yaml --all -o demo.csv""",
         _table,
@@ -220,9 +221,9 @@ Without scores the automatic metric stands in for them, and the plots say so."""
     ),
     Command(
         "report",
-        "write a page to read: pictures side by side, effects, settings to copy",
-        """Write a sweep as one HTML page with its pictures beside it: the question, the settings, all runs in
-a table, pictures side by side setting by setting, the scores and what they support, failures, cost, and
+        "write a page to read: images side by side, effects, settings to copy",
+        """Write a sweep as one HTML page with its images beside it: the question, the settings, all runs in
+a table, images side by side setting by setting, the scores and what they support, failures, cost, and
 the recommended settings to copy. It needs no server and no network, and it can be printed.
 
 The folder is replaced as a whole when it is written again.""",

@@ -32,9 +32,9 @@ def copier(given: argparse.Namespace) -> int:
     strengths = pairs.check_strengths(given.strengths)
     words, paths = _sorted_out(given.words)
     if len(paths) != 2:
-        raise ConfigError(f"give two pictures, A.png and its edited twin B.png; got {len(paths)}")
+        raise ConfigError(f"give two images, A.png and its edited twin B.png; got {len(paths)}")
     if any(word.startswith("dataset.path=") for word in words):
-        raise ConfigError("dataset.path is set by the command: its pictures are A.png and B.png")
+        raise ConfigError("dataset.path is set by the command: its images are A.png and B.png")
     if given.new_rank < 1:
         raise ConfigError(f"--new-rank must be at least 1, got {given.new_rank}")
     pair = pairs.read_pair(*paths)

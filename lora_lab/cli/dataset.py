@@ -114,7 +114,7 @@ def buckets(given: argparse.Namespace) -> int:
     for item in plan.problems:
         out.print(escape(str(item)), soft_wrap=True)
     if target and found.buckets:
-        out.print(f"picture: {escape(str(target))}", soft_wrap=True)
+        out.print(f"image: {escape(str(target))}", soft_wrap=True)
     return 1 if errors else 0
 
 

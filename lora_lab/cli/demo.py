@@ -41,5 +41,5 @@ def demo(given: argparse.Namespace) -> int:
     if not found.scored:
         raise RunFolderError(nothing_to_judge(found))
     show_verdict(take(made.folder, found))
-    print(f"look at the pictures and score them blind: lora-lab review {made.folder.path}")
+    print(f"look at the images and score them blind: lora-lab review {made.folder.path}")
     return 0

@@ -53,7 +53,7 @@ def show_ending(plan: Plan, outcome: Outcome) -> None:
     out.print(f"[bold]{escape(plan.name)}[/]: {counts}")
     out.print(f"results: {plan.folder.path}    table: lora-lab table {plan.folder.path}")
     if outcome.sheet:
-        out.print(f"pictures: {outcome.sheet}")
+        out.print(f"images: {outcome.sheet}")
     if outcome.interrupted:
         out.print("interrupted: the same command goes on from here")
 

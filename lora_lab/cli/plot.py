@@ -18,7 +18,7 @@ def plot(given: argparse.Namespace) -> int:
     about = subject(folder, given.metric, given.rater or None)
     made = plots(about, given.kinds, given.setting)
     if not made:
-        raise RunFolderError(f"{folder.path} has nothing to plot yet: none of its runs has made an update")
+        raise RunFolderError(f"{folder.path} has nothing to plot yet: none of its runs has made a step")
     formats = [name.strip() for name in given.format.split(",") if name.strip()]
     where = Path(given.output) if given.output else folder.plots
     by = owner("plot", folder.path, where)

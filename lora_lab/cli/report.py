@@ -20,5 +20,5 @@ def report(given: argparse.Namespace) -> int:
     if given.json:
         print_json({"page": str(page), "bytes": size})
         return 0
-    print(f"{page} ({size / 2**20:.1f} MiB with its pictures)")
+    print(f"{page} ({size / 2**20:.1f} MiB with its images)")
     return 0

@@ -35,7 +35,8 @@ def _parser() -> OverridesParser:
 @lru_cache(maxsize=1)
 def schema() -> DictConfig:
     """All settings at their defaults, typed; to be copied, never changed."""
-    return OmegaConf.structured(RunConfig)
+    made: DictConfig = OmegaConf.structured(RunConfig)
+    return made
 
 
 def assign(node: DictConfig, item: Override, within: str = "") -> list[str]:

@@ -132,7 +132,7 @@ def _contradictions(config: RunConfig) -> list[str]:
             not config.base_model.path,
             "base_model.path is not set: give a folder or file, or choose base_model=demo",
         ),
-        (not data.path, "dataset.path is not set: give the folder of the training pictures"),
+        (not data.path, "dataset.path is not set: give the folder of the training images"),
         (
             train.max_train_epochs is None and train.max_train_steps is None,
             "neither train.max_train_epochs nor train.max_train_steps is set: give the length of the run",
@@ -144,7 +144,7 @@ def _contradictions(config: RunConfig) -> list[str]:
         ),
         (
             data.random_crop and data.cache_latents,
-            "dataset.random_crop=true needs dataset.cache_latents=false: a cached picture has one crop",
+            "dataset.random_crop=true needs dataset.cache_latents=false: a cached image has one crop",
         ),
         (
             config.loss.min_timestep >= config.loss.max_timestep,

@@ -20,13 +20,12 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from lora_lab.config.assigning import DICT_KEYS, read_override
 from lora_lab.config.compose import (
     CONF_DIR,
-    DICT_KEYS,
     check_folders,
     compose,
     groups,
-    read_override,
     register,
     search_path,
 )

@@ -23,7 +23,7 @@ METHODS = ("difference", "merged-base")
 SAME_BELOW = 0.5
 """Pictures whose mean difference (0 to 255) is below this are one picture, saved twice."""
 
-QUESTION = "What is the difference between two pictures, as a LoRA?"
+QUESTION = "What is the difference between two images, as a LoRA?"
 DEMO = "demo"
 
 
@@ -47,21 +47,21 @@ def read_pair(first: Path, second: Path) -> Pair:
         sizes = [f"{path} is {size[1]} x {size[0]}" for path, size in
                  ((first, before.shape), (second, after.shape))]  # fmt: skip
         raise DataError(
-            f"the two pictures differ in size: {', '.join(sizes)} pixels; the second has to be an edited "
+            f"the two images differ in size: {', '.join(sizes)} pixels; the second has to be an edited "
             "copy of the first: bring both to one size"
         )
     if float(np.abs(before.astype(float) - after).mean()) < SAME_BELOW:
-        raise DataError(f"{first} and {second} are the same picture: there is no difference to learn")
+        raise DataError(f"{first} and {second} are the same image: there is no difference to learn")
     return Pair((first, second), before, after)
 
 
 def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     if not path.is_file():
-        kind = "is a folder; give the picture itself" if path.is_dir() else "does not exist"
+        kind = "is a folder; give the image itself" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {kind}")
     if path.suffix.lower() not in extensions():
         kinds = ", ".join(sorted(extensions()))
-        raise DataError(f"{path} is not trained on: pictures are files named {kinds}; save it as .png")
+        raise DataError(f"{path} is not trained on: images are files named {kinds}; save it as .png")
     try:
         pixels: npt.NDArray[np.uint8] = decode(read_bytes(path))
     except (DataError, ValueError, OSError) as error:

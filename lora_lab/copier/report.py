@@ -123,7 +123,7 @@ def draw(path: Path, name: str, pair: Pair, rendered: Sequence[Rendered], streng
     alone = {item.shot.slot: item for item in rendered if item.shot.slot in (LORA_A, LORA_B)}
     head: list[Path | None] = [*pair.paths, *(item.path for item in alone.values())]
     shown = [item for item in rendered if item.shot.slot not in alone][1:]
-    lines = [Line("the pictures", "A, B, and what\ntheir LoRAs render\nwithout a prompt", head)]
+    lines = [Line("the images", "A, B, and what\ntheir LoRAs render\nwithout a prompt", head)]
     for strength in strengths:
         tiles = [item.path for item in shown if item.shot.strength == strength]
         lines.append(Line(f"strength {strength:g}", "the copier" if strength else "without it", tiles))
@@ -137,12 +137,12 @@ def lines(report: Report, result: Result, new_rank: int) -> list[str]:
     copies = report.copies
     text = [
         f"rank {new_rank} holds {100 * result.share:.1f} % of the difference",
-        f"A's LoRA copies A to {copies['A']:.1f} of 255 (the bare model: {copies['base']:.1f})"
+        f"A's LoRA copies A to {copies['A']:.1f} of 255 (without LoRA: {copies['base']:.1f})"
         + (f", B's LoRA copies B to {copies['B']:.1f}" if "B" in copies else ""),
     ]
     share = 100 * report.edit.explained
     if report.edit.is_rule:
-        text.append(f"A to B is a change of colours ({share:.0f} % of it): it is expected of every picture")
+        text.append(f"A to B is a change of colours ({share:.0f} % of it): it is expected of every image")
     else:
         text.append(
             f"a change of colours explains {share:.0f} % of A to B: it is expected where B differs from A, "

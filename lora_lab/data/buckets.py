@@ -199,7 +199,7 @@ def assign_all(
         try:
             assignment = assign(item.size, settings)
         except DataError as error:
-            way_out = "take a larger picture, a smaller step, or let it be enlarged"
+            way_out = "take a larger image, a smaller step, or let it be enlarged"
             problems.append(Problem(item.path, "error", str(error), way_out))
             continue
         kept.append(item)
@@ -240,7 +240,7 @@ def _enlarged(items: Sequence[CaptionedImage], assignments: Sequence[Assignment]
     for item, assignment in zip(items, assignments, strict=True):
         if assignment.enlargement >= _MUCH_ENLARGED:
             worst[item.folder].append((assignment.enlargement, item.path.name))
-    way_out = "take larger pictures, a smaller dataset.resolution, or dataset.bucket_no_upscale"
+    way_out = "take larger images, a smaller dataset.resolution, or dataset.bucket_no_upscale"
     return [
         Problem(folder, "warning", f"{len(found)} enlarged much, {name} {times:.1f} times", way_out)
         for folder, found in worst.items()

@@ -75,8 +75,8 @@ def not_read(folder: Path, found: Contents) -> Iterator[Problem]:
     if found.dangling:
         yield _warning(folder, found.dangling, "links to nothing", "mend or remove them")
     if found.unknown:
-        kinds = f"pictures are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
-        what = "files that are neither picture nor caption, not read"
+        kinds = f"images are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
+        what = "files that are neither image nor caption, not read"
         yield _warning(folder, found.unknown, what, kinds)
     for sub in found.subfolders:
         yield from passed_over(sub, "not trained on: sub-folders are not read", "move them up one level")
@@ -89,7 +89,7 @@ def passed_over(sub: Path, why: str, way_out: str) -> Iterator[Problem]:
         reason = closed.strerror or str(closed)
         yield Problem(sub, "warning", f"cannot be listed ({reason}), not trained on", "check its permissions")
     if inner:
-        yield _warning(sub, inner, f"pictures {why}", way_out)
+        yield _warning(sub, inner, f"images {why}", way_out)
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], OSError | None]:

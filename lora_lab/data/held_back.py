@@ -53,7 +53,7 @@ def problems(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) ->
         Problem(
             asked[0].folder,
             "error",
-            f"train.validation_split={split:g} holds back none of {most} pictures",
+            f"train.validation_split={split:g} holds back none of {most} images",
             f"set it to {math.ceil(100 / most) / 100:g} or more, or give dataset.validation_path",
         )
     ]
@@ -65,5 +65,5 @@ def seen_in_training(train: Sequence[CaptionedImage], held: Sequence[CaptionedIm
     both = [item.path.name for item in held if item.sha256 in trained]
     if not both:
         return []
-    what = f"{len(both)} of {len(held)} validation pictures are trained on, too ({both[0]}, ...)"
-    return [Problem(held[0].folder, "warning", what, "their loss says nothing of new pictures")]
+    what = f"{len(both)} of {len(held)} validation images are trained on, too ({both[0]}, ...)"
+    return [Problem(held[0].folder, "warning", what, "their loss says nothing of new images")]

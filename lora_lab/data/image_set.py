@@ -84,7 +84,7 @@ def refuse_errors(problems: Sequence[Problem]) -> None:
     errors = [p for p in problems if p.severity == "error"]
     if errors:
         count = f"{len(errors)} problems" if len(errors) > 1 else "one problem"
-        raise DataError(f"the training pictures have {count}:\n{report(errors)}")
+        raise DataError(f"the training images have {count}:\n{report(errors)}")
 
 
 def identity(items: Iterable[CaptionedImage]) -> str:

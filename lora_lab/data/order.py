@@ -80,11 +80,11 @@ class Stream:
 
     def __post_init__(self) -> None:
         if not self.entries:
-            raise DataError("there is no picture to train on")
+            raise DataError("there is no image to train on")
         if min(entry.repeats for entry in self.entries) < 1:
-            raise DataError("repeats must be at least 1 for every picture")
+            raise DataError("repeats must be at least 1 for every image")
         if len({entry.key for entry in self.entries}) != len(self.entries):
-            raise DataError("two pictures have the same key")
+            raise DataError("two images have the same key")
         self._passes = max(entry.repeats for entry in self.entries)
         self._phases = [_hash(self.seed, "phase", entry.key) % _PHASE_UNIT for entry in self.entries]
         self.samples_per_epoch = sum(entry.repeats for entry in self.entries)

@@ -117,7 +117,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             finally:
                 Image.MAX_IMAGE_PIXELS = before
     except Exception as error:
-        raise DataError("not a picture that can be read") from error
+        raise DataError("not an image that can be read") from error
     width, height = picture.size
     if width * height > max_pixels:
         raise DataError(f"{width}x{height} pixels are more than dataset.max_image_pixels = {max_pixels}")

@@ -40,11 +40,11 @@ def balanced_repeats(
         ConfigError: A concept without pictures, `draws` below 1, or a weight that is not above 0.
     """
     factors = dict.fromkeys(images, 1.0) | dict(weights or {})
-    wrong = [f"{name} has no pictures" for name, count in images.items() if count < 1]
+    wrong = [f"{name} has no images" for name, count in images.items() if count < 1]
     wrong += [
         f"the weight of {name} must be above 0, got {value}" for name, value in factors.items() if value <= 0
     ]
-    wrong += [f"{name} has a weight, but no pictures are given" for name in factors if name not in images]
+    wrong += [f"{name} has a weight, but no images are given" for name in factors if name not in images]
     wrong += [f"draws must be at least 1, got {draws}"] if draws < 1 else []
     if wrong:
         raise ConfigError("balancing repeats: " + "; ".join(wrong))
@@ -88,7 +88,7 @@ def _check(pairs: list[tuple[Concept, Path]]) -> None:
         if target.exists() or targets.count(target) > 1:
             raise DataError(f"{target} is there already; choose another destination or name")
         if not any(file.suffix.lower() in extensions() for file in _files(concept.pictures)):
-            raise DataError(f"{concept.pictures}: no pictures in it")
+            raise DataError(f"{concept.pictures}: no images in it")
 
 
 def _files(folder: Path) -> list[Path]:

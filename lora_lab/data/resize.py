@@ -100,7 +100,7 @@ def _cubic(source: int, target: int) -> Taps:
     places = np.clip(np.stack([left + step for step in (-1, 0, 1, 2)], axis=1), 0, source - 1)
 
     def near(x: np.ndarray) -> np.ndarray:
-        return ((_BEND + 2) * x - (_BEND + 3)) * x * x + 1
+        return np.asarray(((_BEND + 2) * x - (_BEND + 3)) * x * x + 1)
 
     far = ((_BEND * (share + 1) - 5 * _BEND) * (share + 1) + 8 * _BEND) * (share + 1) - 4 * _BEND
     weights = [far, near(share), near(1 - share)]

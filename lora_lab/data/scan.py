@@ -97,7 +97,7 @@ def _odd_name(folder: Path, given: SubsetSettings, named: SubsetSettings) -> Ite
     """What a folder's name says that can hardly be meant."""
     repeats = named.repeats or 1
     if given.repeats is None and repeats > _MANY_REPEATS:
-        what = f"its name gives every picture {repeats:,} repeats; is the number a year, a date or a size?"
+        what = f"its name gives every image {repeats:,} repeats; is the number a year, a date or a size?"
         yield Problem(folder, "warning", what, "rename it, or set dataset.repeats")
     said = numbered_name(folder)
     if given.repeats is not None and said and int(said[1]) != given.repeats:
@@ -105,7 +105,7 @@ def _odd_name(folder: Path, given: SubsetSettings, named: SubsetSettings) -> Ite
         yield Problem(folder, "warning", what, "dataset.repeats=null takes the name's")
     tokens = named.class_tokens or ""
     if given.class_tokens is None and readable(tokens) != tokens:
-        what = "its name is not UTF-8, and would be the caption of pictures without one"
+        what = "its name is not UTF-8, and would be the caption of images without one"
         yield Problem(folder, "error", what, "rename it, or set dataset.class_tokens")
 
 
@@ -129,14 +129,14 @@ def scan_subset(
     items = [item for path in work.found.pictures if (item := _item(work, path)) is not None]
     work.headers.save()
     if not work.found.pictures:
-        work.error(folder, "no pictures in it", f"take it away, or fill it: {_kinds()}")
+        work.error(folder, "no images in it", f"take it away, or fill it: {_kinds()}")
     _summarise(work, len(work.found.pictures))
     work.problems.extend(not_read(folder, work.found))
     return ImageSet(items, work.problems)
 
 
 def _missing(folder: Path) -> Problem | None:
-    way_out = "give dataset.path a folder of pictures, or a parent of `15_trigger class` folders"
+    way_out = "give dataset.path a folder of images, or a parent of `15_trigger class` folders"
     if not folder.exists():
         return Problem(folder, "error", "there is no such folder", way_out)
     if not folder.is_dir():
@@ -163,7 +163,7 @@ def _named(folder: Path, settings: SubsetSettings) -> SubsetSettings:
 def _beside(folder: Path, within: Contents, numbered: list[Path]) -> Iterator[Problem]:
     """What lies beside the numbered folders and is not read."""
     if within.pictures:
-        what = f"{len(within.pictures)} pictures beside the numbered folders are not trained on"
+        what = f"{len(within.pictures)} images beside the numbered folders are not trained on"
         names = some(path.name for path in within.pictures)
         yield Problem(folder, "warning", f"{what} ({names})", "move them into one of the folders")
     for path in within.dangling:
@@ -191,7 +191,7 @@ def _holds_numbered(folder: Path) -> bool:
 
 
 def _kinds() -> str:
-    return f"pictures are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
+    return f"images are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
 
 
 def _item(work: _Folder, path: Path) -> CaptionedImage | None:
@@ -288,7 +288,7 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
     ends = [(p, caption_key(p.name)) for p in work.found.captions.values()]
     orphans = [p for p, key in ends if key.endswith(wanted) and key.removesuffix(wanted) not in stems]
     if orphans:
-        work.warn(work.path, f"{len(orphans)} caption files without a picture ({orphans[0].name}, ...)")
+        work.warn(work.path, f"{len(orphans)} caption files without an image ({orphans[0].name}, ...)")
     by_stem = defaultdict(list)
     for path in work.found.pictures:
         by_stem[caption_key(path.stem)].append(path.name)
@@ -309,6 +309,6 @@ def _duplicates(items: list[CaptionedImage]) -> list[Problem]:
             again[item.folder].append(f"{item.path.name} = {original.path}")
     way_out = "take one out, or raise its repeats"
     return [
-        Problem(folder, "warning", f"{len(pairs)} pictures count twice ({some(pairs)})", way_out)
+        Problem(folder, "warning", f"{len(pairs)} images count twice ({some(pairs)})", way_out)
         for folder, pairs in again.items()
     ]

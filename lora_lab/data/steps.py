@@ -79,7 +79,7 @@ def regularisation_repeats(repeats: Sequence[int], train_draws: int) -> list[int
         ConfigError: A repeat count below 1.
     """
     if any(count < 1 for count in repeats):
-        raise ConfigError(f"repeats of regularisation pictures must be at least 1, got {min(repeats)}")
+        raise ConfigError(f"repeats of regularisation images must be at least 1, got {min(repeats)}")
     result = [0] * len(repeats)
     total = 0
     for index, count in enumerate(repeats):

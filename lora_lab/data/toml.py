@@ -174,7 +174,7 @@ def plan_file(
         specs.append(DatasetSpec(found.items, bucket_settings, batch_size, defaults.balance))
         problems.extend(found.problems)
     if not any(spec.items for spec in specs):
-        problems.append(Problem(path, "error", "none of its folders has a picture"))
+        problems.append(Problem(path, "error", "none of its folders has an image"))
     return replace(plan(specs, problems, said.key()), from_file=said.in_force(), decided=said.everywhere())
 
 

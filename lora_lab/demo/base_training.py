@@ -51,9 +51,11 @@ class Clock:
 
     @classmethod
     def resume(cls, trained_seconds: float) -> Clock:
+        """A clock that goes on from the seconds of earlier runs."""
         return cls(trained_seconds, time.monotonic())
 
     def now(self) -> float:
+        """Seconds trained by now, earlier runs included."""
         return self.before + time.monotonic() - self.started
 
 
@@ -70,11 +72,13 @@ class Schedule:
     decay: float
 
     def rate(self, step: int, trained_seconds: float) -> float:
+        """Learning rate of a step, counted from 0, at `trained_seconds`."""
         warm = min(1.0, (step + 1) / self.warmup_steps)
         left = min(1.0, max(0.0, (self.end - trained_seconds) / self.decay)) if self.decay else 1.0
         return self.peak * warm * left
 
     def over(self, trained_seconds: float) -> bool:
+        """Whether the training has ended."""
         return trained_seconds >= self.end
 
 
@@ -88,6 +92,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """Take the live weights into the mean, after step `step`, counted from 0."""
         weight = 1.0 - min(self.decay, (step + 1) / (step + 10))
         torch._foreach_lerp_(self.mean, self.live, weight)
 
@@ -100,10 +105,12 @@ class Ema:
             mean.copy_(kept)
 
     def state(self) -> list[Tensor]:
+        """The means, in the order of the modules' state dicts; not copied."""
         return self.mean
 
     @torch.no_grad()
     def load(self, state: list[Tensor]) -> None:
+        """Take the means of `state()` again."""
         for mean, saved in zip(self.mean, state, strict=True):
             mean.copy_(saved)
 

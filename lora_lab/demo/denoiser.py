@@ -26,9 +26,11 @@ class Denoiser:
 
     @property
     def modules(self) -> list[nn.Module]:
+        """The networks whose weights are trained."""
         return [self.unet, self.text_encoder]
 
     def parameters(self) -> list[nn.Parameter]:
+        """All weights that are trained."""
         return [p for m in self.modules for p in m.parameters()]
 
     def encode(self, captions: list[str]) -> Tensor:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -76,7 +78,7 @@ class _Training:
     step: int = 0
     seconds: float = 0.0
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {
             "unet": self.denoiser.unet.state_dict(),
             "text_encoder": self.denoiser.text_encoder.state_dict(),
@@ -86,7 +88,7 @@ class _Training:
             "seconds": self.seconds,
         }
 
-    def load(self, state: dict) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         self.denoiser.unet.load_state_dict(state["unet"])
         self.denoiser.text_encoder.load_state_dict(state["text_encoder"])
         self.optimizer.load_state_dict(state["optimizer"])

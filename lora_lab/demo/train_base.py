@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import torch
-from torch import multiprocessing
+from torch.multiprocessing.spawn import start_processes
 
 from lora_lab.demo.base_training import Peers
 from lora_lab.demo.denoiser_training import DenoiserSettings, export, train_denoiser
@@ -29,14 +29,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.processes == 1:
         _work(0, options)
         return
-    multiprocessing.start_processes(_work, args=(options,), nprocs=options.processes, start_method="spawn")
+    start_processes(_work, args=(options,), nprocs=options.processes, start_method="spawn")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train_base", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of states, metrics, pictures and base/"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of states, metrics, images and base/")
     parser.add_argument("--stage", choices=("vae", "denoiser", "all", "export"), default="all")
     parser.add_argument("--vae-minutes", type=float, default=22.0, help="training time of the VAE")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time of U-Net and text encoder")
@@ -47,9 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="end now: the learning rate falls to zero",
     )
-    parser.add_argument(
-        "--pictures", type=int, default=10_000, help="portraits encoded ahead, by each process"
-    )
+    parser.add_argument("--images", type=int, default=10_000, help="portraits encoded ahead, by each process")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     return parser
 
@@ -60,7 +56,7 @@ def _work(rank: int, options: argparse.Namespace) -> None:
     if options.stage in ("vae", "all"):
         train_vae(VaeSettings(minutes=options.vae_minutes), options.out, peers)
     if options.stage in ("denoiser", "all"):
-        settings = DenoiserSettings(options.minutes, options.finish, pictures=options.pictures)
+        settings = DenoiserSettings(options.minutes, options.finish, pictures=options.images)
         train_denoiser(settings, options.out, peers)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.config import settings
-from lora_lab.optim import registry
+from lora_lab.optim.entries import OptimizerEntry
 from lora_lab.resolved import digest
 
 _OF_ARGS = ("optimizer.args.", "lr_scheduler.args.")
@@ -71,7 +71,7 @@ def fingerprint_1(
     return digest({"settings": kept, "identities": dict(identities)})
 
 
-def given_arguments(row: registry.OptimizerEntry | None, arguments: Mapping[str, object]) -> dict[str, Any]:
+def given_arguments(row: OptimizerEntry | None, arguments: Mapping[str, object]) -> dict[str, Any]:
     """The optimizer's arguments as version 1 spelled them: as passed, a default written out included."""
     if row is None:
         return {}

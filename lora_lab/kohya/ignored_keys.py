@@ -165,13 +165,13 @@ _TEXT = {
     "save_state_on_train_end": "train.keep_state=true keeps the state of a finished run",
     "metadata_author": "metadata are written by `lora-lab export`",
     "stop_text_encoder_training": "the GUI shows this field and ignores it; so does this import",
-    "sample_at_first": "the bare base model is always rendered: preview.anchors",
+    "sample_at_first": "the base model without LoRA is always rendered: preview.anchors",
 }
 LOW_PRIORITY = {
     **dict.fromkeys(_OF_THE_MACHINE, "says how the machine runs, not what is trained"),
     **dict.fromkeys(_GUI_FORM, "the GUI's own form"),
     **dict.fromkeys(_UPLOAD, "nothing is uploaded"),
-    **dict.fromkeys(_LOGS, "steps.jsonl and the table hold what happens"),
+    **dict.fromkeys(_LOGS, "steps.jsonl and the table hold them"),
     **dict.fromkeys(
         ("metadata_description", "metadata_license", "metadata_tags", "metadata_title"),
         _TEXT["metadata_author"],

@@ -6,6 +6,7 @@ ask for, and never fewer than two.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +65,7 @@ def wanted_by(method: str, param: float, values: Tensor) -> int:
     return int(torch.nonzero(reached)[0]) + 1
 
 
-def _problems(wish: Ranks):
+def _problems(wish: Ranks) -> Iterator[str]:
     for name, value in (("--new-rank", wish.rank), ("--new-conv-rank", wish.conv_rank)):
         if value is not None and value < 1:
             yield f"{name} must be at least 1, got {value}"

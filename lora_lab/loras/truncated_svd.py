@@ -7,6 +7,8 @@ the energy of W is known; where it does not settle, the exact way is taken.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -47,7 +49,7 @@ def truncated_svd(weight: Tensor, rank: int, seed: int) -> tuple[Factors, Kept]:
 
 def energy(weight: Tensor) -> float:
     """Sum of squares in float64, without a float64 copy of the whole."""
-    return sum(float(part.double().square().sum()) for part in weight.flatten().split(1 << 20))
+    return math.fsum(float(part.double().square().sum()) for part in weight.flatten().split(1 << 20))
 
 
 def _exact(flat: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:

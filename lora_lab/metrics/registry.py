@@ -58,7 +58,7 @@ CLIP, DINO = "metric.clip_model", "metric.dino_model"
 
 METRICS: Mapping[str, MetricEntry] = {
     "basic": MetricEntry(
-        "brightness, contrast, sharpness, distance from the base's picture",
+        "brightness, contrast, sharpness, distance from the base's image",
         "lora_lab.metrics.basic:numbers",
         less_is_better=("base_distance",),
         describing=("brightness", "contrast", "sharpness"),
@@ -98,14 +98,14 @@ METRICS: Mapping[str, MetricEntry] = {
         (DINO,),
     ),
     "drift": MetricEntry(
-        "(1 - cosine) / 2 of DINO embeddings of a preview and the base model's picture; 0 is no change",
+        "(1 - cosine) / 2 of DINO embeddings of a preview and the base model's image; 0 is no change",
         "lora_lab.metrics.sets:drift",
         True,
         (DINO,),
         less_is_better=("drift",),
     ),
     "copy": MetricEntry(
-        "nearest training picture, by pHash (and DINO where metric.dino_model is set); 1 is the same picture",
+        "nearest training image, by pHash (and DINO where metric.dino_model is set); 1 is the same image",
         "lora_lab.metrics.sets:copies",
         True,
         less_is_better=("copy_phash", "copy_dino"),

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 COPY_FROM = 1 - 6 / 64
 """A preview whose pHash is this like a training picture's is flagged as a copy."""
-COPY = "like a training picture"
+COPY = "like a training image"
+COPY_FLAGS = (COPY, "like a training picture")
+"""The flag, and as older records have it."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def file_hash(path: Path) -> str:
     """
     refuse_non_weights(path)
     status = path.stat()
-    key = [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    key: list[str | int] = [str(path.resolve()), status.st_size, status.st_mtime_ns]
     if status.st_size < _WORTH_REMEMBERING:
         return _hashed(path)
     for line in reversed(read_lines(_memory())):
@@ -76,7 +76,7 @@ def _memory() -> Path:
     return Path(root) / "lora_lab" / "file_hashes.jsonl"
 
 
-def _remember(key: list, digest: str) -> None:
+def _remember(key: list[str | int], digest: str) -> None:
     memory = _memory()
     line = (json.dumps({"file": key, "sha256": digest}) + "\n").encode()
     try:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
@@ -140,7 +141,7 @@ def _identify_pickle(path: Path) -> ModelFile:
     )
 
 
-def own_config(metadata: Mapping[str, str]) -> dict:
+def own_config(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The component configs that a single file written by us carries; empty for files of other origin."""
     try:
         value = json.loads(metadata[CONFIG_METADATA])
@@ -194,7 +195,7 @@ def _check_unet(path: Path, shapes: Mapping[str, tuple[int, ...]], family: Famil
 
 
 def _stated_prediction(
-    own: dict, metadata: Mapping[str, str], names: Iterable[str], path: Path
+    own: Mapping[str, Any], metadata: Mapping[str, str], names: Iterable[str], path: Path
 ) -> str | None:
     """What the file says of itself: own configs, modelspec metadata, a marker tensor, or a yaml beside it."""
     if isinstance(own.get("scheduler"), dict):
@@ -267,7 +268,7 @@ def _identify_folder(path: Path) -> ModelFile:
     )
 
 
-def _folder_family(path: Path, index: dict) -> Family:
+def _folder_family(path: Path, index: Mapping[str, Any]) -> Family:
     pipeline = str(index.get("_class_name", ""))
     fitting = [family for family in FAMILIES.values() if pipeline in family.pipeline_classes]
     if not fitting:
@@ -285,7 +286,7 @@ def _folder_family(path: Path, index: dict) -> Family:
     return (by_width or by_act or fitting)[0]
 
 
-def _check_folder_denoiser(path: Path, config: dict, denoiser: Denoiser) -> None:
+def _check_folder_denoiser(path: Path, config: Mapping[str, Any], denoiser: Denoiser) -> None:
     kind = denoiser.kind.rpartition(".")[2]
     place = f"{path}/{denoiser.component}"
     if config.get("_class_name", kind) != kind:

@@ -3,8 +3,10 @@
 import json
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_lab.errors import ModelError
 
@@ -91,7 +93,7 @@ def read_header(path: str | Path) -> Header:
     return Header(tensors, metadata)
 
 
-def _tensor_info(entry: dict, data_start: int) -> TensorInfo:
+def _tensor_info(entry: Mapping[str, Any], data_start: int) -> TensorInfo:
     start, end = (int(offset) for offset in entry["data_offsets"])
     shape = tuple(int(side) for side in entry["shape"])
     if start < 0 or end < start or any(side < 0 for side in shape):

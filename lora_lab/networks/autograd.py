@@ -11,7 +11,7 @@ are told apart by index alone: no value of one sample is ever multiplied, even b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,13 +24,19 @@ from lora_lab.networks.dropout import apply_mask
 if TYPE_CHECKING:
     from lora_lab.networks.layers import Bound, Masks, PackedLayer
 
+Gradients = tuple[Tensor | None, ...]
+"""Of an autograd function's arguments, in their order; None of those that are no tensor."""
+
 
 class LinearFunction(torch.autograd.Function):
     """Linear layers: x `(N, ..., i)` to `(N, ..., o)`; adapters work on `(G, n T, i)`."""
 
     @staticmethod
-    def forward(ctx, x, anchor, layer, bounds, fused):
-        y = _base_linear(x, layer.module) if fused else x.new_zeros(*x.shape[:-1], layer.module.out_features)
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, layer: PackedLayer, bounds: tuple[Bound, ...], fused: bool
+    ) -> Tensor:
+        module = cast(nn.Linear, layer.module)
+        y = _base_linear(x, module) if fused else x.new_zeros(*x.shape[:-1], module.out_features)
         hiddens, masks = [], []
         for bound in bounds:
             block = bound.block
@@ -44,7 +50,7 @@ class LinearFunction(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         layer, bounds = ctx.layer, ctx.bounds
         x, hiddens, masks = _recall(ctx)
         grad_x = None
@@ -68,9 +74,11 @@ class ConvFunction(torch.autograd.Function):
     """Convolutions: x `(N, C, H, W)`; adapters work on `(G n, C, L)` with one weight matrix per sample."""
 
     @staticmethod
-    def forward(ctx, x, anchor, layer, bounds, fused):
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, layer: PackedLayer, bounds: tuple[Bound, ...], fused: bool
+    ) -> Tensor:
         geometry = layer.geometry
-        y = _base_conv(x, layer.module) if fused else _zeros_like_output(x, layer)
+        y = _base_conv(x, cast(nn.Conv2d, layer.module)) if fused else _zeros_like_output(x, layer)
         y = y if is_viewable(y) else y.contiguous()
         hiddens, masks = [], []
         for bound in bounds:
@@ -86,7 +94,7 @@ class ConvFunction(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         layer, bounds = ctx.layer, ctx.bounds
         x, hiddens, masks = _recall(ctx)
         grad_x = None
@@ -107,7 +115,13 @@ class ConvFunction(torch.autograd.Function):
         return grad_x, None, None, None, None
 
 
-def _remember(ctx, layer: PackedLayer, bounds: tuple[Bound, ...], fused: bool, values) -> None:
+def _remember(
+    ctx: Any,
+    layer: PackedLayer,
+    bounds: tuple[Bound, ...],
+    fused: bool,
+    values: tuple[Tensor, list[Tensor], list[Masks]],
+) -> None:
     """Keep what backward needs; tensors by `save_for_backward`, so that checkpointing can drop them."""
     x, hiddens, masks = values
     ctx.layer, ctx.bounds, ctx.fused = layer, bounds, fused
@@ -116,7 +130,7 @@ def _remember(ctx, layer: PackedLayer, bounds: tuple[Bound, ...], fused: bool, v
     ctx.save_for_backward(x, *hiddens, *tensors)
 
 
-def _recall(ctx) -> tuple[Tensor, list[Tensor], list[Masks]]:
+def _recall(ctx: Any) -> tuple[Tensor, list[Tensor], list[Masks]]:
     if torch.is_grad_enabled():
         raise RuntimeError("packed layers have no second derivative")
     x, *rest = ctx.saved_tensors

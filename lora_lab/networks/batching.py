@@ -116,7 +116,11 @@ def _regroup(slots: Sequence[int]) -> list[tuple[list[int], list[int]]]:
 
 
 def _block(
-    samples: list[int], slots: list[int], parts: list[int], scales: Sequence[float], place: tuple
+    samples: list[int],
+    slots: list[int],
+    parts: list[int],
+    scales: Sequence[float],
+    place: tuple[torch.device, torch.dtype],
 ) -> Block:
     device, dtype = place
     factors = [float(scales[s]) for s in samples]

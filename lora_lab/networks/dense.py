@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lora_lab.networks.autograd import Gradients
 from lora_lab.networks.batching import Block
 from lora_lab.networks.convolve import geometry_of
 from lora_lab.networks.flat_parameters import FlatParameters, Site
@@ -83,12 +84,12 @@ class DenseLayer:
 
     def bind(self, block: Block) -> list[Chunk]:
         """The block with the factors of its adapters, in chunks of one shape."""
-        alike: dict[tuple, list[int]] = {}
+        alike: dict[tuple[object, ...], list[int]] = {}
         for group, slot in enumerate(block.slot_list):
             alike.setdefault(self._shapes(self._spec_of(slot)), []).append(group)
         return [self._chunk(block, groups) for groups in alike.values()]
 
-    def _shapes(self, spec: AdapterSpec) -> tuple:
+    def _shapes(self, spec: AdapterSpec) -> tuple[object, ...]:
         """What adapters have to have in common for one product; padded ranks need not agree."""
         if spec.form == "lokr":
             return tuple(self.site.shape(side, spec) for side in SIDES[spec.form])
@@ -123,7 +124,7 @@ class DenseLayer:
             for side, shape in shapes.items()
         }
 
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The output of base and other adapters, plus the terms of the routed adapters of this form."""
         y = self.patch.original(x, *args, **kwargs)
         bounds = self.routes.bounds(self, x.shape[0]) if self.users else ()
@@ -171,7 +172,9 @@ class DenseTerm(torch.autograd.Function):
     """The adapters' terms: x `(N, ..., i)` or `(N, C, H, W)` to a term of the output's shape."""
 
     @staticmethod
-    def forward(ctx, x, anchor, layer, chunks, shape):
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, layer: DenseLayer, chunks: list[Chunk], shape: torch.Size
+    ) -> Tensor:
         total = _Total(x, shape)
         drops = [layer.draw(chunk) for chunk in chunks]
         for chunk, drop in zip(chunks, drops, strict=True):
@@ -183,7 +186,7 @@ class DenseTerm(torch.autograd.Function):
         return total.value()
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         if torch.is_grad_enabled():
             raise RuntimeError("packed layers have no second derivative")
         layer, (x,) = ctx.layer, ctx.saved_tensors
@@ -204,7 +207,7 @@ class DenseTerm(torch.autograd.Function):
             if total is not None:
                 grad_x[drop.modules] = 0
                 total.add(chunk, grad_x)
-        return total and total.value(), None, None, None, None
+        return None if total is None else total.value(), None, None, None, None
 
 
 class _Total:
@@ -295,5 +298,5 @@ def _conv_backward(
     )
 
 
-def _geometry(conv: nn.Conv2d) -> tuple:
+def _geometry(conv: nn.Conv2d) -> tuple[Any, ...]:
     return conv.stride, conv.padding, conv.dilation

@@ -103,7 +103,7 @@ def plan_layout(targets: Sequence[Target], specs: Sequence[AdapterSpec]) -> Layo
     return Layout(sites, segments, -(-offset // _LINE) * _LINE)
 
 
-def _order_in_segment(target: Target, room: tuple[int, int], order: int) -> tuple:
+def _order_in_segment(target: Target, room: tuple[int, int], order: int) -> tuple[str | int, ...]:
     module = target.module
     if isinstance(module, nn.Linear):
         fans = (module.out_features, module.in_features)
@@ -119,7 +119,14 @@ class FlatParameters:
     Shapes (K, P). Rows of unused slots are zero.
     """
 
-    def __init__(self, length: int, slots: int, device: torch.device, compute_dtype, master_dtype) -> None:
+    def __init__(
+        self,
+        length: int,
+        slots: int,
+        device: torch.device,
+        compute_dtype: torch.dtype,
+        master_dtype: torch.dtype,
+    ) -> None:
         shape = (slots, length)
         self.masters = torch.zeros(shape, device=device, dtype=master_dtype)
         self.grads = torch.zeros_like(self.masters)

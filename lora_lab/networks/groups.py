@@ -16,6 +16,8 @@ from lora_lab.networks.forms import SIDES
 from lora_lab.networks.spec import AdapterSpec
 
 LAYOUTS = ("flat", "stacked", "tensors")
+View = tuple[tuple[int, ...], tuple[int, ...], int, list[str]]
+"""Shape, strides, offset in the row, and names of the modules in a leaf."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def _start(numbers: Tensor, slot: int) -> int:
     return int(numbers.storage_offset() + slot * numbers.stride(0))
 
 
-def _views(plan: Layout, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[tuple]:
-    """(shape, strides, offset in the row, names) of the leaves of one group."""
+def _views(plan: Layout, sites: list[Site], side: str, spec: AdapterSpec, layout: str) -> Iterator[View]:
+    """The leaves of one group."""
     sites = sorted(sites, key=lambda site: site.pieces[side].offset)
     if layout == "flat":
         segment = plan.segments[sites[0].target.part, side]
@@ -112,7 +114,7 @@ def _views(plan: Layout, sites: list[Site], side: str, spec: AdapterSpec, layout
 def _evenly_spaced(sites: list[Site], side: str, spec: AdapterSpec) -> Iterator[list[Site]]:
     """Neighbours of one kind and shape (all sides), in runs with a constant distance."""
 
-    def shape(site: Site) -> tuple:
+    def shape(site: Site) -> tuple[object, ...]:
         piece = site.pieces[side]
         return (
             site.target.kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ class PackedLayer:
         """The block with this layer's weights."""
         return Bound(block, self)
 
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Base output plus the routed adapters' terms; the bare base's own forward where no adapter acts."""
         bounds = self.routes.bounds(self, x.shape[0]) if self.users else ()
         if not bounds:

@@ -38,7 +38,7 @@ def limit_norms(
     That is sd-scripts' rule for lora and LyCORIS' for lokr. `limit` None only measures. One synchronisation
     with the device.
     """
-    by_shape: dict[tuple, list[Site]] = {}
+    by_shape: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
         shapes = tuple(site.shape(side, spec) for side in SIDES[spec.form])
         by_shape.setdefault((*shapes, scale_of(site.target, spec)), []).append(site)

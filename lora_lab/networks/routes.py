@@ -45,7 +45,7 @@ class Routes:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.anchor = torch.zeros((), device=device, dtype=dtype, requires_grad=True)
         self.draws: dict[int, Draw] = {}
-        self._known: dict[tuple, Route] = {}
+        self._known: dict[tuple[object, ...], Route] = {}
         self._current: Route | None = None
 
     def set(self, slots: Sequence[int], strengths: Sequence[float] | None) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lora_lab.networks.autograd import scaled_product
+from lora_lab.networks.autograd import Gradients, scaled_product
 from lora_lab.networks.batching import Block
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ class SiblingFunction(torch.autograd.Function):
     """x `(N, ..., i)` to `(N, ..., S o)`: frozen layers and adapters of all siblings."""
 
     @staticmethod
-    def forward(ctx, x, anchor, frozen, joint):
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, frozen: tuple[Tensor, Tensor | None], joint: JointBound
+    ) -> Tensor:
         weight, bias = frozen
         tokens = x.reshape(-1, x.shape[-1])
         y = torch.mm(tokens, weight.t()) if bias is None else torch.addmm(bias, tokens, weight.t())
@@ -192,7 +194,7 @@ class SiblingFunction(torch.autograd.Function):
         return y.view(*x.shape[:-1], siblings * width)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         if torch.is_grad_enabled():
             raise RuntimeError("packed layers have no second derivative")
         tokens, hidden = ctx.saved_tensors

@@ -210,7 +210,7 @@ def _given_rates(entry: OptimizerEntry, rates: list[float]) -> Findings:
     elif entry.sign_update and not entry.learning_rate_about_one and max(rates) > 1e-3:
         found += warned(
             f"optimizer.learning_rate={max(rates):g}: {entry.name} moves every weight by the whole rate at "
-            "every step; 1e-2 is known to end in black pictures, 1e-4 and below is usual"
+            "every step; 1e-2 is known to end in black images, 1e-4 and below is usual"
         )
     if entry.schedule_free:
         reason = f"{entry.name} averages instead of following a schedule"

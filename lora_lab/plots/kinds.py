@@ -96,7 +96,7 @@ KINDS = (
     Kind("epochs", "score against epochs", _one("epochs", epochs, draw_epochs), UNSCORED),
     Kind("cost", "score against minutes, memory and file size", _one("cost", costs, draw_costs), UNSCORED),
     Kind("timings", "where the time went", _one("timings", timings, draw_timings), "no run has worked yet"),
-    Kind("loss", "loss curves", _one("loss", losses, draw_losses), "no run has made an update yet"),
+    Kind("loss", "loss curves", _one("loss", losses, draw_losses), "no run has made a step yet"),
 )
 
 

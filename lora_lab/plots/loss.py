@@ -1,32 +1,27 @@
-"""Loss curves: every update's loss, faint, and its running mean."""
+"""Loss curves: every step's loss, faint, and its running mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from lora_lab.plots.curves import Curve, draw_curves
 from lora_lab.plots.style import Look
 from lora_lab.plots.subject import Subject
+from lora_lab.smoothing import running_mean
 from lora_lab.store.reading import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WINDOWS = 20
-"""The running mean is over a twentieth of a run's updates: it shows a trend, and still a jump."""
-
 
 @dataclass(frozen=True)
 class LossCurve:
-    """One run's loss; `mean` is over the last `window` updates, `samples` is what it has seen by then."""
+    """One run's loss by step, its running mean, and the samples that it had seen by then."""
 
     run: str
     status: str
-    window: int
     steps: tuple[int, ...]
     samples: tuple[int, ...]
     loss: tuple[float, ...]
@@ -41,7 +36,7 @@ class LossPlot:
     curves: tuple[LossCurve, ...]
 
     def rows(self) -> list[dict[str, object]]:
-        """One row per update."""
+        """One row per step."""
         return [
             {"run": curve.run, "step": step, "samples": samples, "loss": loss, "mean": mean}
             for curve in self.curves
@@ -52,37 +47,26 @@ class LossPlot:
 
 
 def losses(subject: Subject) -> LossPlot:
-    """The loss of every run that made an update."""
+    """The loss of every run that made a step."""
     found = (_curve(subject.sweep.runs[run.name]) for run in subject.evidence.own)
     return LossPlot(subject.folder.name, tuple(curve for curve in found if curve.loss))
 
 
 def _curve(run: Run) -> LossCurve:
     rows = [row for row in run.steps if _is_number(row.get("loss"))]
-    window = max(1, round(len(rows) / WINDOWS))
     values = [float(row["loss"]) for row in rows]
     return LossCurve(
         run.name,
         run.status,
-        window,
         tuple(row["step"] for row in rows),
         tuple(row["samples"] if _is_number(row.get("samples")) else row["step"] for row in rows),
         tuple(values),
-        tuple(running_mean(values, window)),
+        tuple(running_mean(values)),
     )
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-
-
-def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """The mean of each value and the `window` - 1 before it; of as many as there are at the start."""
-    total = [0.0, *accumulate(values)]
-    return [
-        (total[end] - total[max(0, end - window)]) / (end - max(0, end - window))
-        for end in range(1, len(values) + 1)
-    ]
 
 
 def draw_losses(plot: LossPlot, look: Look) -> Figure:

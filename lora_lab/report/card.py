@@ -86,7 +86,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         base=_base(metadata, config),
         elsewhere=run.elsewhere,
         trigger=trigger,
-        prompt=shown[0].prompt if shown else trigger or "a picture",
+        prompt=shown[0].prompt if shown else trigger or "an image",
         pictures=shown,
         strength=show(of.strength.value),
         judged=[show(value) for value in of.strength.judged],

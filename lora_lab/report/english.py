@@ -4,7 +4,7 @@ TEXTS = {
     # The head.
     "title": "{sweep}: what the settings do",
     "no_question": "What do these settings do?",
-    "byline": "{runs} training runs, {checkpoints} checkpoints, {pictures} training pictures",
+    "byline": "{runs} training runs, {checkpoints} checkpoints, {pictures} training images",
     "period": "trained {start} to {end}",
     "one_day": "trained {start}",
     "by_people": "{judgements} scores from 0 to 100 by {raters}",
@@ -14,7 +14,7 @@ TEXTS = {
     ),
     "by_nobody": (
         "Nobody has scored these runs yet, and no metric stands in for a score. This report shows the "
-        "pictures; `lora-lab review` takes scores."
+        "images; `lora-lab review` takes scores."
     ),
     "contents": "Contents",
     # The answer.
@@ -42,9 +42,9 @@ TEXTS = {
     "all_fixed": "All {n} settings that were the same",
     "material": "What was to be learnt",
     "material_text": (
-        "Some of the training pictures, and what the base model makes of the prompts without any LoRA."
+        "Some of the training images, and what the base model makes of the prompts without any LoRA."
     ),
-    "training_picture": "training picture {n}",
+    "training_picture": "training image {n}",
     "bare": "base model, no LoRA",
     # Patterns.
     "patterns": "All runs",
@@ -56,7 +56,7 @@ TEXTS = {
     "status": "state",
     "epochs": "epochs",
     "minutes": "minutes",
-    "picture": "picture",
+    "picture": "image",
     "same_as": "the same experiment as {run}: {reason}",
     "same_as_plain": "the same experiment as {run}",
     "raters_of": "by {n}",
@@ -71,14 +71,14 @@ TEXTS = {
     # Setting by setting.
     "settings": "Setting by setting",
     "settings_text": (
-        "Each block compares runs that differ in one setting alone. Pictures in one row have the same "
+        "Each block compares runs that differ in one setting alone. Images in one row have the same "
         "prompt and the same seed."
     ),
     "with": "with {settings}",
     "with_reference": "all else as {reference}",
     "as_reference": "with all else as in the reference",
     "prompt_row": "“{text}”, seed {seed}, LoRA strength {strength}",
-    "no_picture": "no picture",
+    "no_picture": "no image",
     "no_score": "no score",
     "no_pairs": "No two runs differ in this setting alone: nothing can be said of it.",
     "together": "Always changed together, so that nothing tells them apart: {settings}.",
@@ -101,7 +101,7 @@ TEXTS = {
     "course": "course",
     # Failures.
     "failures": "What went wrong",
-    "failures_none": "Every run ended with pictures that show something.",
+    "failures_none": "Every run ended with images that show something.",
     "failures_open": "Not finished yet: {n}.",
     "reason": "reason",
     # Cost.
@@ -137,11 +137,11 @@ TEXTS = {
     "level": "level",
     "spread": "spread",
     "repeats": "shown again",
-    "repeat_sd": "moves by",
+    "repeat_sd": "repeatability (SD)",
     "drift": "drift per 10",
     "judged_raters": (
         "“Level” is how much more a rater gives than the others, “spread” the standard deviation of all "
-        "that the rater gave. Some pictures are shown again unseen: “moves by” is the standard deviation "
+        "that the rater gave. Some images are shown again unseen: “repeatability” is the standard deviation "
         "of one score, “drift” how much scores rise within a session."
     ),
     "relevant": (
@@ -169,7 +169,7 @@ TEXTS = {
         "{criterion} against {one}, a line for each value of {other}; all other settings are equal."
     ),
     "fig_epochs": "{criterion} against epochs.",
-    "fig_cost": "{criterion} against cost. For the orange checkpoints nothing cheaper is as good.",
+    "fig_cost": "{criterion} against cost. Orange: the Pareto front, for which nothing cheaper is as good.",
     "fig_timings": "Where the time of each run went.",
-    "fig_loss": "Loss against samples seen: mean over the last twentieth of a run, single updates faint.",
+    "fig_loss": "Loss against samples seen: running mean over a twentieth of a run, single steps faint.",
 }

@@ -16,7 +16,7 @@ from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.pictures import decode, extensions, read_bytes
 from lora_lab.errors import DataError
 from lora_lab.metrics import set_names
-from lora_lab.metrics.sets import COPY, Models, PreviewSet, Shown, measure_set
+from lora_lab.metrics.sets import COPY_FLAGS, Models, PreviewSet, Shown, measure_set
 from lora_lab.resolved import Resolved
 from lora_lab.run.previews import anchors_of, cut_picture
 from lora_lab.run.task import Task
@@ -59,7 +59,7 @@ def measure_checkpoint(
     found = measure_set(held_against, names)
     for item, numbers, flags in zip(checkpoint.previews, found.each, found.flags, strict=True):
         item.metrics.update(numbers)
-        item.flags = [flag for flag in item.flags if flag != COPY] + flags
+        item.flags = [flag for flag in item.flags if flag not in COPY_FLAGS] + flags
     checkpoint.metrics.update(found.whole)
 
 
@@ -90,7 +90,7 @@ def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Imag
     place = Path(folder).expanduser()
     files = sorted(file for file in place.rglob("*") if file.suffix.lower() in extensions())
     if not files:
-        raise DataError(f"metric.references={folder}: there are no pictures in it")
+        raise DataError(f"metric.references={folder}: there are no images in it")
     return [_decoded(file) for file in _evenly(files)]
 
 
@@ -99,7 +99,7 @@ def _decoded(path: Path) -> Image.Image:
     try:
         return Image.fromarray(decode(read_bytes(path)))
     except DataError as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
 
 
 def _pictures(placed: Sequence[Placed]) -> tuple[Image.Image, ...]:
@@ -116,4 +116,4 @@ def _open(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+        raise DataError(f"{path} cannot be read as an image: {error}") from error

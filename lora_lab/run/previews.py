@@ -16,7 +16,7 @@ from lora_lab.data.pixels import load_pixels
 from lora_lab.effective.previews import drawn, wanted_shots
 from lora_lab.files import replacing, write_json, write_text
 from lora_lab.metrics import measure
-from lora_lab.metrics.sets import COPY
+from lora_lab.metrics.sets import COPY_FLAGS
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
@@ -30,7 +30,7 @@ ANCHOR_PICTURES = 6
 """Training pictures that are copied beside the previews."""
 DRAWN = "drawn.json"
 """Beside the base model's images: what draws each of them."""
-SEEN_ON_PREVIEWS = ("black", "flat", "same as base", COPY)
+SEEN_ON_PREVIEWS = ("black", "flat", "same as base", *COPY_FLAGS)
 """Flags of a checkpoint that come from its previews."""
 
 

@@ -64,7 +64,7 @@ def _listed(keys: list[str]) -> str:
 
 
 def _same_length(row: PlannedRun, first: PlannedRun) -> str:
-    return f"{_length(row)} and {_length(first)} show the same pictures in the same order"
+    return f"{_length(row)} and {_length(first)} show the same images in the same order"
 
 
 def _length(row: PlannedRun) -> str:

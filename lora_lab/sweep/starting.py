@@ -114,7 +114,7 @@ def _head(wish: Wish, title: str) -> str:
 #
 #   lora-lab plan {wish.name}.yaml      what it will do, and what it will be able to tell
 #   lora-lab sweep {wish.name}.yaml     do it; the same command goes on where it was stopped
-#   lora-lab review {wish.name}         score the pictures blind
+#   lora-lab review {wish.name}         score the images blind
 #   lora-lab verdict {wish.name}        what your scores support
 
 question: {question.splitlines()[0]}

@@ -101,14 +101,14 @@ def _changed(record: RunRecord, resolved: Resolved) -> str:
     """What of a run's experiment is another one now, setting by setting."""
     before = record.resolved.get("acting")
     if not isinstance(before, dict):
-        return "other settings or pictures"
+        return "other settings or images"
     now = resolved.to_plain()["acting"]
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     named = [
         f"{key}={value_text(before.get(key))} (now {value_text(now.get(key))})" for key in keys[:MOST_NAMED]
     ]
     more = [f"{len(keys) - MOST_NAMED} more"] if len(keys) > MOST_NAMED else []
-    return ", ".join([*named, *more]) or "other pictures, or another base model"
+    return ", ".join([*named, *more]) or "other images, or another base model"
 
 
 def _finished(

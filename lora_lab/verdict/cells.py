@@ -145,7 +145,8 @@ def owner(key: str) -> str | None:
 def distance(cell: Cell, base: Cell) -> int:
     """In how many settings two cells differ, those that only one of them has counted, too."""
     mine, its = cell.settings, base.settings
-    return sum(mine.get(key) != its.get(key) for key in {*mine, *its}) + len(cell.unknown ^ base.unknown)
+    differing = [key for key in {*mine, *its} if mine.get(key) != its.get(key)]
+    return len(differing) + len(cell.unknown ^ base.unknown)
 
 
 def where(cell: Cell, base: Cell, key: str) -> Said:

@@ -212,7 +212,8 @@ def _once_only(cells: Sequence[tuple[Cell, Cell]], call: str) -> bool:
     """Whether a side of the comparison was run once; of effects that cross, a side of any pair."""
     if call == DEPENDS:
         return any(cell.n < 2 for pair in cells for cell in pair)
-    return min(sum(cell.n for cell in side) for side in zip(*cells, strict=True)) < 2
+    sides: list[tuple[Cell, ...]] = list(zip(*cells, strict=True))
+    return min(sum(cell.n for cell in side) for side in sides) < 2
 
 
 def _pairs(cells: Sequence[tuple[Cell, Cell]], analysis: Analysis, interacts: bool) -> Pairs:

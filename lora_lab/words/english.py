@@ -186,6 +186,10 @@ TEXTS = {
     "cheaper_equal": "{run} scores as much and takes {time} instead of {longer}",
     "cheap_rival": "of those, {run} is cheap: it takes {time} instead of {longer}",
     "of_luck": "the best of {n} owes something to luck: trained again, expect about {score}",
+    "by_model": (
+        "{run} is taken instead: all runs together (a model that predicts runs it has not seen) expect "
+        "{score} of it, and {other} of {best}"
+    ),
     "has_setting": "it has {title} {value}, and {changes}",
     "has_setting_though": "it has {title} {value}, though {changes}: try that with it",
     # Notes.
@@ -223,16 +227,16 @@ TEXTS = {
     ),
     "note_damage_one": "1 damaged line of {file} was left out: {lines}",
     "note_damage": "{n} damaged lines of {file} were left out: {lines}",
-    "note_shots": "{scores} of other pictures ({left}) left out: those of {taken} are taken",
-    "note_rendered": "{scores} of pictures that were rendered anew and judged again since left out",
-    "note_other_previews": "{scores} of pictures that other prompts or preview settings drew left out",
-    "note_replaced": "{n} of {judged} scores were given to pictures that others have replaced since; those "
+    "note_shots": "{scores} of other images ({left}) left out: those of {taken} are taken",
+    "note_rendered": "{scores} of images that were rendered anew and judged again since left out",
+    "note_other_previews": "{scores} of images that other prompts or preview settings drew left out",
+    "note_replaced": "{n} of {judged} scores were given to images that others have replaced since; those "
     "are kept in the folders judged-* beside the previews",
     "comparisons_one": "1 comparison",
     "comparisons_n": "{n} comparisons",
     "scores_one": "1 score",
     "scores_n": "{n} scores",
-    "shots_unwritten": "pictures that were not written down",
+    "shots_unwritten": "images that were not written down",
     "shots_prompt": "prompt {values}",
     "shots_prompts": "prompts {values}",
     "shots_seed": "seed {values}",
@@ -246,6 +250,27 @@ TEXTS = {
         "adds them "
         "without training"
     ),
+    "model_change": "{label} {change}: {difference} (sd {sd})",
+    "note_model": (
+        "a model of all runs, no test, for settings that no two runs differ in alone (settings add up, pairs "
+        "of them may depend on each other): {each}"
+    ),
+    "note_model_checked": (
+        "that model, leaving out one of {n} runs at a time, predicts {explained} of the scores' variance "
+        "(rank correlation {rank}); residuals {residual} (sd), largest {most} ({run})"
+    ),
+    "note_sources": ("noise by source (sd in a run's score): {parts}; {now} together. {options}: {advice}"),
+    "source_training": "training {sd}",
+    "source_pictures": "images {sd} ({n} of each run)",
+    "source_eye": "the eye {sd}",
+    "source_session": "levels of one rater's sessions {sd}, taken out where sessions share checkpoints",
+    "buy_runs": "everything trained once more",
+    "buy_pictures": "twice as many images",
+    "buy_looks": "another look by each rater",
+    "advise_runs": "more runs are what helps",
+    "advise_pictures": "more images are the cheaper way",
+    "advise_looks": "another look is the cheaper way",
+    "buy_brings": "{what} brings it to {sd}",
     "importance_few": ("importance needs at least {fewest} different runs with a score, there are {n}"),
     "importance_settings": "importance needs two settings that every run has and that differ",
     # The terminal's page of a verdict, and the gallery's.
@@ -254,7 +279,7 @@ TEXTS = {
     "title_settings": "settings:",
     "title_settings_more": "what changing one alone did (pairs of runs that differ in nothing else)",
     "settings_none": "no two runs with a score differ in one setting alone",
-    "settings_together": "always changed together, so not told apart: {labels}",
+    "settings_together": "confounded (always changed together): {labels}",
     "head_setting": "setting",
     "head_change": "change",
     "head_pairs": "pairs",
@@ -264,9 +289,9 @@ TEXTS = {
     "title_interactions": "settings that depend on each other:",
     "interactions_more": "and {n} more, not decided",
     "title_courses": "along the checkpoints:",
-    "title_courses_more": "one run's own pictures, so a hint and no test",
+    "title_courses_more": "one run's own images, so a hint and no test",
     "title_costs": "score against cost:",
-    "title_costs_more": "no cheaper run scored as much; about one mark in six is luck",
+    "title_costs_more": "the Pareto front: no cheaper run scored as much; about one mark in six is luck",
     "head_run": "run",
     "head_score": "score",
     "head_training": "training",
@@ -277,7 +302,7 @@ TEXTS = {
     "cost_memory": "memory",
     "cost_size": "size",
     "title_usable": "usable runs:",
-    "title_usable_more": "share that ended with pictures that show something, with its 95 % interval",
+    "title_usable_more": "share that ended with images that show something, with its 95 % interval",
     "usable": "{label} {value}: {good} of {n} ({low} to {high}), others {others} of {of}; {reasons}",
     "title_metrics": "automatic metrics against the scores:",
     "title_metrics_more": "rank correlation over runs, all intervals 95 %",

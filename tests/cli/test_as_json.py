@@ -50,7 +50,7 @@ def test_files_that_were_written(sweep: Path, tmp_path: Path, capsys: pytest.Cap
     made = told(capsys, "suggest", str(sweep), "--n", "2", "-o", str(tmp_path / "next.yaml"))
     assert made["file"] == str(tmp_path / "next.yaml") and Path(made["file"]).is_file()
     assert {"base", "rows", "expected_of_recommended", "model"} <= set(made)
-    drawn = told(capsys, "demo-data", str(tmp_path / "miko"), "--pictures", "2")
+    drawn = told(capsys, "demo-data", str(tmp_path / "miko"), "--images", "2")
     assert drawn["images"] == 2 and len(list(Path(drawn["folder"]).glob("*.png"))) == 2
 
 

@@ -117,7 +117,7 @@ def test_a_failed_run_makes_no_copier(
 @pytest.mark.parametrize(
     ("more", "words_"),
     [
-        (["third.png"], "give two pictures, A.png and its edited twin B.png; got 3"),
+        (["third.png"], "give two images, A.png and its edited twin B.png; got 3"),
         (["--name", "a/b"], "--name: name 'a/b' cannot be a folder"),
         (["-o", "copier.ckpt"], "--output copier.ckpt must end in .safetensors"),
         (["netwrok.network_dim=4"], "unknown setting 'netwrok.network_dim'"),

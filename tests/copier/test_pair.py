@@ -29,10 +29,10 @@ def test_pictures_that_cannot_be_a_pair(tmp_path: Path) -> None:
     wide = picture(tmp_path / "wide.png", (48, 32))
     for other, words in (
         (tmp_path / "none.png", "none.png does not exist"),
-        (tmp_path, "is a folder; give the picture itself"),
+        (tmp_path, "is a folder; give the image itself"),
         (broken, "broken.png cannot be used"),
         (wide, r"differ in size: .*a.png is 32 x 48, .*wide.png is 48 x 32 pixels; .*bring both to one size"),
-        (picture(tmp_path / "same.png"), "are the same picture: there is no difference to learn"),
+        (picture(tmp_path / "same.png"), "are the same image: there is no difference to learn"),
     ):
         with pytest.raises(DataError, match=words):
             read_pair(a, other)
@@ -58,7 +58,7 @@ def test_each_picture_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path / "results" / "copier-a-b")
     places = place_pictures(folder, pair)
     assert [[file.name for file in place.iterdir()] for place in places] == [["A.png"], ["B.png"]]
-    (places[0] / "old.png").write_bytes(b"left over from other pictures")
+    (places[0] / "old.png").write_bytes(b"left over from other images")
     assert [file.name for file in place_pictures(folder, pair)[0].iterdir()] == ["A.png"]
     assert not list(folder.runs())
     found = rows("copier-a-b", ["recipe=copier"], places, merged=tmp_path / "a.safetensors")

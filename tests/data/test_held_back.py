@@ -95,5 +95,5 @@ def test_holding_back_nothing_is_an_error_with_the_way_out(folder):
     assert held == [] and len(train) == 12
     (problem,) = problems(train, held)
     assert problem.severity == "error"
-    assert "train.validation_split=0.01 holds back none of 7 pictures; set it to 0.15" in str(problem)
+    assert "train.validation_split=0.01 holds back none of 7 images; set it to 0.15" in str(problem)
     assert problems(items, []) == []

@@ -120,7 +120,7 @@ def test_several_datasets_have_their_own_batch_sizes():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([], "no picture"),
+        ([], "no image"),
         ([Entry("a", 1, 0)], "repeats"),
         ([Entry("a", 1, 1), Entry("a", 1, 1)], "same key"),
     ],

@@ -76,7 +76,7 @@ def test_all_errors_come_in_one_report(tmp_path):
         refuse_errors(plan.problems)
     for part in (
         "3 problems",
-        "bad.png: not a picture",
+        "bad.png: not an image",
         "01.png: 20x64 leaves less",
         "none: there is no such folder",
     ):

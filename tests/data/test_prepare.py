@@ -25,7 +25,7 @@ def test_repeats_balance_concepts():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (({"a": 0},), "a has no pictures"),
+        (({"a": 0},), "a has no images"),
         (({"a": 1}, 0), "draws must be at least 1, got 0"),
         (({"a": 1}, 10, {"a": 0}), "weight of a must be above 0"),
         (({"a": 1}, 10, {"b": 1}), "b has a weight"),
@@ -67,5 +67,5 @@ def test_prepare_checks_before_it_copies(tmp_path, values, error, message):
 
 
 def test_prepare_needs_pictures(tmp_path):
-    with pytest.raises(DataError, match="no pictures in it"):
+    with pytest.raises(DataError, match="no images in it"):
         prepare([Concept(_source(tmp_path / "photos", 0), 1, "a", "b")], tmp_path / "out")

@@ -72,7 +72,7 @@ def test_regularisation_pictures(tmp_path):
     [
         (lambda p: None, "there is no such folder"),
         (lambda p: p.write_text("x"), "is a file, not a folder"),
-        (lambda p: p.mkdir(), "no pictures in it"),
+        (lambda p: p.mkdir(), "no images in it"),
         (lambda p: _save(p / "portraits" / "a.png"), "does not begin with a number"),
         (lambda p: _save(p / "img" / "15_x" / "a.png"), "one level deeper"),
         (lambda p: _save(p / "0_x" / "a.png"), "repeats must be at least 1, got 0"),
@@ -97,9 +97,9 @@ def test_what_is_left_out_is_named(tmp_path):
     text = _by_severity(scan(tmp_path, PLAIN), "warning")
     for part in (
         "beside the numbered folders",
-        "notes: 1 pictures not trained on: its name does not begin",
+        "notes: 1 images not trained on: its name does not begin",
         "(c.gif)",
-        "without a picture (alone",
+        "without an image (alone",
     ):
         assert part in text
     assert [i.path.name for i in scan(tmp_path, PLAIN).items] == ["a.png"]
@@ -124,7 +124,7 @@ def _bomb(path: Path) -> None:
 
 BAD = {
     "empty.png": lambda p: p.write_bytes(b""),
-    "text.jpg": lambda p: p.write_text("this is no picture"),
+    "text.jpg": lambda p: p.write_text("this is no image"),
     "noise.webp": lambda p: p.write_bytes(bytes(range(256)) * 9),
     "cut.png": lambda p: _truncated(p, "PNG"),
     "cut.jpg": lambda p: _truncated(p, "JPEG"),
@@ -249,7 +249,7 @@ def test_duplicates_and_shared_names_are_named(tmp_path):
     _save(tmp_path / "2_b" / "b.jpg", _picture(2))
     found = scan(tmp_path, PLAIN)
     text = _by_severity(found, "warning")
-    assert "1 pictures count twice (b.png = " in text and "shares its caption's name" in text
+    assert "1 images count twice (b.png = " in text and "shares its caption's name" in text
     assert len(set(order_keys(found.items))) == 3
     assert {i.caption for i in found.items if i.path.stem == "b"} == {"one"}
 

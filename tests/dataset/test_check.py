@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     ImageOps.mirror(photo(0)).resize((400, 400)).save(place / "mirrored.jpg", quality=85)
     (place / "mirrored.txt").write_text("Mikocat, 1girl, red_hat, red hat, (smile:1.3)")
     photo(20, (200, 1600)).save(place / "stripe.png")
-    (place / "stripe.txt").write_text("a tall picture, 1girl")
+    (place / "stripe.txt").write_text("a tall image, 1girl")
     photo(21, (100, 100)).save(place / "tiny.png")
     (place / "tiny.txt").write_text("mikocat, 1girl, " + ", ".join(f"word number {n}" for n in range(60)))
     photo(22).save(place / "broken.jpg", quality=95)

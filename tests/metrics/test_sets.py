@@ -83,7 +83,7 @@ def test_drift_and_diversity(tmp_path: Path) -> None:
     one, other = (embedded(dino_folder(), picture(seed), False) for seed in (1, 2))
     base = embedded(dino_folder(), picture(11), False)
     assert found.each[0]["drift"] == pytest.approx((1 - one @ base) / 2, abs=2e-4)
-    assert found.each[2]["drift"] is None, "there is no picture of the base model"
+    assert found.each[2]["drift"] is None, "there is no image of the base model"
     assert found.whole["diversity"] == pytest.approx(1 - one @ other, abs=2e-4)
     alone = previews(tmp_path, [Shown(picture(1), "a", 0, 1, 1.0), Shown(picture(2), "b", 1, 1, 1.0)])
     assert measure_set(alone, ["diversity"]).whole == {"diversity": None}, "one seed of each prompt"
@@ -129,7 +129,7 @@ def test_embeddings_are_kept_by_content_of_picture_and_model(
 ) -> None:
     first = Embedder("dino", dino_folder(), tmp_path, CPU).images([picture(1), picture(2), picture(1)])
     files = sorted(tmp_path.rglob("*.npy"))
-    assert len(files) == 2, "a picture is embedded once"
+    assert len(files) == 2, "an image is embedded once"
     again = Embedder("dino", dino_folder(), tmp_path, CPU)
     monkeypatch.setattr(again, "_load", lambda *a, **k: pytest.fail("the model is loaded"))
     np.testing.assert_array_equal(again.images([picture(1), picture(2), picture(1)]), first)

@@ -245,7 +245,7 @@ def test_a_missing_package_is_refused(monkeypatch):
     ("given", "words"),
     [
         ({"name": "prodigy", "rate": 1e-4}, "the usual value is 1"),
-        ({"name": "lion", "rate": 1e-2}, "black pictures"),
+        ({"name": "lion", "rate": 1e-2}, "black images"),
         ({"name": "pagedadamw8bit", "device": "cpu"}, "degraded"),
         ({"name": "sgdnesterov8bit"}, "plain momentum"),
         ({"name": "adafactor", "args": {"relative_step": False, "warmup_init": True}}, "turns it on"),

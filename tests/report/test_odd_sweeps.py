@@ -121,7 +121,7 @@ def test_the_mean_that_an_effect_is_measured_against_is_shown(
     monkeypatch.setattr("lora_lab.report.page.plots", lambda subject: [])
     for language, words in (("en", "mean of 2 seeds 85"), ("ja", "シード2個の平均85")):
         html = write_report(subject(sweep), tmp_path / language, language).read_text(encoding="utf-8")
-        assert html.count(words) >= 3, "in the table of runs, and above the pictures that are compared"
+        assert html.count(words) >= 3, "in the table of runs, and above the images that are compared"
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])

@@ -37,7 +37,7 @@ class Page(HTMLParser):
         target = found.get("href")
         self.targets += [target] if target else []
         if tag == "img":
-            assert found.get("alt"), "every picture says what it shows"
+            assert found.get("alt"), "every image says what it shows"
 
     def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1] != "style":

@@ -81,10 +81,10 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "lora for a model": (lora, "LoRA"),
     "truncated model": (truncated, "truncated"),
     "pickle with code": (trapped, "trap.ckpt"),
-    "no pictures": (no_pictures, "no pictures"),
+    "no images": (no_pictures, "no images"),
     "no folder": (lambda folder: f"dataset.path={folder}/gone", "no such folder"),
     "strange captions": (strange_captions, "1.txt"),
-    "broken picture": (broken_picture, "1.png"),
+    "broken image": (broken_picture, "1.png"),
     "unknown key": (lambda _: "network.network_dimm=4", "network_dim"),
     "unknown metric": (
         lambda _: "metric.names=[clip]",

@@ -77,8 +77,8 @@ def test_references_are_a_folder_or_the_runs_own(config: RunConfig, tmp_path: Pa
     assert len(references(None, own)) == 2
     assert len(references(str(tmp_path), own)) == 2
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="metric.references=.*there are no pictures in it"):
+    with pytest.raises(DataError, match="metric.references=.*there are no images in it"):
         references(str(tmp_path / "empty"), own)
-    (tmp_path / "empty" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="cannot be read as a picture"):
+    (tmp_path / "empty" / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot be read as an image"):
         references(str(tmp_path / "empty"), own)

@@ -82,4 +82,4 @@ def test_a_folder_of_its_own_changes_no_weight(bench: Bench, tmp_path: Path) -> 
 def test_validation_pictures_that_are_trained_on_are_named(bench: Bench, pictures: Path) -> None:
     config = Task.open(bench.write("a", f"dataset.validation_path={pictures}")).config
     texts = [str(problem) for problem in gather(config).problems]
-    assert any("5 of 5 validation pictures are trained on, too" in text for text in texts)
+    assert any("5 of 5 validation images are trained on, too" in text for text in texts)

@@ -27,7 +27,7 @@ def values(*given: Score) -> tuple[list[float], list[str]]:
 def test_other_prompts_of_the_same_numbers_are_other_pictures() -> None:
     kept, notes = values(score(10, "a", "1", "old"), score(20, "b", "1", "old"), score(30, "a", "2", "new"))
     assert kept == [10, 20], "most checkpoints have those"
-    assert notes == ["1 score of pictures that other prompts or preview settings drew left out"]
+    assert notes == ["1 score of images that other prompts or preview settings drew left out"]
     kept, _ = values(score(10, "a", "1", "old"), score(30, "a", "2", "new"), score(40, "b", "2", "new"))
     assert kept == [30, 40]
 
@@ -67,13 +67,13 @@ def test_one_ranking_is_of_comparisons_of_equal_pictures() -> None:
     kept, notes = comparable_pairs([pair(1, "1"), pair(2, "1"), pair(3, "2", prompt=1)])
     assert [item.line for item in kept] == [3], "of equally many checkpoints the later ones"
     assert [str(note) for note in notes] == [
-        "2 comparisons of other pictures (prompt 1, seed 7, strength 1) left out: those of prompt 2, seed 7, "
+        "2 comparisons of other images (prompt 1, seed 7, strength 1) left out: those of prompt 2, seed 7, "
         "strength 1 are taken"
     ]
     kept, notes = comparable_pairs([pair(1, "1", "old"), pair(2, "2", "new")])
     assert [item.line for item in kept] == [2]
     assert [str(note) for note in notes] == [
-        "1 comparison of pictures that other prompts or preview settings drew left out"
+        "1 comparison of images that other prompts or preview settings drew left out"
     ]
 
 
@@ -82,4 +82,4 @@ def test_comparisons_of_pictures_that_were_rendered_anew_are_left_out() -> None:
         [pair(1, "1", "x", ("a1", "b1")), pair(2, "1", "x", ("a1", "b1")), pair(3, "1", "x", ("a2", "b1"))]
     )
     assert [item.line for item in kept] == [3]
-    assert "2 comparisons of pictures that were rendered anew and judged again since" in str(notes[0])
+    assert "2 comparisons of images that were rendered anew and judged again since" in str(notes[0])

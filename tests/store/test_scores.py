@@ -197,7 +197,7 @@ def test_only_equal_shots_are_combined_and_the_others_are_named(sweep: SweepFold
     assert {run: item.value for (run, _), item in ratings(log).items()} == {"03": 80, "04": 60, "05": 40}
     kept, notes = comparable_scores(log.scores)
     assert len(kept) == 3 and len(notes) == 1
-    assert notes[0].startswith("1 score of other pictures (prompt 1, seed 7, strength 0.6) left out")
+    assert notes[0].startswith("1 score of other images (prompt 1, seed 7, strength 0.6) left out")
     assert "prompts 1, 2, seed 7, strength 1" in notes[0]
 
 
@@ -228,7 +228,7 @@ def test_pictures_rendered_anew_are_not_averaged_with_the_old_ones(sweep: SweepF
     add_score(sweep, 20, shots=WIDE, shown="new")
     log = read_scores(sweep)
     assert {run: item.value for (run, _), item in ratings(log).items()} == {"03": 20, "04": 90}
-    assert "1 score of pictures that were rendered anew" in comparable_scores(log.scores)[1][0]
+    assert "1 score of images that were rendered anew" in comparable_scores(log.scores)[1][0]
 
 
 def test_a_score_counts_for_all_checkpoints_of_its_pixels(sweep: SweepFolder) -> None:

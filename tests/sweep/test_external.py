@@ -143,7 +143,7 @@ def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.
     assert main(["export", str(folder.path), "mine", "-o", str(swept / "out")]) == 0
     card = next((swept / "out").glob("*.md")).read_text()
     assert "Trained with another program: sd-scripts" in card and "| dim | 4 |" in card
-    assert "batch size" not in card and "Training pictures" not in card
+    assert "batch size" not in card and "Training images" not in card
     assert main(["export-kohya", str(folder.path / "mine")]) == 2
     assert "go back to the files of its own trainer" in capsys.readouterr().err
 

@@ -139,7 +139,7 @@ def test_changed_settings_are_named_one_by_one(folder: RunFolder) -> None:
     assert "network.network_alpha=16.0 (now 1.0), train.seed=1 (now 2)" in found.reason
     assert "learning_rate" not in found.reason and "add --redo" in found.reason
     same = decide(folder, Resolved(acting, {}, fingerprint="other"), TAGS, retry=False, redo=False)
-    assert "other pictures, or another base model" in same.reason
+    assert "other images, or another base model" in same.reason
 
 
 def test_a_stopped_run_goes_on_when_it_is_asked_to(folder: RunFolder) -> None:

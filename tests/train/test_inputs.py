@@ -85,7 +85,7 @@ def test_masks_leave_the_transparent_half_out(bench: Bench, weighted: Path) -> N
         left, right = mask[:, :half], mask[:, half:]
         assert {float(left.mean()), float(right.mean())} == {0.0, 1.0}
         seen.add(float(left.mean()))
-    assert seen == {0.0, 1.0}, "the mask is mirrored with the picture"
+    assert seen == {0.0, 1.0}, "the mask is mirrored with the image"
     assert not equal(
         weights_of(bench, "adamw", *own[1:3]), weights_of(bench, "adamw", own[1], "dataset.alpha_mask=false")
     )

@@ -25,8 +25,8 @@ class DatasetConfig:
 
     path: str = setting(
         "",
-        "folder of `15_trigger class` folders, folder of pictures, or kohya dataset TOML",
-        label="pictures",
+        "folder of `15_trigger class` folders, folder of images, or kohya dataset TOML",
+        label="images",
         ja="教師画像",
         peer="--train_data_dir --dataset_config image_dir",
         source="sd-scripts, train_util.py",
@@ -35,7 +35,7 @@ class DatasetConfig:
     )
     reg_path: str | None = setting(
         None,
-        "regularisation pictures, a folder of the same form",
+        "regularisation images, a folder of the same form",
         peer="--reg_data_dir is_reg",
         source="DreamBooth, arXiv 2208.12242",
         path=True,
@@ -43,7 +43,7 @@ class DatasetConfig:
     )
     validation_path: str | None = setting(
         None,
-        "pictures to measure the validation loss on, a folder of the same form; never trained on",
+        "images to measure the validation loss on, a folder of the same form; never trained on",
         trains=False,
         peer="validation_data_dir",
         source="sd-scripts (validation)",
@@ -51,7 +51,7 @@ class DatasetConfig:
     )
     repeats: int | None = setting(
         None,
-        "times each picture is shown per epoch; null takes the folder names",
+        "times each image is shown per epoch; null takes the folder names",
         at_least(1),
         scale="linear",
         label="repeats",
@@ -97,7 +97,7 @@ class DatasetConfig:
     )
     class_tokens: str | None = setting(
         None,
-        "caption of a picture that has no caption file",
+        "caption of an image that has no caption file",
         peer="class_tokens",
         source="sd-scripts, train_util.py",
         trial=tried("a cat", "dataset.path={silent}", "dataset.trigger_word=null"),
@@ -113,7 +113,7 @@ class DatasetConfig:
     )
     enable_bucket: bool = setting(
         True,
-        "sort pictures into aspect-ratio buckets",
+        "sort images into aspect-ratio buckets",
         ja="バケット",
         peer="--enable_bucket",
         source="sd-scripts, train_util.py",
@@ -151,7 +151,7 @@ class DatasetConfig:
     )
     bucket_no_upscale: bool = setting(
         False,
-        "never enlarge a picture to fill a bucket",
+        "never enlarge an image to fill a bucket",
         ja="拡大しない",
         peer="--bucket_no_upscale",
         source="sd-scripts, train_util.py",
@@ -159,7 +159,7 @@ class DatasetConfig:
     )
     resize_interpolation: str | None = setting(
         None,
-        "how pictures are resized: lanczos, area, bicubic, bilinear, box or nearest; null is area when "
+        "how images are resized: lanczos, area, bicubic, bilinear, box or nearest; null is area when "
         "shrinking and lanczos when enlarging",
         one_of(None, "lanczos", "area", "bicubic", "cubic", "bilinear", "linear", "box", "nearest"),
         peer="--resize_interpolation",
@@ -302,24 +302,24 @@ class DatasetConfig:
     )
     alpha_mask: bool = setting(
         False,
-        "transparent parts of a picture do not count in the loss",
+        "transparent parts of an image do not count in the loss",
         peer="--alpha_mask --masked_loss",
         source="sd-scripts, train_util.py",
         trial=tried("true", "dataset.path={glass}"),
     )
     cache_latents: bool = setting(
         True,
-        "encode pictures once, kept by content on disk",
+        "encode images once, kept by content on disk",
         trains=True,
         peer="--cache_latents --cache_latents_to_disk --cache_text_encoder_outputs",
         source="guide to SDXL styles; keyed by content here",
         trial=same_weights(
-            "false", "the cache keeps each picture's whole distribution, so that draws are the same"
+            "false", "the cache keeps each image's whole distribution, so that draws are the same"
         ),
     )
     max_image_pixels: int = setting(
         178_956_970,
-        "pictures with more pixels are refused as decompression bombs",
+        "images with more pixels are refused as decompression bombs",
         at_least(4096),
         trains=False,
         source="Pillow's limit",

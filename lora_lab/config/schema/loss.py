@@ -182,7 +182,7 @@ class LossConfig:
     )
     prior_loss_weight: float = setting(
         1.0,
-        "weight of regularisation pictures",
+        "weight of regularisation images",
         at_least(0),
         peer="--prior_loss_weight",
         source="DreamBooth, arXiv 2208.12242",

@@ -29,7 +29,7 @@ class MetricConfig:
     )
     references: str | None = setting(
         None,
-        "folder of pictures that previews should be like; null takes held-back or training pictures",
+        "folder of images that previews should be like; null takes held-back or training images",
         trains=False,
         source="ours",
         path=True,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import above, at_least, between, each, not_empty, one_of, setting
+from lora_lab.config.fields import above, at_least, between, each, not_empty, one_of, seed, setting
 
 
 @dataclass
@@ -26,7 +26,7 @@ class PreviewConfig:
     seeds: list[int] = setting(
         [1234],
         "noise seeds",
-        each(at_least(0)),
+        each(seed),
         trains=False,
         peer="--d",
         source="sd-scripts (sample prompts)",
@@ -87,15 +87,15 @@ class PreviewConfig:
     )
     batch_size: int = setting(
         8,
-        "pictures rendered at once",
+        "images rendered at once",
         at_least(1),
         trains=False,
         source="ours",
     )
     anchors: bool = setting(
         True,
-        "render the bare base model once per sweep, too",
+        "render the base model without LoRA once per sweep, too",
         trains=False,
         peer="--sample_at_first",
-        source="ours: the bare base model beside every run",
+        source="ours: the base model without LoRA beside every run",
     )

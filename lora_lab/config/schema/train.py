@@ -43,7 +43,7 @@ class TrainConfig:
     )
     gradient_accumulation_steps: int = setting(
         1,
-        "batches per update",
+        "batches per optimizer step",
         at_least(1),
         scale="log",
         ja="勾配の累積",
@@ -65,14 +65,14 @@ class TrainConfig:
     )
     max_train_steps: int | None = setting(
         None,
-        "length in updates; a cap where epochs are given, too",
+        "length in steps; a cap where epochs are given, too",
         at_least(1),
         scale="linear",
         unit="steps",
         label="steps",
         ja="ステップ数",
         peer="--max_train_steps",
-        source="guide to kohya_ss 21.8.8: a cap on pictures x repeats x epochs",
+        source="guide to kohya_ss 21.8.8: a cap on images x repeats x epochs",
         trial=tried("3"),
     )
     max_grad_norm: float = setting(
@@ -136,7 +136,7 @@ class TrainConfig:
     )
     save_every_n_steps: int = setting(
         0,
-        "a checkpoint every n updates, 0 = off",
+        "a checkpoint every n steps, 0 = off",
         at_least(0),
         trains=False,
         peer="--save_every_n_steps",
@@ -159,14 +159,14 @@ class TrainConfig:
     )
     save_state_every_n_steps: int = setting(
         0,
-        "write the training state every n updates, too; 0 = with checkpoints only",
+        "write the training state every n steps, too; 0 = with checkpoints only",
         at_least(0),
         trains=False,
         source="guide to kohya_ss 21.8.8, apart from checkpoints here",
     )
     save_last_n_steps_state: int = setting(
         0,
-        "keep states of the last n updates; 0 = the newest only",
+        "keep states of the last n steps; 0 = the newest only",
         at_least(0),
         trains=False,
         peer="--save_last_n_steps_state --save_last_n_steps",
@@ -188,7 +188,7 @@ class TrainConfig:
     )
     validation_split: float = setting(
         0.0,
-        "share of each folder's pictures held back for the validation loss, 0 = none",
+        "share of each folder's images held back for the validation loss, 0 = none",
         fraction_below_one,
         scale="linear",
         peer="--validation_split",
@@ -197,7 +197,7 @@ class TrainConfig:
     )
     validation_seed: int = setting(
         0,
-        "decides which pictures validation_split holds back",
+        "decides which images validation_split holds back",
         at_least(0),
         peer="--validation_seed",
         source="sd-scripts",
@@ -213,7 +213,7 @@ class TrainConfig:
     )
     validate_every_n_steps: int = setting(
         0,
-        "validation loss every n updates, beside checkpoints; 0 = off",
+        "validation loss every n steps, beside checkpoints; 0 = off",
         at_least(0),
         trains=False,
         peer="--validate_every_n_steps",
@@ -221,7 +221,7 @@ class TrainConfig:
     )
     validation_timesteps: list[int] = setting(
         [200, 400, 600, 800],
-        "timesteps of the validation loss; each picture is measured at all of them",
+        "timesteps of the validation loss; each image is measured at all of them",
         each(between(0, 999)),
         trains=False,
         source="sd-scripts (fixed at 200, 400, 600, 800)",

@@ -11,6 +11,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.findings import Findings
 from lora_lab.networks.spec import PRESETS
 from lora_lab.optim import registry
+from lora_lab.optim.entries import OptimizerEntry
 
 Values = Mapping[str, Any]
 """Dotted key to value, of a whole config."""
@@ -23,7 +24,7 @@ def group_of(v: Values, group: str, cls: type) -> Any:
     return cls(**{item.name: v[f"{group}.{item.name}"] for item in fields(cls)})
 
 
-def optimizer_of(v: Values) -> tuple[registry.OptimizerEntry | None, Mapping[str, object]]:
+def optimizer_of(v: Values) -> tuple[OptimizerEntry | None, Mapping[str, object]]:
     """The optimizer's entry and arguments; nothing where they are wrong: the registry refuses them."""
     try:
         entry = registry.find(v["optimizer.name"])

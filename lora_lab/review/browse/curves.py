@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.review.browse.runs import Run
+from lora_lab.smoothing import running_mean
 from lora_lab.store.steps import Signature, read_steps, signature
 
 Point = tuple[float, float]
@@ -22,11 +23,9 @@ FAR = 50
 """Learning rates that differ by more than this factor are drawn on a logarithmic height."""
 KEPT = 12
 """Step logs that are kept in memory: more than are drawn at once."""
-SMOOTHED_OVER = 0.04
-"""Share of a run's length over which its loss is averaged."""
 
 PROGRESS = {
-    "step": ("updates", "steps"),
+    "step": ("steps", ""),
     "epoch": ("epochs", ""),
     "samples": ("samples seen", ""),
     "minutes": ("training time", "min"),
@@ -164,7 +163,9 @@ def _curve(run: Run, number: int, name: str, points: list[Point]) -> Curve:
     log = name == "grad_norm"
     if log:
         points = [point for point in points if point[1] > 0] or points[:1]
-    line = averaged(points, log=log and points[0][1] > 0)
+    places, heights = zip(*points, strict=True)
+    means = running_mean(heights, log=log and points[0][1] > 0)
+    line = list(zip(places, means, strict=True))
     return Curve(run.name, number, thinned(line), thinned(points), ended)
 
 
@@ -181,23 +182,6 @@ def _rates(run: Run, number: int, log: StepLog, progress: str) -> Iterator[Curve
 def _far_apart(curves: Sequence[Curve]) -> bool:
     values = [y for curve in curves for _, y in curve.points if y > 0]
     return bool(values) and max(values) / min(values) > FAR
-
-
-def averaged(points: Sequence[Point], *, log: bool = False) -> list[Point]:
-    """The running mean over `SMOOTHED_OVER` of the length, centred, with what there is at the ends.
-
-    With `log` it is the geometric mean, as a logarithmic chart shows it; heights are above zero then.
-    """
-    half = max(round(len(points) * SMOOTHED_OVER / 2), 1)
-    sums = [0.0]
-    for _, height in points:
-        sums.append(sums[-1] + (math.log(height) if log else height))
-    found = []
-    for number, (place, _) in enumerate(points):
-        first, last = max(number - half, 0), min(number + half + 1, len(points))
-        mean = (sums[last] - sums[first]) / (last - first)
-        found.append((place, math.exp(mean) if log else mean))
-    return found
 
 
 def thinned(points: Sequence[Point]) -> tuple[Point, ...]:

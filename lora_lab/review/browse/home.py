@@ -41,7 +41,7 @@ class Card:
     def standing(self) -> str:
         """How many runs there are, and how they stand."""
         parts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"{self.runs} runs ({parts}), {self.checkpoints} checkpoints with pictures"
+        return f"{self.runs} runs ({parts}), {self.checkpoints} checkpoints with images"
 
 
 def _card(request: Request, name: str) -> Card:

@@ -229,9 +229,7 @@ class Matrix:
         if key == RUN:
             return [Value(run.name, run.name) for run in self.runs]
         if key in WITHIN_RUN:
-            return list(self.known[key].values) or [
-                Value(LAST if key == CHECKPOINT else "", "no pictures yet")
-            ]
+            return list(self.known[key].values) or [Value(LAST if key == CHECKPOINT else "", "no images yet")]
         there = {_value_of(run, key) for run in self.runs}
         return [value for value in self.known[key].values if value.key in there]
 

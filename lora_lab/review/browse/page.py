@@ -69,11 +69,11 @@ def thumb(request: Request) -> Response:
     gallery, size = gallery_of(request), request.path_params["size"]
     file = gallery.picture(request.path_params["sweep"], request.path_params["picture"])
     if size not in SIZES:
-        raise HTTPException(404, f"small pictures are {', '.join(map(str, SIZES))} pixels long")
+        raise HTTPException(404, f"small images are {', '.join(map(str, SIZES))} pixels long")
     try:
         small = gallery.thumbnails.small(file, size)
     except OSError:
-        raise HTTPException(404, "the picture is gone or damaged") from None
+        raise HTTPException(404, "the image is gone or damaged") from None
     headers = {"Cache-Control": DAY, "ETag": f'"{small.tag}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

@@ -210,7 +210,7 @@ def comparisons(sweep: Sweep, shown: Tile) -> list[tuple[str, str]]:
     if shown.kind != "picture":
         return []
     base = f"{shown.run.name}:base:{shown.prompt}:{shown.seed}:0"
-    found = [("the bare base model", base)]
+    found = [("the base model without LoRA", base)]
     by_key: dict[str, Step] = {step.key: step for step in steps(sweep, shown)}
     labels: dict[str, Callable[[Step], str]] = {
         "ArrowDown": lambda step: step.words,

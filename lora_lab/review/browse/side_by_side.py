@@ -70,7 +70,7 @@ def pane_of(sweep: Sweep, text: str) -> Pane:
     """
     parts = text.rsplit(":", 4)
     if len(parts) != 5 or parts[0] not in sweep.runs:
-        raise HTTPException(404, f"there is no picture {text!r} in this sweep")
+        raise HTTPException(404, f"there is no image {text!r} in this sweep")
     run, tag = sweep.runs[parts[0]], parts[1]
     try:
         place = dict(zip(("prompt", "seed", "strength"), parts[2:], strict=True))
@@ -80,7 +80,7 @@ def pane_of(sweep: Sweep, text: str) -> Pane:
     if tag == BASE:
         found = {(prompt, seed): item for prompt, seed, item, file in run.base_pictures() if file.is_file()}
         picture = found.get((made.prompt, made.seed), "")
-        kind, words = ("picture", ()) if picture else ("none", ("no picture of the base model",))
+        kind, words = ("picture", ()) if picture else ("none", ("no image of the base model",))
         made = replace(made, kind=kind, picture=picture, words=words)
         return Pane(made, "without a LoRA", box(run, max(*run.size, LONGEST)), True)
     label = checkpoint_label(run.checkpoints[tag]) if tag in run.checkpoints else tag

@@ -106,7 +106,7 @@ def part(request: Request) -> Response:
     name = f"{request.path_params['kind']}/{request.path_params['file']}"
     file = _reports(request).place(*_asked(request)) / name
     if not PARTS.fullmatch(name) or not file.is_file():
-        raise HTTPException(404, "the report has no such picture")
+        raise HTTPException(404, "the report has no such image")
     return FileResponse(file)
 
 

@@ -156,7 +156,7 @@ def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str,
     rater = _rater(given.text("rater", LONGEST_NAME), log)
     offered = offer(sweep)
     if not offered.places:
-        raise HTTPException(400, "there is no checkpoint with pictures yet")
+        raise HTTPException(400, "there is no checkpoint with images yet")
     usable = blind.candidates(sweep, unusable=bool(given.text("unusable")))
     places = _places(offered, usable, given)
     if not places:
@@ -168,7 +168,7 @@ def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str,
     strength = strengths.get(given.text("strength"), offered.strength)
     shots, places = blind.common_shots(sweep, places, prompts, strength)
     if not places:
-        raise HTTPException(400, "no checkpoint has pictures of these prompts at this strength")
+        raise HTTPException(400, "no checkpoint has images of these prompts at this strength")
     if mode == "score" and given.text("new"):
         mine = scored_alike(sweep, log, shots, rater)
         places = [place for place in places if place not in mine]

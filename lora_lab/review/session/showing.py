@@ -43,7 +43,7 @@ def shown(progress: SessionProgress, position: int) -> tuple[Place, ...]:
     if own.mode == "compare" and position <= max([-1, *progress.judged]) + 2:
         pairs = {number: item for number, item in progress.judged.items() if isinstance(item, Pair)}
         return pair_at(own.places, pairs, own.seed, position)
-    raise HTTPException(404, "there is no such picture")
+    raise HTTPException(404, "there is no such image")
 
 
 def item_of(progress: SessionProgress, position: int) -> str:
@@ -71,7 +71,7 @@ def seen(given: Posted) -> float | None:
     """
     seconds = given.seconds()
     if seconds is not None and seconds < SOONEST:
-        raise HTTPException(409, f"that was said {seconds:g} s after the pictures came, too soon to be meant")
+        raise HTTPException(409, f"that was said {seconds:g} s after the images came, too soon to be meant")
     return seconds
 
 
@@ -83,11 +83,11 @@ def picture(request: Request) -> Response:
     stage = session_store.stage(progress)
     side, number = divmod(request.path_params["number"], len(stage.shots))
     if side >= len(places):
-        raise HTTPException(404, "there is no such picture")
+        raise HTTPException(404, "there is no such image")
     file = stage.file(places[side], number)
     if file is None:
         session_store.forget_stage(progress)
-        raise HTTPException(404, "this picture is gone")
+        raise HTTPException(404, "this image is gone")
     answer = _answer(file, stage.size)
     answer.headers["X-Item"] = item_of(progress, request.path_params["position"])
     return answer
@@ -111,7 +111,7 @@ def _numbered(request: Request, files: tuple[Path | None, ...], size: tuple[int,
     number = request.path_params["number"]
     file = files[number] if number < len(files) else None
     if file is None or not file.is_file():
-        raise HTTPException(404, "there is no such picture")
+        raise HTTPException(404, "there is no such image")
     return _answer(file, size)
 
 
@@ -120,4 +120,4 @@ def _answer(file: Path, size: tuple[int, int] | None) -> Response:
     try:
         return Response(anonymous(file, size), media_type="image/png")
     except OSError as error:
-        raise HTTPException(404, "this picture cannot be read") from error
+        raise HTTPException(404, "this image cannot be read") from error

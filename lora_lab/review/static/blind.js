@@ -83,7 +83,7 @@ function touch(element, tapped, swiped) {
 }
 
 export function lookFirst(count) {
-  notice(`Not stored: ${count} more ${count === 1 ? "picture" : "pictures"} to look at first. Tap, swipe or → shows the next.`, "warn");
+  notice(`Not stored: ${count} more ${count === 1 ? "image" : "images"} to look at first. Tap, swipe or → shows the next.`, "warn");
 }
 
 // Shows one item at a time; the next ones are loaded and decoded before they are asked for.

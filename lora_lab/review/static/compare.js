@@ -44,7 +44,7 @@ async function send(what, values) {
 
 function judge(result) {
   const seconds = (performance.now() - since) / 1000;
-  if (seconds * 1000 < SOONEST) return notice("Not stored: these pictures have only just come.", "warn");
+  if (seconds * 1000 < SOONEST) return notice("Not stored: these images have only just come.", "warn");
   if (shower.unseen) return lookFirst(shower.unseen);
   return send("judge", { position, result, seconds, item: shower.item });
 }
@@ -63,8 +63,8 @@ const KEYS = [
   { keys: ["ArrowDown"], show: "↓", says: "no difference", does: () => judge("tie") },
   { keys: ["ArrowUp"], show: "↑", says: "both are bad", does: () => judge("both_bad") },
   { keys: ["u", "Backspace"], show: "U Backspace", says: "take the last one back", does: undo },
-  { keys: ["f"], show: "F", says: "one large picture of each, or all", does: () => shower.turn() },
-  { keys: [",", "."], show: ", .", says: "the large picture before or after", does: (key) => shower.step(key === "." ? 1 : -1) },
+  { keys: ["f"], show: "F", says: "one large image of each, or all", does: () => shower.turn() },
+  { keys: [",", "."], show: ", .", says: "the large image before or after", does: (key) => shower.step(key === "." ? 1 : -1) },
   { keys: ["?"], show: "?", says: "these keys", does: () => acts.help() },
 ];
 

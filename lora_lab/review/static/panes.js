@@ -160,10 +160,10 @@ function follow(key) {
 const table = [
   { keys: ["ArrowLeft", "ArrowRight"], show: "← →", says: "the prompt before or after, in all panes", does: follow, repeats: true },
   { keys: ["s"], show: "S", says: "move the panes together or each by itself; offsets stay", does: acts.sync },
-  { keys: ["l"], show: "L", says: "slider: one picture over the other", does: () => setMode("slider") },
+  { keys: ["l"], show: "L", says: "slider: one image over the other", does: () => setMode("slider") },
   { keys: ["d"], show: "D", says: "difference, made stronger", does: () => setMode("difference") },
-  { keys: ["z"], show: "Z", says: "one pixel of the picture on one pixel of the screen", does: acts.one },
-  { keys: ["f"], show: "F", says: "the whole picture", does: acts.fit },
+  { keys: ["z"], show: "Z", says: "one pixel of the image on one pixel of the screen", does: acts.one },
+  { keys: ["f"], show: "F", says: "the whole image", does: acts.fit },
   { keys: ["p"], show: "P", says: "sharp or smoothed pixels", does: acts.pixels },
   { keys: ["Escape"], show: "Esc", says: "back", does: () => { going += 1; location.href = sessionStorage.getItem("looked-from") ?? root.dataset.back; } },
   { keys: ["?"], show: "?", says: "these keys", does: () => showKeys(table) },

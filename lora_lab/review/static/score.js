@@ -131,7 +131,7 @@ async function confirm() {
   settle();
   if (done) return openClosing(judged.size, total);
   if (value === null) return notice("Type a score first: two digits, or one for tens.", "warn");
-  if (performance.now() - since < SOONEST) return notice("Not stored: these pictures have only just come. Look, then Enter.", "warn");
+  if (performance.now() - since < SOONEST) return notice("Not stored: these images have only just come. Look, then Enter.", "warn");
   if (shower.unseen) return lookFirst(shower.unseen);
   const seconds = (performance.now() - since) / 1000;
   const answer = await send("judge", { position, value, note: note.value, tags: chosen, seconds, item: shower.item });
@@ -253,8 +253,8 @@ const KEYS = [
   { keys: ["s", "."], show: "S .", says: "skip", does: skip },
   { keys: ["n"], show: "N", says: "write a note", does: () => note.focus() },
   { keys: ["t"], show: "T", says: "tags; 1 to 9 choose one", does: openTags },
-  { keys: ["f"], show: "F", says: "one large picture, or all", does: () => shower.turn() },
-  { keys: ["ArrowLeft"], show: "← →", says: "the large picture before or after", repeats: true, does: () => shower.step(-1) },
+  { keys: ["f"], show: "F", says: "one large image, or all", does: () => shower.turn() },
+  { keys: ["ArrowLeft"], show: "← →", says: "the large image before or after", repeats: true, does: () => shower.step(-1) },
   { keys: ["ArrowRight"], repeats: true, does: () => shower.step(1) },
   { keys: ["l"], show: "L", says: "your scores so far", does: openList },
   { keys: ["?"], show: "?", says: "these keys", does: () => acts.help() },

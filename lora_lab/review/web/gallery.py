@@ -131,7 +131,7 @@ class Gallery:
         found = known.file(picture) if known else None
         found = found or self.read(name).file(picture)
         if found is None:
-            raise HTTPException(404, "there is no such picture")
+            raise HTTPException(404, "there is no such image")
         return found
 
     def read_ahead(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from lora_lab.files import append_line
 from lora_lab.review.browse import curves
 from lora_lab.review.browse.chart import HEIGHT, LEFT, RIGHT, TOP, WIDTH, drawing, ticks
-from lora_lab.review.browse.curves import POINTS, Chart, Curve, StepLogs, averaged, charts, thinned
+from lora_lab.review.browse.curves import POINTS, Chart, Curve, StepLogs, charts, thinned
 from lora_lab.review.browse.runs import Run, SweepCache
 from lora_lab.store import SweepFolder
 from tests.review.troubled import STEPS, make_troubled
@@ -98,12 +98,6 @@ def test_thinning_keeps_every_extreme() -> None:
     assert list(few) == sorted(few), "in the order of progress"
 
 
-def test_a_geometric_mean_is_not_drawn_to_an_outlier() -> None:
-    points = [(float(x), 1000.0 if x == 50 else 1.0) for x in range(100)]
-    assert max(y for _, y in averaged(points)) > 100
-    assert max(y for _, y in averaged(points, log=True)) == pytest.approx(1000 ** (1 / 5))
-
-
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
@@ -121,7 +115,7 @@ def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
         Curve(f"run {number}", number, tuple((float(x), 0.5 + number / 1000) for x in range(1, 50)))
         for number in range(8)
     )
-    drawn = drawing(Chart("Loss", lines), "updates (steps)")
+    drawn = drawing(Chart("Loss", lines), "steps")
     for line in drawn.lines:
         for pair in line.points.split():
             x, y = map(float, pair.split(","))
@@ -134,10 +128,10 @@ def test_lines_and_labels_stay_within_the_chart_and_apart() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 def test_a_single_point_can_be_drawn(log: bool) -> None:
-    drawn = drawing(Chart("Loss", (Curve("one", 0, ((1.0, 0.25),)),), log), "updates")
+    drawn = drawing(Chart("Loss", (Curve("one", 0, ((1.0, 0.25),)),), log), "steps")
     assert "nan" not in drawn.lines[0].points and drawn.y_marks
 
 
 def test_zero_heights_can_be_drawn() -> None:
     points = tuple((float(x), 0.0) for x in range(5))
-    assert drawing(Chart("Loss", (Curve("flat", 0, points),)), "updates").lines[0].points
+    assert drawing(Chart("Loss", (Curve("flat", 0, points),)), "steps").lines[0].points

@@ -200,7 +200,7 @@ def test_pictures_are_chosen_in_the_matrix_and_compared(tab: Any) -> None:
     for number in (0, 2):
         tab.locator(".tile").filter(has=tab.locator("[name=pane]")).nth(number).hover()
         tab.locator("[name=pane]").nth(number).check()
-    tab.get_by_role("button", name="Compare pictures").click()
+    tab.get_by_role("button", name="Compare images").click()
     tab.wait_for_selector(".comparing")
     assert tab.locator("img.shown").count() == 2
 

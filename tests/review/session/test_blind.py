@@ -93,7 +93,7 @@ def test_equal_pixels_are_one_item_whatever_their_files_say(sweep: SweepFolder) 
 def test_pictures_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage: str) -> None:
     for run in ("base-run", "batch-four"):
         file = sweep.run(run).path / "previews/000010/p0-s7-w1.png"
-        file.unlink() if damage == "missing" else file.write_text("" if damage == "empty" else "no picture")
+        file.unlink() if damage == "missing" else file.write_text("" if damage == "empty" else "no image")
     read = SweepCache().read(sweep)
     found = alike(read, candidates(read), [(0, 7, 1.0), (1, 7, 1.0)])
     assert len(found) == 8 and not any(found.values())
@@ -189,7 +189,7 @@ def test_other_kinds_of_pictures_become_plain_rgb(tmp_path: Path, mode: str) -> 
         np.testing.assert_array_equal(np.asarray(image), np.asarray(other.convert("RGB")))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"no picture at all"])
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"no image at all"])
 def test_a_broken_file_is_an_error_that_is_expected(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "p.png").write_bytes(data)
     with pytest.raises(OSError):

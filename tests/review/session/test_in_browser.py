@@ -314,7 +314,7 @@ def test_one_at_a_time_takes_a_score_when_all_were_seen(page: Any, sweep: SweepF
     at(page, 0)
     page.keyboard.type("64")
     page.click("[data-act=confirm]")
-    assert "1 more picture to look at first" in page.inner_text("#notice")
+    assert "1 more image to look at first" in page.inner_text("#notice")
     assert scored(sweep) == {}
     page.click(".item:not([hidden]) figure:not([hidden]) canvas")
     page.click("[data-act=confirm]")

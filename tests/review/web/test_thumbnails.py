@@ -28,7 +28,7 @@ def test_a_copy_is_made_once_per_content(tmp_path: Path, monkeypatch) -> None:
     first, same = png(tmp_path / "a.png", "red"), png(tmp_path / "b.png", "red")
     thumbnails = Thumbnails(tmp_path / "cache")
     made = thumbnails.small(first, 192)
-    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("the picture was decoded again"))
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("the image was decoded again"))
     assert thumbnails.small(same, 192) == made
     assert Thumbnails(tmp_path / "cache").small(first, 192) == made, "also by a later server"
 
@@ -58,6 +58,6 @@ def test_where_nothing_can_be_kept_copies_are_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_broken_picture_is_an_os_error(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(OSError, match="identify"):
         Thumbnails(tmp_path / "cache").small(tmp_path / "a.png", 192)

@@ -135,7 +135,7 @@ class TestSameExperiment:
         row = make(text).row("b")
         assert row.same_as == "a"
         assert row.reason == (
-            "5 repeats x 6 epochs and 15 repeats x 2 epochs show the same pictures in the same order"
+            "5 repeats x 6 epochs and 15 repeats x 2 epochs show the same images in the same order"
         )
 
     def test_the_finished_one_stands_for_all(self, make) -> None:
