@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from lora_lab.store.scores import Place
+from lora_lab.verdict.advice import recommend
 from lora_lab.verdict.analysis import Analysis, analyse, change_key
 from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import CheckpointEvidence, Evidence, RunEvidence, grouped, judged
 from lora_lab.verdict.interactions import interactions
 from lora_lab.verdict.leaders import next_looks, posterior
 from lora_lab.verdict.model import fit
+from lora_lab.verdict.outcomes import costs
 from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.result import DEPENDS, HELPS, HURTS, INTERACTS, MIXED, NO_DIFFERENCE, SettingEffect
 
@@ -227,23 +229,25 @@ def chosen(sweeps: int) -> Iterator[str]:
     """25 random combinations run once: which is within 3 points of the best of them, and what is combined."""
     for sd in (5.0, 8.0):
         draw = np.random.default_rng([6, int(sd)])
-        near = {"by score": 0, "by model": 0}
+        near = {"by score": 0, "as recommended": 0}
         gain: list[float] = []
         for _ in range(sweeps // 4):
             score = _surface(draw)
             layout = list(dict.fromkeys(tuple(map(int, draw.integers(0, 3, 6))) for _ in range(25)))
             true = np.array([score(levels) for levels in layout])
             given = np.clip(true + sd * draw.standard_normal(len(layout)), 0, 100)
-            on = analyse(sweep({levels: [float(value)] for levels, value in zip(layout, given, strict=True)}))
+            made = sweep({levels: [float(value)] for levels, value in zip(layout, given, strict=True)})
+            on = analyse(made)
             model = fit(on.cells, on.noise)
-            assert model is not None
-            means, _ = model.predict([cell.settings for cell in on.cells])
+            advice = recommend(on, (), costs(made), model)
+            assert model is not None and advice is not None
+            names = [run.name for run in made.runs]
             every = list(itertools.product(range(3), repeat=6))
             settings = [{chr(97 + place): level for place, level in enumerate(levels)} for levels in every]
             expected, unsure = model.predict(settings)
             best = every[int(np.argmax(expected - unsure / 2))]
-            for name, values in (("by score", given), ("by model", means)):
-                near[name] += bool(true[int(np.argmax(values))] >= true.max() - 3)
+            for name, run in (("by score", advice.best), ("as recommended", advice.run)):
+                near[name] += bool(true[names.index(run)] >= true.max() - 3)
             gain.append(score(best) - float(true[int(np.argmax(given))]))
         parts = ", ".join(f"{name} {share(hits, sweeps // 4)}" for name, hits in near.items())
         worse = share(sum(value < -3 for value in gain), len(gain))

@@ -27,6 +27,7 @@ from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.gather import evidence as gather
 from lora_lab.verdict.judge import judge as make_verdict
 from lora_lab.verdict.result import Verdict
+from lora_lab.verdict.taken import take
 
 if TYPE_CHECKING:
     from lora_lab.sweep.launch import Outcome
@@ -100,19 +101,22 @@ def evidence(folder: str | Path, **choices: Any) -> Evidence:
 
 
 def judge(found: Evidence, **choices: Any) -> Verdict:
-    """What the scores support, setting by setting.
+    """What the scores support, setting by setting, as `lora-lab verdict` says it.
 
-    Unlike `lora-lab verdict` this keeps no record of having been asked: who looks again after every new score
-    gives `looks` himself.
+    The verdict is kept in the sweep's folder: who asks again after every new score gives chance another try
+    each time, and intervals allow for that. The noise that is expected comes from the sweeps beside it.
 
     Args:
         found: From `evidence`.
-        choices: Those of `verdict.judge`.
+        choices: Those of `verdict.judge`. With `looks` or `prior` nothing is kept, and what is given counts.
+            Nor is a verdict without any score kept.
 
     Raises:
         ConfigError: A choice is out of its range.
     """
-    return make_verdict(found, **choices)
+    if not found.folder or not found.scored or {"looks", "prior"} & set(choices):
+        return make_verdict(found, **choices)
+    return take(SweepFolder(Path(found.folder)), found, **choices)
 
 
 def train_run(folder: str | Path) -> RunRecord:

@@ -9,7 +9,8 @@ import yaml
 
 import lora_lab
 from lora_lab.errors import RunFolderError
-from lora_lab.store import SweepFolder
+from lora_lab.store import SweepFolder, append_score_line
+from lora_lab.store.verdicts import read_verdicts
 from tests.sweep.trained import AtOnce
 
 BASE = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview=off"]
@@ -35,7 +36,23 @@ def test_from_a_sweep_file_to_a_verdict(sweep: Path) -> None:
     assert [run.name for run in found.runs] == ["reference", "alpha"]
     verdict = lora_lab.judge(found)
     assert verdict.evidence.name == "small"
+    assert read_verdicts(outcome.folder) == [], "nothing has a score yet"
     assert {row.status for row in lora_lab.plan(sweep).rows} == {"done"}
+
+
+def test_a_verdict_is_kept_as_that_of_the_command_line_is(sweep: Path) -> None:
+    folder = lora_lab.launch(sweep, engine=AtOnce()).folder
+    for look, values in enumerate(((80.0, 60.0), (70.0, 65.0)), start=1):
+        for run, value in zip(("reference", "alpha"), values, strict=True):
+            (row,) = (row for row in lora_lab.table(folder.path) if row["run"] == run)
+            place = {"run": run, "tag": row["tag"], "position": 0, "value": value}
+            append_score_line(folder, "score", session="s", rater="anna", **place)
+        verdict = lora_lab.judge(lora_lab.evidence(folder.path))
+        assert lora_lab.judge(lora_lab.evidence(folder.path)).look == verdict.look == look
+        assert len(read_verdicts(folder)) == look, "the same scores again are no new look"
+    assert lora_lab.judge(lora_lab.evidence(folder.path), looks={}).look == 1, (
+        "who counts himself is believed"
+    )
 
 
 def test_one_run_folder_in_this_process(sweep: Path) -> None:

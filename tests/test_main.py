@@ -278,3 +278,15 @@ def test_the_demo_pictures_are_written(tmp_path: Path, capsys: pytest.CaptureFix
     (folder,) = tmp_path.iterdir()
     assert len(list(folder.glob("*.png"))) == len(list(folder.glob("*.txt"))) == 2
     assert main(["demo-data", str(tmp_path), "--images", "0"]) == 2
+
+
+def test_images_of_somebody_else_are_not_drawn_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo-data", str(tmp_path), "--images", "3"]) == 0
+    assert main(["demo-data", str(tmp_path), "--images", "2"]) == 0  # its own it draws again
+    assert "1 more were there already" in capsys.readouterr().out
+    image = next(tmp_path.rglob("001.png"))
+    image.write_bytes(b"mine")
+    assert main(["demo-data", str(tmp_path), "--images", "2"]) == 2
+    assert image.read_bytes() == b"mine" and "it was changed since" in capsys.readouterr().err

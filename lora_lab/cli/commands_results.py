@@ -164,7 +164,8 @@ RESULTS = (
         "table",
         "print or export results, one row per checkpoint",
         """Print the results of a sweep, or write them to a file. One row per checkpoint; a run without one
-has a row with its status and reason; rows that are one experiment share its numbers and say so.""",
+has a row with its status and reason; rows that are one experiment share its numbers and say so. `score` is
+what the verdict reckons with: the mean over raters, each one's level and spread put on one scale before.""",
         """  lora-lab table results/demo
   lora-lab table sweeps/demo.yaml --all -o demo.csv""",
         _table,

@@ -98,14 +98,20 @@ def _with_defaults(base: str) -> list[config.Setting]:
 
 
 def demo_data(given: argparse.Namespace) -> int:
-    """Write the demo's pictures."""
+    """Write the demo's images; files that were not written by it are never replaced."""
     if given.images < 1:
         raise ConfigError(f"--images must be at least 1, got {given.images}")
-    from lora_lab.demo.dataset import write_dataset
+    from lora_lab.demo.dataset import folder_in, write_dataset
 
+    place = folder_in(Path(given.folder))
+    files = [place / f"{number:03d}{end}" for number in range(given.images) for end in (".png", ".txt")]
+    refuse_to_overwrite(files, "demo-data")
     folder = write_dataset(Path(given.folder), given.images, given.seed)
+    remember(files, "demo-data")
+    more = len(list(folder.glob("*.png"))) - given.images
     if given.json:
-        print_json({"folder": str(folder), "images": given.images})
+        print_json({"folder": str(folder), "images": given.images, "other_images": more})
     else:
-        print(f"wrote {given.images} images with captions to {folder}")
+        beside = f"; {more} more were there already" if more else ""
+        print(f"wrote {given.images} images with captions to {folder}{beside}")
     return 0

@@ -19,6 +19,7 @@ from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.verdict.analysis import POINTS, analyse
 from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
+from lora_lab.verdict.model import Model
 from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest
 from lora_lab.verdict.taken import before
 
@@ -63,21 +64,21 @@ def _plain(found: Next) -> dict[str, Any]:
 
 def written(name: str, found: Next, of_100: bool) -> str:
     """The sweep file, with what each row is expected to score and to decide as comments."""
+    model = found.model
     if not found.rows:
-        return (
-            f"# stop: on these scores {name} is decided: no combination is expected to be better by "
-            f"enough to "
-            "matter,\n# and no setting is open that a reasonable number of runs would decide\n"
-        )
+        return _stop(name, model, of_100)
     lines = [f"# What to run next after {name}: read and edit it, then `lora-lab sweep FILE`."]
-    if found.model is not None and found.best is not None:
+    if model is not None and found.best is not None:
         lines.append(
-            f"# Expected scores are a model's ({found.model.explained:.0%} of the scores' variance is "
-            f"predicted run "
-            f"by run, residuals {_number(found.model.residual_sd, of_100)}); the recommended run, trained "
-            f"again: "
-            f"{_number(found.best, of_100)}."
+            f"# Expected scores are a model's ({_checked(model, of_100)}); the recommended run, trained "
+            f"again: {_number(found.best, of_100)}."
         )
+    elif model is not None:
+        lines += [
+            f"# No scores are expected of these rows: the model of all runs does not predict one run from "
+            f"the others ({_checked(model, of_100)}).",
+            "# What is combined here only adds up what single changes did: a guess that nobody tested.",
+        ]
     lines += [yaml.safe_dump({"question": f"What comes after {name}?", "base": list(found.base)}, width=200)]
     lines.append("patterns:")
     for row in found.rows:
@@ -87,13 +88,41 @@ def written(name: str, found: Next, of_100: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _stop(name: str, model: Model | None, of_100: bool) -> str:
+    if model is None or model.predicts:
+        return (
+            f"# stop: on these scores {name} is decided: no combination is expected to be better by enough "
+            "to matter,\n# and no setting is open that a reasonable number of runs would decide\n"
+        )
+    return (
+        f"# nothing to propose after {name}: no setting is open that a reasonable number of runs would "
+        f"decide,\n# and the model of all runs does not predict one run from the others "
+        f"({_checked(model, of_100)}),\n"
+        "# so that it cannot say whether a combination would be better\n"
+    )
+
+
+def _checked(model: Model, of_100: bool) -> str:
+    """How well a model says of each run what the others know of it."""
+    left_out = max(abs(value) for value in model.residuals.values())
+    return (
+        f"leaving out one of {len(model.residuals)} runs at a time, {model.explained:.0%} of the scores' "
+        f"variance is predicted, rank correlation {model.rank:+.2f}, by chance p {model.by_chance:.2g}; "
+        f"residuals {_points(model.residual_sd, of_100)}, at most {_points(left_out, of_100)}"
+    )
+
+
+def _points(value: float, of_100: bool) -> str:
+    return f"{value:.1f}" if of_100 else f"{value:.3g}"
+
+
 def _why(row: Suggested, of_100: bool) -> str:
     expected = ""
     if row.score is not None and row.sd is not None:
         low, high = (_number(row.score + way * row.sd, of_100) for way in (-1, 1))
         expected = f"expected {_number(row.score, of_100)} ({low} to {high})"
     if row.kind == COMBINE:
-        return f"{expected}: combines {' and '.join(row.of)}"
+        return f"{expected or 'a guess'}: combines {' and '.join(row.of)}"
     decides = ", ".join(axis(key).label for key in row.decides)
     return f"{expected + '; ' if expected else ''}repeats {row.of[0]}; helps to decide {decides}"
 

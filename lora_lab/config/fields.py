@@ -131,6 +131,11 @@ def between(low: float, high: float) -> Check:
     )
 
 
+def seed(value: Any) -> str | None:
+    """What a generator of random numbers takes: 64 bits."""
+    return None if 0 <= value < 2**64 else f"must be from 0 to {2**64 - 1}"
+
+
 def count_or_auto(value: Any) -> str | None:
     """The value must be a number of at least 1, or the word auto."""
     text = str(value)

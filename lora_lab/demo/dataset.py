@@ -11,12 +11,17 @@ from lora_lab.demo.portraits import TRIGGER, Portrait, subject, tags
 REPEATS = 15
 
 
+def folder_in(folder: Path) -> Path:
+    """The folder inside `folder` that holds the images."""
+    return Path(folder) / f"{REPEATS}_{TRIGGER} girl"
+
+
 def write_dataset(folder: Path, images: int = 30, seed: int = 0, size: int = 64) -> Path:
     """Writes `folder/15_mikocat girl/000.png` with `000.txt` and so on; returns that folder.
 
     The same arguments give the same files. Files of an earlier call with the same names are replaced.
     """
-    target = Path(folder) / f"{REPEATS}_{TRIGGER} girl"
+    target = folder_in(folder)
     target.mkdir(parents=True, exist_ok=True)
     rng = Random(f"{TRIGGER} {seed}")
     for i in range(images):

@@ -113,6 +113,10 @@ def _convolutions(work: Work, kind: str, lycoris: bool) -> None:
             if name in work.given and off(work.value(name)):
                 rest = "network_dim" if name == "conv_dim" else "network_alpha"
                 work.compute(name, f"network.{name}", 0, f"0 or empty: as {rest}, in LyCORIS and here")
+    elif work.value("conv_alpha") is None and not off(work.value("conv_dim")):
+        # networks/lora.py of sd-scripts, create_network; here it would be the alpha of the rest.
+        work.compute("conv_alpha", "network.conv_alpha", 1.0, "empty: sd-scripts takes 1")
+        work.settings["network.conv_alpha"] = 1.0
 
 
 def _preset(work: Work, lycoris: bool) -> None:

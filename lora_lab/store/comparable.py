@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -122,7 +122,7 @@ def _described(shots: Sequence[Shot]) -> Said:
 
 @dataclass(frozen=True)
 class Rating:
-    """What people gave one checkpoint: `value` is the mean over raters of each rater's own mean.
+    """What people gave one checkpoint: `value` is the mean over raters, put on one scale (`store.scales`).
 
     `count` is the number of judgements, hidden repeats included; `raters` are their names, in order.
     """
@@ -133,20 +133,33 @@ class Rating:
 
 
 def ratings(log: ScoreLog, same_as: Mapping[str, str] | None = None) -> dict[Place, Rating]:
-    """The scores of a log by checkpoint; a rater who scored one twice counts no more than the others.
+    """The scores of a log by checkpoint, as the verdict reckons with them.
+
+    A rater who scored one twice counts no more than the others; one who is stricter than the others, or uses
+    less of the scale, is put on theirs by what they scored in common.
 
     Args:
         log: What counts of a sweep's log.
         same_as: Runs that are another run's experiment, by name: what they were given counts for that one.
     """
-    given: dict[Place, dict[str, list[float]]] = {}
-    for item in comparable_scores(log.scores)[0]:
-        for run, tag in item.places:
-            place = ((same_as or {}).get(run, run), tag)
-            given.setdefault(place, {}).setdefault(item.rater, []).append(item.value)
-    return {place: _rating(by_rater) for place, by_rater in given.items()}
+    # Kept from those who only read a log: numpy takes a while to load.
+    from lora_lab.store.scales import by_unit, fit
+
+    by_place = by_checkpoint(comparable_scores(log.scores)[0], same_as or {})
+    if not by_place:
+        return {}
+    given = by_unit(by_place)
+    scales = fit(given)
+    return {
+        place: Rating(scales.at(place, given), len(items), tuple(sorted({item.rater for item in items})))
+        for place, items in by_place.items()
+    }
 
 
-def _rating(by_rater: Mapping[str, Sequence[float]]) -> Rating:
-    means = [sum(values) / len(values) for values in by_rater.values()]
-    return Rating(sum(means) / len(means), sum(map(len, by_rater.values())), tuple(sorted(by_rater)))
+def by_checkpoint(scores: Iterable[Score], same_as: Mapping[str, str]) -> dict[Place, list[Score]]:
+    """Scores by the checkpoints that they count for."""
+    found: dict[Place, list[Score]] = defaultdict(list)
+    for item in scores:
+        for place in item.counts_for(same_as):
+            found[place].append(item)
+    return dict(found)

@@ -90,6 +90,10 @@ class Score:
         """All checkpoints that it counts for."""
         return tuple(dict.fromkeys((self.place, *self.also)))
 
+    def counts_for(self, same_as: Mapping[str, str]) -> list[Place]:
+        """All of them, by the runs that did the work, each once."""
+        return sorted({(same_as.get(run, run), tag) for run, tag in self.places})
+
 
 @dataclass(frozen=True)
 class Skip:

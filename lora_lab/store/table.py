@@ -2,11 +2,12 @@
 
 Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
 `samples`, `exposures` per picture), the settings as dotted keys, what people gave (`score`, the mean over
-raters; `score_n`, judgements; `raters`, how many), `loss`, `validation_loss` and `validation_loss.200` (on
-held-back pictures, by timestep; where there are any), `metric.*` (means over the checkpoint's previews),
-`flags`, timings (`train_seconds` up to the checkpoint, `run_seconds.*` of the whole run by phase), `same_as`,
-`prefix_of` (the longer run whose weights on the way are this one's), `file`. A run without checkpoints has
-one row. A row that is another run's experiment carries that run's numbers and scores.
+raters, put on one scale as in the verdict; `score_n`, judgements; `raters`, how many), `loss`,
+`validation_loss` and `validation_loss.200` (on held-back pictures, by timestep; where there are any),
+`metric.*` (means over the checkpoint's previews), `flags`, timings (`train_seconds` up to the checkpoint,
+`run_seconds.*` of the whole run by phase), `same_as`, `prefix_of` (the longer run whose weights on the way
+are this one's), `file`. A run without checkpoints has one row. A row that is another run's experiment carries
+that run's numbers and scores.
 `frame(rows(SweepFolder(path)))` is all of it as a pandas DataFrame.
 """
 

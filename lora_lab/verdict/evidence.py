@@ -132,6 +132,10 @@ class Evidence:
         comparisons: What people said of two checkpoints side by side; it is never mixed with scores.
         notes: What a reader of the numbers has to know.
         gaps: What the verdict lacks, and which runs it leaves out for that; to be said before all else.
+        pictures: How much one picture more or less moves an automatic metric: the standard deviation that is
+            left of repeats when the run's and the picture's own level are taken out, its degrees of freedom,
+            and the pictures of each run; None where nothing was repeated, or people score.
+        folder: The sweep's folder, where verdicts on it are kept; '' for scores that are not a sweep's own.
     """
 
     name: str
@@ -143,6 +147,8 @@ class Evidence:
     comparisons: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    pictures: tuple[float, int, int] | None = None
+    folder: str = ""
 
     @property
     def own(self) -> tuple[RunEvidence, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import mean
 
 from lora_lab.store import Checkpoint, Pair, SweepFolder, comparable_pairs
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
@@ -61,18 +63,47 @@ def evidence(
         *left_out,
         *_replaced(read, log),
     ]
+    grouped_runs = grouped(one_luck(runs))
     found = Evidence(
         read.name,
         read.question,
         metric or SCORE,
         score,
-        grouped(one_luck(runs)),
+        grouped_runs,
         combined.raters,
         comparisons,
         tuple(dict.fromkeys(notes)),
         _gaps(unread),
+        _pictures(read, grouped_runs, metric) if metric else None,
+        str(sweep.folder.path if isinstance(sweep, Sweep) else sweep.path),
     )
     return judged(found)
+
+
+def _pictures(sweep: Sweep, runs: Sequence[RunEvidence], metric: str) -> tuple[float, int, int] | None:
+    """What one picture more or less moves a metric, by last checkpoints of repeated runs; see `Evidence`."""
+    groups: dict[str, list[dict[tuple[int, int, float], float]]] = {}
+    for run in runs:
+        items = sweep.runs[run.name].checkpoints
+        if items and not run.same_as and not run.unread:
+            shots = {
+                (one.prompt, one.seed, one.strength): one.metrics.get(metric) for one in items[-1].previews
+            }
+            known = {shot: value for shot, value in shots.items() if value is not None}
+            groups.setdefault(run.group, []).append(known)
+    squares, df, count = 0.0, 0, 0
+    for members in groups.values():
+        common = set.intersection(*map(set, members))
+        if len(members) < 2 or len(common) < 2:
+            continue
+        rows = [[values[shot] for shot in sorted(common)] for values in members]
+        columns, whole = [mean(column) for column in zip(*rows, strict=True)], mean(map(mean, rows))
+        for row in rows:
+            level = mean(row) - whole
+            squares += sum((value - column - level) ** 2 for value, column in zip(row, columns, strict=True))
+        df += (len(rows) - 1) * (len(common) - 1)
+        count = max(count, len(common))
+    return (math.sqrt(squares / df), df, count) if df else None
 
 
 def _unread(sweep: Sweep) -> dict[str, str]:

@@ -14,10 +14,13 @@ from lora_lab.verdict.effects import effects
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.importance import importance
 from lora_lab.verdict.interactions import interactions
+from lora_lab.verdict.modelled import model_of, without_pairs
+from lora_lab.verdict.modelled import notes as model_notes
 from lora_lab.verdict.outcomes import costs, courses, usable_shares
 from lora_lab.verdict.prior import Prior
 from lora_lab.verdict.ranking import Ranked, ranking
 from lora_lab.verdict.result import MEASURED, SettingEffect, Verdict
+from lora_lab.verdict.sources import noise_by_source
 from lora_lab.words import Said, joined, said
 
 
@@ -53,7 +56,10 @@ def judge(
     pairs = interactions(found)
     settings = effects(found, pairs)
     shown, why_not = importance(found) if with_importance else (None, "")
+    model = model_of(found)
     notes = [*evidence.notes, *_notes(found, settings, noise_floor), *([why_not] if why_not else [])]
+    notes += noise_by_source(found)
+    notes += model_notes(model, without_pairs(found, model, settings), found.scale)
     cost = costs(evidence)
     return Verdict(
         evidence=evidence,
@@ -67,7 +73,7 @@ def judge(
         costs=cost,
         usable=usable_shares(evidence),
         agreement=agreement(evidence),
-        recommendation=recommend(found, settings, cost),
+        recommendation=recommend(found, settings, cost, model),
         missing={run.name: run.missing for run in evidence.own if run.missing},
         comparisons=len(settings) + len(pairs),
         rater_alpha=of_raters(evidence),

@@ -12,6 +12,7 @@ together that two of them do not, and its residuals are shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -21,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_lab.axes import axis, scale
-from lora_lab.verdict.cells import Cell, owner
+from lora_lab.verdict.cells import LEVEL, Cell, owner
+from lora_lab.verdict.distributions import rank_correlation, t_two_sided
 from lora_lab.verdict.result import Noise
 
 Array = npt.NDArray[np.float64]
@@ -35,14 +37,39 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
+class _Posterior:
+    """What the scores of runs say of any settings."""
+
+    given: Sequence[Settings]
+    near: Callable[[Sequence[Settings], Sequence[Settings]], Array]
+    sds: tuple[float, float]
+    inverse: Array
+    weights: Array
+    centre: float
+
+    def of(self, settings: Sequence[Settings]) -> tuple[Array, Array]:
+        """Expected scores, and the covariance of the truth around them."""
+        across = _sum(*_kernels(self.near(settings, self.given)), self.sds)
+        own = _sum(*_kernels(self.near(settings, settings)), self.sds)
+        ones = np.ones(len(self.given))
+        mean_unknown = 1 - across @ self.inverse @ ones
+        left = own - across @ self.inverse @ across.T
+        left += np.outer(mean_unknown, mean_unknown) / float(ones @ self.inverse @ ones)
+        return self.centre + across @ self.weights, left
+
+
+@dataclass(frozen=True)
 class Model:
     """A fitted model.
 
     Attributes:
         keys: The settings that differ among its runs.
         main_sd: Typical size of what single settings do together, in points; `pair_sd` of what pairs add.
-        residual_sd: How far runs are from what the model says of each of them without it.
+        residuals: How far each run is from what the model says of it without it, by its name; `residual_sd`
+            is their size.
         explained: The share of the variance of scores that is predicted so; 0 is no better than the mean.
+        rank: Rank correlation of scores with those predictions; `by_chance` is how often one as high comes of
+            runs that have nothing to do with each other.
     """
 
     keys: tuple[str, ...]
@@ -50,11 +77,29 @@ class Model:
     pair_sd: float
     residual_sd: float
     explained: float
-    _predict: Callable[[Sequence[Settings]], tuple[Array, Array]]
+    rank: float
+    by_chance: float
+    residuals: Mapping[str, float]
+    _posterior: _Posterior
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it tells anything of runs that it has not seen, as far as leaving runs out can show.
+
+        Where every run changes another setting nothing can: the others say nothing of that change.
+        """
+        return self.explained > 0 and self.by_chance < LEVEL
 
     def predict(self, settings: Sequence[Settings]) -> tuple[Array, Array]:
         """Expected scores of settings, and the standard deviation of the truth around each."""
-        return self._predict(settings)
+        expected, covariance = self._posterior.of(settings)
+        return expected, np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
+    def difference(self, ones: Sequence[Settings], others: Sequence[Settings]) -> tuple[float, float]:
+        """How much higher `others` are expected to score than `ones` on average, and its sd."""
+        expected, covariance = self._posterior.of([*ones, *others])
+        weights = np.array([-1 / len(ones)] * len(ones) + [1 / len(others)] * len(others))
+        return float(weights @ expected), math.sqrt(max(0.0, float(weights @ covariance @ weights)))
 
 
 def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
@@ -69,23 +114,40 @@ def fit(members: Sequence[Cell], noise: Noise) -> Model | None:
     main, pair = _kernels(near(given, given))
     best = max(product(SDS[1:], SDS), key=lambda sds: _likelihood(scores, _sum(main, pair, sds) + errors))
     covariance = _sum(main, pair, best) + errors
-    inverse = np.linalg.inv(covariance)
+    inverse: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
     ones = np.ones(len(scores))
     centre = float(ones @ inverse @ scores / (ones @ inverse @ ones))
-    weights = inverse @ (scores - centre)
-
-    def predict(settings: Sequence[Settings]) -> tuple[Array, Array]:
-        across = _sum(*_kernels(near(settings, given)), best)
-        own = best[0] ** 2 + best[1] ** 2
-        left = own - np.einsum("ij,jk,ik->i", across, inverse, across)
-        unsure = (1 - across @ inverse @ ones) ** 2 / (ones @ inverse @ ones)
-        return centre + across @ weights, np.sqrt(np.maximum(left + unsure, 0.0))
-
+    weights: Array = np.asarray(inverse @ (scores - centre), dtype=np.float64)
+    posterior = _Posterior(given, near, best, inverse, weights, centre)
     # Each run as predicted from all others, the mean taken as known (Rasmussen & Williams 2006, eq. 5.12).
     residuals = weights / np.diag(inverse)
     total = float(((scores - scores.mean()) ** 2).mean())
-    explained = max(0.0, 1 - float((residuals**2).mean()) / total) if total else 0.0
-    return Model(tuple(keys), best[0], best[1], float(np.sqrt((residuals**2).mean())), explained, predict)
+    rank = _rank(scores - residuals, scores)
+    return Model(
+        keys=tuple(keys),
+        main_sd=best[0],
+        pair_sd=best[1],
+        residual_sd=float(np.sqrt((residuals**2).mean())),
+        explained=max(0.0, 1 - float((residuals**2).mean()) / total) if total else 0.0,
+        rank=rank,
+        by_chance=_by_chance(rank, len(scores)),
+        residuals={cell.name: float(value) for cell, value in zip(members, residuals, strict=True)},
+        _posterior=posterior,
+    )
+
+
+def _rank(one: Array, other: Array) -> float:
+    if np.ptp(one) < 1e-9 or np.ptp(other) < 1e-9:
+        return 0.0
+    return rank_correlation(one.round(9).tolist(), other.tolist())
+
+
+def _by_chance(rank: float, count: int) -> float:
+    """How often a rank correlation of so many pairs is at least this high by chance (Student's t)."""
+    if abs(rank) >= 1:
+        return 0.0 if rank > 0 else 1.0
+    two = t_two_sided(rank * math.sqrt((count - 2) / (1 - rank * rank)), count - 2)
+    return two / 2 if rank > 0 else 1 - two / 2
 
 
 def _moving(given: Sequence[Settings]) -> list[str]:
@@ -99,22 +161,28 @@ def _nearness(
     """How near two settings are, key by key, from 0 to 1: (keys, rows, columns)."""
     spans = {key: _span(key, given) for key in keys}
 
-    def one(key: str, a: Settings, b: Settings) -> float:
-        name = owner(key)
-        if name and a.get(name) != b.get(name):
-            return 0.0
-        x, y = a.get(key, ABSENT), b.get(key, ABSENT)
-        if x == y:
-            return 1.0
+    def one(key: str, rows: Sequence[Settings], columns: Sequence[Settings]) -> Array:
+        near = _equal(key, rows, columns)
         place = spans[key]
-        if place is None or not (_number(x) and _number(y)):
-            return 0.0
-        return float(np.exp(-2 * abs(place(x) - place(y))))
+        if place is not None:
+            along, across = (_places(key, place, some) for some in (rows, columns))
+            apart = np.abs(along[:, None] - across[None, :])
+            near = np.where(near == 1, 1.0, np.where(np.isnan(apart), 0.0, np.exp(-2 * apart)))
+        name = owner(key)
+        return near * _equal(name, rows, columns) if name else near
 
-    def all_of(rows: Sequence[Settings], columns: Sequence[Settings]) -> Array:
-        return np.array([[[one(key, a, b) for b in columns] for a in rows] for key in keys])
+    return lambda rows, columns: np.array([one(key, rows, columns) for key in keys])
 
-    return all_of
+
+def _equal(key: str, rows: Sequence[Settings], columns: Sequence[Settings]) -> Array:
+    own, its = ([some.get(key, ABSENT) for some in given] for given in (rows, columns))
+    return np.array([[float(x == y) for y in its] for x in own])
+
+
+def _places(key: str, place: Callable[[float], float], given: Sequence[Settings]) -> Array:
+    """Where settings lie along a key's axis; NaN where they are no number."""
+    values = (some.get(key) for some in given)
+    return np.array([place(value) if _number(value) else math.nan for value in values])  # type: ignore[arg-type]
 
 
 def _number(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -32,7 +32,8 @@ class Suggested:
         kind: `COMBINE` or `REPEAT`.
         of: The runs that are combined, or the one that is repeated.
         overrides: In what it differs from the reference run.
-        score: What it is expected to score, `sd` how far the truth may be from that.
+        score: What it is expected to score, `sd` how far the truth may be from that; None where the model
+            does not predict (`Model.predicts`), and a combination is then a guess.
         decides: The settings that it helps to decide, by key.
     """
 
@@ -51,7 +52,7 @@ class Next:
 
     Attributes:
         base: What the reference run was composed from.
-        best: What the recommended run is expected to score when it is trained again.
+        best: What the recommended run is expected to score when it is trained again; None as in `Suggested`.
         model: What expectations rest on; None where there are too few runs.
     """
 
@@ -73,6 +74,8 @@ def suggest(analysis: Analysis, verdict: Verdict, count: int = 5) -> Next:
     repeats = _repeats(analysis, verdict, base, model)
     half = min(len(combined), max(count - len(repeats), (count + 1) // 2))
     rows = [*combined[:half], *repeats][:count]
+    if model is not None and not model.predicts:
+        rows, best = [replace(row, score=None, sd=None) for row in rows], None
     from_base = tuple(text for text in base.runs[0].overrides if not text.startswith(OF_ONE_SWEEP))
     return Next(from_base, tuple(rows), best, model)
 

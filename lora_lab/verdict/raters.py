@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 from lora_lab.store import Score
-from lora_lab.store.comparable import comparable_scores
+from lora_lab.store.comparable import by_checkpoint, comparable_scores
+from lora_lab.store.scales import Given, Scales, by_unit, connected, fit
 from lora_lab.store.scores import Place, ScoreLog
 from lora_lab.verdict.distributions import chi2_quantile
-from lora_lab.verdict.scales import Given, Scales, Unit, connected, fit
 from lora_lab.words import Said, said
 
 FEWEST_REPEATS = 3
@@ -28,6 +27,7 @@ class RaterEvidence:
         repeats: Judgements of a checkpoint that this person had judged before.
         repeat_sd: Standard deviation of one judgement, from those, drift left out; None without. Its 95 %
             interval is from `repeat_low` to `repeat_high`.
+        session_sd: How far apart the levels of this person's sessions are, where there are several.
         drift: Points that scores move per ten judgements, from repeats of a session; None with too few.
     """
 
@@ -40,6 +40,7 @@ class RaterEvidence:
     drift: float | None = None
     repeat_low: float | None = None
     repeat_high: float | None = None
+    session_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,15 @@ class Combined:
 
 
 def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
-    """Put all scores on one scale (`verdict.scales`) and average them by checkpoint; 0 to 100 it stays.
+    """Put all scores on one scale (`store.scales`) and average them by checkpoint; 0 to 100 it stays.
 
     Args:
         log: What counts of a sweep's scores.
         same_as: Runs that are another run's experiment: what they were given counts for that one.
     """
     scores, left_out = comparable_scores(log.scores)
-    by_place: dict[Place, list[Score]] = defaultdict(list)
-    for item in scores:
-        for place in _places(item, same_as):
-            by_place[place].append(item)
-    given: dict[Unit, dict[Place, float]] = defaultdict(dict)
-    for place, items in by_place.items():
-        for unit in dict.fromkeys((item.rater, item.session) for item in items):
-            given[unit][place] = mean(item.value for item in items if (item.rater, item.session) == unit)
+    by_place = by_checkpoint(scores, same_as)
+    given = by_unit(by_place)
     if not given:
         return Combined()
     scales = fit(given)
@@ -92,22 +87,12 @@ def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
     return Combined(places, raters, (*left_out, *_notes(given, scales)))
 
 
-def _places(item: Score, same_as: Mapping[str, str]) -> list[Place]:
-    """The checkpoints that a score counts for, each once."""
-    return sorted({(same_as.get(run, run), tag) for run, tag in item.places})
-
-
 def _given(place: Place, items: Sequence[Score], given: Given, scales: Scales) -> Judged:
     names = sorted({item.rater for item in items})
-    units = {name: [unit for unit in given if unit[0] == name and place in given[unit]] for name in names}
-    each = {
-        name: mean(scales.adjusted(unit, given[unit][place]) for unit in own) for name, own in units.items()
-    }
     said = dict.fromkeys(text for item in items for text in (*item.tags, item.note) if text)
     group = next(number for number, members in enumerate(scales.groups) if names[0] in members)
     return Judged(
-        # A level may lead out of the scale that people score on.
-        min(100.0, max(0.0, mean(each.values()))),
+        scales.at(place, given),
         len(items),
         {name: mean(item.value for item in items if item.rater == name) for name in names},
         tuple(said),
@@ -138,7 +123,7 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
     before: dict[Place, Score] = {}
     for item in own:
         # Checkpoints of the very same pixels are one item.
-        place = _places(item, same_as)[0]
+        place = item.counts_for(same_as)[0]
         if place in before:
             again.append((before[place], item))
         before[place] = item
@@ -160,6 +145,7 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
     df = len(left) - bool(drift)
     # Two judgements differ by sqrt(2) of what one of them varies.
     sd = (sum(move * move for move in left) / 2 / df) ** 0.5 if df > 0 else None
+    levels = [level for unit, level in scales.sessions.items() if unit[0] == name]
     low = high = None
     if sd is not None:
         high, low = (sd * (df / chi2_quantile(q, df)) ** 0.5 for q in (0.025, 0.975))
@@ -173,4 +159,5 @@ def _rater(name: str, scores: Sequence[Score], same_as: Mapping[str, str], scale
         10 * drift if len(within) >= FEWEST_REPEATS else None,
         low,
         high,
+        sum(level * level for level in levels) ** 0.5 / len(levels) ** 0.5 if len(levels) > 1 else None,
     )

@@ -9,7 +9,6 @@ unknown name is a setting of its own. An empty cell of a setting means that it i
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ from lora_lab.verdict.evidence import (
     judged,
 )
 from lora_lab.verdict.raters import Combined, combine
+from lora_lab.verdict.table_file import LINE, Row, read_cells
 from lora_lab.words import said
 
 NAMES = ("run", "pattern", "name")
@@ -45,11 +45,6 @@ ANY_LENGTH = 10
 """Epochs where a table does not say how long runs were; what acts must be decided all the same."""
 ONLY = "final"
 """The tag of a run's checkpoint in a table without a column `tag`."""
-
-LINE = "\n"
-"""The key of a row's line in the file: no column is called so."""
-
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ def read_score_table(path: Path, *, raters: Sequence[str] | None = None, score: 
         RunFolderError: No run has the checkpoint.
     """
     table = _read(path)
+    _refuse_contradictions(table)
     table = replace(table, runs={name: _one_spelling(rows) for name, rows in table.runs.items()})
     combined = combine(_log(table, raters), {})
     runs = [_run(name, rows, table, combined) for name, rows in table.runs.items()]
@@ -105,7 +101,9 @@ def with_score_table(evidence: Evidence, path: Path, raters: Sequence[str] | Non
         replace(run, checkpoints=tuple(_scored(run, item, combined) for item in run.checkpoints))
         for run in evidence.runs
     )
-    changed = replace(evidence, runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes))
+    changed = replace(
+        evidence, folder="", runs=runs, raters=combined.raters, notes=(*evidence.notes, *combined.notes)
+    )
     return judged(replace(changed, criterion=SCORE))
 
 
@@ -169,15 +167,8 @@ def _scored(run: RunEvidence, item: CheckpointEvidence, combined: Combined) -> C
 
 
 def _read(path: Path) -> ScoreTable:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [
-                {str(key).strip(): (value or "").strip() for key, value in row.items() if key is not None}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table of scores: {error}") from error
-    columns = list(rows[0]) if rows else []
+    rows = read_cells(path)
+    columns = [column for column in rows[0] if column != LINE] if rows else []
     name = next((column for column in NAMES if column in columns), None)
     if name is None or "score" not in columns:
         raise DataError(
@@ -185,14 +176,37 @@ def _read(path: Path) -> ScoreTable:
             f"{', '.join(columns) or 'no rows'}"
         )
     runs: dict[str, list[Row]] = defaultdict(list)
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
         if not row[name]:
-            raise DataError(f"{path}, line {number}: the column {name} is empty")
-        runs[row[name]].append({**row, LINE: str(number)})
+            raise DataError(f"{path}, line {row[LINE]}: the column {name} is empty")
+        runs[row[name]].append(row)
     keys = {column: _key(column) for column in columns if column != name and column not in KNOWN}
+    by_key: dict[str, str] = {}
+    for column, key in keys.items():
+        if by_key.setdefault(key, column) != column:
+            raise DataError(f"{path}: the columns {by_key[key]} and {column} are one setting, {key}")
     own = [column for column, key in keys.items() if key not in config.settings()]
     note = said("note_columns", columns=", ".join(own))
     return ScoreTable(path, dict(runs), keys, (note,) if own else ())
+
+
+def _refuse_contradictions(table: ScoreTable) -> None:
+    """Refuse two values of a setting of one run, and a seed that is no whole number: the first row of a run
+    says its settings."""
+    known = {column: key for column, key in table.settings.items() if key in config.settings()}
+    for name, rows in table.runs.items():
+        first = rows[0]
+        for row, (column, key) in ((row, item) for row in rows for item in (*known.items(), ("seed", SEED))):
+            one, other = first.get(column, ""), row.get(column, "")
+            if one and other and config.parse_value(key, one) != config.parse_value(key, other):
+                raise DataError(
+                    f"{table.path}, line {row[LINE]}: run {name} has {column} {other} here and {one} in line "
+                    f"{first[LINE]}; give a run of other settings another name"
+                )
+        if first.get("seed") and config.whole(first["seed"]) is None:
+            raise DataError(
+                f"{table.path}, line {first[LINE]}: seed must be a whole number, got {first['seed']!r}"
+            )
 
 
 def _key(column: str) -> str:

@@ -186,6 +186,10 @@ TEXTS = {
     "cheaper_equal": "{run} scores as much and takes {time} instead of {longer}",
     "cheap_rival": "of those, {run} is cheap: it takes {time} instead of {longer}",
     "of_luck": "the best of {n} owes something to luck: trained again, expect about {score}",
+    "by_model": (
+        "{run} is taken instead: all runs together (a model that predicts runs it has not seen) expect "
+        "{score} of it, and {other} of {best}"
+    ),
     "has_setting": "it has {title} {value}, and {changes}",
     "has_setting_though": "it has {title} {value}, though {changes}: try that with it",
     # Notes.
@@ -246,6 +250,27 @@ TEXTS = {
         "adds them "
         "without training"
     ),
+    "model_change": "{label} {change}: {difference} (sd {sd})",
+    "note_model": (
+        "a model of all runs, no test, for settings that no two runs differ in alone (settings add up, pairs "
+        "of them may depend on each other): {each}"
+    ),
+    "note_model_checked": (
+        "that model, leaving out one of {n} runs at a time, predicts {explained} of the scores' variance "
+        "(rank correlation {rank}); residuals {residual} (sd), largest {most} ({run})"
+    ),
+    "note_sources": ("noise by source (sd in a run's score): {parts}; {now} together. {options}: {advice}"),
+    "source_training": "training {sd}",
+    "source_pictures": "images {sd} ({n} of each run)",
+    "source_eye": "the eye {sd}",
+    "source_session": "levels of one rater's sessions {sd}, taken out where sessions share checkpoints",
+    "buy_runs": "everything trained once more",
+    "buy_pictures": "twice as many images",
+    "buy_looks": "another look by each rater",
+    "advise_runs": "more runs are what helps",
+    "advise_pictures": "more images are the cheaper way",
+    "advise_looks": "another look is the cheaper way",
+    "buy_brings": "{what} brings it to {sd}",
     "importance_few": ("importance needs at least {fewest} different runs with a score, there are {n}"),
     "importance_settings": "importance needs two settings that every run has and that differ",
     # The terminal's page of a verdict, and the gallery's.

@@ -171,6 +171,9 @@ TEXTS = {
     "cheaper_equal": "{run}は同じ点数で、{longer}ではなく{time}で済む",
     "cheap_rival": "そのうち{run}は安く、{longer}ではなく{time}で済む",
     "of_luck": "{n}件の最高点にはいくらか運も入っている：学習し直すと{score}くらいの見込み",
+    "by_model": (
+        "代わりに{run}を選ぶ：全学習をまとめたモデル（除いた学習の点を予測できる）の見込みは{run}が{score}、{best}が{other}"
+    ),
     "has_setting": "{title}は{value}で、{changes}",
     "has_setting_though": "{title}は{value}だが、{changes}：そちらも試すとよい",
     # 注記
@@ -223,6 +226,27 @@ TEXTS = {
     "gap_reread": (
         "以前の版で学習し、確定した設定の記録がない：スイープをもう一度始めると、学習せずに書き足される"
     ),
+    "model_change": "{label} {change}：{difference}（標準偏差{sd}）",
+    "note_model": (
+        "一つだけ違う組がない設定について、全学習をまとめたモデルの見込み（検定ではない。設定の効果は足し算で、"
+        "二つの設定の組み合わせも考える）：{each}"
+    ),
+    "note_model_checked": (
+        "このモデルは、{n}件の学習を1件ずつ除いて予測すると点の分散の{explained}を説明する（順位相関{rank}）。"
+        "残差は標準偏差{residual}、最大は{run}の{most}"
+    ),
+    "note_sources": ("ぶれの内訳（1件の点の標準偏差）：{parts}。合わせて{now}。{options}：{advice}"),
+    "source_training": "学習{sd}",
+    "source_pictures": "画像{sd}（1件につき{n}枚）",
+    "source_eye": "目{sd}",
+    "source_session": "同じ人の回ごとの水準{sd}（共通のチェックポイントがあれば差し引く）",
+    "buy_runs": "全部をもう1回ずつ学習",
+    "buy_pictures": "画像を2倍",
+    "buy_looks": "採点者全員がもう1回見る",
+    "advise_runs": "学習を増やすのが効く",
+    "advise_pictures": "画像を増やすほうが安い",
+    "advise_looks": "もう一度見るほうが安い",
+    "buy_brings": "{what}で{sd}になる",
     "importance_few": "重要度には、点数のある異なる学習が{fewest}件以上必要（いまは{n}件）",
     "importance_settings": "重要度には、どの学習にもあり、値の違う設定が2つ必要",
     # 端末とギャラリーの判定ページ

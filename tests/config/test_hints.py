@@ -44,3 +44,9 @@ def test_a_number_is_finite(key: str, value: str) -> None:
 def test_an_argument_is_finite(value: str) -> None:
     with pytest.raises(ConfigError, match="optimizer.args must be a finite number"):
         check(compose([f"optimizer.args.x={value}"], checked=False))
+
+
+def test_a_seed_of_previews_is_one_that_generators_take() -> None:
+    check(compose([f"preview.seeds=[{2**64 - 1}]", "dataset.path=p", "base_model.path=m"], checked=False))
+    with pytest.raises(ConfigError, match=r"preview\.seeds must be from 0 to 18446744073709551615"):
+        check(compose([f"preview.seeds=[{2**64}]"], checked=False))

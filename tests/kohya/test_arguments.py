@@ -14,7 +14,7 @@ from lora_lab.kohya import Arguments, arguments, convert, read, toml_text
 from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.optim.schedules import steps_of
 from lora_lab.store import RunRecord, SweepFolder, write_record
-from tests.kohya.presets import NEWEST, PRESETS, written
+from tests.kohya.presets import FILES, FIRST, NEWEST, WHOLE, file_of, written
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sd_scripts_parser.json").read_text())
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "int_or_float": (int, float)}
@@ -57,9 +57,16 @@ def whole(settings: dict[str, Any]) -> dict[str, Any]:
     return flat(from_dict(nested, checked=False))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_of_all_ages() -> None:
+    assert (len(FIRST), len(WHOLE)) == (28, 287) and len(FILES) > 30
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_preset_of_any_age_goes_back(name: str, tmp_path: Path) -> None:
-    found = convert(read(written(tmp_path, PRESETS[name])))
+    path, keys = file_of(tmp_path, name)
+    found = convert(read(path))
+    assert keys <= {line.key.rpartition(": ")[2] for line in found.lines}, "no key unaccounted for"
+    assert not any("that is known here" in line.why for line in found.lines), "and none unknown"
     there = whole(found.settings)
     made = arguments(there, FAMILIES[found.family or ASSUMED], "mine")
     hold(made)

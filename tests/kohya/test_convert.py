@@ -106,6 +106,17 @@ def test_left_over_convolutions_of_a_standard_lora(tmp_path: Path) -> None:
     assert locon.settings["network.preset"] == "kohya"
 
 
+def test_a_locon_of_sd_scripts_without_an_alpha_of_its_own_has_1(tmp_path: Path) -> None:
+    text = 'network_module = "networks.lora"\nnetwork_alpha = 8\nnetwork_args = ["conv_dim=4"]\n'
+    assert toml(tmp_path, text).settings["network.conv_alpha"] == 1
+    lycoris = text.replace("networks.lora", "lycoris.kohya").replace(
+        '"conv_dim=4"', '"algo=locon", "conv_dim=4"'
+    )
+    assert toml(tmp_path, lycoris).settings.get("network.conv_alpha", 0) == 0, (
+        "that of the rest, there and here"
+    )
+
+
 def test_dropout_of_lycoris_locon_did_nothing(tmp_path: Path) -> None:
     values = NEWEST | {"LoRA_type": "LyCORIS/LoCon", "network_dropout": 0.3}
     found = imported(tmp_path, values)

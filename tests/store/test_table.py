@@ -13,6 +13,7 @@ from lora_lab import config
 from lora_lab.errors import RunFolderError
 from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, append_score_line, write_record
 from lora_lab.store import table as results
+from lora_lab.verdict.gather import evidence
 
 
 def write_run(sweep: SweepFolder, name: str, overrides: Sequence[str] = (), **record: Any) -> None:
@@ -189,6 +190,18 @@ def test_the_loss_of_a_single_step_stands_nowhere(sweep: SweepFolder) -> None:
 def give(sweep: SweepFolder, run: str, tag: str, rater: str, value: float, **more: Any) -> str:
     return append_score_line(
         sweep, "score", session="s", rater=rater, run=run, tag=tag, position=0, value=value, **more
+    )
+
+
+def test_a_strict_rater_is_put_on_the_scale_of_the_others_as_in_the_verdict(sweep: SweepFolder) -> None:
+    for rater, value in (("anna", 80), ("ben", 60)):
+        give(sweep, "lion", "000001", rater, value)
+    give(sweep, "lion", "000002", "ben", 50)
+    first, second = named(results.rows(sweep), "lion")
+    assert first["score"] == 70 and 55 < second["score"] <= 60, "ben gives 20 less, and anna did not see it"
+    (run,) = (run for run in evidence(sweep).runs if run.name == "lion")
+    assert [row["score"] for row in (first, second)] == pytest.approx(
+        [item.human for item in run.checkpoints], abs=1e-4
     )
 
 

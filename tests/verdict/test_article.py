@@ -85,7 +85,7 @@ def test_with_an_assumed_noise_floor_the_larger_ones_are_decided() -> None:
 def test_the_page_on_verdicts_shows_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verdict", "--scores", str(ARTICLE)]) == 0
     told = "".join(capsys.readouterr().out.split())
-    page = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "verdict_reference.md").read_text(encoding="utf-8")
     shown = re.findall(r"```text\n(.*?)```", page.split("## The article's scores")[1], re.DOTALL)[0]
     for line in re.split(r"\.\.\.|\n(?=\S)", shown):
         assert "".join(line.split()) in told, line

@@ -5,12 +5,12 @@ import random
 import pytest
 
 from lora_lab.store import Score
+from lora_lab.store.scales import fit
 from lora_lab.store.scores import ScoreLog
 from lora_lab.verdict.agreement import interval, krippendorff
 from lora_lab.verdict.evidence import CheckpointEvidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.raters import combine
-from lora_lab.verdict.scales import fit
 from tests.verdict.made import of, run
 
 

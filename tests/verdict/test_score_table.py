@@ -65,11 +65,40 @@ def test_raters_and_checkpoints_have_rows_of_their_own(tmp_path: Path) -> None:
         ("run,score\n,5\n", "line 2: the column run is empty"),
         ("run,score\na,good\n", "run a: score must be a number from 0 to 100, got 'good'"),
         ("run,score\na,101\n", "score must be from 0 to 100, got 101"),
+        ("run,alpha,score\na,1,50,7\n", "line 2: 4 cells for 3 columns; a number with a comma in it"),
+        ("run,alpha,alpha,score\na,1,2,50\n", "the column alpha stands twice"),
+        ("run,alpha,network_alpha,score\na,1,2,50\n", "alpha and network_alpha are one setting"),
+        ("run,alpha,score\na,1,50\nb,1,2\na,4,60\n", "line 4: run a has alpha 4 here and 1 in line 2"),
+        ("run,seed,score\na,x,50\n", "line 2: seed must be a whole number, got 'x'"),
+        ("run,seed,score\na,1,50\na,2,50\n", "line 3: run a has seed 2 here and 1 in line 2"),
+        ("run;score\na;50,5\n", "run a: score must be a number from 0 to 100, got '50,5'"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_score_table(table(tmp_path, text))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_tables_as_spreadsheets_save_them(tmp_path: Path, separator: str, encoding: str) -> None:
+    path = tmp_path / "x.csv"
+    text = "run,alpha,note,score\na,1,みこ,50.5\n,,,\na,1.0,,60\nb,4,,70\n".replace(",", separator)
+    path.write_bytes(text.encode(encoding))
+    if encoding == "utf-16-le":  # without its mark nobody can know
+        with pytest.raises(DataError, match="needs a column run|no UTF-8 text"):
+            read_score_table(path)
+        return
+    found = read_score_table(path)
+    assert [(run.name, run.settings["network.network_alpha"]) for run in found.runs] == [("a", 1), ("b", 4)]
+    assert found.run("a").score == pytest.approx(55.25)
+
+
+def test_a_table_in_another_encoding_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("run,note,score\na,sch\u00f6n,50\n".encode("cp1252"))
+    with pytest.raises(DataError, match="save it as CSV UTF-8"):
+        read_score_table(path)
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.config.fields import above, at_least, between, each, not_empty, one_of, setting
+from lora_lab.config.fields import above, at_least, between, each, not_empty, one_of, seed, setting
 
 
 @dataclass
@@ -26,7 +26,7 @@ class PreviewConfig:
     seeds: list[int] = setting(
         [1234],
         "noise seeds",
-        each(at_least(0)),
+        each(seed),
         trains=False,
         peer="--d",
         source="sd-scripts (sample prompts)",

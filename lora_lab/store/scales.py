@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lora_lab.store.scores import Place
+if TYPE_CHECKING:
+    from lora_lab.store.scores import Place, Score
 
 SLOPE_SD = 0.25
 """Standard deviation of the logarithm of slopes before anything is seen: most people's are within 25 %."""
@@ -33,7 +35,7 @@ FEWEST_FOR_SLOPE = 4
 
 Unit = tuple[str, str]
 """A rater and one of their sessions."""
-Given = Mapping[Unit, Mapping[Place, float]]
+Given = Mapping[Unit, Mapping["Place", float]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Scales:
         flat = self._flat(unit[0], value)
         return flat - self.levels[unit[0]] - self.sessions[unit]
 
+    def at(self, place: Place, given: Given) -> float:
+        """What raters gave a checkpoint, on the common scale: each one counts once. From 0 to 100."""
+        by_rater: dict[str, list[float]] = defaultdict(list)
+        for unit, values in given.items():
+            if place in values:
+                by_rater[unit[0]].append(self.adjusted(unit, values[place]))
+        # A level may lead out of the scale that people score on.
+        return min(100.0, max(0.0, mean(mean(values) for values in by_rater.values())))
+
     def _flat(self, rater: str, value: float) -> float:
         return self.pivots[rater] + (value - self.pivots[rater]) / self.slopes[rater]
 
@@ -75,6 +86,15 @@ def fit(given: Given) -> Scales:
     }
     levels, sessions = _levels(flat, groups)
     return Scales(levels, sessions, slopes, pivots, groups)
+
+
+def by_unit(by_place: Mapping[Place, Sequence[Score]]) -> Given:
+    """The mean of what each rater gave each checkpoint in each session."""
+    given: dict[Unit, dict[Place, float]] = defaultdict(dict)
+    for place, items in by_place.items():
+        for unit in dict.fromkeys((item.rater, item.session) for item in items):
+            given[unit][place] = mean(item.value for item in items if (item.rater, item.session) == unit)
+    return given
 
 
 def _by_rater(given: Given) -> dict[str, dict[Place, float]]:
