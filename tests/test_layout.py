@@ -46,6 +46,7 @@ PUBLISHED_SIGNATURES = {"optim/adafactor.py": "__init__"}
 """Functions whose parameters are a published interface, and may be more."""
 
 LONGEST_FUNCTION = 60
+LONGEST_MODULE = 400
 MOST_PARAMETERS = 8
 
 
@@ -143,6 +144,11 @@ def test_functions_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
 
 
+def test_modules_are_short() -> None:
+    lengths = {str(file.relative_to(PACKAGE)): len(file.read_text().splitlines()) for file in MODULES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
 def test_functions_take_few_parameters() -> None:
     counts = {
         name: len(
@@ -165,6 +171,27 @@ def test_public_functions_and_classes_say_what_they_do() -> None:
             kinds = (ast.FunctionDef, ast.ClassDef)
             if isinstance(node, kinds) and not node.name.startswith("_") and not ast.get_docstring(node):
                 silent.append(f"{file.relative_to(PACKAGE)}: {node.name}")
+    assert silent == []
+
+
+THEIR_INTERFACE = {"torch.autograd.Function": {"forward", "backward"}}
+"""Methods that another library declares and explains."""
+
+
+def test_public_methods_say_what_they_do() -> None:
+    silent = []
+    for file in MODULES:
+        for cls in ast.parse(file.read_text()).body:
+            if not isinstance(cls, ast.ClassDef) or cls.name.startswith("_"):
+                continue
+            known = set().union(*(THEIR_INTERFACE.get(ast.unparse(base), set()) for base in cls.bases))
+            methods = [node for node in cls.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            told = [node for node in methods if node.name.startswith("_") or node.name in known]
+            silent += [
+                f"{file.relative_to(PACKAGE)}: {cls.name}.{node.name}"
+                for node in methods
+                if node not in told and not ast.get_docstring(node)
+            ]
     assert silent == []
 
 
@@ -223,3 +250,17 @@ def test_only_the_store_opens_results(file: Path) -> None:
 
 SCORE_LOGS = {"verdict/evidence.py"}
 """Who asks whether the log of scores changed, or names it in a message."""
+
+
+OPENERS = {
+    "lora_files/disk.py": "LoRA files",
+    "models/single_file.py": "writes base models",
+    "data/cache.py": "latents and text states",
+}
+"""Who opens or writes safetensors, and which."""
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_lora_files_opens_lora_files(file: Path) -> None:
+    known = {name for name in imports(file) if name.split(".")[0] == "safetensors"}
+    assert not known or str(file.relative_to(PACKAGE)) in OPENERS

@@ -73,6 +73,11 @@ class Task:
         return self.folder.name
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.record.status in ("running", "planned")
+
+    @property
     def trained_by(self) -> "Task":
         """The run whose training this one's weights are from: its leader, or itself."""
         return self.leader or self

@@ -14,7 +14,7 @@ from lora_lab import files
 from lora_lab.errors import RunFolderError
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.run import together
-from lora_lab.run import work as working
+from lora_lab.run import training as working
 from lora_lab.run.events import Events
 from lora_lab.run.following import open_followers
 from lora_lab.run.state import Saved

@@ -5,7 +5,7 @@ import torch
 
 from lora_lab.files import read_lines
 from lora_lab.lora_files.disk import read_lora
-from lora_lab.run import work
+from lora_lab.run.training import Training
 from lora_lab.store import RunFolder, read_record
 from tests.run.bench import Bench
 
@@ -47,7 +47,7 @@ def test_full_bf16_keeps_the_adapter_and_the_optimizer_in_bf16(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {}
-    take = work.PackWork._take
+    take = Training._take
 
     def spying(self, task, record):
         optimizer = task.runner.optimizer
@@ -58,7 +58,7 @@ def test_full_bf16_keeps_the_adapter_and_the_optimizer_in_bf16(
         )
         return take(self, task, record)
 
-    monkeypatch.setattr(work.PackWork, "_take", spying)
+    monkeypatch.setattr(Training, "_take", spying)
     folder = done(bench, "full", "train.mixed_precision=bf16", "train.full_bf16=true")
     half = done(bench, "half", "train.mixed_precision=bf16")
     assert seen["full"] == ({torch.bfloat16}, {torch.bfloat16})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.run.work import PackWork
+from lora_lab.run.training import Training
 from lora_lab.store import read_record
 from lora_lab.store.locks import newest
 from lora_lab.store.locks import take as claim
@@ -17,14 +17,14 @@ def test_it_ends_at_its_next_checkpoint_and_goes_on_later(
     names = ("one", "mate", "third", "never")
     one, mate, third, never = (bench.write(name, "preview.seeds=[]") for name in names)
     never.stop_request.touch()
-    take = PackWork._take
+    take = Training._take
 
-    def asked(self: PackWork, task, record):  # type: ignore[no-untyped-def]
+    def asked(self: Training, task, record):  # type: ignore[no-untyped-def]
         if task.name == "one" and record.step == 2:
             one.stop_request.touch()
         return take(self, task, record)
 
-    monkeypatch.setattr(PackWork, "_take", asked)
+    monkeypatch.setattr(Training, "_take", asked)
     bench.work([one, mate, third, never], slots=2)
     record = read_record(one)
     assert (record.status, record.reason, record.step) == ("stopped", "by hand at epoch 1", 5)
@@ -39,9 +39,9 @@ def test_it_ends_at_its_next_checkpoint_and_goes_on_later(
 
 def test_a_worker_that_lost_its_run_writes_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     one, mate = (bench.write(name, "preview.seeds=[]") for name in ("one", "mate"))
-    do = PackWork._take
+    do = Training._take
 
-    def held_up(self: PackWork, task, record):  # type: ignore[no-untyped-def]
+    def held_up(self: Training, task, record):  # type: ignore[no-untyped-def]
         if task.name == "one" and record.step == 2:
             # Another machine waited for a minute, took the run over, and is further by now.
             claim(one.lock_file, newest(one.lock_file))
@@ -49,7 +49,7 @@ def test_a_worker_that_lost_its_run_writes_no_more(bench: Bench, monkeypatch: py
             task.lock.lost()
         return do(self, task, record)
 
-    monkeypatch.setattr(PackWork, "_take", held_up)
+    monkeypatch.setattr(Training, "_take", held_up)
     bench.work([one, mate])
     record = read_record(one)
     assert (record.status, record.step) == ("running", 7)

@@ -1,0 +1,249 @@
+"""Training the runs of a pack: start, step, save, preview, let go; runs that fail fail alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lora_lab.lora_files.reading import read
+from lora_lab.run import following
+from lora_lab.run.checkpoints import save_lora_of
+from lora_lab.run.endings import Endings
+from lora_lab.run.failing import FailingAlone, ending_of
+from lora_lab.run.machine import describe_failure
+from lora_lab.run.place import find_place
+from lora_lab.run.previewer import Previewer, Saved
+from lora_lab.run.task import Task, clock
+from lora_lab.run.together import Company
+from lora_lab.store import Checkpoint
+from lora_lab.train import PackTrainer, Record, Runner
+
+BEFORE_IT_BEGAN = "by hand before it began"
+
+
+class Training:
+    """Trains prepared runs, as many at once as the pack has slots; the others take their places."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        pack: tuple[PackTrainer, Company, Previewer],
+        slots: int,
+        endings: Endings,
+    ) -> None:
+        self._tasks = tasks
+        self._trainer, self._company, self._previewer = pack
+        self._endings = endings
+        self._events = endings.events
+        self._interrupt = endings.interrupt
+        self._by_name = {task.name: task for task in tasks}
+        self._waiting: list[Task] = []
+        self._free = list(range(slots))
+
+    def run(self, todo: Sequence[Task]) -> None:
+        """Train until every run has ended or the work is interrupted; longer runs begin first."""
+        alone = [task for task in todo if not task.leader]
+        self._waiting = sorted(
+            alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
+        )
+        self._events.send("phase", phase="train")
+        while (self._waiting and self._free) or self._trainer.active:
+            while self._waiting and self._free:
+                self._start(self._waiting.pop(0))
+            if self._interrupt.reason:
+                self._stop()
+                return
+            self._give_up_lost()
+            try:
+                records = self._trainer.step() if self._trainer.active else []
+            except Exception as error:
+                self._lose(error)
+                return
+            saved = self._save(records)
+            self._after_saving(saved)
+            self._let_go(records)
+            self._stop_by_hand(saved)
+
+    def _start(self, task: Task) -> None:
+        if task.folder.stop_request.exists():
+            self._endings.end(task, "stopped", BEFORE_IT_BEGAN)
+            return
+        pack, slot = self._trainer.pack, self._free.pop(0)
+        with self._endings.failing_alone(task):
+            assert task.prepared
+            task.runner = Runner(task.prepared.job, slot, pack, task.prepared.source)
+            if task.start:
+                task.runner.load_state(task.start.load())
+            elif task.resolved.network.network_weights:
+                pack.load(slot, read(task.resolved.network.network_weights))
+            self._trainer.add(task.runner)
+            return
+        pack.vacate(slot)
+        self._free.insert(0, slot)
+
+    def _save(self, records: Sequence[Record]) -> list[Saved]:
+        """Log a step and save what is due after it: first LoRAs, then states, since who goes on from a state
+        has to find all that was due before.
+        """
+        saved: list[Saved] = []
+        for record in records:
+            task = self._by_name[record.run]
+            with self._failing_alone(task):
+                assert task.runner
+                saved += self._followed(task, task.runner.slot, record)
+                checkpoint = self._take(task, self._validated(task, record))
+                if checkpoint:
+                    saved.append((task, checkpoint, task.runner.slot))
+        self._company.after_step(self._training(), records, self._failing_alone)
+        return [item for item in saved if item[0].prepared]
+
+    def _after_saving(self, saved: Sequence[Saved]) -> None:
+        if saved:
+            self._previewer.render(saved)
+            for task, _, _ in saved:
+                with self._failing_alone(task):
+                    task.write()
+            self._events.send("phase", phase="train")
+
+    def _let_go(self, records: Sequence[Record]) -> None:
+        """Let runs leave that have ended; the states of their mates are on the disk by now."""
+        for record in records:
+            task = self._by_name[record.run]
+            if task.runner and record.ended:
+                self._leave(task, record.ended, record.reason)
+            elif task.runner and task.runner.finished:
+                self._leave(task, "done")
+            for one in self._followers(task):
+                if one.save_schedule and record.step >= one.save_schedule.total_updates and one.prepared:
+                    self._endings.end(one, "done")
+
+    def _stop_by_hand(self, saved: Sequence[Saved]) -> None:
+        """End the runs that are to end at the checkpoint they have just saved; their mates stay in step."""
+        stopping = [
+            (task, checkpoint)
+            for task, checkpoint, _ in saved
+            if task.record.status == "running" and task.folder.stop_request.exists()
+        ]
+        if any(task.runner for task, _ in stopping):
+            self._company.save(self._training(), self._failing_alone)
+        for task, checkpoint in stopping:
+            reason = f"by hand at epoch {checkpoint.epoch}"
+            with self._failing_alone(task):
+                if task.runner:
+                    self._leave(task, "stopped", reason)
+                else:
+                    self._endings.end(task, "stopped", reason)
+
+    def _followers(self, leader: Task) -> list[Task]:
+        """The runs that still take their weights from another one."""
+        return [task for task in self._tasks if task.is_open and task.leader is leader]
+
+    def _followed(self, leader: Task, slot: int, record: Record) -> list[Saved]:
+        """Log an update of a run for those that are its beginning, and save what is due of them."""
+        saved: list[Saved] = []
+        for task in self._followers(leader):
+            with self._endings.failing_alone(task):
+                own = following.as_own(task, record)
+                checkpoint = self._take(task, self._validated(task, own))
+                if checkpoint:
+                    saved.append((task, checkpoint, slot))
+        return saved
+
+    def _validated(self, task: Task, record: Record) -> Record:
+        """The record with the validation loss, where it is due."""
+        runner = task.trained_by.runner
+        assert task.prepared and task.save_schedule and runner
+        validation = task.prepared.validation
+        if record.ended or validation is None or not task.save_schedule.validation_due(record.step):
+            return record
+        with clock([task], "metric"):
+            found = self._trainer.validate(runner, validation)
+        return replace(record, validation_loss=math.fsum(found.values()) / len(found), validation=found)
+
+    def _take(self, task: Task, record: Record) -> Checkpoint | None:
+        """Log an update and save what is due after it."""
+        save_schedule = task.save_schedule
+        assert save_schedule
+        task.log(record)
+        self._events.step(task.name, record.step, save_schedule.total_updates, record.loss)
+        tag = "" if record.ended else save_schedule.tag(record.step)
+        checkpoint = None
+        with clock([task], "save"):
+            if tag and not task.lock.lost():
+                checkpoint = save_lora_of(task, tag, record)
+                self._events.send("checkpoint", run=task.name, tag=tag)
+        return checkpoint
+
+    def _leave(self, task: Task, status: str, reason: str = "") -> None:
+        runner = task.runner
+        assert runner
+        self._trainer.remove(runner)
+        self._free.append(runner.slot)
+        self._free.sort()
+        task.runner = None
+        self._endings.end(task, status, reason)
+        for one in self._followers(task):
+            if status == "diverged":
+                self._endings.end(one, status, reason)
+            elif status != "done":
+                # The leader's trouble may be its own, as a folder that cannot be written to.
+                with self._endings.failing_alone(one):
+                    one.leader, one.record.prefix_of = None, ""
+                    find_place(one)
+                    self._waiting.append(one)
+
+    def _lose(self, error: Exception) -> None:
+        """The pass over the whole pack broke.
+
+        Out of memory and alone, a run has failed. Of several, one may be at fault: they are left as they are,
+        and the engine tries them again in halves from their last states.
+
+        Raises:
+            Exception: The error itself, when the runs may do better apart.
+        """
+        reason, taking_part = describe_failure(error), self._training()
+        if len(taking_part) > 1 and not reason.startswith("out of memory"):
+            raise error
+        for task in taking_part:
+            task.runner = None
+            for one in [task, *self._followers(task)]:
+                self._endings.end(one, ending_of(error)[0], reason)
+
+    def _stop(self) -> None:
+        """Save where every run stands, so that the same command goes on from here."""
+        active = self._training()
+        if any(task.runner and task.runner.update for task in active):
+            self._company.save(active, _noting)
+        for task in active:
+            runner = task.runner
+            assert runner
+            task.runner = None
+            self._endings.end(task, "cancelled", f"{self._interrupt.reason} at step {runner.update}")
+        for task in self._waiting:
+            self._endings.end(task, "cancelled", self._interrupt.reason)
+
+    def _give_up_lost(self) -> None:
+        """Let go of runs that another worker has taken over, since this one was held up; nothing is saved."""
+        for task in self._training():
+            if task.lock.was_lost:
+                self._leave(task, "cancelled", "another worker has taken it over")
+
+    def _training(self) -> list[Task]:
+        """The runs in the pack."""
+        return [self._by_name[runner.job.name] for runner in self._trainer.active]
+
+    def _failing_alone(self, task: Task) -> FailingAlone:
+        """An exception within ends this run, and takes it out of the pack."""
+
+        def fail(error: Exception) -> None:
+            status, reason = ending_of(error)
+            if task.runner:
+                self._leave(task, status, reason)
+            else:
+                self._endings.end(task, status, reason)
+            task.prepared = None
+
+        return FailingAlone(fail)
+
+
+def _noting(task: Task) -> FailingAlone:
+    return FailingAlone(lambda error: task.record.notes.append(describe_failure(error)))
