@@ -70,6 +70,17 @@ class Orders:
             self.kill_file.touch()
 
 
+def _make(path: Path) -> None:
+    """Make a folder; another launcher that ends may take the empty folder above away in between."""
+    for left in (2, 1, 0):
+        try:
+            path.mkdir(parents=True)
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
+
+
 class Desk:
     """The folder of one worker, as the launcher sees it.
 
@@ -95,7 +106,7 @@ class Desk:
             "runs": [str(run.path.absolute()) for run in pack.runs],
         }
         try:
-            path.mkdir(parents=True)
+            _make(path)
             (path / OF).write_text(json.dumps(of), encoding="utf-8")
             for file in (self.orders.events_file, self.orders.output_file):
                 file.touch()
