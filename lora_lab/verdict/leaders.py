@@ -24,9 +24,9 @@ from lora_lab.store.scores import Place
 
 Array = npt.NDArray[np.float64]
 
-PART = 4
+PART = 6
 """Looks that are chosen at once; each place at most once among them."""
-APART = 3
+APART = 5
 """Items between two showings of one place, at least: sooner it would be recognised."""
 DECOYS = 2
 """Looks of a session at places that are no leaders, so that it does not consist of good ones alone."""
@@ -134,7 +134,9 @@ def next_looks(
         seed: The session's own.
     """
     size = min(PART, count - len(shown))
-    free = [place for place in given if len(given) > APART or place not in shown]
+    # A part that is shorter than `APART` cannot hold what was shown last.
+    late = shown if len(given) <= APART else shown[max(0, len(shown) - max(0, APART + 1 - size)) :]
+    free = [place for place in given if place not in late]
     if size < 1 or not free:
         return []
     known = posterior(given, eye_sd)

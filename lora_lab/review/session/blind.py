@@ -15,11 +15,10 @@ from PIL import Image
 
 from lora_lab.review.browse.runs import Run, Sweep
 from lora_lab.store import Place, Score, Shot
+from lora_lab.verdict.leaders import APART
 
 REPEATS = 0.1
 """Share of the checkpoints that are shown a second time, unseen, to measure the rater."""
-NEAREST_REPEAT = 5
-"""Items between the two showings of a checkpoint, at least."""
 FEWEST_WITH_REPEATS = 8
 """Items below which nothing is repeated: it would be recognised."""
 UNUSABLE = ("black", "flat")
@@ -82,7 +81,7 @@ def common_shots(
 def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
     """The order of a session: every place once, and a share of them once more, well after the first time.
 
-    What is repeated is drawn from the first half, so that there is room behind it: at least `NEAREST_REPEAT`
+    What is repeated is drawn from the first half, so that there is room behind it: at least `APART`
     items lie between the two showings. Of fewer than `FEWEST_WITH_REPEATS` nothing is repeated.
 
     Args:
@@ -94,9 +93,9 @@ def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
     order: list[Step] = [(run, tag, False) for run, tag in draw.sample(places, len(places))]
     if len(order) < FEWEST_WITH_REPEATS:
         return order
-    first_part = order[: min(len(order) // 2, len(order) - NEAREST_REPEAT)]
+    first_part = order[: min(len(order) // 2, len(order) - APART)]
     for run, tag, _ in draw.sample(first_part, min(round(share * len(order)), len(first_part))):
-        soonest = order.index((run, tag, False)) + 1 + NEAREST_REPEAT
+        soonest = order.index((run, tag, False)) + 1 + APART
         order.insert(draw.randint(soonest, len(order)), (run, tag, True))
     return order
 
