@@ -24,6 +24,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # a sweep by workers
 def test_it_ends_in_a_verdict_and_goes_on_where_it_was(
     short: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,8 @@ from lora_lab.store import ENDED, RunFolder, RunRecord, read_record, write_recor
 from tests.engines.bench import COMMAND, Bench, held, statuses
 from tests.engines.test_ray import FakeRay
 
+pytestmark = pytest.mark.slow  # every test starts workers
+
 
 class ThreadedRay(FakeRay):
     """A cluster of one process, whose tasks are threads of it."""

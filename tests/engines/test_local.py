@@ -13,6 +13,8 @@ from lora_lab.store import RunFolder, RunRecord, read_record, write_record
 from lora_lab.store.locks import is_locked
 from tests.engines.bench import Bench, held, statuses
 
+pytestmark = pytest.mark.slow  # every test starts workers
+
 
 def test_a_pack_runs_in_one_worker_and_its_events_arrive(bench: Bench) -> None:
     a, b = bench.run("a"), bench.run("b")

@@ -109,6 +109,7 @@ def as_if_nothing_had_been(whole: list[RunFolder], hurt: Bench) -> None:
     assert not left
 
 
+@pytest.mark.slow  # workers that are killed
 def test_killed_among_its_states_a_pack_goes_on_in_step(
     bench: Bench, benches: Callable[[str], Bench], whole: list[RunFolder], writes: Writes
 ) -> None:

@@ -122,6 +122,7 @@ def slowly(plan: Plan) -> None:
         (plan.folder.run(name).path / "fake.json").write_text('{"steps": 3, "seconds": 0.5}')
 
 
+@pytest.mark.slow  # a sweep trained twice, by workers
 def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> None:
     go(usual(tmp_path / "whole"))
     plan = usual(tmp_path / "broken")
@@ -140,6 +141,7 @@ def test_interrupted_and_launched_again_gives_the_same_table(tmp_path: Path) -> 
     assert tables[0] == tables[1]
 
 
+@pytest.mark.slow  # a sweep trained twice, by workers
 @pytest.mark.parametrize("worker_dies_too", [False, True])
 def test_killed_and_launched_again_gives_the_same_table(tmp_path: Path, worker_dies_too: bool) -> None:
     go(usual(tmp_path / "whole"))

@@ -39,6 +39,7 @@ def rehearse(gpu, *words):
     return gpu.main(["--device", "cpu", "--tiny", "--steps", "1", *words])
 
 
+@pytest.mark.slow  # the whole benchmark, at tiny width
 def test_speed_is_measured_of_packs_and_of_a_peer(gpu, tmp_path):
     (tmp_path / "networks").mkdir()
     (tmp_path / "networks" / "lora.py").write_text(PEER)
