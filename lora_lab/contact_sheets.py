@@ -118,7 +118,7 @@ def _columns(checkpoint: Checkpoint) -> list[Preview]:
 
 
 def _heads(previews: Sequence[Preview]) -> list[str]:
-    return [f"w{item.strength:g} s{item.seed} {item.text}" for item in previews]
+    return [f"w{item.strength:g} s{item.seed} {item.label}" for item in previews]
 
 
 def _line(run: Run, checkpoint: Checkpoint, words: tuple[str, str, str]) -> Line:

@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from pathlib import PureWindowsPath
+from typing import Any, NamedTuple
 
 from lora_lab.config.schema import (
     BaseModelConfig,
@@ -46,6 +47,30 @@ GROUPS: dict[str, type] = {
 """The groups of settings that a run acts by."""
 
 
+class PreviewBase(NamedTuple):
+    """A further base model that checkpoints are rendered on: where it is, what it is, and its content."""
+
+    path: str
+    family: str
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """What people call it: its file or folder, without the ending of a file."""
+        return model_name(self.path)
+
+
+def shown_label(text: str, base_model: str) -> str:
+    """What a prompt is called where it is shown: its words, and the further base model that it is on."""
+    return f"{text} · {base_model}" if base_model else text
+
+
+def model_name(path: str) -> str:
+    """What people call a base model by its path, in either system's spelling."""
+    name = PureWindowsPath(path).name or path
+    return name.removesuffix(".safetensors").removesuffix(".ckpt")
+
+
 @dataclass(frozen=True)
 class Facts:
     """What deciding about a config needs to know of the images, the base model and the machine.
@@ -75,6 +100,7 @@ class Facts:
             images: `{"dataset.shuffle_caption": (False, True)}`. Settings that it leaves to the run for all
             images are not in it.
         decided: The settings of `from_file` that it leaves to the run for no image.
+        preview_bases: The models of `preview.base_model`, in their order.
     """
 
     family: str = ASSUMED
@@ -96,6 +122,7 @@ class Facts:
     weights_form: str | None = None
     from_file: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     decided: tuple[str, ...] = ()
+    preview_bases: tuple[PreviewBase, ...] = ()
 
     def in_force(self, key: str, asked: Any) -> tuple[Any, ...]:
         """The values of a setting over all images, where the run asks for `asked`."""
@@ -196,6 +223,27 @@ class Resolved:
             return FLOW
         return "v_prediction" if self.base_model.v_parameterization else "epsilon"
 
+    @property
+    def shown_prompts(self) -> range:
+        """The numbers of what checkpoints are rendered with: the settings' prompts on the run's own
+        base model, then the same once more on every further one.
+        """
+        return range(len(self.preview.prompts) * (1 + len(self.facts.preview_bases)))
+
+    def shown_text(self, prompt: int) -> str:
+        """The words of a prompt of `shown_prompts`."""
+        return self.preview.prompts[prompt % len(self.preview.prompts)]
+
+    def shown_on(self, prompt: int) -> PreviewBase | None:
+        """The base model that a prompt of `shown_prompts` is rendered on; None is the run's own."""
+        number = prompt // len(self.preview.prompts)
+        return self.facts.preview_bases[number - 1] if number else None
+
+    def shown_label(self, prompt: int) -> str:
+        """What a prompt of `shown_prompts` is called where it is shown."""
+        further = self.shown_on(prompt)
+        return shown_label(self.shown_text(prompt), further.name if further else "")
+
     def to_plain(self) -> dict[str, Any]:
         """Plain values for JSON; `from_plain` gives an equal `Resolved` back."""
         values = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
@@ -213,6 +261,7 @@ class Resolved:
             facts = {k: v for k, v in known.get("facts", {}).items() if k in _names(Facts)}
             facts["from_file"] = {k: tuple(v) for k, v in facts.get("from_file", {}).items()}
             facts["decided"] = tuple(facts.get("decided", ()))
+            facts["preview_bases"] = tuple(PreviewBase(*item) for item in facts.get("preview_bases", ()))
             known["facts"] = Facts(**facts)
             known["inert"] = tuple(Inert(item["key"], item["reason"]) for item in known.get("inert", ()))
             for name in ("warnings", "refusals", "fallbacks", "class_prompts"):

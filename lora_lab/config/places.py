@@ -15,6 +15,7 @@ _PATHS = frozenset(
         "dataset.validation_path",
         "network.network_weights",
         "network.base_weights",
+        "preview.base_model",
         "results",
         "cache",
     }

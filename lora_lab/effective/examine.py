@@ -21,7 +21,7 @@ from lora_lab.models import identity as model_identity
 from lora_lab.models.content_hash import file_hash
 from lora_lab.models.counting import token_counter
 from lora_lab.models.identify import text_layers
-from lora_lab.resolved import Facts, Resolved, digest
+from lora_lab.resolved import Facts, PreviewBase, Resolved, digest
 from lora_lab.training_data import TrainingData, gather
 
 
@@ -55,7 +55,8 @@ def examine(config: RunConfig, device_type: str) -> Examined:
     if config.network.base_weights:
         identities["base_weights"] = _merged_identity(config)
     training_data = gather(config)
-    facts = facts_of(config, training_data, model, device_type)
+    further = _preview_bases(config, identities["base_model"])
+    facts = replace(facts_of(config, training_data, model, device_type), preview_bases=further)
     identities["dataset"] = _data_identity(training_data, facts)
     resolved = resolve(config, facts, identities)
     texts = tuple(_text_warnings(resolved, training_data, model))
@@ -146,6 +147,25 @@ def _vae_identity(path: Path) -> str:
     if not files:
         raise ModelError(f"base_model.vae={path}: there is no VAE in it (no config.json and weights)")
     return digest([(file.name, file_hash(file)) for file in files])
+
+
+def _preview_bases(config: RunConfig, own: str) -> tuple[PreviewBase, ...]:
+    """The further base models that checkpoints are rendered on; where a sweep is on several, a run's own is
+    none of them.
+
+    Args:
+        own: The identity of the run's own base model.
+
+    Raises:
+        ModelError: One of them is no usable model.
+    """
+    found = []
+    for path in config.preview.base_model if config.preview.seeds else ():
+        try:
+            found.append(PreviewBase(path, _identified(path).family, _identity_of(path)))
+        except ModelError as error:
+            raise ModelError(f"preview.base_model: {error}") from error
+    return tuple(item for item in found if item.identity != own)
 
 
 @lru_cache(maxsize=64)

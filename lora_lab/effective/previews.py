@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_lab.metrics import set_names
-from lora_lab.resolved import Resolved, digest
+from lora_lab.resolved import PreviewBase, Resolved, digest
 
 NOT_SEEN = ("preview.batch_size", "preview.anchors")
 """Preview settings that change no image of a run."""
@@ -30,8 +30,14 @@ def final_prompts(prompts: Sequence[str], trigger: str | None) -> list[str]:
     return [text.replace("{trigger}", trigger or "").strip(", ") for text in prompts]
 
 
-def anchors_name(asked: Mapping[str, Any], trigger: str | None) -> str:
-    """The folder of the base model's own images: another one for everything that they depend on."""
+def anchors_name(
+    asked: Mapping[str, Any], trigger: str | None, further: Sequence[PreviewBase] | None = None
+) -> str:
+    """The folder of the base model's own images: another one for everything that they depend on.
+
+    Args:
+        further: The models of `preview.base_model`; without them, no files were looked at.
+    """
     strengths = [*asked["network.base_weights_multiplier"], *[1.0] * len(asked["network.base_weights"])]
     parts = [
         final_prompts(asked["preview.prompts"], trigger),
@@ -45,6 +51,7 @@ def anchors_name(asked: Mapping[str, Any], trigger: str | None) -> str:
         *zip(asked["network.base_weights"], strengths, strict=False),
         *([asked["preview.flow_shift"]] if asked["preview.flow_shift"] != 1 else []),
         *(name for name in ("fp8_base", "nf4_base") if asked[f"base_model.{name}"]),
+        *(item.identity for item in further or ()),
     ]
     return f"base-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]}"
 
@@ -56,7 +63,9 @@ def class_prompts(asked: Mapping[str, Any], trigger: str | None) -> tuple[str, .
     return tuple((text.replace(trigger, word) if trigger else text).strip(", ") for text in texts)
 
 
-def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
+def preview_fingerprint(
+    asked: Mapping[str, Any], trigger: str | None, further: Sequence[PreviewBase] = ()
+) -> str:
     """Equal for runs whose checkpoints are rendered and measured alike, as 64 hex digits.
 
     A finished run whose preview fingerprint changed gets the previews that are missing, and is not trained
@@ -65,11 +74,15 @@ def preview_fingerprint(asked: Mapping[str, Any], trigger: str | None) -> str:
     Args:
         asked: The flat values of a config.
         trigger: What stands for `{trigger}` in prompts.
+        further: The models of `preview.base_model`.
     """
     values = {key: asked[key] for key in asked if key.startswith("preview.") and key not in NOT_SEEN}
     values["preview.sampler"] = _sampler(asked)
     if asked["preview.flow_shift"] == 1:
         del values["preview.flow_shift"]  # off: the same previews as before there were flows
+    values["preview.base_model"] = [item.identity for item in further]
+    if not further:
+        del values["preview.base_model"]  # off: the same previews as before there was the setting
     values["preview.size"] = asked["preview.size"] or asked["dataset.resolution"]
     values["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
     if any("{trigger}" in prompt for prompt in asked["preview.prompts"]):
@@ -86,9 +99,9 @@ def drawn(resolved: Resolved, prompt: int, seed: int, strength: float) -> str:
     Two previews of a checkpoint that agree in it have the same pixels, whichever number their prompt has.
 
     Args:
-        prompt: The number of the prompt in `resolved.preview.prompts`, from 0.
+        prompt: Its number in `resolved.shown_prompts`.
     """
-    own = resolved.preview
+    own, further = resolved.preview, resolved.shown_on(prompt)
     shared = {
         "negative_prompt": own.negative_prompt,
         "steps": own.steps,
@@ -101,7 +114,9 @@ def drawn(resolved: Resolved, prompt: int, seed: int, strength: float) -> str:
         "zero_terminal_snr": resolved.loss.zero_terminal_snr,
         "prediction_type": resolved.prediction_type,
     }
-    return digest([own.prompts[prompt], seed, strength, shared])[:16]
+    if further:
+        shared |= {"base_model": further.identity, "zero_terminal_snr": None, "prediction_type": ""}
+    return digest([resolved.shown_text(prompt), seed, strength, shared])[:16]
 
 
 def wanted_shots(resolved: Resolved) -> dict[str, tuple[int, int, float]]:
@@ -111,7 +126,7 @@ def wanted_shots(resolved: Resolved) -> dict[str, tuple[int, int, float]]:
     """
     own = resolved.preview
     found: dict[str, tuple[int, int, float]] = {}
-    for prompt in range(len(own.prompts)):
+    for prompt in resolved.shown_prompts:
         for seed in own.seeds:
             for strength in own.strengths:
                 found.setdefault(drawn(resolved, prompt, seed, strength), (prompt, seed, strength))

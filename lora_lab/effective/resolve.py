@@ -87,8 +87,8 @@ def resolve(config: RunConfig, facts: Facts, identities: Mapping[str, str] | Non
         fingerprint_1=_fingerprint_1(acting, now, facts, length.updates, identities) if identities else "",
         training=_training(key, identities) if identities else "",
         length_bound=_length_bound(acting, now, facts),
-        preview_fingerprint=preview_fingerprint(asked, trigger),
-        anchors=anchors_name(asked, trigger),
+        preview_fingerprint=preview_fingerprint(asked, trigger, facts.preview_bases),
+        anchors=anchors_name(asked, trigger, facts.preview_bases),
         class_prompts=class_prompts(asked, trigger),
         **_groups(asked, now, trigger),
     )

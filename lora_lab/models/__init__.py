@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         predict,
         scale,
         set_gradient_checkpointing,
+        to_cpu,
     )
     from lora_lab.models.compressed import compress
     from lora_lab.models.loading import load
@@ -44,6 +45,7 @@ _NEED_TORCH = {
     "save_single_file": "single_file",
     "scale": "base",
     "set_gradient_checkpointing": "base",
+    "to_cpu": "base",
     "tokenize": "text",
     "tokenize_weighted": "text",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "save_single_file",
     "scale",
     "set_gradient_checkpointing",
+    "to_cpu",
     "tokenize",
     "tokenize_weighted",
 ]

@@ -130,6 +130,12 @@ def decode(base: BaseModel, latents: Tensor) -> Tensor:
     return vae.decode(unscaled.to(vae.device, vae.dtype), return_dict=False)[0].float()
 
 
+def to_cpu(base: BaseModel) -> None:
+    """Free the card of a model that is not needed for now."""
+    for network in (base.unet, base.vae, *base.text_encoders):
+        network.to("cpu")
+
+
 def set_gradient_checkpointing(base: BaseModel, enabled: bool, text_encoders: bool = True) -> None:
     """Trade time for memory: recompute activations in the backward pass instead of keeping them.
 

@@ -100,7 +100,7 @@ def _sheet(data: ReportData, key: str, runs: Sequence[RunEvidence], album: Album
         else words.say("with_reference", reference=data.reference.name)
     )
     texts = tuple(
-        words.say("prompt_row", text=item.text, seed=item.seed, strength=show(float(item.strength)))
+        words.say("prompt_row", text=item.label, seed=item.seed, strength=show(float(item.strength)))
         for item in rows
     )
     heads = {run.name: f"{words.label(key)} {show_setting(key, run.settings[key])}" for run in runs}
@@ -153,5 +153,5 @@ def _bare(data: ReportData, album: Album) -> list[tuple[str, Tile]]:
     for item in _rows(data, [data.reference, *data.evidence.own]):
         tile = album.add(place / anchor_name(item.prompt, item.seed))
         if tile:
-            found.append((item.text, tile))
+            found.append((item.label, tile))
     return found

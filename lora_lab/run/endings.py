@@ -6,7 +6,7 @@ from lora_lab.run.events import Events
 from lora_lab.run.failing import FailingAlone, ending_of
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, peak_memory
-from lora_lab.run.previewer import missing_of
+from lora_lab.run.previewer import missing_of, missing_on
 from lora_lab.run.task import Task
 from lora_lab.run.together import drop_unasked
 
@@ -17,6 +17,8 @@ class Endings:
     def __init__(self, events: Events, interrupt: Interrupt) -> None:
         self.events = events
         self.interrupt = interrupt
+        self._waiting: list[tuple[Task, str, str]] = []
+        self._last = False
 
     def end(self, task: Task, status: str, reason: str = "") -> None:
         """Write what a run ended as and let go of its folder; one that another worker took over is its."""
@@ -24,6 +26,10 @@ class Endings:
             task.record.status = "cancelled"
             task.lock.release()
             self.events.send("left_out", run=task.name)
+            return
+        if self._waits(task, status):
+            self._waiting.append((task, status, reason))
+            task.awaits_previews = True
             return
         if status == "done" and self.interrupt.reason and missing_of(task):
             status, reason = "cancelled", f"{self.interrupt.reason} among the last previews"
@@ -42,6 +48,24 @@ class Endings:
             reason = reason or str(error)
             task.lock.release()
         self.events.send("end", run=task.name, status=status, reason=reason)
+
+    def _waits(self, task: Task, status: str) -> bool:
+        """Whether its previews on further base models come first, when the pack has been trained."""
+        if self._last or self.interrupt.reason or status not in ("done", "stopped", "diverged"):
+            return False
+        return any(missing_on(task, item.path) for item in task.resolved.facts.preview_bases)
+
+    @property
+    def awaiting_previews(self) -> list[Task]:
+        """The runs that have been trained, and wait for previews on further base models."""
+        return [task for task, _, _ in self._waiting if task.is_open]
+
+    def end_waiting(self) -> None:
+        """End the runs that waited."""
+        self._last = True
+        for task, status, reason in self._waiting:
+            if task.is_open:
+                self.end(task, status, reason)
 
     def failing_alone(self, task: Task) -> FailingAlone:
         """An exception within ends this run, which is not in the pack, and no other."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
+
+import torch
 
 from lora_lab import contact_sheets
 from lora_lab.errors import LoraLabError, ModelError
+from lora_lab.models import BaseModel
 from lora_lab.resolved import Resolved
 from lora_lab.run import previews
 from lora_lab.run.events import Events
 from lora_lab.run.interrupt import Interrupt
 from lora_lab.run.machine import describe_failure, device_name, peak_memory, versions
 from lora_lab.run.measured import measure_checkpoint
-from lora_lab.run.prepare import load_base, pick_device
+from lora_lab.run.prepare import load_base, load_further, pick_device
 from lora_lab.run.previewer import missing_of
 from lora_lab.run.stale_previews import forget_stale
 from lora_lab.run.task import Task, clock
@@ -47,17 +51,19 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
     assert task.training_data
     previews.copy_pictures(task.folder, task.training_data)
     events.send("phase", phase="preview")
-    with clock([task], "load"):
-        bare = load_base(task.resolved, device)
-    with clock([task], "preview"):
-        for _ in previews.make_anchors(bare, None, task.folder, task.resolved):
-            if interrupt.reason:
-                return
-    del bare
+    paths = ["", *(item.path for item in task.resolved.facts.preview_bases)]
+    for path in paths:
+        with clock([task], "load"):
+            bare = _load(task.resolved, path, device)
+        with clock([task], "preview"):
+            for _ in previews.make_anchors(bare, None, task.folder, task.resolved, path):
+                if interrupt.reason:
+                    return
+        del bare
     task.unmeasured = forget_stale(task.folder, task.record, task.resolved)
     for checkpoint in missing_of(task):
-        for strength in task.resolved.preview.strengths:
-            _shots(task, checkpoint, strength, interrupt)
+        for path, strength in product(paths, task.resolved.preview.strengths):
+            _shots(task, checkpoint, strength, interrupt, path)
             if interrupt.reason:
                 return
         with clock([task], "metric"):
@@ -68,7 +74,11 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
         task.write()
 
 
-def _shots(task: Task, checkpoint: Checkpoint, strength: float, interrupt: Interrupt) -> None:
+def _load(resolved: Resolved, path: str, device: torch.device) -> BaseModel:
+    return load_further(resolved, path, device) if path else load_base(resolved, device)
+
+
+def _shots(task: Task, checkpoint: Checkpoint, strength: float, interrupt: Interrupt, path: str = "") -> None:
     """Render a checkpoint at one strength: on a base model of its own, with the file merged into it.
 
     Merging takes every form that a LoRA file can have, where a pack has those that are trained.
@@ -78,11 +88,12 @@ def _shots(task: Task, checkpoint: Checkpoint, strength: float, interrupt: Inter
         for item in previews.wanted_of(task.folder, task.resolved, checkpoint, -1)
         if item.strength == strength
     ]
+    wanted = previews.on_base(wanted, path)
     if not wanted:
         return
     try:
         with clock([task], "load"):
-            base = load_base(_with_file(task, checkpoint, strength), pick_device(task.config.device))
+            base = _load(_with_file(task, checkpoint, strength), path, pick_device(task.config.device))
     except ModelError as error:
         # It is no setting of anybody's that names the file.
         file = task.folder.path / checkpoint.file

@@ -71,7 +71,7 @@ def _shown(item: Preview, folder: RunFolder, resolved: Resolved) -> Shown:
     anchor = anchors_of(folder, resolved) / anchor_name(item.prompt, item.seed)
     return Shown(
         _open(folder.path / item.file),
-        resolved.class_prompts[item.prompt],
+        resolved.class_prompts[item.prompt % len(resolved.class_prompts)],
         item.prompt,
         item.seed,
         item.strength,

@@ -5,7 +5,7 @@ Shapes: C latent channels, h x w latent pixels, T text positions, D text width.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,16 @@ def load_base(resolved: Resolved, device: torch.device) -> BaseModel:
         models.compress(base, "fp8" if own.fp8_base else "nf4")
     models.set_gradient_checkpointing(base, train.gradient_checkpointing)
     return base
+
+
+def load_further(resolved: Resolved, path: str, device: torch.device) -> BaseModel:
+    """Load a model of `preview.base_model` as the run's own is loaded, with its own VAE.
+
+    Raises:
+        ModelError: The file or folder is missing or damaged.
+    """
+    own = replace(resolved.base_model, path=path, vae=None)
+    return load_base(replace(resolved, base_model=own), device)
 
 
 @dataclass

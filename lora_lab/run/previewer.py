@@ -1,6 +1,7 @@
 """Rendering while a pack is at work: anchors, checkpoints just saved, and what an earlier worker left out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from lora_lab.lora_files.reading import read
 from lora_lab.models import BaseModel
@@ -27,10 +28,30 @@ def missing_of(task: Task) -> list[Checkpoint]:
     ]
 
 
-class Previewer:
-    """Renders with the adapters of one pack; an interrupt is noticed between two pictures."""
+def missing_on(task: Task, path: str) -> list[Checkpoint]:
+    """The checkpoints of a run that lack previews on one base model, or numbers of those that they have.
 
-    def __init__(self, base: BaseModel, pack: Pack, events: Events, interrupt: Interrupt) -> None:
+    Args:
+        path: Of a further base model; '' is the run's own.
+    """
+    return [
+        item
+        for item in missing_of(task)
+        if (item.tag in task.unmeasured and not path)
+        or previews.on_base(previews.wanted_of(task.folder, task.resolved, item, 0), path)
+    ]
+
+
+class Previewer:
+    """Renders with the adapters of one pack on one base model; an interrupt is noticed between two pictures.
+
+    `path` is that of the further base model, '' the runs' own.
+    """
+
+    def __init__(
+        self, base: BaseModel, pack: Pack, events: Events, interrupt: Interrupt, path: str = ""
+    ) -> None:
+        self._path = path
         self._base = base
         self._pack = pack
         self._events = events
@@ -45,9 +66,33 @@ class Previewer:
         self._events.send("phase", phase="preview")
         with clock(tasks, "preview"):
             for task in tasks:
-                for _ in previews.make_anchors(self._base, self._pack, task.folder, task.resolved):
+                for _ in previews.make_anchors(
+                    self._base, self._pack, task.folder, task.resolved, self._path
+                ):
                     if self._interrupt.reason:
                         return
+
+    def fill(
+        self, tasks: Sequence[Task], slots: int, guard: Callable[[Task], AbstractContextManager[object]]
+    ) -> None:
+        """Render what saved checkpoints lack, as many at once as the pack has slots, and write the records.
+
+        Args:
+            guard: What happens where one run's checkpoint cannot be loaded, or its record not be written.
+        """
+        missing = [(task, item) for task in tasks if task.prepared for item in missing_on(task, self._path)]
+        while missing and not self._interrupt.reason:
+            batch, missing = missing[:slots], missing[slots:]
+            saved = []
+            for slot, (task, checkpoint) in enumerate(batch):
+                with guard(task):
+                    saved.append(self.load(slot, task, checkpoint))
+            self.render([item for item in saved if item[0].prepared])
+            for task, _, slot in saved:
+                self._pack.vacate(slot)
+                if task.prepared:
+                    with guard(task):
+                        task.write()
 
     def load(self, slot: int, task: Task, checkpoint: Checkpoint) -> Saved:
         """Put a saved checkpoint into a free slot.
@@ -71,6 +116,7 @@ class Previewer:
             for task, checkpoint, slot in saved
             for item in previews.wanted_of(task.folder, task.resolved, checkpoint, slot)
         ]
+        wanted = previews.on_base(wanted, self._path)
         tasks = list({task.name: task for task, _, _ in saved}.values())
         self._events.send("phase", phase="preview")
         runners = {task.trained_by.name: task.trained_by.runner for task in tasks}
@@ -81,7 +127,7 @@ class Previewer:
             try:
                 self._make(tasks, wanted)
             except Exception as error:
-                self._note(tasks, describe_failure(error))
+                note(tasks, describe_failure(error))
             finally:
                 for runner in resting:
                     runner.go_on()
@@ -112,13 +158,14 @@ class Previewer:
                 try:
                     measure_checkpoint(task, checkpoint, training_data, self._base.device)
                 except Exception as error:
-                    self._note([task], describe_failure(error), "metrics")
+                    note([task], describe_failure(error), "metrics")
 
-    @staticmethod
-    def _note(tasks: Sequence[Task], reason: str, what: str = "previews") -> None:
-        text = f"{what} failed: {reason}"
-        for task in tasks:
-            # Without a fingerprint of its previews, the same command renders what is missing.
-            task.record.preview_fingerprint = ""
-            if text not in task.record.notes:
-                task.record.notes.append(text)
+
+def note(tasks: Sequence[Task], reason: str, what: str = "previews") -> None:
+    """Say in the records of runs that previews or metrics failed, and why."""
+    text = f"{what} failed: {reason}"
+    for task in tasks:
+        # Without a fingerprint of its previews, the same command renders what is missing.
+        task.record.preview_fingerprint = ""
+        if text not in task.record.notes:
+            task.record.notes.append(text)

@@ -21,7 +21,7 @@ from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
 from lora_lab.preview import RenderSettings, Shot, parameters_text, render, save_png
 from lora_lab.preview.samplers import SAMPLERS
-from lora_lab.resolved import Resolved, digest
+from lora_lab.resolved import PreviewBase, Resolved, digest
 from lora_lab.store import Checkpoint, Preview, RunFolder, SweepFolder, preview_name
 from lora_lab.store.layout import lora_name
 from lora_lab.training_data import TrainingData
@@ -48,6 +48,11 @@ class Wanted:
     drawn: str
 
     @property
+    def on(self) -> PreviewBase | None:
+        """The further base model that it is on; None is the run's own."""
+        return self.resolved.shown_on(self.prompt)
+
+    @property
     def path(self) -> Path:
         """Where the picture goes; a prompt that has got another number keeps its files, so a name may be
         taken."""
@@ -62,8 +67,8 @@ def anchors_of(folder: RunFolder, resolved: Resolved) -> Path:
     return SweepFolder(folder.path.parent).anchors / resolved.anchors
 
 
-def render_settings(resolved: Resolved) -> RenderSettings:
-    """What all previews of a run share."""
+def render_settings(resolved: Resolved, on: PreviewBase | None = None) -> RenderSettings:
+    """What all previews of a run on one base model share; a further one is what it says of itself."""
     own = resolved.preview
     return RenderSettings(
         own.steps,
@@ -72,14 +77,14 @@ def render_settings(resolved: Resolved) -> RenderSettings:
         parse_resolution(own.size or ""),
         own.batch_size,
         resolved.base_model.max_token_length,
-        resolved.loss.zero_terminal_snr,
-        resolved.prediction_type,
+        None if on else resolved.loss.zero_terminal_snr,
+        "" if on else resolved.prediction_type,
         own.flow_shift,
     )
 
 
 def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slot: int) -> list[Wanted]:
-    """The previews that a checkpoint should have and has not."""
+    """The previews that a checkpoint should have and has not, on every base model."""
     have = {item.drawn for item in checkpoint.previews}
     return [
         Wanted(folder, resolved, checkpoint, slot, *shot, drawn_by)
@@ -88,20 +93,25 @@ def wanted_of(folder: RunFolder, resolved: Resolved, checkpoint: Checkpoint, slo
     ]
 
 
+def on_base(wanted: Sequence[Wanted], path: str = "") -> list[Wanted]:
+    """Those of the previews that are on the further base model of a path; '' is the runs' own."""
+    return [item for item in wanted if (item.on.path if item.on else "") == path]
+
+
 def make_previews(base: BaseModel, pack: Pack | None, wanted: Sequence[Wanted]) -> Iterator[float]:
-    """Render previews, save them, measure them, add them to their checkpoints.
+    """Render previews that are on one base model, save them, measure them, add them to their checkpoints.
 
     All that share settings go through the U-Net together, whichever run they belong to. Yields, for each
     preview when it is there, the seconds that its metrics took.
     """
     groups: dict[RenderSettings, list[Wanted]] = {}
     for item in wanted:
-        groups.setdefault(render_settings(item.resolved), []).append(item)
+        groups.setdefault(render_settings(item.resolved, item.on), []).append(item)
     for settings, members in groups.items():
         shots = [
             Shot(
                 item.slot,
-                item.resolved.preview.prompts[item.prompt],
+                item.resolved.shown_text(item.prompt),
                 item.seed,
                 item.strength,
                 item.resolved.preview.clip_skip or 1,
@@ -116,7 +126,9 @@ def make_previews(base: BaseModel, pack: Pack | None, wanted: Sequence[Wanted]) 
 def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> float:
     lora = f"{lora_name(item.folder.name)}-{item.checkpoint.tag}"
     path = item.path
-    save_png(image, path, _parameters(shot, item.resolved, base, lora, image.size))
+    save_png(
+        image, path, _parameters(shot, item.resolved, base, lora, image.size, further=item.on is not None)
+    )
     started = time.perf_counter()
     preview = Preview(
         str(path.relative_to(item.folder.path)),
@@ -125,6 +137,7 @@ def _keep(item: Wanted, shot: Shot, image: Image.Image, base: BaseModel) -> floa
         item.strength,
         shot.prompt,
         drawn=item.drawn,
+        base_model=item.on.name if item.on else "",
     )
     measure_preview(preview, image, item.folder, item.resolved)
     item.checkpoint.previews.append(preview)
@@ -139,8 +152,12 @@ def measure_preview(preview: Preview, image: Image.Image, folder: RunFolder, res
     preview.flags, preview.metrics = measured.flags, measured.numbers
 
 
-def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size: tuple[int, int]) -> str:
+def _parameters(
+    shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size: tuple[int, int], *, further: bool
+) -> str:
     own = resolved.preview
+    vae = None if further else resolved.base_model.vae
+    terminal_zero = base.zero_terminal_snr if further else resolved.loss.zero_terminal_snr
     return parameters_text(
         shot.prompt,
         shot.negative_prompt,
@@ -153,10 +170,10 @@ def _parameters(shot: Shot, resolved: Resolved, base: BaseModel, lora: str, size
             "Seed": shot.seed,
             "Size": f"{size[0]}x{size[1]}",
             "Model": base.name,
-            "VAE": Path(resolved.base_model.vae).name if resolved.base_model.vae else "None",
+            "VAE": Path(vae).name if vae else "None",
             "Clip skip": shot.clip_skip,
             "RNG": "CPU",
-            **({"Noise Schedule": "Zero Terminal SNR"} if resolved.loss.zero_terminal_snr else {}),
+            **({"Noise Schedule": "Zero Terminal SNR"} if terminal_zero else {}),
             "Version": "lora_lab",
         },
     )
@@ -186,35 +203,40 @@ def summarise(checkpoint: Checkpoint, strengths: Sequence[float]) -> None:
     checkpoint.flags = [flag for flag in checkpoint.flags if flag not in SEEN_ON_PREVIEWS] + flags
 
 
-def make_anchors(base: BaseModel, pack: Pack | None, folder: RunFolder, resolved: Resolved) -> Iterator[Path]:
+def make_anchors(
+    base: BaseModel, pack: Pack | None, folder: RunFolder, resolved: Resolved, path: str = ""
+) -> Iterator[Path]:
     """Render the bare base model for a run's prompts and seeds, where that is missing; yields each file.
 
     What the sweep's runs with other prompts or seeds have of it is taken from there.
+
+    Args:
+        path: Of the further base model that `base` is; '' is the run's own.
     """
     own = resolved.preview
     if not own.anchors:
         return
     target = anchors_of(folder, resolved)
-    identity = f"{base.identity} {base.vae_identity}"
-    _forget_other_base(target, identity)
-    names = _anchors_drawn(resolved, identity)
+    names = _anchors_drawn(resolved, _own_identity(target, None if path else base))
     write_json(target / DRAWN, names)
+    on = next((item for item in resolved.facts.preview_bases if item.path == path), None)
     missing = [
         (prompt, seed)
-        for prompt in range(len(own.prompts))
+        for prompt in resolved.shown_prompts
         for seed in own.seeds
-        if not (target / anchor_name(prompt, seed)).is_file()
+        if resolved.shown_on(prompt) == on
+        and not (target / anchor_name(prompt, seed)).is_file()
         and not _taken_from_beside(target / anchor_name(prompt, seed), names[anchor_name(prompt, seed)])
     ]
     shots = [
-        Shot(-1, own.prompts[prompt], seed, 0.0, own.clip_skip or 1, own.negative_prompt)
+        Shot(-1, resolved.shown_text(prompt), seed, 0.0, own.clip_skip or 1, own.negative_prompt)
         for prompt, seed in missing
     ]
-    images = render(base, pack, shots, render_settings(resolved))
+    images = render(base, pack, shots, render_settings(resolved, on))
     for (prompt, seed), shot, image in zip(missing, shots, images, strict=True):
-        path = target / anchor_name(prompt, seed)
-        save_png(image, path, _parameters(shot, resolved, base, "", image.size))
-        yield path
+        file = target / anchor_name(prompt, seed)
+        save_png(image, file, _parameters(shot, resolved, base, "", image.size, further=bool(path)))
+        yield file
 
 
 def _anchors_drawn(resolved: Resolved, identity: str) -> dict[str, str]:
@@ -225,7 +247,7 @@ def _anchors_drawn(resolved: Resolved, identity: str) -> dict[str, str]:
     made_of = [identity, merged, model.fp8_base, model.nf4_base]
     return {
         anchor_name(prompt, seed): digest([drawn(resolved, prompt, seed, 0.0), *made_of])
-        for prompt in range(len(resolved.preview.prompts))
+        for prompt in resolved.shown_prompts
         for seed in resolved.preview.seeds
     }
 
@@ -245,14 +267,23 @@ def _taken_from_beside(path: Path, drawn_by: str) -> bool:
     return False
 
 
-def _forget_other_base(folder: Path, identity: str) -> None:
-    """Drop the pictures of a base model that has been replaced under its own name."""
+def _own_identity(folder: Path, base: BaseModel | None) -> str:
+    """The identity of the runs' own base model, as it is kept beside its images; those of one that has been
+    replaced under its own name are dropped.
+
+    Args:
+        base: That model, where it is in memory.
+    """
     mark = folder / "base.txt"
-    known = mark.read_text(encoding="utf-8") if mark.is_file() else identity
-    if known != identity:
+    known = mark.read_text(encoding="utf-8") if mark.is_file() else ""
+    if base is None:
+        return known
+    identity = f"{base.identity} {base.vae_identity}"
+    if known and known != identity:
         for picture in folder.glob("*.png"):
             picture.unlink()
     write_text(mark, identity)
+    return identity
 
 
 def copy_pictures(folder: RunFolder, training_data: TrainingData) -> None:

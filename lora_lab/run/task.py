@@ -33,8 +33,9 @@ class Task:
     `config` names its places (cache, device); all that it does is in `resolved`, which is there once the
     images were looked at, as `prepared` and `runner` are once the run has got so far. A run with a `leader`
     is the beginning of that longer run, and takes its weights on the way. `start` is the state that it goes
-    on from, `update` what it goes on after; `unmeasured` are the tags of checkpoints whose previews were kept
-    of an earlier worker and wait for numbers.
+    on from, `update` what it goes on after. When it has been trained, it `awaits_previews` on further base
+    models. `unmeasured` are the tags of checkpoints whose previews were kept of an earlier worker and wait
+    for numbers.
     """
 
     folder: RunFolder
@@ -49,6 +50,7 @@ class Task:
     start: Saved | None = None
     leader: "Task | None" = None
     update: int = 0
+    awaits_previews: bool = False
     unmeasured: set[str] = field(default_factory=set)
     _written: float = 0.0
 

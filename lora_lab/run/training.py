@@ -121,7 +121,9 @@ class Training:
         stopping = [
             (task, checkpoint)
             for task, checkpoint, _ in saved
-            if task.record.status == "running" and task.folder.stop_request.exists()
+            if task.record.status == "running"
+            and not task.awaits_previews
+            and task.folder.stop_request.exists()
         ]
         if any(task.runner for task, _ in stopping):
             self._company.save(self._training(), self._failing_alone)
@@ -135,7 +137,8 @@ class Training:
 
     def _followers(self, leader: Task) -> list[Task]:
         """The runs that still take their weights from another one."""
-        return [task for task in self._tasks if task.is_open and task.leader is leader]
+        open_ones = (task for task in self._tasks if task.is_open and not task.awaits_previews)
+        return [task for task in open_ones if task.leader is leader]
 
     def _followed(self, leader: Task, slot: int, record: Record) -> list[Saved]:
         """Log an update of a run for those that are its beginning, and save what is due of them."""

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 import torch
 
+from lora_lab import models
 from lora_lab.errors import LoraLabError
 from lora_lab.models import BaseModel
 from lora_lab.networks.pack import Pack
+from lora_lab.resolved import Resolved
 from lora_lab.run import previews
 from lora_lab.run.endings import Endings
 from lora_lab.run.events import Events
 from lora_lab.run.failing import ending_of
 from lora_lab.run.interrupt import Interrupt
-from lora_lab.run.machine import device_name, versions
+from lora_lab.run.machine import describe_failure, device_name, versions
 from lora_lab.run.place import find_place, settled
-from lora_lab.run.prepare import Caches, ToPrepare, load_base, pick_device, prepare
-from lora_lab.run.previewer import Previewer, missing_of
+from lora_lab.run.prepare import Caches, ToPrepare, load_base, load_further, pick_device, prepare
+from lora_lab.run.previewer import Previewer, missing_on, note
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.run.task import Task, clock
 from lora_lab.run.together import Company, choose_starts
@@ -72,12 +74,13 @@ class PackWork:
         pack = self._make_pack(base, ready, company)
         previewer = Previewer(base, pack, self._events, self._interrupt)
         previewer.anchors(ready)
-        self._catch_up(pack, previewer, ready)
+        self._catch_up(previewer, ready)
         if not self._interrupt.reason:
             self._finish_settled()
-            todo = [task for task in ready if task.record.status == "running"]
+            todo = [task for task in ready if task.record.status == "running" and not task.awaits_previews]
             trained_by = (PackTrainer(base, pack), company, previewer)
             Training(self._tasks, trained_by, self._slots, self._endings).run(todo)
+            self._on_further_bases(base, company)
 
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.is_open]
@@ -116,7 +119,14 @@ class PackWork:
                 previews.copy_pictures(task.folder, task.training_data)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task], company: Company) -> Pack:
-        train = ready[0].resolved.train
+        pack = self._pack_on(base, company, ready[0].resolved)
+        for task in ready:
+            if task.prepared and task.prepared.texts:
+                task.prepared.texts.pack = pack
+        return pack
+
+    def _pack_on(self, base: BaseModel, company: Company, resolved: Resolved) -> Pack:
+        train = resolved.train
         master = base.dtype if train.full_bf16 or train.full_fp16 else torch.float32
         specs = company.specs(base)
         pack = Pack(
@@ -129,32 +139,47 @@ class PackWork:
             master_dtype=master,
         )
         pack.attach()
-        for task in ready:
-            if task.prepared and task.prepared.texts:
-                task.prepared.texts.pack = pack
         return pack
 
     # -- what an earlier worker left -----------------------------------------------------
 
-    def _catch_up(self, pack: Pack, previewer: Previewer, ready: Sequence[Task]) -> None:
+    def _catch_up(self, previewer: Previewer, ready: Sequence[Task]) -> None:
         """Find where each run stands, and render what is missing of the checkpoints that stay."""
         # Leaders stand before the runs that follow them.
         for task in ready:
             with self._endings.failing_alone(task):
                 find_place(task)
-        missing = [(task, item) for task in ready if task.prepared for item in missing_of(task)]
-        while missing and not self._interrupt.reason:
-            batch, missing = missing[: self._slots], missing[self._slots :]
-            saved = []
-            for slot, (task, checkpoint) in enumerate(batch):
-                with self._endings.failing_alone(task):
-                    saved.append(previewer.load(slot, task, checkpoint))
-            previewer.render([item for item in saved if item[0].prepared])
-            for task, _, slot in saved:
-                pack.vacate(slot)
-                if task.prepared:
-                    with self._endings.failing_alone(task):
-                        task.write()
+        previewer.fill(ready, self._slots, self._endings.failing_alone)
+
+    # -- what is rendered after training -------------------------------------------------
+
+    def _on_further_bases(self, own: BaseModel, company: Company) -> None:
+        """Render what has ended on the base models of `preview.base_model`, one after another, and end it."""
+        waiting = self._endings.awaiting_previews
+        if waiting:
+            models.to_cpu(own)  # a card that holds one model seldom holds two
+        paths = [item.path for task in waiting for item in task.resolved.facts.preview_bases]
+        for path in dict.fromkeys(paths):
+            members = [task for task in waiting if missing_on(task, path)]
+            if members and not self._interrupt.reason:
+                self._on_further_base(path, members, company, own.device)
+        self._endings.end_waiting()
+
+    def _on_further_base(
+        self, path: str, members: Sequence[Task], company: Company, device: torch.device
+    ) -> None:
+        """A model that cannot be loaded is a note of the runs, not their end."""
+        self._events.send("phase", phase="load")
+        try:
+            with clock(members, "load"):
+                base = load_further(members[0].resolved, path, device)
+            pack = self._pack_on(base, company, members[0].resolved)
+            previewer = Previewer(base, pack, self._events, self._interrupt, path)
+            previewer.anchors(members)
+        except Exception as error:
+            note(members, f"preview.base_model={path}: {describe_failure(error)}")
+            return
+        previewer.fill(members, self._slots, self._endings.failing_alone)
 
     def _finish_settled(self) -> None:
         for task in self._tasks:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lora_lab.errors import RunFolderError
 from lora_lab.files import write_json
+from lora_lab.resolved import shown_label
 from lora_lab.store.layout import RunFolder
 from lora_lab.store.typed import built
 
@@ -23,7 +24,8 @@ PHASES = ("load", "cache", "train", "save", "preview", "metric")
 class Preview:
     """One rendered picture and what was measured on it.
 
-    `drawn` is what drew it beside the weights (`effective.previews.drawn`), '' in early records.
+    `drawn` is what drew it beside the weights (`effective.previews.drawn`), '' in early records. `base_model`
+    is the name of the model that it was rendered on, '' where that is the run's own.
     """
 
     file: str
@@ -34,6 +36,12 @@ class Preview:
     flags: list[str] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
     drawn: str = ""
+    base_model: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its words, and the base model where it is not the run's own."""
+        return shown_label(self.text, self.base_model)
 
 
 @dataclass

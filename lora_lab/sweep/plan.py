@@ -88,8 +88,9 @@ class PlannedRun:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """What is rendered, the trigger word filled in."""
-        return tuple(self.resolved.preview.prompts) if self.resolved.preview.seeds else ()
+        """What is rendered, the trigger word filled in, on every base model."""
+        resolved = self.resolved
+        return tuple(map(resolved.shown_label, resolved.shown_prompts)) if resolved.preview.seeds else ()
 
     @property
     def to_do(self) -> bool:

@@ -71,6 +71,13 @@ class PreviewConfig:
         peer="--fs",
         source="arXiv 2403.03206, equation 23; sd-scripts (sample prompts)",
     )
+    base_model: list[str] = setting(
+        [],
+        "further base models that every checkpoint is rendered on, beside its own: folders or files",
+        trains=False,
+        source="ours: trained on one model, looked at on the merge that people use",
+        path=True,
+    )
     size: str | None = setting(
         None,
         "pixels as in dataset.resolution; null = that",

@@ -25,7 +25,7 @@ def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findin
         return Findings()
     prompts = final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"] or facts.trigger)
     marks = warned(*mark_warnings(prompts, asked["preview.negative_prompt"]))
-    return _sampler(v, facts) + _trigger(asked, facts) + marks
+    return _sampler(v, facts) + _bases(facts) + _trigger(asked, facts) + marks
 
 
 def _sampler(v: Values, facts: Facts) -> Findings:
@@ -37,6 +37,23 @@ def _sampler(v: Values, facts: Facts) -> Findings:
     return refused(
         f"preview.sampler={v['preview.sampler']}: {family.title} is rendered with {' or '.join(known)} only"
     )
+
+
+def _bases(facts: Facts) -> Findings:
+    """Further base models that a LoRA of this one does not fit, or that stand there twice."""
+    found = Findings()
+    for number, item in enumerate(facts.preview_bases):
+        if item.family != facts.family:
+            found += refused(
+                f"preview.base_model={item.path}: it is {FAMILIES[item.family].title}, and a LoRA trained on "
+                f"{FAMILIES[facts.family].title} does not fit it; give models of that family"
+            )
+        earlier = [other.path for other in facts.preview_bases[:number] if other.identity == item.identity]
+        if earlier:
+            found += refused(
+                f"preview.base_model={item.path}: it is the same model as {earlier[0]}; leave one of them out"
+            )
+    return found
 
 
 def _trigger(asked: Values, facts: Facts) -> Findings:

@@ -155,7 +155,7 @@ def _prompts(runs: Sequence[Run]) -> tuple[Value, ...]:
     texts: dict[int, Counter[str]] = {}
     for run in runs:
         for (_, prompt, _, _), shot in run.previews.items():
-            texts.setdefault(prompt, Counter())[shot.text] += 1
+            texts.setdefault(prompt, Counter())[shot.label] += 1
     return tuple(
         Value(str(prompt), f"prompt {prompt + 1}", words.most_common(1)[0][0])
         for prompt, words in sorted(texts.items())

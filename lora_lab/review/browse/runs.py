@@ -127,7 +127,8 @@ class Run:
         if self.config is None:
             return
         folder = anchor_folder(self.read.folder, self.config, self.read.worker.record)
-        for prompt in range(len(self.config.preview.prompts)):
+        shown = self.config.preview
+        for prompt in range(len(shown.prompts) * (1 + len(shown.base_model))):
             for seed in self.config.preview.seeds:
                 file = folder / anchor_name(prompt, seed)
                 yield prompt, seed, picture_id("base", file), file

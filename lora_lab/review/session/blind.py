@@ -281,5 +281,5 @@ def _bare(run: Run, shots: Sequence[Shot]) -> list[Path | None]:
 
 
 def _texts(run: Run, shots: Sequence[Shot]) -> list[str]:
-    texts = {(key[1], key[2]): item.text for key, item in run.previews.items()}
+    texts = {(key[1], key[2]): item.label for key, item in run.previews.items()}
     return [texts.get((prompt, seed), "") for prompt, seed, _ in shots]

@@ -68,7 +68,7 @@ def offer(sweep: Sweep) -> Offer:
     for run, tag in every:
         for (at, prompt, _, strength), preview in sweep.runs[run].previews.items():
             if at == tag:
-                prompts.setdefault(prompt, preview.text)
+                prompts.setdefault(prompt, preview.label)
                 strengths.add(strength)
     return Offer(
         tuple(every), len(every) - len(usable), dict(sorted(prompts.items())), tuple(sorted(strengths))
