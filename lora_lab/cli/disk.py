@@ -125,6 +125,7 @@ def rename(given: argparse.Namespace) -> int:
     else:
         place = housekeeping.rename_sweep(sweep.folder, new).path
     files = [name for name in housekeeping.sources(sweep) if Path(name).is_file()]
+    files = [name for name in files if run or Path(name).stem != new]
     what = f"row {run[0]!r} there, too" if run else f"it {new}.yaml, too"
     advice = [f"{name} would start it anew under the old name: rename {what}" for name in files]
     if given.json:

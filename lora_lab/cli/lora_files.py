@@ -148,7 +148,7 @@ def resize(given: argparse.Namespace) -> int:
         given.dynamic_param,
         given.conv1x1_as_conv,
     )
-    loras.check_output(Path(given.output), force=given.force)
+    loras.check_output(Path(given.output), [given.file], force=given.force)
     file = _products(given, loras.read(given.file))
     options = {
         "new_rank": given.new_rank,
@@ -165,7 +165,7 @@ def extract(given: argparse.Namespace) -> int:
     from lora_lab.loras.extract import Wish, extract
 
     wish = Wish(given.dim, given.conv_dim, given.clamp_quantile, given.min_diff)
-    loras.check_output(Path(given.output), force=given.force)
+    loras.check_output(Path(given.output), [given.original, given.tuned], force=given.force)
     found = extract(given.original, given.tuned, wish)
     options = {
         "original": Path(given.original).name,
@@ -196,7 +196,8 @@ def bake(given: argparse.Namespace) -> int:
 
     base, output = Path(given.base).expanduser(), Path(given.output)
     folder = base.is_dir() or given.base == "demo"
-    loras.check_output(output, force=given.force, suffix="" if folder else ".safetensors")
+    suffix = "" if folder else ".safetensors"
+    loras.check_output(output, [given.file, base], force=given.force, suffix=suffix)
     te_ratio = given.ratio if given.te_ratio is None else given.te_ratio
     file = loras.read(given.file)
     file = _said(given, file.only(BAKED)) if given.leave_out_rest else file
@@ -209,7 +210,7 @@ def bake(given: argparse.Namespace) -> int:
 
 
 def _inputs(given: argparse.Namespace) -> tuple[list[loras.LoraFile], list[float]]:
-    loras.check_output(Path(given.output), force=given.force)
+    loras.check_output(Path(given.output), given.files, force=given.force)
     files = [_products(given, loras.read(path)) for path in given.files]
     if given.ratios is None:
         return files, [1.0] * len(files)

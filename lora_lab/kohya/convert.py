@@ -16,6 +16,9 @@ from lora_lab.kohya.lines import COMPUTED, CONTRADICTORY, IGNORED, KEPT, OUTCOME
 from lora_lab.kohya.others import TRAINERS
 from lora_lab.kohya.values import UnfitError, empty, fit, off
 
+OF_THE_MACHINE = ("results", "cache")
+"""Settings that a recipe cannot make, since all rows of a sweep share them."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -159,7 +162,9 @@ def _plain(work: Work, name: str) -> None:
     """A key without a rule of its own: the setting that declares it, else the reason why there is none."""
     value = work.given[name].value
     setting = name if name in settings() else setting_of().get(name)
-    if setting is None and work.kind in TRAINERS:
+    if setting in OF_THE_MACHINE and not empty(value):
+        work.ignore(name, f"the same for all runs of a command: say {setting}=... there")
+    elif setting is None and work.kind in TRAINERS:
         work.ignore(name, f"{work.kind}'s own: nothing here stands for it")
     elif setting is None:
         why = why_ignored(name, off=off(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,16 +60,23 @@ class Making:
     """Of the output, where there is no input and none is asked for."""
 
 
-def check_output(path: Path, *, force: bool, suffix: str = ".safetensors") -> None:
+def check_output(
+    path: Path, inputs: Iterable[str | Path], *, force: bool, suffix: str = ".safetensors"
+) -> None:
     """Refuse a place that must not or cannot be written, before any work is done.
 
+    Args:
+        inputs: What is read: never written over.
+
     Raises:
-        ConfigError: It exists and `force` is off, is a folder, or has another ending.
+        ConfigError: It exists and `force` is off, is one of the inputs, is a folder, or has another ending.
     """
     if suffix and path.suffix != suffix:
         raise ConfigError(f"--output {path} must end in {suffix}")
     if path.is_dir() and suffix:
         raise ConfigError(f"--output {path} is a folder; name a file in it")
+    if path.exists() and any(Path(one).exists() and path.samefile(one) for one in inputs):
+        raise ConfigError(f"--output {path} is one of the inputs, which no verb changes; choose another name")
     if path.exists() and not force:
         raise ConfigError(f"--output {path} exists; choose another name, or replace it with --force")
 

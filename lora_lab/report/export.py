@@ -65,11 +65,14 @@ def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKN
     choice = _choice(data, chosen)
     file = read(choice.source)
     metadata = file.metadata
+    _refuse_another(data, choice, metadata)
     name = file_name(metadata.get("ss_output_name") or f"{data.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
     target, text, webui, picture = (folder / f"{name}.{end}" for end in ("safetensors", "md", "json", "png"))
     facts = _metadata(data, choice, metadata)
-    by = "export of " + " ".join(facts[key] for key in WHOSE)
+    # A sweep and its runs may be renamed with what was exported into their own folder.
+    inside = folder.resolve().is_relative_to(data.folder.path.resolve())
+    by = "export of " + " ".join(facts[key] for key in (WHOSE[2:] if inside else WHOSE))
     # Versions that left no marks wrote nothing for A1111: what is there is the user's own.
     earlier = [target, text, *(folder / name / Path(item.file).name for item in shots)]
     replaced = is_marked(folder) or not _is_of(target, facts)
@@ -94,6 +97,34 @@ def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKN
     made = [target, text, webui, *([picture] if shown else ()), *(file for _, file in shown)]
     remember(made, by)
     return made
+
+
+def _refuse_another(data: ReportData, choice: Choice, metadata: Mapping[str, str]) -> None:
+    """Refuse a file that is not the one that the run saved and people judged, be it put there by hand.
+
+    Raises:
+        RunFolderError: It is of another experiment, of another step, or a verb made it.
+    """
+    from lora_lab.loras.writing import MADE
+
+    record = data.worker(choice.run).record
+    if record.external:
+        return
+    own = {record.fingerprint, str(record.resolved.get("fingerprint_1", "")), ""}
+    other = metadata.get("lora_lab.fingerprint", "")
+    step = metadata.get("ss_steps") or str(choice.checkpoint.step)
+    what = ""
+    if MADE in metadata:
+        what = "a verb of `lora-lab lora` made it"
+    elif other not in own:
+        what = "it is of another experiment"
+    elif step != str(choice.checkpoint.step):
+        what = f"it is of step {step}, and the checkpoint of step {choice.checkpoint.step}"
+    if what:
+        raise RunFolderError(
+            f"{choice.source} is not what run {choice.run.name} saved and people judged: {what}; put "
+            "the run's own file back, or train the run again (`lora-lab sweep ... --redo`)"
+        )
 
 
 def _is_of(file: Path, facts: Mapping[str, str]) -> bool:

@@ -255,11 +255,14 @@ def rename_run(sweep: Sweep, old: str, new: str) -> None:
         raise RunFolderError(f"{sweep.folder.path} has no run {old!r}: its runs are {', '.join(sweep.runs)}")
     if is_locked(sweep.runs[old].folder):
         raise RunFolderError(f"{old} is being worked on: wait until it is done")
+    if new == old:
+        raise RunFolderError(f"{old} is called that already: give another name")
     target = sweep.folder.path / new
     others = [run for run in sweep.runs.values() if run.name != old]
     taken = next((run.name for run in others if new in (run.name, run.known_as)), "")
     if taken or (target.exists() and not target.samefile(sweep.runs[old].folder.path)):
-        raise RunFolderError(f"{new!r} is taken{f' by {taken}' if taken else ''}: give another name")
+        by = f" by {taken}" if taken and taken != new else ""
+        raise RunFolderError(f"{new!r} is taken{by}: give another name")
     _move(sweep.runs[old].folder.path, target)
     _rename_in_files(sweep.folder, old, new)
 
@@ -291,10 +294,11 @@ def rename_sweep(folder: SweepFolder, new: str) -> SweepFolder:
     busy = [run.name for run in folder.runs() if is_locked(run)]
     if busy:
         raise RunFolderError(f"{', '.join(busy)} of {folder.path} is being worked on: wait until it is done")
-    target = folder.path.with_name(new)
+    here = Path(os.path.abspath(folder.path))  # `.` has no name; a link keeps its own
+    target = here.with_name(new)
     if target.exists() and not target.samefile(folder.path):
         raise RunFolderError(f"{target} is there already: give another name")
-    _move(folder.path, target)
+    _move(here, target)
     return SweepFolder(target)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from lora_lab.config.schema import RunConfig
 from lora_lab.errors import RunFolderError
 
 CONFIG, RECORD = "config.yaml", "run.json"
@@ -20,6 +21,10 @@ TAKEN = (
     "table.csv", "sheet.png",
 )  # fmt: skip
 """What no run can be called."""
+
+
+JOB_KEYS = frozenset(item.name for item in fields(RunConfig))
+"""The first level of a job's `config.yaml`."""
 
 
 def preview_name(prompt: int, seed: int, strength: float) -> str:
@@ -251,11 +256,26 @@ class SweepFolder:
 
 
 def _is_run(path: Path) -> bool | None:
-    """Whether a folder is a run's; None where it cannot be looked into, as a link whose disk is away."""
+    """Whether a folder is a run's; None where it cannot be looked into, as a link whose disk is away.
+
+    Any program may have a `config.yaml`: one that holds keys which no job has is not a run's.
+    """
     try:
         names = os.listdir(path)
     except NotADirectoryError:
         return False
     except OSError:
         return False if path.name in NO_RUNS else None
-    return CONFIG in names or RECORD in names
+    return RECORD in names or (CONFIG in names and not _is_foreign(path / CONFIG))
+
+
+_TOP_KEY = re.compile(r"^(?:- )?[\"']?([\w./-]+)[\"']?\s*:", re.MULTILINE)
+
+
+def _is_foreign(config_file: Path) -> bool:
+    """Whether a `config.yaml` is another program's; one that is damaged or cannot be read counts as ours."""
+    try:
+        text = config_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return any(key not in JOB_KEYS for key in _TOP_KEY.findall(text))

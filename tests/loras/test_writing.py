@@ -111,13 +111,13 @@ def test_a_weight_too_large_for_half_precision_is_refused(tmp_path: Path) -> Non
 def test_nothing_is_overwritten_by_accident(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_text("x")
     with pytest.raises(ConfigError, match="exists; choose another name, or replace it with --force"):
-        check_output(tmp_path / "a.safetensors", force=False)
-    check_output(tmp_path / "a.safetensors", force=True)
+        check_output(tmp_path / "a.safetensors", [], force=False)
+    check_output(tmp_path / "a.safetensors", [], force=True)
     with pytest.raises(ConfigError, match="must end in .safetensors"):
-        check_output(tmp_path / "a.ckpt", force=True)
+        check_output(tmp_path / "a.ckpt", [], force=True)
     (tmp_path / "f.safetensors").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
-        check_output(tmp_path / "f.safetensors", force=True)
+        check_output(tmp_path / "f.safetensors", [], force=True)
 
 
 def test_one_alpha_where_diffusers_needs_it() -> None:
@@ -172,3 +172,12 @@ def test_info_of_other_networks(tmp_path: Path) -> None:
     norms = {item.name: item.norm for item in found.modules}
     assert norms["lora_unet_conv_in"] == 4.0 and norms["lora_unet_mid_block_resnets_0_conv1"] is None
     assert found.strange == ("bundle_emb.x",) and found.hash_check == "none"
+
+
+def test_no_verb_writes_over_what_it_reads(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_text("x")
+    (tmp_path / "link.safetensors").symlink_to(file)
+    for name in ("a.safetensors", "link.safetensors"):
+        with pytest.raises(ConfigError, match="is one of the inputs, which no verb changes"):
+            check_output(tmp_path / name, ["nowhere", file], force=True)

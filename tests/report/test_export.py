@@ -18,7 +18,17 @@ from lora_lab.outputs import MARK
 from lora_lab.plots import Subject, subject
 from lora_lab.report.export import export, file_name
 from lora_lab.report.webui import Strength, strength_of
-from lora_lab.store import Checkpoint, Preview, Score, ScoreLog, SweepFolder
+from lora_lab.store import (
+    Checkpoint,
+    Preview,
+    Score,
+    ScoreLog,
+    SweepFolder,
+    read_record,
+    write_record,
+)
+from lora_lab.store.housekeeping import rename_run, rename_sweep
+from lora_lab.store.reading import read_sweep_folder
 from tests import scored
 
 CONFIG = {
@@ -47,10 +57,13 @@ def weights() -> dict[str, torch.Tensor]:
 @pytest.fixture
 def made(tmp_path: Path) -> Subject:
     folder = scored.sweep(tmp_path, pictures=True)
-    for run in ("base", "alpha-16"):
+    for run, fingerprint in (("base", "f" * 64), ("alpha-16", "a" * 64)):
+        record = read_record(folder.run(run))
+        record.fingerprint = fingerprint
+        write_record(folder.run(run), record)
         for tag in ("000010", "000020"):
-            name = f"made-{run}-{tag}"
-            save_lora(folder.run(run).checkpoint(tag), weights(), {**METADATA, "ss_output_name": name})
+            own = {"ss_output_name": f"made-{run}-{tag}", "lora_lab.fingerprint": fingerprint}
+            save_lora(folder.run(run).checkpoint(tag), weights(), {**METADATA, **own})
     return subject(folder)
 
 
@@ -280,3 +293,32 @@ def test_alphas_that_diffusers_misreads_are_evened_out(tmp_path: Path) -> None:
     even = {key: t for key, t in tensors.items() if "to_k" not in key}
     same = portable(from_tensors(even))
     assert same.keys() == even.keys() and all(same[key] is even[key] for key in even)
+
+
+def replaced(folder: SweepFolder, metadata: dict[str, str]) -> None:
+    save_lora(folder.run("base").checkpoint("000020"), weights(), {**METADATA, **metadata})
+
+
+def test_a_file_that_the_run_did_not_save_is_refused(made: Subject, tmp_path: Path) -> None:
+    own = made.sweep.runs["base"].record
+    step = own.checkpoint("000020").step  # type: ignore[union-attr]
+    own_ones = {"lora_lab.fingerprint": own.fingerprint, "ss_steps": str(step)}
+    replaced(made.folder, own_ones)
+    export(made, tmp_path / "out", "base:20")
+    for other, why in (
+        ({"lora_lab.fingerprint": "e" * 64}, "another experiment"),
+        ({"ss_steps": str(step + 1)}, f"of step {step + 1}"),
+        ({"lora_lab.made": "{}"}, "a verb of"),
+    ):
+        replaced(made.folder, {**own_ones, **other})
+        with pytest.raises(RunFolderError, match=f"not what run base saved.*{why}"):
+            export(made, tmp_path / "out2", "base:20")
+        assert not (tmp_path / "out2").exists()
+
+
+def test_what_was_exported_into_a_sweep_is_replaced_after_renaming(made: Subject) -> None:
+    first = export(made, made.folder.exports, "base:20")
+    renamed = rename_sweep(made.folder, "other")
+    rename_run(read_sweep_folder(renamed.path), "base", "usual")
+    again = export(subject(renamed), renamed.exports, "usual:20")
+    assert [file.name for file in again] == [file.name for file in first]

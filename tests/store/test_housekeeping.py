@@ -171,3 +171,38 @@ def test_list_says_what_lies_where(folder: SweepFolder, capsys: pytest.CaptureFi
     assert main(["list", str(folder.path)]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("base "))
     assert "2.0 kB" in line and "500 B" in line
+
+
+def test_another_program_s_folder_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (
+        ("app", "db: x\n"),
+        ("site", "defaults:\n- run_schema\n"),
+        ("ci", '"on": push\nname: x\n'),
+    ):
+        place = tmp_path / "project" / name
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text(text)
+        (place / "log.txt").write_text("mine")
+    assert main(["rm", str(tmp_path / "project"), "--yes"]) == 2
+    assert "there are no results of" in capsys.readouterr().err
+    assert len(list((tmp_path / "project").glob("*/*"))) == 6
+    assert not SweepFolder(tmp_path / "project").is_sweep()
+
+
+def test_a_planned_run_is_one_whatever_its_config_is_like(tmp_path: Path) -> None:
+    for name, text in (("whole", "name: whole\nnetwork:\n  network_dim: 4\n"), ("cut", ""), ("torn", "\0\0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(text)
+    assert [run.name for run in SweepFolder(tmp_path).runs()] == ["cut", "torn", "whole"]
+
+
+def test_names_that_change_nothing_or_lead_nowhere_are_said(
+    folder: SweepFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunFolderError, match="base is called that already"):
+        rename_run(read_sweep_folder(folder.path), "base", "base")
+    with pytest.raises(RunFolderError, match="'base' is taken: give"):
+        rename_run(read_sweep_folder(folder.path), "alpha-16", "base")
+    monkeypatch.chdir(folder.path)
+    assert rename_sweep(SweepFolder(Path()), "other").path == folder.path.with_name("other")
+    assert folder.path.with_name("other").is_dir() and not folder.path.exists()

@@ -54,15 +54,22 @@ function settle() {
 function digit(key) {
   clearTimeout(timer);
   if (typed === "10" && key === "0") { set(100); return; }
-  typed = typed.length === 1 ? typed + key : key;
+  if (typed.length >= 2) {
+    // Digits typed in one go are one number: no score is made of its last ones.
+    set(null);
+    typed = "too long";
+    timer = setTimeout(settle, ALONE);
+    notice("A score has two digits, or is 100: type it again.", "warn");
+    return;
+  }
+  typed += key;
+  timer = setTimeout(settle, ALONE);
   if (typed.length === 2) {
     value = Number(typed);
     show();
-    timer = setTimeout(() => { typed = ""; }, typed === "10" ? ALONE : 0);
   } else {
     value = Number(typed) * 10;
     show(`${typed}_`);
-    timer = setTimeout(settle, ALONE);
   }
 }
 

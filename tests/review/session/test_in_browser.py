@@ -121,6 +121,11 @@ def test_keys_move_the_number_and_undo_takes_back(page: Any, sweep: SweepFolder)
     page.wait_for_selector("#value:has-text('40')")
     page.keyboard.press("Control+5")
     assert value(page) == "40"
+    page.keyboard.type("1500")
+    assert value(page) == "–" and "two digits, or is 100" in page.inner_text("#notice")
+    page.wait_for_timeout(800)
+    page.keyboard.type("40")
+    assert value(page) == "40"
     page.keyboard.press("Enter")
     at(page, 1)
     assert value(page) == "–"
