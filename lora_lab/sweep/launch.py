@@ -62,10 +62,7 @@ def launch(
         ConfigError: A row's folder holds something else, or the budget is too small; nothing was started.
         RunFolderError: The folder of results cannot be written to.
     """
-    if plan.conflicts:
-        raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
-    if plan.over_budget:
-        raise ConfigError("\n".join(plan.over_budget))
+    refuse(plan)
     prepare(plan, sweep, extra)
     packs = [
         Pack(tuple(plan.folder.run(name) for name in names), plan.row(names[0]).config.device)
@@ -83,6 +80,18 @@ def launch(
         record = read_or_failed(run)
         outcome.statuses[run.name], outcome.reasons[run.name] = record.status, record.reason
     return outcome
+
+
+def refuse(plan: Plan) -> None:
+    """Refuse a plan that cannot be started.
+
+    Raises:
+        ConfigError: A row's folder holds something else, or the budget is too small.
+    """
+    if plan.conflicts:
+        raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
+    if plan.over_budget:
+        raise ConfigError("\n".join(plan.over_budget))
 
 
 def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:
