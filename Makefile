@@ -48,9 +48,10 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.installed
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST) $(TESTS)
 
-# One at a time: a full-size model alone takes up to 15 GB, and a killed sweep has workers of its own.
+# Two modules at a time, but full-size models one after another: each takes up to 15 GB (the group in tests/conftest.py).
 test-slow: $(VENV)/.dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST) $(TESTS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" -n 2 --dist loadgroup \
+		$(PYTEST) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

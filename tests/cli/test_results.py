@@ -77,7 +77,7 @@ def test_a_report_is_written(
     [
         (["plot", "timings"], "timings.png"),
         (["plot", "timings", "--data", "--format", "svg"], "timings.csv"),
-        (["report"], "index.html"),
+        pytest.param(["report"], "index.html", marks=pytest.mark.slow),
         (["suggest", "--metric", "likeness"], "next.yaml"),
         (["table"], "made.csv"),
         (["table"], "made.json"),

@@ -43,6 +43,7 @@ def stop(served: "subprocess.Popen[str]") -> tuple[int, str]:
     return served.returncode, errors
 
 
+@pytest.mark.slow
 def test_one_line_says_where_it_is_and_ctrl_c_ends_it(results: Path) -> None:
     served, line = start("--results", str(results), "--port", "0")
     try:

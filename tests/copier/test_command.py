@@ -95,6 +95,7 @@ def test_two_pictures_become_a_lora(
     assert engine.packs == [2]
 
 
+@pytest.mark.slow
 def test_b_on_a_base_that_holds_a(words: list[str], engine: Here, tmp_path: Path) -> None:
     assert main([*words, "--method", "merged-base", "--precision", "fp32"]) == 0
     assert engine.packs == [1, 1], "B has to wait for A"

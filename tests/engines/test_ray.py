@@ -131,6 +131,7 @@ def test_it_joins_the_cluster_that_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         Ray(EngineConfig()).width("cpu")
 
 
+@pytest.mark.slow
 def test_packs_become_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = use(monkeypatch, FakeRay({"CPU": 4.0}))
     bench.engine = Supervisor(Ray(EngineConfig()), COMMAND)
@@ -141,6 +142,7 @@ def test_packs_become_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     assert "threads 2" in a.log_file.read_text()
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_no_fault_of_its_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FakeRay({"CPU": 2.0}, lost=3))
     bench.engine = Supervisor(Ray(EngineConfig()), COMMAND)

@@ -219,7 +219,7 @@ def agree(found: dict[str, Tensor], expected: Tensors, tolerance: float) -> None
     assert max(wrong.values()) < tolerance, max(wrong, key=lambda name: wrong[name])
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("writer", WRITERS)
 def test_each_writer_through_each_reader(tmp_path: Path, writer: str, family: str) -> None:
     path, expected = WRITERS[writer](tmp_path, family)

@@ -71,6 +71,7 @@ def test_sd1(tmp_path, label):
             assert not torch.allclose(ours, base, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_sdxl(tmp_path, sdxl_models):
     unet, encoders = sdxl_models
     spec = PRESETS["locon"]

@@ -72,6 +72,7 @@ def worst(one, other):
     return max((one[key] - other[key]).abs().max().item() for key in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "lion", "adafactor"])
 def test_pack_equals_solo(unet, text_encoder, optimizer):
     """Flat, stacked and single leaves, all forms side by side, with dropout."""
@@ -147,6 +148,7 @@ def test_gradient_checkpointing(unet, text_encoder):
         assert worst(found[0][name], found[1][name]) < 1e-12
 
 
+@pytest.mark.slow
 def test_bfloat16_compute_follows_float32(unet, text_encoder):
     """The differences are made from float32 masters: DoRA's magnitudes are not rounded."""
     import copy

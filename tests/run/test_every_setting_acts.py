@@ -22,6 +22,8 @@ from tests import tiny
 from tests.run.acting import BASE, OWN_PACK, PACKED, SAME_WEIGHTS, TRIALS, showing
 from tests.run.bench import Stop
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 40
 """Runs in one pack."""
 ROUNDING = 1e-4

@@ -80,6 +80,7 @@ def test_trained_and_previewed(bench: Bench) -> None:
     assert picture.getextrema() != ((0, 0),) * 3
 
 
+@pytest.mark.slow
 def test_packed_equals_alone(bench: Bench) -> None:
     bench.work([bench.write(name, *row) for name, row in ROWS.items()])
     together = {name: weights(bench, name) for name in ROWS}

@@ -124,6 +124,7 @@ class Killed(BaseException):
     """Ends the worker as kill -9 does: nothing is put in order."""
 
 
+@pytest.mark.slow
 def test_killed_after_a_state_they_are_saved_again(
     bench: Bench, apart: list[RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_killed_after_a_state_they_are_saved_again(
         assert_the_same(adopted, alone)
 
 
+@pytest.mark.slow
 def test_from_the_files_of_a_run_that_is_done(bench: Bench, apart: list[RunFolder]) -> None:
     long = bench.write("long", "train.max_train_epochs=3")
     bench.work([long])
@@ -161,6 +163,7 @@ def test_from_the_files_of_a_run_that_is_done(bench: Bench, apart: list[RunFolde
     assert [item.seconds for item in read_record(short).checkpoints] == [seconds[5], seconds[10]]
 
 
+@pytest.mark.slow
 def test_a_follower_that_asks_for_other_weights_is_trained(bench: Bench) -> None:
     long, short, _ = jobs(bench)
     bench.write("short", *SHORT, "optimizer.learning_rate=2e-2")
@@ -191,6 +194,7 @@ def test_a_leader_that_diverges_ends_those_it_had_before_it(
     assert read_record(middle).reason == "the loss is not finite"
 
 
+@pytest.mark.slow
 def test_a_leader_that_cannot_be_written_leaves_the_others_to_themselves(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +213,7 @@ def test_a_leader_that_cannot_be_written_leaves_the_others_to_themselves(
     assert read_record(middle).prefix_of == "" and read_record(short).prefix_of == "long"
 
 
+@pytest.mark.slow
 def test_a_follower_that_cannot_be_written_costs_the_leader_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

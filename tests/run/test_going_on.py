@@ -394,6 +394,7 @@ def test_a_lock_is_for_one_and_asking_does_not_take_it(tmp_path: Path) -> None:
     second.release()
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_passed_over(bench: Bench) -> None:
     extra = ("train.keep_state=true", "train.save_last_n_steps_state=9", "train.save_state_every_n_steps=2",
              "train.save_every_n_epochs=0", "train.save_precision=fp32", "preview.seeds=[]")  # fmt: skip

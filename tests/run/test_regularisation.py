@@ -30,6 +30,7 @@ def test_exposures_count_training_pictures_alone(bench: Bench, reg: Path) -> Non
     assert [item.reg_samples for item in record.checkpoints if item.tag.startswith("00000")] == [5, 10]
 
 
+@pytest.mark.slow
 def test_weight_zero_is_training_without_their_loss(bench: Bench, reg: Path) -> None:
     own = (*OWN, f"dataset.reg_path={reg}", "optimizer=sgd", "optimizer.learning_rate=0.1")
     weights = {}

@@ -34,6 +34,7 @@ def losses(bench: Bench, name: str) -> dict[int, float]:
     return {row["step"]: row["validation_loss"] for row in lines if "validation_loss" in row}
 
 
+@pytest.mark.slow
 def test_split_pack_table_and_resume(bench: Bench) -> None:
     own = (*OWN, "train.validation_split=0.4", "train.validate_every_n_steps=2")
     folders = [bench.write("a", *own), bench.write("b", *own, "optimizer=lion")]

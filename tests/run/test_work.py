@@ -215,6 +215,7 @@ def test_a_lora_to_continue_from(bench: Bench, tmp_path: Path) -> None:
     assert max(float((before[key] - after[key]).abs().max()) for key in before) < 1e-6
 
 
+@pytest.mark.slow
 def test_interrupted_at_any_point_and_gone_on(bench: Bench) -> None:
     whole = bench.run("w", "x", extra=["train.save_precision=fp32"])
     assert [record.status for record in whole] == ["done", "done"]

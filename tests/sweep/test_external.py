@@ -82,6 +82,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SweepFolder(swept / "results" / "few")
     own = read_sweep_folder(folder.path).runs["own"]

@@ -70,6 +70,7 @@ def names(folder: SweepFolder) -> list[str]:
     return [item.name for item in read_rounds(folder)]
 
 
+@pytest.mark.slow
 def test_a_round_is_trained_then_people_judge_then_the_next(
     engine: AtOnce, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_speed_is_measured_of_packs_and_of_a_peer(gpu, tmp_path):
     assert "adamw, K = 2" in rows[-1][3]
 
 
+@pytest.mark.slow
 def test_precisions_are_compared_with_the_cpu(gpu):
     rows = rehearse(gpu, "--parts", "parity")
     off = {row[0].split()[-1]: float(row[2].split()[-1]) for row in rows}

@@ -35,6 +35,7 @@ def test_two_different_seeds_give_different_weights(bench: Bench, packed: dict[s
     assert largest_difference(packed["adamw"], other["adamw"]) > 1e-4
 
 
+@pytest.mark.slow
 def test_a_diverging_run_ends_and_disturbs_nobody(
     bench: Bench, packed: dict[str, Weights], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +65,14 @@ def test_a_broken_optimizer_fails_its_own_run_only(
     assert largest_difference(packed["adamw"], weights["adamw"]) < 1e-9
 
 
-@pytest.mark.parametrize(("name", "stop"), [("adamw", 1), ("adafactor", 4), ("locon", 2), ("accumulated", 3)])
+@pytest.mark.parametrize(
+    ("name", "stop"),
+    [
+        ("adamw", 1),
+        ("locon", 2),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adafactor", 4), ("accumulated", 3))),
+    ],
+)
 def test_resuming_alone_is_bit_for_bit(bench: Bench, name: str, stop: int) -> None:
     _, straight, _ = bench.train([name])
     bench.train([name], until=lambda runner: runner.update >= stop)
@@ -73,6 +81,7 @@ def test_resuming_alone_is_bit_for_bit(bench: Bench, name: str, stop: int) -> No
     assert largest_difference(straight[name], resumed[name]) == 0.0
 
 
+@pytest.mark.slow
 def test_resuming_in_the_same_pack_is_bit_for_bit(bench: Bench) -> None:
     # A run that accumulates makes its updates at other passes than its pack-mates, so that a stop composes
     # the passes differently afterwards; that case is the next test's.

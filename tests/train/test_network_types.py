@@ -40,6 +40,7 @@ def test_resuming_is_bit_for_bit(bench: Bench, name: str) -> None:
     assert largest_difference(straight[name], resumed[name]) == 0.0
 
 
+@pytest.mark.slow
 def test_resuming_in_another_pack(bench: Bench) -> None:
     """A state does not depend on which forms and dims a pack was built for."""
     _, straight, _ = bench.train(["loha", "dora"], SHORT)

@@ -30,6 +30,7 @@ def single(pictures, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench
         del ROWS[f"opt {name}"]
 
 
+@pytest.mark.slow
 def test_all_train_together_and_resume_bit_for_bit(single: Bench) -> None:
     names = [f"opt {name}" for name in NAMES]
     own = ["train.max_train_steps=8"]  # RAdam moves nothing in its first five

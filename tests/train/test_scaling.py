@@ -40,6 +40,7 @@ def test_without_scaling_the_factor_is_one_and_an_overflow_is_the_end() -> None:
     assert on.factor == 65536.0 and not on.hopeless
 
 
+@pytest.mark.slow
 def test_an_overflow_costs_its_own_run_a_step_and_nobody_else(half: Bench) -> None:
     names = ["adamw", "unet only"]
     prepared = half.prepared(names, ["train.max_train_steps=6"])
@@ -84,6 +85,7 @@ def test_the_scale_does_not_show_in_gradient_norms(half: Bench) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 1e-3), ("adafactor", 1e-3), ("prodigy", 10.0)])
+@pytest.mark.slow
 def test_full_fp16_trains_and_resumes_bit_for_bit(half: Bench, optimizer: str, rate: float) -> None:
     """The bench's adapters are fp16 themselves, as under train.full_fp16."""
     own = [f"optimizer={optimizer}", f"optimizer.learning_rate={rate}", "train.max_train_steps=4"]

@@ -66,7 +66,9 @@ def test_it_is_the_mean_over_samples_and_unlike_the_training_loss(bench: Bench) 
     pack.detach()
 
 
-@pytest.mark.parametrize("name", ["adamw", "dropped", "unet only"])
+@pytest.mark.parametrize(
+    "name", ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dropped", "unet only"))]
+)
 def test_measuring_changes_no_weight(bench: Bench, name: str) -> None:
     _, plain, _ = bench.train([name], SPLIT)
     (prepared,) = bench.prepared([name], SPLIT)

@@ -52,6 +52,7 @@ def test_the_verdict_is_the_reports(asking: TestClient, results: Path, tmp_path:
     assert 'class="links"' not in written, "a report that is passed on leads nowhere else"
 
 
+@pytest.mark.slow
 def test_another_language_and_another_judge(asking: TestClient) -> None:
     answer = asking.get("/sweep/made/verdict/?language=ja")
     assert '<html lang="ja">' in answer.text
@@ -63,6 +64,7 @@ def test_another_language_and_another_judge(asking: TestClient) -> None:
     assert asking.get(f"/sweep/made/verdict/plots/{quote('../index.html', safe='')}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_new_score_is_in_the_next_verdict(tmp_path: Path) -> None:
     folder = scored.sweep(tmp_path, pictures=True)
     with TestClient(create_app(tmp_path), ADDRESS) as asking:
@@ -75,6 +77,7 @@ def test_a_new_score_is_in_the_next_verdict(tmp_path: Path) -> None:
     assert findings(before) != findings(after)
 
 
+@pytest.mark.slow
 def test_the_report_can_be_taken_away(asking: TestClient) -> None:
     answer = asking.get("/sweep/made/report.zip")
     names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()

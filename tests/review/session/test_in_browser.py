@@ -371,6 +371,7 @@ def test_presses_in_a_row_are_one_comparison(page: Any, sweep: SweepFolder) -> N
     assert len(read_scores(sweep).pairs) == 1
 
 
+@pytest.mark.slow
 def test_a_second_session_goes_on_to_what_its_scores_leave_open(page: Any, sweep: SweepFolder) -> None:
     begin(page)
     for position in range(9):
