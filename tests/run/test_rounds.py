@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lora_lab.config import compose
+from lora_lab.errors import ConfigError
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.run.rounds import next_round, round_end
 from lora_lab.run.save_schedule import SaveSchedule
@@ -95,3 +97,17 @@ def test_a_stop_by_hand_is_heeded_between_rounds(bench: Bench) -> None:
     bench.work([run], rounds=2)
     assert read_record(run).status == "stopped"
     assert Path(run.path / "checkpoints").is_dir() is False
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("engine.name=slurm", "engine.rounds=2 works with engine.name=local only"),
+        ("engine.name=ray", "with ray set engine.rounds=1"),
+        ("train.save_state=false", "engine.rounds=2 needs train.save_state=true"),
+    ],
+)
+def test_rounds_are_refused_where_a_pack_cannot_be_set_aside(bench: Bench, extra: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        compose([*bench.common, "engine.rounds=2", extra])
+    compose([*bench.common, extra])
