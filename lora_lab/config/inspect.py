@@ -170,6 +170,16 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"preview.prompts: {dollar[:1]} holds {_DOLLAR}; the trigger word in prompts is {{trigger}}",
         ),
         (
+            config.engine.rounds > 1 and config.engine.name != "local",
+            f"engine.rounds={config.engine.rounds} works with engine.name=local only: with "
+            f"{config.engine.name} set engine.rounds=1",
+        ),
+        (
+            config.engine.rounds > 1 and not config.train.save_state,
+            f"engine.rounds={config.engine.rounds} needs train.save_state=true: a pack that is set "
+            "aside goes on from its states",
+        ),
+        (
             not config.preview.prompts and bool(config.preview.seeds),
             "preview.prompts is empty: give at least one prompt, or preview.seeds=[] for no previews",
         ),
