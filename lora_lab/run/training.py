@@ -97,7 +97,7 @@ class Training:
         for task in active:
             task.runner = None
         for task in self._tasks:
-            if task.is_open:
+            if task.is_open and not task.awaits_previews:
                 self._endings.set_aside(task)
         return True
 
