@@ -245,8 +245,8 @@ def _notes(path: Path, names: Iterable[str], family: Family, said: Mapping[str, 
     if len(set(said.values())) > 1:
         all_said = ", ".join(f"{place} says {word}" for place, word in said.items())
         notes.append(
-            f"{path} contradicts itself: {all_said}; {next(iter(said.values()))} is taken: say which is right "
-            "with base_model.v_parameterization=true or false"
+            f"{path} contradicts itself: {all_said}; {next(iter(said.values()))} is taken: say which is "
+            "right with base_model.v_parameterization=true or false"
         )
     if not said and len(set(family.configs.values())) > 1:
         guess = next(iter(family.configs))

@@ -67,10 +67,8 @@ def test_noobais_markers_decide_prediction_and_schedule(
 
 @pytest.mark.parametrize("key", ["modelspec.prediction_type", "modelspec.predict_key"])
 @pytest.mark.parametrize("word", ["epsilon", "Eps", "v", "vpred", "a word of another tool"])
-def test_metadata_against_the_marker_is_said_and_the_marker_counts(
-    noobai: Path, key: str, word: str
-) -> None:
-    """ComfyUI, Forge and A1111 go by the tensor; metadata stays behind when a model is merged or converted."""
+def test_metadata_against_the_marker_is_said_and_the_marker_counts(noobai: Path, key: str, word: str) -> None:
+    """ComfyUI, Forge and A1111 go by the tensor; metadata stays behind in merged models."""
     with safe_open(noobai, "pt") as opened:
         metadata = opened.metadata()
     save_file(load_file(noobai), noobai, {**metadata, key: word})
