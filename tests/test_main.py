@@ -255,6 +255,23 @@ def test_a_file_where_a_folder_is_needed_is_named(
     assert (tmp_path / "file").read_bytes() == b""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "train.seed=1", "train.seed=2"],
+        ["train", "name=a", "train.seed=1", "+train.seed=2"],
+        ["plan", "demo", "train.seed=1", "train.seed=2"],
+        ["sweep", "demo", "train.seed=1", "train.seed=1"],
+    ],
+)
+def test_a_value_that_another_would_replace_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*words, f"results={tmp_path}"]) == 2
+    assert "train.seed stands more than once: give it one value" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_faults_are_a_line_and_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

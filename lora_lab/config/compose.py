@@ -205,12 +205,16 @@ def _group_of(item: Override, known: dict[str, list[str]]) -> bool:
 
 def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
     key = item.key_or_group.split("@")[0]
+    if item.package is not None:
+        return f"cannot read {item.input_line!r}: a choice has its own place; write {key}={item.value()}"
     if _group_of(item, known):
         value: Any = item.value()
         names = value if isinstance(value, list) else [value]
         lost = [str(name) for name in names if str(name) not in known[key]]
-        choices = ", ".join(known[key])
-        return f"unknown {key} {lost[0]!r}{nearest(lost[0], known[key])} known: {choices}" if lost else None
+        if not lost:
+            return None
+        hint = nearest(lost[0], known[key]) or ";"
+        return f"unknown {key} {lost[0]!r}{hint} known: {', '.join(known[key])}"
     if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
         return None
     return unknown_setting(key, known)

@@ -34,9 +34,7 @@ def refuse_files(config: RunConfig) -> None:
     for key in ("results", "cache"):
         folder = getattr(config, key)
         if blocking := file_in_the_way(Path(folder)):
-            raise ConfigError(
-                f"{key}={folder}: {blocking} is a file, not a folder; give {key} a folder"
-            )
+            raise ConfigError(f"{key}={folder}: {blocking} is a file, not a folder; give {key} a folder")
 
 
 def anchored(config: RunConfig) -> RunConfig:
