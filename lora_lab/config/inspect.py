@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -69,6 +69,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = close or difflib.get_close_matches(word, words, 1, 0.7)
     close = close or [tails[end] for end in difflib.get_close_matches(tail, list(tails), 1, 0.6)]
     return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+
+
+def unknown_choice(kind: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that none of the known ones is."""
+    return f"unknown {kind} {name!r}{nearest(name, known) or ';'} known: {', '.join(known)}"
 
 
 def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
