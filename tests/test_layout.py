@@ -38,7 +38,7 @@ HARNESS = (
     "verdict.score_table", "cli.verdict", "cli.verdict_view", "search", "resolved", "words", "plots",
     "cli.plot", "report", "report.export", "cli.report", "cli.export", "review.web.app", "cli.review",
     "kohya", "cli.kohya", "cli.new", "hardware", "cli.doctor", "cli.disk", "dataset.page", "dataset.alike",
-    "cli.dataset", "smoothing", "__main__",
+    "cli.dataset", "cli.queue", "cli.queue_start", "smoothing", "__main__",
 )  # fmt: skip
 """What plans, starts and looks; it works where torch is not even installed."""
 

@@ -18,13 +18,25 @@ from lora_lab.cli.commands_disk import DISK
 from lora_lab.cli.commands_files import FILES
 from lora_lab.cli.commands_kohya import KOHYA
 from lora_lab.cli.commands_other import OTHER
+from lora_lab.cli.commands_queue import QUEUE
 from lora_lab.cli.commands_results import RESULTS
 from lora_lab.cli.commands_running import RUNNING
 from lora_lab.cli.commands_runs import RUNS
 from lora_lab.cli.commands_setup import SETUP
 
 ABOUT = "Which LoRA settings work for my images, and what each does."
-COMMANDS: tuple[Command, ...] = (*SETUP, *DATASET, *RUNS, *RUNNING, *RESULTS, *FILES, *KOHYA, *DISK, *OTHER)
+COMMANDS: tuple[Command, ...] = (
+    *SETUP,
+    *DATASET,
+    *RUNS,
+    *QUEUE,
+    *RUNNING,
+    *RESULTS,
+    *FILES,
+    *KOHYA,
+    *DISK,
+    *OTHER,
+)
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,15 @@ def add_config_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_again(parser: argparse.ArgumentParser) -> None:
-    """What happens to runs that are there already, and how much is said."""
+def add_only(parser: argparse.ArgumentParser) -> None:
+    """Which rows of a sweep are meant."""
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="ROW", help="only this row (may be given again)"
+    )
+
+
+def add_retry(parser: argparse.ArgumentParser) -> None:
+    """What happens to runs that are there already, and who is told."""
     parser.add_argument(
         "--retry", action="store_true", help="also runs that failed, diverged or were stopped"
     )
@@ -82,4 +89,14 @@ def add_again(parser: argparse.ArgumentParser) -> None:
         metavar="COMMAND|URL",
         help="told of the end, a failure, a divergence: a webhook, or a command (it gets the text as input)",
     )
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """What happens to runs that are there already, who is told, and how much is said."""
+    add_retry(parser)
+    add_quiet(parser)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """How much is said meanwhile."""
     parser.add_argument("--quiet", action="store_true", help="no progress bars, only what ended")

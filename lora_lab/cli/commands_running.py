@@ -26,7 +26,7 @@ RUNNING = (
         "status",
         "show what runs and waits now, in all sweeps",
         """List the runs of all sweeps that a worker is busy with, on whichever machine, and those that
-wait to be trained.""",
+wait to be trained; and the sweeps that wait in the queue.""",
         """  lora-lab status
   lora-lab status --results /data/results --json""",
         _status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lora_lab.cli.command import Command, add_again, add_json, add_language, add_overrides
+from lora_lab.cli.command import Command, add_again, add_json, add_language, add_only, add_overrides
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -23,21 +23,15 @@ def _train(parser: argparse.ArgumentParser) -> None:
 def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
     add_overrides(parser)
-    _only(parser)
+    add_only(parser)
     add_again(parser)
     add_json(parser, "how it ended, run by run, for programs")
-
-
-def _only(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="ROW", help="only this row (may be given again)"
-    )
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="FILE|FOLDER", help="a sweep file, or the folder of results of one")
     add_overrides(parser)
-    _only(parser)
+    add_only(parser)
     add_language(parser)
     add_json(parser)
     parser.add_argument(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 
 from lora_lab.cli.as_json import print_json
@@ -14,7 +16,9 @@ from lora_lab.cli.show import coloured, console
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store import underway as of_runs
+from lora_lab.store.queue import Entry, Queue
 from lora_lab.store.underway import underway
+from lora_lab.sweep.queued import state_of
 
 
 def status(given: argparse.Namespace) -> int:
@@ -24,7 +28,9 @@ def status(given: argparse.Namespace) -> int:
         print_json([asdict(row) for row in rows])
         return 0
     out = console()
-    if not rows:
+    queue = Queue(Path(given.results or "results"))
+    queued = [entry for entry in queue.entries() if not entry.ended]
+    if not rows and not queued:
         out.print("nothing runs, and nothing waits")
     for sweep in dict.fromkeys(row.sweep for row in rows):
         own = [row for row in rows if row.sweep == sweep]
@@ -40,7 +46,20 @@ def status(given: argparse.Namespace) -> int:
             out.print(f"  {escape(row.run)}  [dim]waiting[/]{escape(after)}")
         if not at_work:
             out.print(f"  nobody works on it: lora-lab sweep {escape(str(_place(given, sweep)))} goes on")
+    if queued:
+        _show_queue(queued, out)
     return 0
+
+
+def _show_queue(entries: Sequence[Entry], out: Console) -> None:
+    """Say which sweeps wait in the queue, and whether somebody works on it."""
+    waiting = [entry for entry in entries if entry.waits]
+    out.print(f"[bold]queue[/]: {len(entries) - len(waiting)} running, {len(waiting)} waiting")
+    for entry in entries:
+        # The runs of one at work stand above.
+        out.print(f"  {entry.number} {escape(entry.name)}  {coloured(state_of(entry))}")
+    if len(waiting) == len(entries):
+        out.print("  nobody works on it: `lora-lab queue start` does")
 
 
 def _place(given: argparse.Namespace, sweep: str) -> Path:

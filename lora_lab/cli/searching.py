@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from lora_lab.cli.as_json import print_json
 from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
 from lora_lab.config import groups
@@ -33,10 +32,13 @@ from lora_lab.sweep.searching import (
 
 def search(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
-) -> int:
+) -> tuple[dict[str, Any], int]:
     """Go on with a search: train what was proposed, then propose more, until a person is needed.
 
     Whatever ends it, the same command goes on: what was proposed is written before it is trained.
+
+    Returns:
+        Where it stopped, for programs, and the exit code.
 
     Raises:
         ConfigError: The space names unknown settings, or nothing is left to try.
@@ -46,9 +48,7 @@ def search(
     check_space(spec.space, groups())
     place = folder or folder_of(rows, extra)
     told, code = _go_on(rows, extra, place, given)
-    if given.json:
-        print_json({"sweep": place.name, "folder": str(place.path), "rounds": spec.rounds, **told})
-    return code
+    return {"sweep": place.name, "folder": str(place.path), "rounds": spec.rounds, **told}, code
 
 
 def _go_on(

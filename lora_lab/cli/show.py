@@ -19,6 +19,8 @@ COLOURS = {
     "cancelled": "yellow",
     "stopped": "yellow",
     "running": "cyan",
+    "interrupted": "yellow",
+    "paused": "yellow",
     "planned": "dim",
 }
 PIPE_WIDTH = 160

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_lab import config
 from lora_lab.cli.as_json import print_json
@@ -102,17 +102,29 @@ def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
 
 def sweep(given: argparse.Namespace) -> int:
     """The rows of a sweep file that are not done yet, and those that its search proposes."""
-    rows, folder, extra = _asked_for(given)
+    told, code = do_sweep(given)
+    if given.json:
+        print_json(told)
+    return code
+
+
+def do_sweep(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Work on a sweep, with the options of `lora-lab sweep`; how it ended, for programs, and the exit code.
+
+    Raises:
+        ConfigError: There is no such sweep, or it cannot begin; nothing was started.
+    """
+    rows, folder, extra = asked_for(given)
     if rows.search and not given.only:
         from lora_lab.cli.searching import search
 
         return search(rows, extra, folder, given)
-    return _start(rows, extra, folder, given)
+    return _carried_out(rows, extra, folder, given)
 
 
 def plan(given: argparse.Namespace) -> int:
     """What a sweep would do."""
-    rows, folder, extra = _asked_for(given)
+    rows, folder, extra = asked_for(given)
     if rows.search:
         from lora_lab.sweep.searching import as_it_stands
 
@@ -137,7 +149,7 @@ def _show(made: Plan, as_json: bool, language: str) -> int:
     return 1 if made.over_budget else 0
 
 
-def _asked_for(given: argparse.Namespace) -> tuple[SweepFile, SweepFolder | None, list[str]]:
+def asked_for(given: argparse.Namespace) -> tuple[SweepFile, SweepFolder | None, list[str]]:
     """The sweep, its folder where it is one, and the overrides for every row.
 
     `sweep=NAME` among the words gives the results of a sweep file a folder of that name.
@@ -198,12 +210,20 @@ def _start(
     rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
 ) -> int:
     """Plan, start, and say how it ended."""
+    told, code = _carried_out(rows, extra, folder, given)
+    if given.json:
+        print_json(told)
+    return code
+
+
+def _carried_out(
+    rows: SweepFile, extra: Sequence[str], folder: SweepFolder | None, given: argparse.Namespace
+) -> tuple[dict[str, Any], int]:
+    """Plan and start; how it ended, for programs, and the exit code."""
     from lora_lab.cli.ending import as_plain, exit_code
 
     made, outcome = carry_out(rows, extra, folder, given)
-    if given.json:
-        print_json(as_plain(made, outcome))
-    return exit_code(outcome)
+    return as_plain(made, outcome), exit_code(outcome)
 
 
 def carry_out(

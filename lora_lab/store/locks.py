@@ -80,17 +80,22 @@ def newest(lock: Path) -> Claim | None:
 
 
 def is_locked(run: RunFolder) -> bool:
-    """Whether some process is working on the run now.
+    """Whether some process is working on the run now; see `is_held`."""
+    return is_held(run.lock_file)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether some process holds a lock now.
 
     Whoever asks again and again about a claim that is left behind gets to know so, and frees it for all.
     """
-    claim = newest(run.lock_file)
+    claim = newest(lock)
     if claim is None or claim.released or _holder_is_gone(claim):
-        _watched.pop(run.lock_file, None)
+        _watched.pop(lock, None)
         return False
-    if not _seen_without_beat(run.lock_file, claim):
+    if not _seen_without_beat(lock, claim):
         return True
-    if (taken := take(run.lock_file, claim)) is not None:
+    if (taken := take(lock, claim)) is not None:
         with suppress(OSError):
             release(taken)
     return False
