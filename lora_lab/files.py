@@ -80,7 +80,7 @@ def unwritable(path: Path, error: OSError, lost: str = "") -> RunFolderError:
     return RunFolderError(f"cannot write {path}: {error.strerror or error}; {lost}make room, or {_ELSEWHERE}")
 
 
-_ELSEWHERE = "give another place (results=FOLDER, cache=FOLDER, or -o where a command has it)"
+_ELSEWHERE = "give another place (results=OTHER_FOLDER, cache=OTHER_FOLDER, or -o where a command has it)"
 
 
 def file_in_the_way(folder: Path) -> Path | None:

@@ -71,7 +71,7 @@ def test_a_file_in_the_way_is_one_message(tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="cannot write") as caught:
             write(tmp_path / "results" / name, "x")
         assert f"{tmp_path / 'results'} is a file, not a folder; " in str(caught.value)
-        assert "results=FOLDER" in str(caught.value) and "make room" not in str(caught.value)
+        assert "results=OTHER_FOLDER" in str(caught.value) and "make room" not in str(caught.value)
     assert file_in_the_way(tmp_path / "results" / "a") == tmp_path / "results"
     assert file_in_the_way(tmp_path / "new" / "a") is None is file_in_the_way(tmp_path)
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
