@@ -286,9 +286,14 @@ def _own_identity(folder: Path, base: BaseModel | None) -> str:
     return identity
 
 
+def pictures_of(folder: RunFolder, training_data: TrainingData) -> Path:
+    """Where a few training pictures of a run lie, shared within the sweep."""
+    return SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
+
+
 def copy_pictures(folder: RunFolder, training_data: TrainingData) -> None:
     """Put a few training pictures beside the previews, cut as they are trained on."""
-    target = SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
+    target = pictures_of(folder, training_data)
     own = [
         pair
         for pair in zip(training_data.items, training_data.assignments, strict=True)

@@ -306,5 +306,5 @@ def _only(rows: list[RowSpec], value: Any, wrong: list[str]) -> list[RowSpec]:
     known = [row.name for row in rows]
     for name in value:
         if name not in known:
-            wrong.append(f"only: unknown row {name!r}{nearest(name, known)} known: {', '.join(known)}")
+            wrong.append(f"only: unknown row {name!r}{nearest(name, known) or ';'} known: {', '.join(known)}")
     return [row for row in rows if row.name in value]
