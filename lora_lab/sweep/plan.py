@@ -238,7 +238,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*_shared_warnings(rows, examined, base), *trained_apart(rows)],
+        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *_not_here(rows)],
         device,
         base,
         dirs,
@@ -255,12 +255,34 @@ def device_type(asked: str) -> str:
     kind = asked.split(":")[0]
     if kind != "auto":
         return kind
-    with suppress(PackageNotFoundError):
-        if version("torch").endswith("+cpu"):
-            return "cpu"
+    if _cpu_build():
+        return "cpu"
     if gpus():
         return "cuda"
-    return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
+    return "mps" if _apple() else "cpu"
+
+
+def _not_here(rows: Sequence[PlannedRun]) -> list[str]:
+    """Devices that rows ask for and that this machine, which trains them, does not have."""
+    asked = dict.fromkeys(row.config.device for row in rows if row.config.engine.name == "local")
+    lacking = []
+    for name in asked:
+        kind, _, number = name.partition(":")
+        there = gpus() if kind == "cuda" and not _cpu_build() else []
+        if (kind == "cuda" and int(number or 0) >= len(there)) or (kind == "mps" and not _apple()):
+            lacking.append(name)
+    way_out = "so runs will fail; device=auto takes what there is"
+    return [f"device={name}: this machine has no such device, {way_out}" for name in lacking]
+
+
+def _cpu_build() -> bool:
+    with suppress(PackageNotFoundError):
+        return version("torch").endswith("+cpu")
+    return False
+
+
+def _apple() -> bool:
+    return platform.system() == "Darwin" and platform.machine() == "arm64"
 
 
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
