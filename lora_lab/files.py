@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import RawIOBase
@@ -141,6 +141,8 @@ def json_text(value: Any, depth: int = 0) -> str:
     With an indent, the standard library does without its encoder in C, which is most of the time of a plan of
     thousands of rows. Here that one writes whatever holds no further level.
     """
+    if isinstance(value, str):
+        return _text(value)
     own = _encoder(depth)
     if not isinstance(value, dict | list | tuple) or not value:
         return own.encode(value)
@@ -151,9 +153,13 @@ def json_text(value: Any, depth: int = 0) -> str:
         return f"{text[0]}{start}{text[1:-1]}{end}{text[-1]}"
     parts = [json_text(item, depth + 1) for item in items]
     if isinstance(value, dict):
-        parts = [f"{own.encode(key)}: {part}" for key, part in zip(value, parts, strict=True)]
+        parts = [f"{_text(key)}: {part}" for key, part in zip(value, parts, strict=True)]
     first, last = "{}" if isinstance(value, dict) else "[]"
     return f"{first}{start}{f',{start}'.join(parts)}{end}{last}"
+
+
+_text: Callable[[str], str] = json.encoder.encode_basestring
+"""A text as JSON has it, in C."""
 
 
 @lru_cache(maxsize=64)

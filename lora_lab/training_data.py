@@ -189,9 +189,8 @@ def survey(config: RunConfig) -> DataPlan:
         Defaults(bucket_settings(data), subset_settings(config), train.train_batch_size, data.balance),
         Path(config.cache).expanduser() / "headers",
         data.max_image_pixels,
+        data.path != DEMO,
     )
-    if data.path == DEMO:  # nobody chose the name of that folder
-        found = replace(found, problems=[p for p in found.problems if not p.what.startswith(OVERRULED)])
     if data.validation_path:
         found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
     return found
@@ -207,8 +206,13 @@ def _with_pictures_of(found: DataPlan, folder: Path, config: RunConfig) -> DataP
 
 
 @lru_cache(maxsize=64)
-def _plan(path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, max_pixels: int) -> DataPlan:
+def _plan(
+    path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, max_pixels: int, chosen: bool
+) -> DataPlan:
     # The rows of a sweep mostly share their pictures; within one process a folder is read once.
+    if not chosen:  # nobody chose the name of the demo's folder
+        found = _plan(path, reg_path, defaults, cache, max_pixels, True)
+        return replace(found, problems=[p for p in found.problems if not p.what.startswith(OVERRULED)])
     if is_dataset_file(path):
         return plan_file(path, defaults, cache=cache, max_pixels=max_pixels)
     return plan_folder(

@@ -321,6 +321,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "engine.threads": ("engines/test_slots.py::test_threads_may_be_set",),
     "engine.hours": ("engines/test_slurm.py::test_settings_become_parameters_of_the_job",),
     "engine.slurm": ("engines/test_slurm.py::test_settings_become_parameters_of_the_job",),
+    "engine.rounds": ("run/test_rounds.py::test_set_aside_and_taken_up_it_ends_bit_for_bit_the_same",),
     "engine.share_prefixes": ("sweep/test_prefixes.py::test_trained_apart_on_request",),
     "budget.hours": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),
     "budget.disk_gb": ("sweep/test_estimate.py::test_a_budget_that_is_too_small_starts_nothing",),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
+from collections.abc import Sequence
 
+from rich.markup import escape
+from rich.table import Table
+
+from lora_lab.cli.cells import Cell, long_table
 from lora_lab.cli.plan_costs import show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
-from lora_lab.cli.show import console, grid, number
+from lora_lab.cli.show import console, number
 from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
@@ -30,31 +34,29 @@ def show_plan(plan: Plan, language: str = "en") -> None:
     _alarm(plan)
     if plan.question:
         out.print(f"[bold]{escape(plan.name)}[/]: {escape(plan.question)}\n", soft_wrap=True)
-    table = grid(
-        "row",
-        "changes",
-        "steps",
-        "samples",
-        "exposures per image",
-        "status",
-        right=["steps", "samples", "exposures per image"],
-    )
-    for row in plan.rows:
-        table.add_row(
-            escape(row.name),
-            escape(_changes(row)),
-            str(row.total_steps),
-            str(row.samples),
-            number(row.exposures_per_image),
-            _fate(row),
-        )
-    out.print(table)
+    out.print(_rows(plan))
     show_images(plan)
     show_prompts(plan)
     _notes(plan)
     _packs(plan)
     show_costs(plan)
     _comparisons(plan, language)
+
+
+def _rows(plan: Plan) -> Table:
+    numbers = ("steps", "samples", "exposures per image")
+    rows = (
+        (
+            Cell(row.name),
+            Cell(_changes(row)),
+            Cell(str(row.total_steps)),
+            Cell(str(row.samples)),
+            Cell(number(row.exposures_per_image)),
+            _fate(row),
+        )
+        for row in plan.rows
+    )
+    return long_table(("row", "changes", *numbers, "status"), rows, numbers)
 
 
 def _alarm(plan: Plan) -> None:
@@ -71,13 +73,13 @@ def _changes(row: PlannedRun) -> str:
     return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())
 
 
-def _fate(row: PlannedRun) -> str:
+def _fate(row: PlannedRun) -> Cell:
     style = STYLES.get(row.status, "")
     if row.same_as:
         text = f"same experiment as {row.same_as}: {row.reason}"
     else:
         text = f"{row.status}: {row.reason}" if row.reason else row.status
-    return f"[{style}]{escape(text)}[/]" if style else escape(text)
+    return Cell(text, style)
 
 
 def _notes(plan: Plan) -> None:
@@ -101,18 +103,21 @@ def _packs(plan: Plan) -> None:
         return
     steps = sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of)
     out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
+    rows, on_the_way = {row.name: row for row in plan.rows}, dict[str, list[str]]()
+    for row in plan.rows:
+        if row.follows:
+            on_the_way.setdefault(row.prefix_of, []).append(row.name)
     for number_, names in enumerate(plan.packs, start=1):
-        samples = sum(plan.row(name).samples for name in names)
+        samples = sum(rows[name].samples for name in names)
+        shown = ", ".join(_with_prefixes(name, on_the_way.get(name, ())) for name in names)
         out.print(
-            f"  {number_}: {escape(', '.join(_with_prefixes(plan, name) for name in names))} "
-            f"[dim]({samples} samples)[/]",
+            f"  {number_}: {escape(shown)} [dim]({samples} samples)[/]",
             soft_wrap=True,
         )
 
 
-def _with_prefixes(plan: Plan, name: str) -> str:
+def _with_prefixes(name: str, found: Sequence[str]) -> str:
     """A run of a pack, with the runs that are saved on its way."""
-    found = plan.followers(name)
     return f"{name} (and {', '.join(found)} on its way)" if found else name
 
 

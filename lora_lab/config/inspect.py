@@ -88,12 +88,13 @@ def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
 
 def flat(config: RunConfig) -> dict[str, Any]:
     """The settings of a config as dotted keys and plain values."""
-    return {key: get(config) for key, get in _getters()}
+    return dict(zip(settings(), _values()(config), strict=True))
 
 
 @cache
-def _getters() -> list[tuple[str, Callable[[Any], Any]]]:
-    return [(key, attrgetter(key)) for key in settings()]
+def _values() -> Callable[[RunConfig], tuple[Any, ...]]:
+    """What gives the values of all settings at once: one call of it costs a sixth of one for each."""
+    return attrgetter(*settings())
 
 
 def difference(config: RunConfig, base: RunConfig) -> dict[str, Any]:
@@ -167,6 +168,16 @@ def _contradictions(config: RunConfig) -> list[str]:
         (
             bool(dollar),
             f"preview.prompts: {dollar[:1]} holds {_DOLLAR}; the trigger word in prompts is {{trigger}}",
+        ),
+        (
+            config.engine.rounds > 1 and config.engine.name != "local",
+            f"engine.rounds={config.engine.rounds} works with engine.name=local only: with "
+            f"{config.engine.name} set engine.rounds=1",
+        ),
+        (
+            config.engine.rounds > 1 and not config.train.save_state,
+            f"engine.rounds={config.engine.rounds} needs train.save_state=true: a pack that is set "
+            "aside goes on from its states",
         ),
         (
             not config.preview.prompts and bool(config.preview.seeds),

@@ -25,9 +25,11 @@ class DatasetSpec:
     balance: str = OFF
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataPlan:
     """Pictures with what happens to them; `items[i]` goes with `assignments[i]`.
+
+    Plans are told apart as objects, so that what follows from one is found once for all runs that share it.
 
     Args: items: Repeats are final: regularisation pictures match the training draws, unused ones are left
     out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file says, for

@@ -1,6 +1,7 @@
 """What the images of a run come to: per folder, per bucket, and what the crop takes."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class DataSummary:
         return asdict(self)
 
 
+@lru_cache(maxsize=64)
 def summary(plan: DataPlan) -> DataSummary:
     """Count what a plan trains on and is measured on."""
     by_folder: dict[tuple[Path, str], list[CaptionedImage]] = {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from lora_lab.config import RunConfig, flat
 from lora_lab.data.captions import undropped
-from lora_lab.data.image_set import CaptionedImage, identity
+from lora_lab.data.image_set import identity
+from lora_lab.data.plan import DataPlan
 from lora_lab.data.settings import CaptionSettings
 from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
@@ -19,7 +20,7 @@ from lora_lab.lora_files import planned
 from lora_lab.models import ModelFile, identify
 from lora_lab.models import identity as model_identity
 from lora_lab.models.content_hash import file_hash
-from lora_lab.models.counting import token_counter
+from lora_lab.models.counting import TokenCounter, token_counter
 from lora_lab.models.identify import text_layers
 from lora_lab.resolved import Facts, Resolved, digest
 from lora_lab.training_data import TrainingData, gather
@@ -56,7 +57,7 @@ def examine(config: RunConfig, device_type: str) -> Examined:
         identities["base_weights"] = _merged_identity(config)
     training_data = gather(config)
     facts = facts_of(config, training_data, model, device_type)
-    identities["dataset"] = _data_identity(training_data, facts)
+    identities["dataset"] = _data_identity(training_data.plan, facts)
     resolved = resolve(config, facts, identities)
     texts = tuple(_text_warnings(resolved, training_data, model))
     return Examined(config, training_data, model, replace(resolved, warnings=(*resolved.warnings, *texts)))
@@ -65,52 +66,79 @@ def examine(config: RunConfig, device_type: str) -> Examined:
 def _text_warnings(resolved: Resolved, training_data: TrainingData, model: ModelFile) -> Iterator[str]:
     """Captions and prompts of which not every word is read."""
     counter, length = token_counter(model), resolved.base_model.max_token_length
-    items = [*training_data.items, *(item for item, _ in training_data.validation)]
-    yield from caption_warnings(items, counter, length, resolved.dataset.weighted_captions)
+    yield from _caption_warnings(training_data.plan, counter, length, resolved.dataset.weighted_captions)
     if resolved.preview.seeds:
         own = resolved.preview
         yield from prompt_warnings(own.prompts, own.negative_prompt, counter, length)
 
 
+@lru_cache(maxsize=64)
+def _caption_warnings(
+    plan: DataPlan, counter: TokenCounter | None, length: int, weighted: bool
+) -> tuple[str, ...]:
+    items = [*plan.items, *(item for item, _ in plan.validation)]
+    return tuple(caption_warnings(items, counter, length, weighted))
+
+
 def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, device_type: str) -> Facts:
     """The facts about a run's pictures and base model."""
-    own = [item for item in training_data.items if not item.is_reg]
-    repeats = {item.repeats for item in own}
-    trigger, place = found_trigger(own) if _looks_for_trigger(config) else (None, "")
-    return Facts(
+    plan = training_data.plan
+    trigger, place = _found_trigger(plan) if _looks_for_trigger(config) else (None, "")
+    return replace(
+        _of_images(plan),
         family=model.family,
         prediction_type=model.prediction_type,
         zero_terminal_snr=model.zero_terminal_snr,
         device_type=device_type,
-        images=len(own),
-        reg_images=len(training_data.items) - len(own),
-        repeats=repeats.pop() if len(repeats) == 1 else None,
-        buckets=len({place.bucket for place in training_data.assignments}),
-        draws_per_epoch=training_data.stream.samples_per_epoch,
-        batches_per_epoch=training_data.stream.batches_per_epoch,
-        trigger_missing=_trigger_missing(config, training_data.items),
+        trigger_missing=_trigger_missing(config, plan),
         trigger=trigger,
         trigger_from=place,
-        transparent=any(item.transparent for item in training_data.items),
-        held_back=len(training_data.validation),
-        text_layers=text_layers(model),
+        text_layers=_text_layers(model),
         weights_form=_form_of(config.network.network_weights),
-        from_file=training_data.plan.from_file,
-        decided=training_data.plan.decided,
     )
+
+
+@lru_cache(maxsize=64)
+def _of_images(plan: DataPlan) -> Facts:
+    """The facts that follow from the pictures alone, found once for all rows that share them."""
+    own = [item for item in plan.items if not item.is_reg]
+    repeats = {item.repeats for item in own}
+    stream = plan.stream(0)  # the same lengths with every seed
+    return Facts(
+        images=len(own),
+        reg_images=len(plan.items) - len(own),
+        repeats=repeats.pop() if len(repeats) == 1 else None,
+        buckets=len({place.bucket for place in plan.assignments}),
+        draws_per_epoch=stream.samples_per_epoch,
+        batches_per_epoch=stream.batches_per_epoch,
+        transparent=any(item.transparent for item in plan.items),
+        held_back=len(plan.validation),
+        from_file=plan.from_file,
+        decided=plan.decided,
+    )
+
+
+@lru_cache(maxsize=64)
+def _found_trigger(plan: DataPlan) -> tuple[str, str]:
+    return found_trigger(plan.items)
 
 
 def _looks_for_trigger(config: RunConfig) -> bool:
     return not config.dataset.trigger_word and asks_for_trigger(flat(config))
 
 
-def _trigger_missing(config: RunConfig, items: Sequence[CaptionedImage]) -> bool:
+def _trigger_missing(config: RunConfig, plan: DataPlan) -> bool:
     trigger = config.dataset.trigger_word
     if not trigger:
         return False
-    if config.dataset.enable_wildcard:
-        return True  # a line without it may be drawn
-    for item in items:
+    # With wildcards a line without it may be drawn.
+    return config.dataset.enable_wildcard or _lacks(plan, trigger)
+
+
+@lru_cache(maxsize=256)
+def _lacks(plan: DataPlan, trigger: str) -> bool:
+    """Whether some caption is another one without the trigger word."""
+    for item in plan.items:
         without, whole = _with_and_without(item.settings.captions, trigger)
         if undropped(item.caption, without) != undropped(item.caption, whole):
             return True
@@ -122,16 +150,22 @@ def _with_and_without(captions: CaptionSettings, trigger: str) -> tuple[CaptionS
     return replace(captions, trigger_word=""), replace(captions, trigger_word=trigger)
 
 
-def _data_identity(training_data: TrainingData, facts: Facts) -> str:
+def _data_identity(plan: DataPlan, facts: Facts) -> str:
     """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
-    if facts.repeats is None or facts.reg_images or facts.from_file:
-        return training_data.identity
-    return identity([replace(item, repeats=1) for item in training_data.items])
+    return _identity(plan, facts.repeats is None or bool(facts.reg_images or facts.from_file))
+
+
+@lru_cache(maxsize=64)
+def _identity(plan: DataPlan, with_repeats: bool) -> str:
+    if with_repeats:
+        return plan.identity()
+    return identity([replace(item, repeats=1) for item in plan.items])
 
 
 # The rows of a plan share few models; a process asks each file once.
 _identified = lru_cache(maxsize=64)(identify)
 _identity_of = lru_cache(maxsize=64)(model_identity)
+_text_layers = lru_cache(maxsize=64)(text_layers)
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from lora_lab.config import RunConfig, flat, settings
@@ -132,7 +132,7 @@ def _groups(asked: Mapping[str, Any], now: Mapping[str, Any], trigger: str | Non
     """Every group with the values that act. A resolution keeps its sides' order, which previews have, too."""
     acting = {**now, "dataset.resolution": asked["dataset.resolution"]}
     for group in ("dataset", "lr_scheduler"):  # their readers know all spellings
-        acting |= {key: value for key, value in asked.items() if key.startswith(f"{group}.")}
+        acting |= {key: asked[key] for _, key in _settings_of(group)}
     of_unet, of_text = part_rates(now)
     acting |= {"optimizer.unet_lr": of_unet, "optimizer.text_encoder_lr": of_text}
     unet, text = trained_parts(now)
@@ -146,9 +146,15 @@ def _groups(asked: Mapping[str, Any], now: Mapping[str, Any], trigger: str | Non
     acting["preview.clip_skip"] = asked["preview.clip_skip"] or asked["base_model.clip_skip"]
     acting["preview.prompts"] = final_prompts(asked["preview.prompts"], trigger)
     return {
-        group: cls(**{item.name: acting[f"{group}.{item.name}"] for item in fields(cls)})
+        group: cls(**{name: acting[key] for name, key in _settings_of(group)})
         for group, cls in GROUPS.items()
     }
+
+
+@cache
+def _settings_of(group: str) -> tuple[tuple[str, str], ...]:
+    """(name, key) of the settings of a group."""
+    return tuple((item.name, f"{group}.{item.name}") for item in fields(GROUPS[group]))
 
 
 def _inert(asked: Mapping[str, Any], without: Mapping[str, str]) -> list[Inert]:
@@ -160,8 +166,7 @@ def _inert(asked: Mapping[str, Any], without: Mapping[str, str]) -> list[Inert]:
         group, _, name = key.rpartition(".")
         if group in _OF_ARGS and name in asked[group]:
             rows.append(Inert(key, reason))
-    order = {key: place for place, key in enumerate(known)}
-    return sorted(rows, key=lambda row: order.get(row.key, order.get(row.key.rpartition(".")[0], 0)))
+    return sorted(rows, key=lambda row: _place(row.key)[0])
 
 
 def _acting(v: Mapping[str, Any], without: Mapping[str, str]) -> dict[str, Any]:

@@ -88,16 +88,17 @@ def _way_out(tokens: int, counter: TokenCounter, now: int) -> str:
     )
 
 
-def marks(prompt: str) -> list[str]:
+@lru_cache(maxsize=4096)  # the rows of a plan share their prompts
+def marks(prompt: str) -> tuple[str, ...]:
     """What other programs would read in a prompt as more than words: `(a:1.3)`, `<lora:x:1>`, `--w 512`."""
-    found = []
+    found: list[str] = []
     rest = prompt
     for pattern in (_LORA, _FLAG, _WORD, _CHOICE, _ESCAPED):
         found += [match.group(0) for match in pattern.finditer(rest)]
         rest = pattern.sub(" ", rest)
     if any(factor != 1 for _, factor in parse_weights(rest)):
         found += _BRACKETS.findall(rest) or [rest.strip()]
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def found_trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:

@@ -20,4 +20,4 @@ BACKENDS: dict[str, Callable[[EngineConfig], Backend]] = {"local": Local, "ray":
 
 def make_engine(config: EngineConfig) -> Engine:
     """The engine that `engine.name` asks for; the schema has checked the name."""
-    return Supervisor(BACKENDS[config.name](config))
+    return Supervisor(BACKENDS[config.name](config), rounds=config.rounds)

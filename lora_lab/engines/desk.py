@@ -88,10 +88,13 @@ class Desk:
         orders: Its files.
         tail: The last lines that the worker printed.
         left_out: Runs that it did not touch, since another process held them.
+        set_aside: Runs that it has trained for a round, and let go of.
     """
 
-    def __init__(self, pack: Pack, command: Sequence[str] = WORKER_COMMAND) -> None:
+    def __init__(self, pack: Pack, command: Sequence[str] = WORKER_COMMAND, rounds: int = 1) -> None:
         self.pack = pack
+        self.set_aside: set[str] = set()
+        self._rounds = rounds
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.left_out: set[str] = set()
         self._worker = tuple(command)
@@ -119,7 +122,8 @@ class Desk:
         """What starts the worker, which ends without the process of this number."""
         files = ["--events", str(self.orders.events_file), "--stop", str(self.orders.stop_file)]
         runs = [str(run.path.absolute()) for run in self.pack.runs]
-        return [*self._worker, *files, "--parent", parent, *runs]
+        rounds = ["--rounds", str(self._rounds)] if self._rounds > 1 else []
+        return [*self._worker, *files, *rounds, "--parent", parent, *runs]
 
     @property
     def begun(self) -> bool:
@@ -169,6 +173,8 @@ class Desk:
         event = Event(str(values.pop("event")), self.pack.names, str(values.pop("run", "")), values)
         if event.kind == "left_out":
             self.left_out.add(event.run)
+        if event.kind == "aside":
+            self.set_aside.add(event.run)
         return event
 
     def _take_output(self, last: bool) -> None:

@@ -31,8 +31,9 @@ class Event:
     """Something that happened in a worker, or to it.
 
     `kind` is 'start' (a worker was started on the pack), 'phase', 'step', 'preview', 'checkpoint' or 'end'
-    (as the worker said), 'held' (another process has the runs), 'retry' (the pack was lost, its runs go on,
-    in 1 or more packs), 'stopping' and 'killing' (Ctrl-C, once and twice) or 'exit' (the worker is gone).
+    (as the worker said), 'aside' (the run has done a round and waits for the next), 'held' (another process
+    has the runs), 'retry' (the pack was lost, its runs go on, in 1 or more packs), 'stopping' and 'killing'
+    (Ctrl-C, once and twice) or 'exit' (the worker is gone).
     """
 
     kind: str

@@ -41,8 +41,9 @@ class _Working:
 class Supervisor:
     """Executes packs through a backend; see `Engine`."""
 
-    def __init__(self, backend: Backend, command: Sequence[str] = WORKER_COMMAND) -> None:
+    def __init__(self, backend: Backend, command: Sequence[str] = WORKER_COMMAND, *, rounds: int = 1) -> None:
         self.backend = backend
+        self._rounds = rounds
         self._command = tuple(command)
         self._waiting: deque[Pack] = deque()
         self._working: dict[int, _Working] = {}
@@ -84,9 +85,13 @@ class Supervisor:
             pack = self._next(report)
             if pack is None:
                 return
-            desk = Desk(pack, self._command)
+            desk = Desk(pack, self._command, self._rounds_of(width))
             self._working[place] = _Working(desk, self.backend.start(pack, desk, place))
             report(Event("start", pack.names, values=self.backend.facts(place)))
+
+    def _rounds_of(self, width: int) -> int:
+        """The rounds of the pack that starts now: where all packs have a place, none is set aside."""
+        return self._rounds if len(self._waiting) + len(self._working) >= width else 1
 
     def _next(self, report: Report) -> Pack | None:
         """The next pack that nobody else holds, cut down to a size that fits into memory.
@@ -150,6 +155,10 @@ class Supervisor:
         """Give every run of an ended worker its final status, or another try."""
         pack, desk = at_work.pack, at_work.desk
         records = {run: read_or_failed(run) for run in pack.runs}
+        unfinished = tuple(run for run in pack.runs if records[run].status not in ENDED)
+        if unfinished and {run.name for run in unfinished} <= desk.set_aside:
+            self._waiting.append(replace(pack, runs=unfinished))
+            return
         elsewhere = [run for run in pack.runs if run.name in desk.left_out or is_locked(run)]
         found = settle(pack, records, ending, elsewhere, desk.tail)
         if found.short:

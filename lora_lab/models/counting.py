@@ -72,7 +72,12 @@ def _of_files(texts: dict[str, str], encoder: dict[str, Any]) -> TokenCounter:
     tokenizer = _tokenizer(texts)
     told = json.loads(texts.get("tokenizer_config.json", "{}")).get("model_max_length") or _CLIP_POSITIONS
     length = min(int(told), int(encoder.get("max_position_embeddings", _CLIP_POSITIONS)))
-    return TokenCounter(lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), length - 2)
+
+    @lru_cache(maxsize=4096)  # the rows of a plan share their prompts
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return TokenCounter(count, length - 2)
 
 
 def _tokenizer(texts: dict[str, str]) -> Any:

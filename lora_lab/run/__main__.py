@@ -24,6 +24,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="stop when this process is no longer the parent"
     )
+    parser.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="stop after the next 1/N of the pack's length"
+    )
     parser.add_argument("--slots", type=int, default=0, metavar="N", help="runs that train at once, 0 = all")
     return parser.parse_args(argv)
 
@@ -89,7 +92,7 @@ def _work(arguments: argparse.Namespace, events: Events, interrupt: Interrupt) -
         render_external(external, events, interrupt)
     if trained := [task for task in tasks if not task.record.external]:
         slots = arguments.slots or len(trained)
-        PackWork([*trained, *open_followers(trained)], slots, events, interrupt).run()
+        PackWork([*trained, *open_followers(trained)], slots, events, interrupt, arguments.rounds).run()
     return 130 if interrupt.reason else 0
 
 

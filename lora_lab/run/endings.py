@@ -1,5 +1,7 @@
 """How a run ends: its last record, its contact sheet, its lock; and its failure alone, its mates' not."""
 
+from contextlib import suppress
+
 from lora_lab import contact_sheets
 from lora_lab.errors import LoraLabError
 from lora_lab.run.events import Events
@@ -42,6 +44,23 @@ class Endings:
             reason = reason or str(error)
             task.lock.release()
         self.events.send("end", run=task.name, status=status, reason=reason)
+
+    def set_aside(self, task: Task) -> None:
+        """Let go of a run that waits for its next round; its states are on the disk."""
+        if task.lock.lost():
+            self.end(task, "cancelled")
+            return
+        task.set_aside = True
+        try:
+            contact_sheets.run_sheet(task.folder, task.record)
+        except Exception as error:
+            task.record.notes.append(f"the contact sheet could not be drawn: {describe_failure(error)}")
+        task.record.status = "planned"
+        task.record.reason = f"set aside at step {task.record.step}, until all packs have come as far"
+        with suppress(LoraLabError):  # what is there of its record is enough to go on by
+            task.write()
+        task.lock.release()
+        self.events.send("aside", run=task.name)
 
     def failing_alone(self, task: Task) -> FailingAlone:
         """An exception within ends this run, which is not in the pack, and no other."""

@@ -50,6 +50,7 @@ class Task:
     leader: "Task | None" = None
     update: int = 0
     unmeasured: set[str] = field(default_factory=set)
+    set_aside: bool = False
     _written: float = 0.0
 
     @staticmethod
@@ -74,8 +75,8 @@ class Task:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended."""
-        return self.record.status in ("running", "planned")
+        """Whether this worker still has to do with it."""
+        return not self.set_aside and self.record.status in ("running", "planned")
 
     @property
     def trained_by(self) -> "Task":

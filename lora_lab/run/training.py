@@ -12,6 +12,7 @@ from lora_lab.run.failing import FailingAlone, ending_of
 from lora_lab.run.machine import describe_failure
 from lora_lab.run.place import find_place
 from lora_lab.run.previewer import Previewer, Saved
+from lora_lab.run.rounds import next_round, round_end
 from lora_lab.run.task import Task, clock
 from lora_lab.run.together import Company
 from lora_lab.store import Checkpoint
@@ -29,6 +30,7 @@ class Training:
         pack: tuple[PackTrainer, Company, Previewer],
         slots: int,
         endings: Endings,
+        rounds: int = 1,
     ) -> None:
         self._tasks = tasks
         self._trainer, self._company, self._previewer = pack
@@ -38,6 +40,8 @@ class Training:
         self._by_name = {task.name: task for task in tasks}
         self._waiting: list[Task] = []
         self._free = list(range(slots))
+        self._rounds = rounds
+        self._round_ends: dict[str, int] = {}
 
     def run(self, todo: Sequence[Task]) -> None:
         """Train until every run has ended or the work is interrupted; longer runs begin first."""
@@ -45,6 +49,7 @@ class Training:
         self._waiting = sorted(
             alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
         )
+        self._round_ends = self._ends_of_round(todo)
         self._events.send("phase", phase="train")
         while (self._waiting and self._free) or self._trainer.active:
             while self._waiting and self._free:
@@ -62,6 +67,39 @@ class Training:
             self._after_saving(saved)
             self._let_go(records)
             self._stop_by_hand(saved)
+            if saved and self._round_is_over() and self._set_aside():
+                return
+
+    def _ends_of_round(self, todo: Sequence[Task]) -> dict[str, int]:
+        """Of each run the update that its next round ends with; nothing where the rest is trained at once."""
+        known = [(task, task.save_schedule) for task in todo if task.save_schedule]
+        places = [(schedule, task.update) for task, schedule in known]
+        number = next_round(places, self._rounds)
+        if number == self._rounds:
+            return {}
+        return {task.name: round_end(schedule, number, self._rounds) for task, schedule in known}
+
+    def _round_is_over(self) -> bool:
+        """Whether all runs that train, and those that follow them, have done the round."""
+        training = [(task, task.runner.update) for task in self._training() if task.runner]
+        followers = [(one, update) for task, update in training for one in self._followers(task)]
+        return bool(self._round_ends and training and not self._waiting) and all(
+            update >= self._round_ends.get(task.name, 0) for task, update in [*training, *followers]
+        )
+
+    def _set_aside(self) -> bool:
+        """Save the pack's states and let go of it; False where a state cannot be saved: then it goes on."""
+        active, failures = self._training(), list[Exception]()
+        self._company.save(active, lambda _: FailingAlone(failures.append))
+        if failures:
+            self._round_ends = {}
+            return False
+        for task in active:
+            task.runner = None
+        for task in self._tasks:
+            if task.is_open:
+                self._endings.set_aside(task)
+        return True
 
     def _start(self, task: Task) -> None:
         if task.folder.stop_request.exists():

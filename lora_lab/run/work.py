@@ -27,9 +27,15 @@ from lora_lab.train import PackTrainer
 
 
 class PackWork:
-    """One worker's tasks on one base model. `slots` is how many train at once; others take their places."""
+    """One worker's tasks on one base model. `slots` is how many train at once; others take their places.
 
-    def __init__(self, tasks: Sequence[Task], slots: int, events: Events, interrupt: Interrupt) -> None:
+    With several `rounds` it ends with the next round that the pack has not done (`run.rounds`).
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], slots: int, events: Events, interrupt: Interrupt, rounds: int = 1
+    ) -> None:
+        self._rounds = rounds
         self._tasks = list(tasks)
         self._slots = min(slots, sum(task.leader is None for task in self._tasks))
         self._events = events
@@ -77,7 +83,7 @@ class PackWork:
             self._finish_settled()
             todo = [task for task in ready if task.record.status == "running"]
             trained_by = (PackTrainer(base, pack), company, previewer)
-            Training(self._tasks, trained_by, self._slots, self._endings).run(todo)
+            Training(self._tasks, trained_by, self._slots, self._endings, self._rounds).run(todo)
 
     def _open_tasks(self) -> list[Task]:
         return [task for task in self._tasks if task.is_open]

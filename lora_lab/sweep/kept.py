@@ -193,4 +193,13 @@ def whole_plan(plan: Plan) -> dict[str, Any]:
     before = read_plan(plan.folder)
     earlier = [row for row in before["rows"] if row["name"] in there]
     packs = [pack for pack in before["packs"] if set(pack) <= there]
-    return {**values, "rows": [*rows, *earlier], "packs": [*values["packs"], *packs]}
+    # Thousands of rows make millions of pairs; `lora-lab plan --json` has them.
+    compared = [{"key": item["key"], "values": item["values"]} for item in values["comparisons"]]
+    prompts = values["prompts"]
+    return {
+        **values,
+        "rows": [*rows, *earlier],
+        "prompts": prompts if len(prompts) > 1 else [{"prompts": item["prompts"]} for item in prompts],
+        "packs": [*values["packs"], *packs],
+        "comparisons": compared,
+    }

@@ -5,7 +5,7 @@ The same plan launched again goes on: finished runs are kept, interrupted ones r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from lora_lab import config
 from lora_lab.engines import Engine, Pack, Report, make_engine
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import remove_leftovers
+from lora_lab.run.rounds import next_round
+from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import ENDED, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store import table as results
 from lora_lab.store.launched import write_launched
@@ -68,6 +70,8 @@ def launch(
         Pack(tuple(plan.folder.run(name) for name in names), plan.row(names[0]).config.device)
         for names in plan.packs
     ]
+    if plan.base.engine.rounds > 1:  # those that are behind come first
+        packs.sort(key=lambda pack: next_round(_places(plan, pack.names), plan.base.engine.rounds))
     outcome = Outcome(plan.folder, [name for names in plan.packs for name in names] + plan.followers())
     elsewhere = _elsewhere(plan, sweep)
     packs += [Pack(tuple(runs), plan.base.device) for runs in [external.unrendered(elsewhere)] if runs]
@@ -92,6 +96,13 @@ def refuse(plan: Plan) -> None:
         raise ConfigError("\n".join(f"row {row.name!r}: {row.reason}" for row in plan.conflicts))
     if plan.over_budget:
         raise ConfigError("\n".join(plan.over_budget))
+
+
+def _places(plan: Plan, names: Sequence[str]) -> Iterator[tuple[SaveSchedule, int]]:
+    """When each of the runs saves, and the updates that its states hold."""
+    for name in names:
+        states = plan.folder.run(name).saved_states() or [0]
+        yield SaveSchedule.of(plan.row(name).resolved), states[-1]
 
 
 def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:

@@ -6,11 +6,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, difference, flat
+from lora_lab.data.plan import DataPlan
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.effective import (
     Comparisons,
@@ -317,15 +319,16 @@ def _row(composed: Composed, found: Examined) -> PlannedRun:
         updates_per_epoch=resolved.updates_per_epoch,
         total_steps=resolved.total_steps,
         samples=samples,
-        exposures_per_image=round(_draws_per_image(found) * resolved.epochs, 3),
+        exposures_per_image=round(_draws_per_image(found.training_data.plan) * resolved.epochs, 3),
         checkpoints=SaveSchedule.of(resolved).tags(),
         notes=[*notes, *resolved.fallbacks, *resolved.warnings],
     )
 
 
-def _draws_per_image(found: Examined) -> float:
+@lru_cache(maxsize=64)
+def _draws_per_image(images: DataPlan) -> float:
     """Mean draws of a training picture in an epoch; regularisation pictures do not count."""
-    own = [item.repeats for item in found.training_data.items if not item.is_reg]
+    own = [item.repeats for item in images.items if not item.is_reg]
     return sum(own) / max(1, len(own))
 
 
@@ -380,7 +383,7 @@ def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], b
     common = set.intersection(*({*row.notes} - own_mistakes for row in rows)) if len(rows) > 1 else set()
     inherited: dict[str, list[str]] = {}
     for row in rows:
-        own = difference(row.config, base)
+        own = difference(row.config, base) if row.inert else {}
         of_base = [_cannot_act(item) for item in row.inert if item.key.partition(".args.")[0] not in own]
         of_base += [text for text in row.notes if text in common]
         for text in dict.fromkeys(of_base):

@@ -70,7 +70,16 @@ def step_of(run: RunFolder, plan: dict[str, Any], pack: int) -> None:
     time.sleep(plan.get("seconds", 0))
 
 
-def work(runs: list[RunFolder], interrupt: Interrupt) -> None:
+def set_aside(runs: list[RunFolder]) -> None:
+    for run in runs:
+        record = read_record(run)
+        if record.status == "running":
+            record.status = "planned"
+            write_record(run, record)
+            say("aside", run=run.name)
+
+
+def work(runs: list[RunFolder], interrupt: Interrupt, rounds: int) -> None:
     plans = {run: plan_of(run) for run in runs}
     say("phase", phase="load")
     for run in runs:
@@ -80,11 +89,16 @@ def work(runs: list[RunFolder], interrupt: Interrupt) -> None:
         record.pack = [item.name for item in runs]
         write_record(run, record)
     say("phase", phase="train")
+    most = max((plan["steps"] for plan in plans.values()), default=0)
+    behind = min((read_record(run).step for run in runs), default=0)
+    end = most * (behind * rounds // most + 1) // rounds if most else 0
     while any(read_record(run).status == "running" for run in runs):
         if interrupt.reason:
             raise KeyboardInterrupt
         for run in runs:
             step_of(run, plans[run], len(runs))
+        if all(end <= read_record(run).step < most for run in runs):
+            return set_aside(runs)
 
 
 def main() -> int:
@@ -92,6 +106,7 @@ def main() -> int:
     parser.add_argument("--events")
     parser.add_argument("--stop", type=Path)
     parser.add_argument("--parent", type=int)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args()
     global events
@@ -119,7 +134,7 @@ def main() -> int:
         file=sys.stderr,
     )
     try:
-        work(runs, interrupt)
+        work(runs, interrupt, given.rounds)
     except KeyboardInterrupt:
         for run in runs:
             record = read_record(run)

@@ -217,3 +217,62 @@ def test_no_worker_outlives_an_error_of_ours(bench: Bench) -> None:
         bench.go([run], then=fail)
     time.sleep(0.1)
     assert workers[0].returncode == -signal.SIGKILL
+
+
+def breadth_first(bench: Bench) -> None:
+    bench.engine = Supervisor(Local(EngineConfig(workers=1)), bench.engine._command, rounds=2)
+
+
+def test_packs_take_turns_in_rounds(bench: Bench) -> None:
+    breadth_first(bench)
+    packs = [[bench.run(name, steps=4) for name in names] for names in ("ab", "c", "d")]
+    bench.go(*packs)
+    assert bench.started == ["a b", "c", "d", "a b", "c", "d"]
+    assert statuses(*(run for pack in packs for run in pack)) == ["done"] * 4
+    assert [event.values["step"] for event in bench.kinds("step") if event.run == "a"] == [1, 2, 3, 4]
+    assert [event.run for event in bench.kinds("aside")] == ["a", "b", "c", "d"]
+
+
+def test_where_all_packs_have_a_place_none_is_set_aside(bench: Bench) -> None:
+    breadth_first(bench)
+    bench.go([bench.run("a", steps=4), bench.run("b", steps=4)])
+    assert bench.started == ["a b"]
+
+
+def test_a_worker_that_is_killed_in_its_second_round_goes_on(bench: Bench) -> None:
+    breadth_first(bench)
+    runs = [bench.run("a", steps=4, at=3, then="kill", once=True), bench.run("b", steps=4)]
+    bench.go(*([run] for run in runs))
+    assert statuses(*runs) == ["done"] * 2
+    assert bench.started == ["a", "b", "a", "a", "b"]
+    assert read_record(runs[0]).resumed_at_steps == [2, 2]
+
+
+def test_a_run_that_is_stopped_between_rounds_is_left_alone(bench: Bench) -> None:
+    breadth_first(bench)
+    a, b = bench.run("a", steps=4), bench.run("b", steps=4)
+
+    def stop_it(event: Event) -> None:
+        if event.kind == "exit" and event.pack == ("a",):
+            record = read_record(a)
+            record.status, record.reason = "stopped", "by hand at step 2"
+            write_record(a, record)
+
+    bench.go([a], [b], then=stop_it)
+    assert statuses(a, b) == ["stopped", "done"]
+    assert bench.started.count("a") == 1
+
+
+def test_ctrl_c_between_rounds_and_the_same_call_goes_on(bench: Bench) -> None:
+    breadth_first(bench)
+    runs = [bench.run(name, steps=4, seconds=0.05) for name in "ab"]
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "step" and event.run == "b" and event.values["step"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(*([run] for run in runs), then=interrupt)
+    assert statuses(*runs) == ["planned", "cancelled"]
+    bench.go(*([run] for run in runs))
+    assert statuses(*runs) == ["done"] * 2

@@ -236,6 +236,7 @@ def test_an_old_package_is_refused(monkeypatch):
 
 
 def test_a_missing_package_is_refused(monkeypatch):
+    monkeypatch.setattr(registry, "_installed", set())
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda _: None)
     (text,) = check("prodigy", 1.0).refusals
     assert "pip install 'prodigyopt>=1.1'" in text

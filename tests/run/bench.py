@@ -85,11 +85,13 @@ class Bench:
         dump(config, folder.config_file)
         return folder
 
-    def work(self, folders: Sequence[RunFolder], slots: int = 0, stop: Stop | None = None) -> None:
-        """Work through run folders in this process."""
+    def work(
+        self, folders: Sequence[RunFolder], slots: int = 0, stop: Stop | None = None, rounds: int = 1
+    ) -> None:
+        """Work through run folders in this process, or through the next of several rounds."""
         tasks = [task for folder in folders if (task := Task.open(folder))]
         try:
-            PackWork(tasks, slots or len(tasks), Events(None), stop or Stop()).run()
+            PackWork(tasks, slots or len(tasks), Events(None), stop or Stop(), rounds).run()
         finally:
             for task in tasks:
                 task.lock.release()

@@ -244,3 +244,24 @@ def test_a_start_removes_what_a_kill_left_of_files_half_written(tmp_path: Path) 
     assert read_sweep_folder(plan.folder.path).training_images == []
     go(plan)
     assert [file for file in left if file.exists()] == []
+
+
+def test_in_rounds_packs_that_are_behind_come_first(tmp_path: Path) -> None:
+    resolved = Resolved(
+        {}, {}, total_steps=40, updates_per_epoch=10, train=config.TrainConfig(save_every_n_epochs=1)
+    )
+    rows = [row(name, number + 1.0, resolved=resolved, total_steps=40) for number, name in enumerate("abc")]
+    plan = plan_of(tmp_path / "sweep", rows, [["a"], ["b"], ["c"]])
+    for name, step in (("a", 30), ("b", 10)):
+        plan.folder.run(name).state(step).mkdir(parents=True)
+
+    class Looks:
+        seen: list[str] = []
+
+        def run(self, packs: Any, report: Any) -> None:
+            self.seen = [name for pack in packs for name in pack.names]
+
+    for rounds, order in ((1, "abc"), (4, "cba"), (2, "bca")):
+        plan.base.engine.rounds = rounds
+        launch(plan, sweep_of(rows), lambda _: None, engine=(engine := Looks()))
+        assert "".join(engine.seen) == order

@@ -54,6 +54,14 @@ class EngineConfig:
         trains=False,
         source="submitit",
     )
+    rounds: int = setting(
+        1,
+        "breadth first: packs take turns at the workers, each for 1/N of its length, up to a checkpoint; "
+        "1 = each to its end",
+        at_least(1),
+        trains=False,
+        source="ours",
+    )
     share_prefixes: bool = setting(
         True,
         "a run that is the beginning of a longer one takes its checkpoints from there; false trains both",
