@@ -114,7 +114,7 @@ def plots(subject: Subject, kinds: Sequence[str] = (), settings: Sequence[str] =
     known = {kind.name: kind for kind in KINDS}
     for name in kinds:
         if name not in known:
-            raise ConfigError(f"unknown plot {name!r}{nearest(name, known)} known: {', '.join(known)}")
+            raise ConfigError(f"unknown plot {name!r}{nearest(name, known) or ';'} known: {', '.join(known)}")
     keys = [_setting(subject, text) for text in settings]
     wanted = [known[name] for name in kinds] or [
         kind for kind in KINDS if not keys or kind.name in ("setting", "interaction")

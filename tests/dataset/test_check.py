@@ -175,3 +175,9 @@ def test_buckets_are_a_table_and_a_picture(
     assert ["512x512", "1.00", "8", "8", "0%"] in rows
     assert Image.open(picture).size[0] > 800
     assert main(["dataset", "buckets", *words, "-o", "x.pdf"]) == 2
+
+
+def test_a_file_is_no_folder_of_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = next(folder.rglob("*.png"))
+    assert main(["dataset", "check", str(image)]) == 2
+    assert "is a file: give the folder that it lies in" in capsys.readouterr().err
