@@ -210,11 +210,8 @@ def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
         names = value if isinstance(value, list) else [value]
         lost = [str(name) for name in names if str(name) not in known[key]]
         choices = ", ".join(known[key])
-        return (
-            f"unknown {key} {lost[0]!r}{nearest(lost[0], known[key]) or ';'} known: {choices}"
-            if lost
-            else None
-        )
+        near = nearest(lost[0], known[key]) or ";" if lost else ""
+        return f"unknown {key} {lost[0]!r}{near} known: {choices}" if lost else None
     if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
         return None
     return unknown_setting(key, known)

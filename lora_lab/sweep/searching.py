@@ -19,8 +19,8 @@ from lora_lab.search.spec import PEOPLE, SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.rounds import Proposed, read_rounds
+from lora_lab.sweep.devices import device_type
 from lora_lab.sweep.file import RowSpec, SweepFile
-from lora_lab.sweep.plan import device_type
 from lora_lab.sweep.text import value_text
 from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import Evidence

@@ -1,7 +1,6 @@
 """Plans on pictures and models made for the test."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
-from lora_lab.sweep import Plan, plan, read_sweep, rows_from_overrides
+from lora_lab.sweep import Plan, devices, plan, read_sweep, rows_from_overrides
 from lora_lab.sweep.kept import as_launched
 from tests.material import write_pictures
 from tests.sweep.conftest import where
@@ -283,14 +282,13 @@ def test_a_device_that_this_machine_lacks_is_said_before_anything_runs(
     def said(*words: str) -> list[str]:
         return [text for text in make(THREE, *words).warnings if text.startswith("device=")]
 
-    module = sys.modules["lora_lab.sweep.plan"]
-    monkeypatch.setattr(module, "version", lambda _: "2.9.0")
-    monkeypatch.setattr(module, "gpus", list)
+    monkeypatch.setattr(devices, "version", lambda _: "2.9.0")
+    monkeypatch.setattr(devices, "gpus", list)
     assert said("device=cuda") == [
         "device=cuda: this machine has no such device, so runs will fail; device=auto takes what there is"
     ]
     assert said("device=cuda", "engine.name=slurm") == said("device=cpu") == said("device=auto") == []
-    monkeypatch.setattr(module, "gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(devices, "gpus", lambda: ["0", "1"])
     assert said("device=cuda:1") == [] and len(said("device=cuda:2")) == 1
 
 
