@@ -37,6 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        # A disk that is full, gone or not ours: the user's to mend, wherever it was met.
+        if error.filename is None:
+            return _unexpected(error)
+        return _refuse(f"{error.filename}: {error.strerror}; give another place, or mend this one")
     except Exception as error:
         return _unexpected(error)
 

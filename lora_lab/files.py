@@ -36,9 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; make room, or set results=OTHER_FOLDER"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -65,10 +63,30 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}; make room") from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unwritable(path: Path, error: OSError, lost: str = "") -> RunFolderError:
+    """What a user is told where a file or folder cannot be written.
+
+    Args:
+        lost: What became of what was to be written, as the beginning of the way out.
+    """
+    if blocking := file_in_the_way(path.parent):
+        return RunFolderError(f"cannot write {path}: {blocking} is a file, not a folder; {lost}{_ELSEWHERE}")
+    return RunFolderError(f"cannot write {path}: {error.strerror or error}; {lost}make room, or {_ELSEWHERE}")
+
+
+_ELSEWHERE = "give another place (results=OTHER_FOLDER, cache=OTHER_FOLDER, or -o where a command has it)"
+
+
+def file_in_the_way(folder: Path) -> Path | None:
+    """The file because of which there can be no folder of this name, or None."""
+    there = next((item for item in (folder, *folder.parents) if os.path.lexists(item)), None)
+    return there if there is not None and not there.is_dir() else None
 
 
 def temporary_beside(path: Path) -> Path:
@@ -191,9 +209,7 @@ def append_line(path: Path, value: Any, *, durable: bool = False) -> None:
         if durable and fresh:
             _sync_folder(path.parent)
     except OSError as error:
-        raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; nothing of it was kept"
-        ) from error
+        raise unwritable(path, error, "nothing of it was kept; ") from error
 
 
 def _write_all(file: RawIOBase, data: bytes) -> None:

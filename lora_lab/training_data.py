@@ -19,6 +19,7 @@ from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettin
 from lora_lab.data.steps import RunLength, run_length
 from lora_lab.data.toml import Defaults, is_dataset_file, plan_file
 from lora_lab.errors import ConfigError, RunFolderError
+from lora_lab.files import unwritable
 
 DEMO = "demo"
 """What `dataset.path` says for the demo's drawn pictures."""
@@ -102,9 +103,7 @@ def _draw(folder: Path) -> None:
             with suppress(OSError):  # another process was quicker
                 (Path(place) / "whole").rename(folder)
     except OSError as error:
-        raise RunFolderError(
-            f"cannot write {folder}: {error.strerror or error}; make room, or set cache=OTHER_FOLDER"
-        ) from error
+        raise unwritable(folder, error) from error
     if not folder.is_dir():
         raise RunFolderError(f"cannot write {folder}: set cache=OTHER_FOLDER")
 

@@ -20,7 +20,7 @@ PRIVATE = {
     r"“moves by”": "repeatability (SD)",
     r"\bcannot act\b|\bdoes not act\b": "has no effect",
     r"so not told apart\b": "confounded (always changed together)",
-    r"\bmade an update\b|\bsingle updates\b": "steps",
+    r"\b(made|logged|every) (an )?updates?\b|\bsingle updates\b": "steps",
 }
 """Words of ours, and the field's."""
 STORED = {"like a training picture"}

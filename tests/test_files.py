@@ -16,7 +16,16 @@ import pytest
 
 from lora_lab import files
 from lora_lab.errors import RunFolderError
-from lora_lab.files import append_line, finite, json_text, read_lines, replacing, write_json, write_text
+from lora_lab.files import (
+    append_line,
+    file_in_the_way,
+    finite,
+    json_text,
+    read_lines,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def test_a_reader_sees_the_old_or_the_new_file(tmp_path: Path) -> None:
@@ -58,10 +67,15 @@ def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_file_in_the_way_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
-    with pytest.raises(RunFolderError, match="cannot write"):
-        write_text(tmp_path / "results" / "sweep" / "a.txt", "x")
-    with pytest.raises(RunFolderError, match="cannot write"):
-        append_line(tmp_path / "results" / "steps.jsonl", {})
+    for write, name in ((write_text, "sweep/a.txt"), (write_text, "a.txt"), (append_line, "steps.jsonl")):
+        with pytest.raises(RunFolderError, match="cannot write") as caught:
+            write(tmp_path / "results" / name, "x")
+        assert f"{tmp_path / 'results'} is a file, not a folder; " in str(caught.value)
+        assert "results=OTHER_FOLDER" in str(caught.value) and "make room" not in str(caught.value)
+    assert file_in_the_way(tmp_path / "results" / "a") == tmp_path / "results"
+    assert file_in_the_way(tmp_path / "new" / "a") is None is file_in_the_way(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    assert file_in_the_way(tmp_path / "dangling" / "a") == tmp_path / "dangling"
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lora_lab.errors import ModelError
 from lora_lab.run.lock import FolderLock
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.store.locks import is_locked
+from tests.material import write_pictures
 
 ROOT = Path(lora_lab.__file__).parent.parent
 DEMO = ("base_model=demo", "dataset=demo")
@@ -218,6 +219,57 @@ def test_our_errors_are_one_message(
     monkeypatch.setattr(start, "plan", refuse)
     assert main(["plan", "x.yaml"]) == 2
     assert capsys.readouterr().err == "lora-lab: model.ckpt is a LoRA, not a checkpoint\n"
+
+
+def test_a_disk_that_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(start, "plan", lambda given: (tmp_path / "gone" / "x").read_text())
+    assert main(["plan", "x.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"lora-lab: {tmp_path}/gone/x: No such file or directory; ")
+    assert "fault in lora-lab" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "results={file}"], "results={file}: {file} is a file, not a folder; give results a "),
+        (["train", "results={file}/deep/er"], "results={file}/deep/er: {file} is a file, not a folder"),
+        (["train", "-m", "train.seed=1,2", "results={file}/x"], "results={file}/x: {file} is a file"),
+        (["train", "cache={file}/x"], "cache={file}/x: {file} is a file, not a folder; give cache a folder"),
+        (["plan", "demo", "results=/dev/null/x"], "results=/dev/null/x: /dev/null is a file, not a folder"),
+        (["sweep", "demo", "results={file}"], "results={file}: {file} is a file, not a folder"),
+        (["dataset", "check", "{images}", "-o", "{file}/a"], "cannot write {file}/a: {file} is a file, not "),
+        (["demo-data", "{file}/x", "--images", "1"], "{file} is a file, not a folder; give another place"),
+    ],
+)  # fmt: skip
+def test_a_file_where_a_folder_is_needed_is_named(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    names = {"file": tmp_path / "file", "images": write_pictures(tmp_path / "images", 2)}
+    assert main([word.format(**names) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert says.format(**names) in said and "damaged" not in said and "fault in lora-lab" not in said
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "train.seed=1", "train.seed=2"],
+        ["train", "name=a", "train.seed=1", "+train.seed=2"],
+        ["plan", "demo", "train.seed=1", "train.seed=2"],
+        ["sweep", "demo", "train.seed=1", "train.seed=1"],
+    ],
+)
+def test_a_value_that_another_would_replace_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*words, f"results={tmp_path}"]) == 2
+    assert "train.seed stands more than once: give it one value" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_faults_are_a_line_and_a_file(

@@ -38,7 +38,7 @@ def test_half_drawn_pictures_are_never_seen(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_cache_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(RunFolderError, match="set cache=OTHER_FOLDER"):
+    with pytest.raises(RunFolderError, match="cache=OTHER_FOLDER"):
         dataset_path(config(tmp_path / "cache"))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lora_lab import config
 from lora_lab.cli.as_json import print_json
 from lora_lab.config.compose import SEVERAL
+from lora_lab.config.text import repeated
 from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store.locks import is_locked
@@ -72,6 +73,17 @@ def _one_run(words: Sequence[str], conf_dirs: Sequence[str]) -> None:
     except ConfigError as error:
         advice = f"{SEVERAL}: use -m for a run of each"
         raise ConfigError(str(error).replace(SEVERAL, advice)) from None
+    _refuse_repeated(words)
+
+
+def _refuse_repeated(words: Sequence[str]) -> None:
+    """Refuse words of which only the last would count.
+
+    Raises:
+        ConfigError: The keys that several words set.
+    """
+    if twice := repeated(words):
+        raise ConfigError("\n".join(f"{key} stands more than once: give it one value" for key in twice))
 
 
 def _print_config(words: Sequence[str], given: argparse.Namespace) -> int:
@@ -146,6 +158,7 @@ def asked_for(given: argparse.Namespace) -> tuple[SweepFile, SweepFolder | None,
         ConfigError: There is no such sweep, the file is wrong, or a word would do nothing.
     """
     rows, folder = read(given.sweep, given.only)
+    _refuse_repeated(given.overrides)
     named = {key: value for key, value in map(split, given.overrides) if key in ("name", "sweep")}
     if "name" in named:
         raise ConfigError(

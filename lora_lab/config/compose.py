@@ -32,7 +32,7 @@ from lora_lab.config.assigning import (
     typed_value,
 )
 from lora_lab.config.hydras_words import in_our_words, one_line
-from lora_lab.config.inspect import check, flat, nearest, settings, unknown_setting
+from lora_lab.config.inspect import check, flat, settings, unknown_choice, unknown_setting
 from lora_lab.config.schema import RunConfig
 from lora_lab.config.text import key_of, kind, quoted, read_text
 from lora_lab.config.written import yaml_text
@@ -205,13 +205,13 @@ def _group_of(item: Override, known: dict[str, list[str]]) -> bool:
 
 def _unknown(item: Override, known: dict[str, list[str]]) -> str | None:
     key = item.key_or_group.split("@")[0]
+    if item.package is not None:
+        return f"cannot read {item.input_line!r}: a choice has its own place; write {key}={item.value()}"
     if _group_of(item, known):
         value: Any = item.value()
         names = value if isinstance(value, list) else [value]
         lost = [str(name) for name in names if str(name) not in known[key]]
-        choices = ", ".join(known[key])
-        near = nearest(lost[0], known[key]) or ";" if lost else ""
-        return f"unknown {key} {lost[0]!r}{near} known: {choices}" if lost else None
+        return unknown_choice(key, lost[0], known[key]) if lost else None
     if key in settings() or any(key.startswith(f"{args}.") for args in DICT_KEYS):
         return None
     return unknown_setting(key, known)

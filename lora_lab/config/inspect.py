@@ -2,14 +2,14 @@
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any, get_args
 
 from lora_lab.config.fields import Check, Trial, default_of, finite
-from lora_lab.config.peers import NOT_SETTINGS
+from lora_lab.config.peers import NOT_SETTINGS, OTHER_NAMES
 from lora_lab.config.schema import RunConfig
 from lora_lab.errors import ConfigError
 
@@ -53,18 +53,27 @@ def settings() -> dict[str, Setting]:
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names what is meant, or nothing: '; did you mean lion?'.
 
-    Of dotted keys an equal last part comes first (network_dim is network.network_dim), then one that only
-    repeats its group (alpha is network.network_alpha), then the closest spelling.
+    A slip in a dotted key is looked for in its own group. Then an equal last part comes first (network_dim is
+    network.network_dim), with one that only repeats its group (alpha is network.network_alpha), then the
+    closest spelling, of last parts before whole keys.
     """
     words = list(known)
-    tail = word.rsplit(".", 1)[-1]
-    close = [item for item in words if "." in item and item.rsplit(".", 1)[-1] == tail]
-    close = close or [item for item in words if item.endswith(f".{item.split('.')[0]}_{tail}")]
+    group, _, tail = word.rpartition(".")
+    tails = {item.rsplit(".", 1)[-1]: item for item in words if "." in item}
+    own = {end: item for end, item in tails.items() if group and item == f"{group}.{end}"}
+    close = [own[end] for end in difflib.get_close_matches(tail, list(own), 1, 0.75)]
+    close = close or [item for item in words if "." in item and item.rsplit(".", 1)[-1] == tail] + [
+        item for item in words if item.endswith(f".{item.split('.')[0]}_{tail}")
+    ]
+    close = close or [tails[end] for end in difflib.get_close_matches(tail, list(tails), 1, 0.8)]
     close = close or difflib.get_close_matches(word, words, 1, 0.7)
-    if not close:
-        tails = {item.rsplit(".", 1)[-1]: item for item in words}
-        close = [tails[found] for found in difflib.get_close_matches(tail, list(tails), 1, 0.6)]
+    close = close or [tails[end] for end in difflib.get_close_matches(tail, list(tails), 1, 0.6)]
     return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+
+
+def unknown_choice(kind: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that none of the known ones is."""
+    return f"unknown {kind} {name!r}{nearest(name, known) or ';'} known: {', '.join(known)}"
 
 
 def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
@@ -74,6 +83,11 @@ def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
         others: What else could stand there, such as names of groups.
     """
     name = key.lstrip("-")
+    others = list(others)
+    if name in others:
+        return f"unknown setting {key!r}: it is a group; write {name}.SETTING=VALUE, or {name}=CHOICE"
+    if name in OTHER_NAMES:
+        return f"unknown setting {key!r}: it is called {OTHER_NAMES[name]} here"
     peers = {peer.lstrip("-"): item for item in settings().values() for peer in item.peer}
     reason = {peer.lstrip("-"): text for peer, text in NOT_SETTINGS.items()}.get(name)
     equal = any(item.rsplit(".", 1)[-1] == name for item in settings())

@@ -1,4 +1,4 @@
-"""Arguments of sd-scripts that are no settings here, each with what takes its place."""
+"""Names of other trainers that are no settings here, each with what takes its place."""
 
 NOT_SETTINGS = {
     "--save_n_epoch_ratio": "train.save_every_n_epochs says the same",
@@ -22,3 +22,14 @@ NOT_SETTINGS = {
     "--output_config": "a run folder's config.yaml is the job",
     "--config_file": "sweep files and recipes",
 }
+"""Arguments of sd-scripts."""
+
+OTHER_NAMES = {
+    "lr": "optimizer.learning_rate",
+    "rank": "network.network_dim",
+    "model": "base_model.path",
+    "steps": "train.max_train_steps",
+    "weight_decay": "optimizer.args.weight_decay",
+    "betas": "optimizer.args.betas",
+}
+"""What other trainers call a setting, where no name here is near."""

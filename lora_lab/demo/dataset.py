@@ -7,6 +7,7 @@ from random import Random
 
 from lora_lab.demo.drawing import render
 from lora_lab.demo.portraits import TRIGGER, Portrait, subject, tags
+from lora_lab.files import unwritable
 
 REPEATS = 15
 
@@ -20,14 +21,20 @@ def write_dataset(folder: Path, images: int = 30, seed: int = 0, size: int = 64)
     """Writes `folder/15_mikocat girl/000.png` with `000.txt` and so on; returns that folder.
 
     The same arguments give the same files. Files of an earlier call with the same names are replaced.
+
+    Raises:
+        RunFolderError: The folder cannot be written to, or the disk is full.
     """
     target = folder_in(folder)
-    target.mkdir(parents=True, exist_ok=True)
     rng = Random(f"{TRIGGER} {seed}")
-    for i in range(images):
-        portrait = subject(rng)
-        render(portrait, size).save(target / f"{i:03d}.png")
-        (target / f"{i:03d}.txt").write_text(subject_caption(portrait) + "\n", encoding="utf-8")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for i in range(images):
+            portrait = subject(rng)
+            render(portrait, size).save(target / f"{i:03d}.png")
+            (target / f"{i:03d}.txt").write_text(subject_caption(portrait) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(target, error) from error
     return target
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from lora_lab.metrics import set_names
 from lora_lab.resolved import Resolved, digest
 
-NOT_SEEN = ("preview.batch_size", "preview.anchors")
+NOT_SEEN = ("preview.batch_size", "preview.anchors", "preview.stop_black")
 """Preview settings that change no image of a run."""
 
 

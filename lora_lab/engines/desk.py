@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.engines.pack import Event, Pack
-from lora_lab.errors import RunFolderError
+from lora_lab.files import unwritable
 from lora_lab.store import RunFolder
 from lora_lab.store.locks import is_locked
 from lora_lab.system import is_there, machine
@@ -114,9 +114,7 @@ class Desk:
             for file in (self.orders.events_file, self.orders.output_file):
                 file.touch()
         except OSError as error:
-            raise RunFolderError(
-                f"cannot write {path}: {error.strerror or error}; make room, or set results=OTHER_FOLDER"
-            ) from error
+            raise unwritable(path, error) from error
 
     def command(self, parent: str) -> list[str]:
         """What starts the worker, which ends without the process of this number."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from lora_lab.errors import ConfigError, ModelError, RunFolderError
-from lora_lab.files import replacing
+from lora_lab.errors import ConfigError, ModelError
+from lora_lab.files import replacing, unwritable
 from lora_lab.lora_files import module_names
 from lora_lab.lora_files.fitting import fitted
 from lora_lab.lora_files.reading import LoraFile, Module
@@ -117,7 +117,7 @@ def _replacing_folder(path: Path, force: bool) -> Iterator[Path]:
             os.replace(path, old / path.name)
         os.rename(temporary, path)
     except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+        raise unwritable(path, error) from error
     finally:
         for leftover in (temporary, old):
             if leftover is not None:

@@ -20,6 +20,10 @@ UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
 _UNET_INPUT = UNET_PREFIX + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "attn2.to_k.weight"
+_PREDICTION_WORDS = {"epsilon": "epsilon", "eps": "epsilon"} | dict.fromkeys(
+    ("v", "v_prediction", "v-prediction", "v_pred", "vpred"), "v_prediction"
+)
+"""What files say in `modelspec.prediction_type` (sd-scripts) and `modelspec.predict_key` (ComfyUI)."""
 _SUFFIXES = {
     ".safetensors": "safetensors",
     ".sft": "safetensors",
@@ -106,7 +110,8 @@ def _identify_safetensors(path: Path) -> ModelFile:
     family = FAMILIES.get(str(own.get("family"))) or _family_of(path, shapes)
     if not own:
         _check_unet(path, shapes, family)
-    prediction = _stated_prediction(own, header.metadata, shapes, path)
+    said = _stated_prediction(own, header.metadata, shapes, path)
+    prediction = next(iter(said.values()), None)
     return ModelFile(
         path=path,
         kind="safetensors",
@@ -115,7 +120,7 @@ def _identify_safetensors(path: Path) -> ModelFile:
         prediction_stated=prediction is not None,
         zero_terminal_snr="ztsnr" in shapes or _rescaled(own.get("scheduler")),
         size=sum(info.nbytes for info in header.tensors.values()),
-        problems=_notes(path, shapes, family, prediction),
+        problems=_notes(path, shapes, family, said),
     )
 
 
@@ -128,7 +133,8 @@ def _identify_pickle(path: Path) -> ModelFile:
         )
     refuse_not_a_base_model(path, {name: () for name in scan.strings})
     family = _family_of(path, scan.strings)
-    prediction = _stated_prediction({}, {}, scan.strings, path)
+    said = _stated_prediction({}, {}, scan.strings, path)
+    prediction = next(iter(said.values()), None)
     return ModelFile(
         path=path,
         kind="ckpt",
@@ -137,7 +143,7 @@ def _identify_pickle(path: Path) -> ModelFile:
         prediction_stated=prediction is not None,
         zero_terminal_snr="ztsnr" in scan.strings,
         size=path.stat().st_size,
-        problems=_notes(path, scan.strings, family, prediction),
+        problems=_notes(path, scan.strings, family, said),
     )
 
 
@@ -196,17 +202,30 @@ def _check_unet(path: Path, shapes: Mapping[str, tuple[int, ...]], family: Famil
 
 def _stated_prediction(
     own: Mapping[str, Any], metadata: Mapping[str, str], names: Iterable[str], path: Path
-) -> str | None:
-    """What the file says of itself: own configs, modelspec metadata, a marker tensor, or a yaml beside it."""
+) -> dict[str, str]:
+    """What the file says of itself: each place that says something, to what it says; the first one counts.
+
+    The marker tensor stands before the metadata: ComfyUI, Forge and A1111 go by it, and metadata is carried
+    along when models are merged or converted.
+    """
+    said = {}
     if isinstance(own.get("scheduler"), dict):
-        return str(own["scheduler"].get("prediction_type", "epsilon"))
-    said = metadata.get("modelspec.prediction_type", "").lower()
-    if said in {"v", "v_prediction", "epsilon"}:
-        return "epsilon" if said == "epsilon" else "v_prediction"
+        said["its own configs"] = str(own["scheduler"].get("prediction_type", "epsilon"))
     if "v_pred" in set(names):
-        return "v_prediction"
+        said["its tensor v_pred"] = "v_prediction"
+    for key in ("modelspec.prediction_type", "modelspec.predict_key"):
+        if word := _PREDICTION_WORDS.get(metadata.get(key, "").lower()):
+            said[f"its metadata ({key})"] = word
+    yaml = path.with_suffix(".yaml")
+    if word := _prediction_of_yaml(yaml):
+        said[yaml.name] = word
+    return said
+
+
+def _prediction_of_yaml(yaml: Path) -> str | None:
+    """What the original's settings say, which A1111 reads from beside a checkpoint."""
     try:
-        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
+        text = yaml.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     squeezed = "".join(text.split()).replace("'", '"')
@@ -219,11 +238,17 @@ def _rescaled(scheduler: object) -> bool:
     return isinstance(scheduler, dict) and bool(scheduler.get("rescale_betas_zero_snr"))
 
 
-def _notes(path: Path, names: Iterable[str], family: Family, prediction: str | None) -> tuple[str, ...]:
+def _notes(path: Path, names: Iterable[str], family: Family, said: Mapping[str, str]) -> tuple[str, ...]:
     notes = []
     if not any(name.startswith(VAE_PREFIX) for name in names):
         notes.append(f"{path} holds no VAE: give one with base_model.vae=...")
-    if prediction is None and len(set(family.configs.values())) > 1:
+    if len(set(said.values())) > 1:
+        all_said = ", ".join(f"{place} says {word}" for place, word in said.items())
+        notes.append(
+            f"{path} contradicts itself: {all_said}; {next(iter(said.values()))} is taken: say which is "
+            "right with base_model.v_parameterization=true or false"
+        )
+    if not said and len(set(family.configs.values())) > 1:
         guess = next(iter(family.configs))
         notes.append(
             f"{path} does not say whether it predicts epsilon or v; {guess} is assumed for {family.title}: "

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from lora_lab import __version__
 from lora_lab.axes import show
-from lora_lab.errors import RunFolderError
+from lora_lab.files import unwritable
 from lora_lab.outputs import contents, is_marked, owner, refuse_to_overwrite, remember
 from lora_lab.plots import Look, Plot, Subject, plots, write
 from lora_lab.plots.by_setting import SettingPlot
@@ -119,7 +119,7 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise unwritable(folder, error) from error
     old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
@@ -128,7 +128,7 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         temporary.rename(folder)
     except OSError as error:
-        raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -4,7 +4,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from lora_lab.errors import RunFolderError
+from lora_lab.files import unwritable
 from lora_lab.store.locks import beat_text, is_free, newest, release, take
 
 BEAT_SECONDS = 5.0
@@ -34,9 +34,7 @@ class FolderLock:
         try:
             self._claim = take(self._path, found)
         except OSError as error:
-            raise RunFolderError(
-                f"cannot write {self._path}: {error.strerror or error}; set results=OTHER_FOLDER"
-            ) from error
+            raise unwritable(self._path, error) from error
         if self._claim is None:
             return False
         self._ended, self._lost = threading.Event(), False

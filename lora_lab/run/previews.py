@@ -255,9 +255,14 @@ def _forget_other_base(folder: Path, identity: str) -> None:
     write_text(mark, identity)
 
 
+def pictures_of(folder: RunFolder, training_data: TrainingData) -> Path:
+    """Where a few training pictures of a run lie, shared within the sweep."""
+    return SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
+
+
 def copy_pictures(folder: RunFolder, training_data: TrainingData) -> None:
     """Put a few training pictures beside the previews, cut as they are trained on."""
-    target = SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
+    target = pictures_of(folder, training_data)
     own = [
         pair
         for pair in zip(training_data.items, training_data.assignments, strict=True)

@@ -13,6 +13,7 @@ from lora_lab.run.machine import describe_failure
 from lora_lab.run.place import find_place
 from lora_lab.run.previewer import Previewer, Saved
 from lora_lab.run.rounds import next_round, round_end
+from lora_lab.run.ruined import ruined
 from lora_lab.run.task import Task, clock
 from lora_lab.run.together import Company
 from lora_lab.store import Checkpoint
@@ -66,7 +67,7 @@ class Training:
             saved = self._save(records)
             self._after_saving(saved)
             self._let_go(records)
-            self._stop_by_hand(saved)
+            self._end_early(saved)
             if saved and self._round_is_over() and self._set_aside():
                 return
 
@@ -154,22 +155,24 @@ class Training:
                 if one.save_schedule and record.step >= one.save_schedule.total_updates and one.prepared:
                     self._endings.end(one, "done")
 
-    def _stop_by_hand(self, saved: Sequence[Saved]) -> None:
-        """End the runs that are to end at the checkpoint they have just saved; their mates stay in step."""
-        stopping = [
-            (task, checkpoint)
+    def _end_early(self, saved: Sequence[Saved]) -> None:
+        """End the runs that are to end at the checkpoint they have just saved; their mates stay in step.
+
+        Their states are kept, too: a run that was stopped goes on when it is asked to.
+        """
+        ending = [
+            (task, why)
             for task, checkpoint, _ in saved
-            if task.record.status == "running" and task.folder.stop_request.exists()
+            if task.record.status == "running" and (why := _to_end(task, checkpoint))
         ]
-        if any(task.runner for task, _ in stopping):
+        if any(task.runner for task, _ in ending):
             self._company.save(self._training(), self._failing_alone)
-        for task, checkpoint in stopping:
-            reason = f"by hand at epoch {checkpoint.epoch}"
+        for task, (status, reason) in ending:
             with self._failing_alone(task):
                 if task.runner:
-                    self._leave(task, "stopped", reason)
-                else:
-                    self._endings.end(task, "stopped", reason)
+                    self._leave(task, status, reason)
+                elif task.is_open:
+                    self._endings.end(task, status, reason)
 
     def _followers(self, leader: Task) -> list[Task]:
         """The runs that still take their weights from another one."""
@@ -281,6 +284,14 @@ class Training:
             task.prepared = None
 
         return FailingAlone(fail)
+
+
+def _to_end(task: Task, checkpoint: Checkpoint) -> tuple[str, str] | None:
+    """The status and reason of a run that ends at a checkpoint before its last, if it is to."""
+    if task.folder.stop_request.exists():
+        return "stopped", f"by hand at epoch {checkpoint.epoch}"
+    reason = ruined(task, checkpoint)
+    return ("diverged", reason) if reason else None
 
 
 def _noting(task: Task) -> FailingAlone:

@@ -26,7 +26,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from lora_lab.errors import RunFolderError
+from lora_lab.files import unwritable
 from lora_lab.search.ask import Observation, Proposal
 from lora_lab.search.space import Choices, Range, Settings, Space
 
@@ -68,7 +68,7 @@ def write_journal(path: Path, space: Space, seen: Sequence[Observation], name: s
             held = _fill(study, space, seen)
             os.replace(file, path)
     except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+        raise unwritable(path, error) from error
     return held
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import RunConfig, flat, settings
+from lora_lab.errors import ConfigError
+from lora_lab.files import file_in_the_way
 from lora_lab.sweep.run_names import split
 from lora_lab.sweep.text import value_text
 
@@ -21,6 +23,18 @@ EMBEDDED = "demo"
 def absolute(path: str) -> str:
     """A path as seen from the present folder; `~` is the home folder. Links stay links."""
     return str(Path.cwd() / Path(path).expanduser())
+
+
+def refuse_files(config: RunConfig) -> None:
+    """Refuse folders to write to that lie in a file's place.
+
+    Raises:
+        ConfigError: The setting, and the file.
+    """
+    for key in ("results", "cache"):
+        folder = getattr(config, key)
+        if blocking := file_in_the_way(Path(folder)):
+            raise ConfigError(f"{key}={folder}: {blocking} is a file, not a folder; give {key} a folder")
 
 
 def anchored(config: RunConfig) -> RunConfig:

@@ -28,7 +28,7 @@ from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_b
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
-from lora_lab.sweep.places import absolute
+from lora_lab.sweep.places import absolute, refuse_files
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import alike, first_of_each, why_same
@@ -213,6 +213,7 @@ def plan(
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
     refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
+    refuse_files(base)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     refuse_other_cases(sweep, folder)
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]

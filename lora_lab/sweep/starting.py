@@ -180,7 +180,7 @@ def _axes(choice: str, optimizer: str, memory: Sequence[str]) -> list[_Axis]:
             ((f"dim-{2 * dim}", f"network.network_dim={2 * dim}"),),
         ),
         _Axis(
-            "Alpha alone scales every update: a low one is a lower rate.",
+            "Alpha alone scales every step: a low one is a lower rate.",
             (("alpha-1", "network.network_alpha=1"),),
         ),
     ]

@@ -10,6 +10,7 @@ unknown name is a setting of its own. An empty cell of a setting means that it i
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -255,12 +256,26 @@ def _rater(row: Row, table: ScoreTable, log: ScoreLog) -> str:
         raise DataError(f"{table.path}, line {row[LINE]}: rater: {error}") from None
 
 
+_BOUND = re.compile(r"[<>]=?\s*[0-9]+(\.[0-9]*)?")
+
+
+def _plain(text: str) -> float:
+    """The number that a cell holds; 1_0 is Python's way to write 10, and nobody else's.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _number(text: str, table: ScoreTable, name: str) -> float | None:
     """A score; None where the cell is empty or says no more than a bound."""
-    if not text or text[0] in "<>":
+    if not text or _BOUND.fullmatch(text):
         return None
     try:
-        value = float(text)
+        value = _plain(text)
     except ValueError:
         raise DataError(
             f"{table.path}, run {name}: score must be a number from 0 to 100, got {text!r}; leave it empty "
@@ -274,7 +289,7 @@ def _number(text: str, table: ScoreTable, name: str) -> float | None:
 def _run(name: str, rows: Sequence[Row], table: ScoreTable, combined: Combined) -> RunEvidence:
     first = rows[0]
     status = first.get("status") or "done"
-    bounds = [row["score"] for row in rows if row["score"][:1] in ("<", ">")]
+    bounds = [row["score"] for row in rows if _BOUND.fullmatch(row["score"])]
     remarks = [row.get("note", "") for row in rows if row.get("note")]
     settings, unknown, inert = _settings(first, table)
     tags = dict.fromkeys(row.get("tag") or ONLY for row in rows)
@@ -359,7 +374,7 @@ def _cost(row: Row, column: str, table: ScoreTable) -> float | None:
     text = row.get(column, "")
     value = math.nan
     with suppress(ValueError):
-        value = float(text or "nan")
+        value = _plain(text or "nan")
     if text and not 0 <= value < math.inf:
         raise DataError(
             f"{table.path}, line {row[LINE]}: {column} must be a finite number of at least 0, got {text!r}; "

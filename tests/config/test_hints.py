@@ -18,6 +18,16 @@ from lora_lab.errors import ConfigError
         ("--train_data_dir", "dataset.path"),
         ("output_name", "name"),
         ("train.sed", "train.seed"),
+        ("train.seeds", "train.seed"),
+        ("traain.seed", "train.seed"),
+        ("network_dimm", "network.network_dim"),
+        ("netwrok_dim", "network.network_dim"),
+        ("network.dim", "network.network_dim"),
+        ("batch_size", "preview.batch_size or train.train_batch_size"),
+        ("lr", "optimizer.learning_rate"),
+        ("rank", "network.network_dim"),
+        ("steps", "train.max_train_steps"),
+        ("weight_decay", "optimizer.args.weight_decay"),
     ],
 )
 def test_a_hint_leads_to_what_is_meant(word: str, meant: str) -> None:
@@ -26,6 +36,21 @@ def test_a_hint_leads_to_what_is_meant(word: str, meant: str) -> None:
     message = str(caught.value)
     assert message.startswith("unknown setting ") and "\n" not in message
     assert message.endswith((f"did you mean {meant}?", f"it is called {meant} here")), message
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("train=3", "unknown setting 'train': it is a group; write train.SETTING=VALUE, or train=CHOICE"),
+        ("~optimizer", "unknown setting 'optimizer': it is a group; write optimizer.SETTING=VALUE, or"),
+        ("optimizer@x=lion", "cannot read 'optimizer@x=lion': a choice has its own place; write optimizer"),
+        ("+optimizer@x.y=lion", "a choice has its own place; write optimizer=lion"),
+    ],
+)
+def test_words_of_hydras_grammar_are_answered_in_ours(word: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([word], checked=False)
+    assert says in str(caught.value) and "default" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])

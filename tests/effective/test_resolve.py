@@ -399,6 +399,7 @@ class TestDifferences:
         ("metric.names=[]", True),
         ("preview.batch_size=3", False),
         ("preview.anchors=false", False),
+        ("preview.stop_black=false", False),
         ("preview.size=512", False),
         ("network.network_dim=8", False),
         ("train.save_precision=fp32", False),

@@ -47,6 +47,8 @@ def test_other_looks_are_drawn(made: Subject, look: Look, tmp_path: Path) -> Non
 def test_what_is_asked_for_by_name_and_is_not_there_is_an_error(made: Subject) -> None:
     with pytest.raises(ConfigError, match="unknown plot 'los'; did you mean loss"):
         plots(made, ["los"])
+    with pytest.raises(ConfigError, match="unknown plot 'alpha'; known: setting"):
+        plots(made, ["alpha"])
     with pytest.raises(ConfigError, match="nothing to show for 'interaction'.*twice|two"):
         plots(made, ["interaction"], ["network_alpha"])
     with pytest.raises(ConfigError, match="network_dim does not differ within the sweep; there differ"):

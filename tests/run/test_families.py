@@ -65,6 +65,33 @@ def test_noobais_markers_decide_prediction_and_schedule(
     assert record.checkpoints[0].previews[0].metrics["base_distance"] is not None
 
 
+@pytest.mark.parametrize("key", ["modelspec.prediction_type", "modelspec.predict_key"])
+@pytest.mark.parametrize("word", ["epsilon", "Eps", "v", "vpred", "a word of another tool"])
+def test_metadata_against_the_marker_is_said_and_the_marker_counts(noobai: Path, key: str, word: str) -> None:
+    """ComfyUI, Forge and A1111 go by the tensor; metadata stays behind in merged models."""
+    with safe_open(noobai, "pt") as opened:
+        metadata = opened.metadata()
+    save_file(load_file(noobai), noobai, {**metadata, key: word})
+    found = identify(noobai)
+    assert found.prediction_type == "v_prediction"
+    said = [text for text in found.problems if "contradicts itself" in text]
+    assert bool(said) == (word.lower() in ("epsilon", "eps"))
+    for text in said:
+        assert f"its tensor v_pred says v_prediction, its metadata ({key}) says epsilon; v_prediction" in text
+        assert "base_model.v_parameterization=true or false" in text
+
+
+@pytest.mark.parametrize(("word", "is_velocity"), [("v", True), ("v-prediction", True), ("epsilon", False)])
+def test_metadata_alone_is_believed(noobai: Path, word: str, is_velocity: bool) -> None:
+    with safe_open(noobai, "pt") as opened:
+        metadata = opened.metadata()
+    tensors = {name: value for name, value in load_file(noobai).items() if name != "v_pred"}
+    save_file(tensors, noobai, {**metadata, "modelspec.predict_key": word})
+    found = identify(noobai)
+    assert (found.prediction_type == "v_prediction", found.prediction_stated) == (is_velocity, True)
+    assert not any("contradicts" in text for text in found.problems)
+
+
 def test_the_config_overrules_what_a_model_says_of_itself(bench: Bench, noobai: Path) -> None:
     losses = {}
     for value in ("null", "true", "false"):

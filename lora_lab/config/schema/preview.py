@@ -99,3 +99,9 @@ class PreviewConfig:
         peer="--sample_at_first",
         source="ours: the base model without LoRA beside every run",
     )
+    stop_black: bool = setting(
+        True,
+        "end a run at a checkpoint whose previews are all black or flat, unlike the base model's",
+        trains=False,
+        source="ours: a run that renders nothing any more learns nothing by going on",
+    )
