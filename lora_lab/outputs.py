@@ -17,6 +17,8 @@ from lora_lab.errors import RunFolderError
 from lora_lab.files import write_json
 
 MARK = ".lora_lab.json"
+FILES = (".safetensors", ".toml", ".json", ".md", ".png", ".txt", ".zip")
+"""Endings of what lies in a folder that is written: nobody calls the folder so."""
 MOST_NAMED = 3
 """Files that a refusal names one by one."""
 
@@ -28,6 +30,22 @@ def owner(kind: str, source: Path, target: Path) -> str:
     """
     own = source.resolve()
     return kind if target.resolve().is_relative_to(own) else f"{kind} of {own}"
+
+
+def folder_for(given: str) -> Path:
+    """The folder that `-o` names, for commands that write several files.
+
+    Raises:
+        RunFolderError: It is a file, or is named like one.
+    """
+    folder = Path(given)
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file: give a folder with -o")
+    if folder.suffix.lower() in FILES and not folder.is_dir():
+        raise RunFolderError(
+            f"-o {folder}: several files are written, so give a folder, such as -o {folder.with_suffix('')}"
+        )
+    return folder
 
 
 def contents(folder: Path) -> list[Path]:

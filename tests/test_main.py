@@ -342,3 +342,9 @@ def test_images_of_somebody_else_are_not_drawn_over(
     image.write_bytes(b"mine")
     assert main(["demo-data", str(tmp_path), "--images", "2"]) == 2
     assert image.read_bytes() == b"mine" and "it was changed since" in capsys.readouterr().err
+    own = tmp_path / "photos" / "cat.JPG"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    assert main(["demo-data", str(own.parent), "--images", "2"]) == 2
+    assert "holds images of its own (1, such as cat.JPG)" in capsys.readouterr().err
+    assert list(own.parent.iterdir()) == [own]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.errors import RunFolderError
-from lora_lab.outputs import MARK, contents, is_marked, owner, refuse_to_overwrite, remember
+from lora_lab.outputs import MARK, contents, folder_for, is_marked, owner, refuse_to_overwrite, remember
 
 
 def write(path: Path, text: str = "ours") -> Path:
@@ -24,6 +24,15 @@ def test_what_is_not_there_or_is_ours_is_free(tmp_path: Path) -> None:
     refuse_to_overwrite(files, "plot")
     assert is_marked(tmp_path) and is_marked(tmp_path / "sub")
     assert not any(item.name == MARK for item in contents(tmp_path))
+
+
+def test_what_needs_a_folder_takes_no_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "keep.csv")
+    with pytest.raises(RunFolderError, match=r"keep\.csv is a file: give a folder with -o"):
+        folder_for(str(file))
+    with pytest.raises(RunFolderError, match=r"give a folder, such as -o .*/look$"):
+        folder_for(str(tmp_path / "look.safetensors"))
+    assert folder_for(str(tmp_path / "v1.5")) == tmp_path / "v1.5"
 
 
 @pytest.mark.parametrize("mark", [None, "", "{", "[]", '{"written by lora-lab": 3}', "[" * 20000, "null"])

@@ -36,6 +36,8 @@ def settings_for(folder: str, words: Sequence[str], conf_dirs: Sequence[str]) ->
         raise ConfigError("dataset.path is the folder that the command is given; leave it out")
     if folder != DEMO and not Path(folder).expanduser().exists():
         raise ConfigError(f"{folder}: there is no such folder")
+    if folder != DEMO and Path(folder).expanduser().is_file() and Path(folder).suffix.lower() != ".toml":
+        raise ConfigError(f"{folder} is a file: give the folder that it lies in, or a dataset file (.toml)")
     chosen = any(split(word)[0] == "base_model" for word in words)
     base = [] if chosen else [f"base_model={FAMILIES[USUAL].conf}"]
     return config.compose([*base, *words, f"dataset.path={quoted(folder)}"], conf_dirs, checked=False)

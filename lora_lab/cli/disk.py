@@ -102,7 +102,7 @@ def rm(given: argparse.Namespace) -> int:
     out = console()
     for run, size in rows:
         out.print(f"{escape(run.name)}: {coloured(run.status)}, {readable_size(size)}", soft_wrap=True)
-    total = readable_size(sum(size for _, size in rows))
+    total = readable_size(sum(size for _, size in rows)) or "0 B"
     for path in left:
         out.print(f"[yellow]▲[/] left, since lora-lab did not write it: {escape(str(path))}", soft_wrap=True)
     out.print(f"{total} deleted" if given.yes else f"{total} would be deleted: --yes does it")
@@ -166,7 +166,7 @@ def gc(given: argparse.Namespace) -> int:
         out.print(table)
     for name, reason in found.spared.items():
         out.print(f"[dim]{escape(name)}: {escape(reason)}[/]", soft_wrap=True)
-    room = readable_size(found.size)
+    room = readable_size(found.size) or "0 B"
     out.print(f"{room} freed" if given.yes else f"{room} would be freed: --yes does it")
     out.print("previews, scores and records stay", soft_wrap=True)
     return 0

@@ -44,4 +44,5 @@ def _show(found: Examination) -> None:
         for command in found.install:
             out.print(f"  {escape(command)}", soft_wrap=True)
     else:
-        out.print("nothing is missing")
+        optional = any(line.way_out for line in found.packages)
+        out.print("nothing that training needs is missing" if optional else "nothing is missing")

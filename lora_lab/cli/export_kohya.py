@@ -12,7 +12,7 @@ from lora_lab.errors import RunFolderError
 from lora_lab.files import write_text
 from lora_lab.kohya import Arguments, arguments, toml_text
 from lora_lab.models.families import ASSUMED, FAMILIES
-from lora_lab.outputs import owner, refuse_to_overwrite, remember
+from lora_lab.outputs import folder_for, owner, refuse_to_overwrite, remember
 from lora_lab.resolved import GROUPS, Resolved
 from lora_lab.store import SweepFolder
 from lora_lab.store.layout import lora_name
@@ -30,7 +30,7 @@ def export_arguments(given: argparse.Namespace) -> int:
         told = {"script": made.script, "arguments": made.values, "prompts": made.prompts}
         print_json({**told, "notes": made.notes})
         return 0
-    folder = Path(given.output) if given.output else run.folder.path.parent / "exports"
+    folder = folder_for(given.output) if given.output else run.folder.path.parent / "exports"
     target, prompts = (folder / f"{made.values['output_name']}.{end}" for end in ("toml", "prompts.txt"))
     files = [target, *([prompts] if made.prompts else [])]
     by = owner("export-kohya", run.folder.path, target)

@@ -97,6 +97,26 @@ def _with_defaults(base: str) -> list[config.Setting]:
     return [replace(item, default=chosen[item.key]) for item in config.settings().values()]
 
 
+def _refuse_images_of_others(folder: Path, place: Path) -> None:
+    """Refuse to put the demo's images beside others: a run would train on them, and pass over others.
+
+    Raises:
+        RunFolderError: There are images outside of the demo's own folder.
+    """
+    from lora_lab.data.pictures import extensions
+
+    theirs = [
+        item
+        for item in sorted(folder.rglob("*") if folder.is_dir() else ())
+        if item.suffix.lower() in extensions() and item.parent != place
+    ]
+    if theirs:
+        raise RunFolderError(
+            f"{folder} holds images of its own ({len(theirs)}, such as {theirs[0].name}), beside which the "
+            "demo's would be trained: give a new or an empty folder"
+        )
+
+
 def demo_data(given: argparse.Namespace) -> int:
     """Write the demo's images; files that were not written by it are never replaced."""
     if given.images < 1:
@@ -105,6 +125,7 @@ def demo_data(given: argparse.Namespace) -> int:
 
     place = folder_in(Path(given.folder))
     files = [place / f"{number:03d}{end}" for number in range(given.images) for end in (".png", ".txt")]
+    _refuse_images_of_others(Path(given.folder), place)
     refuse_to_overwrite(files, "demo-data")
     folder = write_dataset(Path(given.folder), given.images, given.seed)
     remember(files, "demo-data")

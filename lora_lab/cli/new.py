@@ -60,6 +60,8 @@ def _wish(given: argparse.Namespace, name: str) -> Wish:
 def _card(given: argparse.Namespace, family: str) -> int:
     """The size of card whose settings are taken: as said, as found, or as answered."""
     if given.card is not None:
+        if given.card < 1:
+            raise ConfigError(f"--card must be the card's memory in GB, at least 1, got {given.card}")
         return int(given.card)
     sizes = card_sizes(family)
     if found := cards():

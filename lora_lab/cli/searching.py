@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
-from lora_lab.config import groups
 from lora_lab.errors import ConfigError
 from lora_lab.search.spec import PEOPLE, SearchSpec
 from lora_lab.store import SweepFolder
@@ -19,7 +18,7 @@ from lora_lab.store.rounds import Proposed, read_rounds, write_rounds
 from lora_lab.sweep import SweepFile
 from lora_lab.sweep.searching import (
     Seen,
-    check_space,
+    check_search,
     folder_of,
     look,
     material_of,
@@ -41,11 +40,11 @@ def search(
         Where it stopped, for programs, and the exit code.
 
     Raises:
-        ConfigError: The space names unknown settings, or nothing is left to try.
+        ConfigError: The space or the judge is unknown, or nothing is left to try.
     """
     spec = rows.search
     assert spec is not None
-    check_space(spec.space, groups())
+    check_search(rows, extra)
     place = folder or folder_of(rows, extra)
     told, code = _go_on(rows, extra, place, given)
     return {"sweep": place.name, "folder": str(place.path), "rounds": spec.rounds, **told}, code

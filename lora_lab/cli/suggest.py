@@ -54,19 +54,26 @@ def suggest_rows(given: argparse.Namespace) -> int:
 
 
 def _plain(found: Next) -> dict[str, Any]:
-    """What is proposed, for programs; without rows all is decided."""
+    """What is proposed, for programs, and what the verdict leaves open."""
     model = found.model and {
         "explained": found.model.explained, "residual_sd": found.model.residual_sd
     }  # fmt: skip
     rows = [asdict(row) for row in found.rows]
-    return {"base": list(found.base), "rows": rows, "expected_of_recommended": found.best, "model": model}
+    return {
+        "base": list(found.base),
+        "rows": rows,
+        "expected_of_recommended": found.best,
+        "model": model,
+        "tested": found.tested,
+        "open": list(found.open),
+    }
 
 
 def written(name: str, found: Next, of_100: bool) -> str:
     """The sweep file, with what each row is expected to score and to decide as comments."""
     model = found.model
     if not found.rows:
-        return _stop(name, model, of_100)
+        return _stop(name, found, of_100)
     lines = [f"# What to run next after {name}: read and edit it, then `lora-lab sweep FILE`."]
     if model is not None and found.best is not None:
         lines.append(
@@ -79,6 +86,8 @@ def written(name: str, found: Next, of_100: bool) -> str:
             f"the others ({_checked(model, of_100)}).",
             "# What is combined here only adds up what single changes did: a guess that nobody tested.",
         ]
+    if not found.tested:
+        lines.append("# Nothing is tested yet: no repeat measures how far chance moves a score.")
     lines += [yaml.safe_dump({"question": f"What comes after {name}?", "base": list(found.base)}, width=200)]
     lines.append("patterns:")
     for row in found.rows:
@@ -88,15 +97,27 @@ def written(name: str, found: Next, of_100: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stop(name: str, model: Model | None, of_100: bool) -> str:
+def _stop(name: str, found: Next, of_100: bool) -> str:
+    """Why there is nothing to propose; "decided" only where the verdict decides every setting."""
+    model = found.model
+    if not found.tested:
+        return (
+            f"# nothing to propose after {name}, and nothing is tested: every score is 0 or 100, which hides "
+            "how far chance moves it;\n# change the settings less, or score more finely\n"
+        )
+    if found.open:
+        return (
+            f"# nothing to propose after {name}, which is not decided: no reasonable number of runs would "
+            f"decide {', '.join(axis(key).label for key in found.open)}\n"
+        )
     if model is None or model.predicts:
         return (
             f"# stop: on these scores {name} is decided: no combination is expected to be better by enough "
-            "to matter,\n# and no setting is open that a reasonable number of runs would decide\n"
+            "to matter,\n# and no setting is open\n"
         )
     return (
-        f"# nothing to propose after {name}: no setting is open that a reasonable number of runs would "
-        f"decide,\n# and the model of all runs does not predict one run from the others "
+        f"# nothing to propose after {name}: no setting is open,\n"
+        f"# and the model of all runs does not predict one run from the others "
         f"({_checked(model, of_100)}),\n"
         "# so that it cannot say whether a combination would be better\n"
     )

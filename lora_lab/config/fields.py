@@ -1,6 +1,7 @@
 """How one setting is declared: default, rule, documentation, names elsewhere, axis and trial."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any, TypedDict, Unpack
@@ -168,6 +169,12 @@ def multiple_of(step: int) -> Check:
         )
 
     return broken
+
+
+def device(value: Any) -> str | None:
+    """auto, cpu, mps, cuda or one GPU by its number."""
+    good = re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", str(value))
+    return None if good else "must be auto, cpu, mps, cuda, or one GPU such as cuda:1"
 
 
 def each(check: Check) -> Check:

@@ -70,6 +70,7 @@ class Check:
         alike: Groups of places in `images` that are nearly the same image.
         limit: Tokens of a prompt that are read; None where that is not known.
         spelled_twice: Tags that are one, spelled in several ways.
+        added: The word that training puts in front of captions that lack it, '' for none.
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class Check:
     spelled_twice: tuple[tuple[str, ...], ...]
     alike: tuple[tuple[int, ...], ...]
     limit: int | None
+    added: str = ""
 
     @property
     def errors(self) -> list[Problem]:
@@ -148,13 +150,15 @@ def check(
         _checked(item, place, one, (_tokens(item, counter, config), limit), several)
         for item, place, one in zip(items, places, looked, strict=True)
     )
-    counts = tags.tag_counts(items)
+    written, added = tags.as_written(items), config.dataset.trigger_word or ""
+    counts = tags.tag_counts(written)
     return Check(
         folder=Path(config.dataset.path),
         images=rows,
         data=summary(plan),
         problems=(*plan.problems, *broken),
-        concepts=tags.concepts(items, trigger or config.dataset.trigger_word or ""),
+        concepts=tags.concepts(written, trigger, added),
+        added=added,
         counts=counts,
         spelled_twice=tags.spelled_twice(counts),
         alike=tuple(

@@ -101,6 +101,11 @@ def _triggers(found: Check) -> Iterator[Line]:
         if not one.trigger:
             way_out = "give --trigger WORD, or set dataset.trigger_word"
             yield Line("warning", f"{folder}: no word calls these images; {way_out}")
+        elif one.lacking and one.added:
+            lack = f"{len(one.lacking)} of {one.images} captions lack {one.trigger!r}"
+            other = "; dataset.trigger_word=WORD puts another" if len(one.lacking) == one.images else ""
+            text = f"{folder}: {lack}: dataset.trigger_word puts it in front of them in training{other}"
+            yield Line("warning" if other else "fine", text)
         elif one.lacking:
             what = (
                 f"{len(one.lacking)} of {one.images} captions lack the trigger {one.trigger!r} ({one.origin})"
@@ -114,6 +119,9 @@ def _triggers(found: Check) -> Iterator[Line]:
             what = f"these tags stand with {one.trigger!r} nearly always and fuse with it: {tags}"
             way_out = "drop those that belong to it, or show images without what they name"
             yield Line("warning", f"{folder}: {what}; {way_out}")
+    if found.added and all(one.trigger != found.added for one in found.concepts):
+        what = f"training puts another word in front of captions: dataset.trigger_word={found.added!r}"
+        yield Line("warning", f"{what}; set it to the word that is meant, or to null")
 
 
 def _tags(found: Check) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_lab.data.captions import has_word, undropped
@@ -35,7 +35,8 @@ class Concept:
     Attributes:
         draws: Samples of one epoch.
         trigger: The word, '' where none was found; `origin` says where.
-        lacking: Names of the images whose captions do not hold it.
+        lacking: Names of the images whose own captions do not hold it.
+        added: Whether training puts it in front of those (`dataset.trigger_word`).
         fused: Tags that the model cannot tell from it, since they stand wherever it stands.
     """
 
@@ -46,6 +47,7 @@ class Concept:
     origin: str
     lacking: tuple[str, ...] = ()
     fused: tuple[Fused, ...] = ()
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,26 +70,42 @@ def tags_of(item: CaptionedImage) -> list[str]:
     return [tag for part in prompt_of(item).split(separator) if (tag := part.strip())]
 
 
-def concepts(items: Sequence[CaptionedImage], trigger: str = "") -> tuple[Concept, ...]:
+def as_written(items: Sequence[CaptionedImage]) -> list[CaptionedImage]:
+    """The images without the trigger word that training would put in front of their captions."""
+    return [
+        replace(
+            item, settings=replace(item.settings, captions=replace(item.settings.captions, trigger_word=""))
+        )
+        for item in items
+    ]
+
+
+def concepts(items: Sequence[CaptionedImage], trigger: str = "", added: str = "") -> tuple[Concept, ...]:
     """One per folder, regularisation images left out.
 
     Args:
+        items: As they are written (`as_written`).
         trigger: The word that is meant to call all of them; '' looks for one in each folder.
+        added: The word that training puts in front of captions, '' for none.
     """
     by_folder: dict[Path, list[CaptionedImage]] = defaultdict(list)
     for item in items:
         if not item.is_reg:
             by_folder[item.folder].append(item)
-    return tuple(_concept(folder, own, trigger) for folder, own in by_folder.items())
+    return tuple(_concept(folder, own, trigger, added) for folder, own in by_folder.items())
 
 
-def _concept(folder: Path, items: Sequence[CaptionedImage], asked: str) -> Concept:
-    word, origin = (asked, "as given") if asked else _trigger(items)
+def _concept(folder: Path, items: Sequence[CaptionedImage], asked: str, added: str) -> Concept:
+    word, origin = (asked or added, "as given" if asked else "dataset.trigger_word")
+    if not word:
+        word, origin = _trigger(items)
     holding = [item for item in items if word and has_word(prompt_of(item), word)]
     lacking = tuple(readable(item.path.name) for item in items if word and item not in holding)
     draws = sum(item.repeats for item in items)
     fused = _fused(word, holding)
-    return Concept(readable(str(folder)), len(items), draws, word, origin, lacking, fused)
+    return Concept(
+        readable(str(folder)), len(items), draws, word, origin, lacking, fused, bool(added) and word == added
+    )
 
 
 def _trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:

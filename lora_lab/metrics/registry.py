@@ -112,6 +112,12 @@ METRICS: Mapping[str, MetricEntry] = {
     ),
 }
 
+NUMBERS: Mapping[str, str] = {
+    number: name
+    for name, entry in METRICS.items()
+    for number in (*entry.describing, *entry.less_is_better) or (name,)
+}
+"""The metric that each number comes from: likeness of likeness, copy_phash of copy."""
 LESS_IS_BETTER = tuple(number for entry in METRICS.values() for number in entry.less_is_better)
 DESCRIBING = tuple(number for entry in METRICS.values() for number in entry.describing)
 

@@ -127,7 +127,7 @@ TEXTS = {
     "whole_config": "The whole configuration of this run",
     # How it was judged.
     "judged": "How it was judged",
-    "judged_blind": "Scores were given blind in {n} sessions: settings, names and order were hidden.",
+    "judged_blind": "Scores were given blind (sessions: {n}): settings, names and order were hidden.",
     "judged_entered": (
         "{n} scores were entered without a session of the gallery: whether they were given blind is not "
         "known."

@@ -40,6 +40,11 @@ TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_
 # Where a run lies is no setting of the experiment.
 PLACE = ("name", "sweep", "results", "cache")
 
+SETTINGS = "settings"
+"""What stands over the settings in a terminal's table."""
+HEADINGS = {"train s": "train_seconds"}
+"""Headings there that are no column's name."""
+
 
 def rows(
     sweep: SweepFolder,
@@ -188,12 +193,15 @@ def _by_timestep(key: str) -> int:
 
 
 def picked(table: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The table with the columns of these names only, in this order; the last part of a name will do.
+    """The table with the columns of these names only, in this order; the last part of a name will do, and so
+    do the headings of the table in a terminal (`SETTINGS` is all columns of settings).
 
     Raises:
         ConfigError: There is no such column, or more than one has that last part; the known ones are named.
     """
-    keys = [_column(table, name) for name in names]
+    keys: list[str] = []
+    for name in names:
+        keys += setting_columns(table) if name == SETTINGS else [_column(table, HEADINGS.get(name, name))]
     return [{key: row[key] for key in keys} for row in table]
 
 

@@ -245,11 +245,14 @@ def _axes(value: Any, where: str, wrong: list[str]) -> dict[str, list[str]]:
     axes = {}
     for key, items in value.items():
         if not isinstance(items, list) or not items:
-            wrong.append(f"{where}: {key} needs a list of values, as in {key}: [{value_text(items)}, ...]")
+            example = "1, 16" if isinstance(items, (list, dict)) else f"{value_text(items)}, ..."
+            wrong.append(f"{where}: {key} needs a list of values, as in {key}: [{example}]")
             continue
         axes[str(key)] = [f"{key}={value_text(item)}" for item in items]
         if len(set(axes[str(key)])) < len(items):
             wrong.append(f"{where}: {key} holds a value twice: {value_text(items)}")
+            if where == "grid":  # rows of one name would be a second message for the same mistake
+                axes[str(key)] = list(dict.fromkeys(axes[str(key)]))
     return axes
 
 

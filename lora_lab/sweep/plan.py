@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,10 @@ from lora_lab.effective import (
     differences,
     examine,
 )
-from lora_lab.engines.slots import gpus
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
+from lora_lab.sweep.devices import device_type, not_here
 from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
@@ -242,29 +239,13 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*_shared_warnings(rows, examined, base), *trained_apart(rows)],
+        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *not_here(rows)],
         device,
         base,
         dirs,
         estimate(rows, packs, known),
         retry,
     )
-
-
-def device_type(asked: str) -> str:
-    """What runs will train on, cuda, cpu or mps, without asking torch.
-
-    'auto' is CUDA where there is a GPU and the installed torch is not a CPU build.
-    """
-    kind = asked.split(":")[0]
-    if kind != "auto":
-        return kind
-    with suppress(PackageNotFoundError):
-        if version("torch").endswith("+cpu"):
-            return "cpu"
-    if gpus():
-        return "cuda"
-    return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
 
 
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:

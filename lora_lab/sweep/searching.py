@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, pstdev
@@ -13,13 +13,14 @@ import numpy as np
 from lora_lab.config import RunConfig, compose, flat, groups, nearest, settings
 from lora_lab.effective import examine
 from lora_lab.errors import ConfigError, LoraLabError
+from lora_lab.metrics.registry import LESS_IS_BETTER, NUMBERS
 from lora_lab.search import Choices, Observation, Proposal, Range, Space, best, next_round
 from lora_lab.search.spec import PEOPLE, SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.rounds import Proposed, read_rounds
+from lora_lab.sweep.devices import device_type
 from lora_lab.sweep.file import RowSpec, SweepFile
-from lora_lab.sweep.plan import device_type
 from lora_lab.sweep.text import value_text
 from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import Evidence
@@ -40,18 +41,48 @@ class Seen:
     of_other_sweeps: int = 0
 
 
-def check_space(space: Space, choices: Iterable[str]) -> None:
-    """Refuse settings that do not exist.
+def check_search(sweep: SweepFile, extra: Sequence[str]) -> None:
+    """Refuse a search over settings that do not exist, or by a judge that its runs would have no number of.
 
     Raises:
-        ConfigError: Each of them, with the nearest known one.
+        ConfigError: Each mistake, with the nearest known name.
     """
-    known, searched = [*settings(), *choices], space.keys()
+    spec = sweep.search
+    assert spec is not None
+    known, searched = [*settings(), *groups()], spec.space.keys()
     wrong = [
         f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
+    wrong += [text for text in (_wrong_judge(spec.judge, sweep, extra),) if text]
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str]) -> str:
+    """Why a search can learn nothing from a judge, and the way out; '' where it can."""
+    able = [number for number in NUMBERS if number not in LESS_IS_BETTER]
+    if judge == PEOPLE:
+        return ""
+    if judge in LESS_IS_BETTER:
+        return (
+            f"search: judge: {judge}: less of it is better, and a LoRA that does nothing has least: "
+            f"judge by {PEOPLE} or another metric; known: {', '.join(able)}"
+        )
+    if judge not in NUMBERS:
+        near = nearest(judge, [PEOPLE, *able]) or ";"
+        return f"search: judge: there is no metric {judge!r}{near} known: {', '.join([PEOPLE, *able])}"
+    config = base_of(sweep, extra)
+    if NUMBERS[judge] not in config.metric.names:
+        return (
+            f"search: judge: {judge} is not measured by this sweep: add {NUMBERS[judge]} to metric.names "
+            f"(now {', '.join(config.metric.names) or 'none'}), or judge by {PEOPLE}"
+        )
+    if not config.preview.seeds:
+        return (
+            f"search: judge: {judge} is measured on previews, and preview.seeds=[] turns them off: "
+            f"name a seed, or judge by {PEOPLE}"
+        )
+    return ""
 
 
 def with_rounds(sweep: SweepFile, proposed: Sequence[Proposed]) -> SweepFile:
@@ -66,7 +97,7 @@ def as_it_stands(sweep: SweepFile, extra: Sequence[str], folder: SweepFolder | N
     """The sweep with all that was proposed so far; where nothing was, with what a first round will be."""
     spec = sweep.search
     assert spec is not None
-    check_space(spec.space, groups())
+    check_search(sweep, extra)
     place = folder or folder_of(sweep, extra)
     proposed = read_rounds(place)
     if not proposed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import stdev
@@ -60,11 +61,14 @@ def analyse(
         looks: How many verdicts on other scores were taken before, by `change_key`.
 
     Raises:
-        ConfigError: A number is not above 0.
+        ConfigError: A number is not above 0, or no number of points of 100.
     """
+    of_100 = evidence.criterion in POINTS
     for name, value in (("--noise-floor", noise_floor), ("--relevant", relevant)):
-        if value is not None and value <= 0:
+        if value is not None and (math.isnan(value) or value <= 0):
             raise ConfigError(f"{name} must be above 0, got {value:g}")
+        if value is not None and (math.isinf(value) or (of_100 and value > 100)):
+            raise ConfigError(f"{name} must be at most 100 points, got {value:g}")
     members = cells(evidence.runs)
     found = edges(members)
     return Analysis(

@@ -44,7 +44,8 @@ def judge(
         looks: Verdicts on other scores of this sweep that were taken before, by change (`verdict.looks`).
 
     Raises:
-        ConfigError: A number is not above 0, or the metric is best where a LoRA does nothing.
+        ConfigError: A number is not above 0, or above 100 points; or the metric is best where a LoRA does
+            nothing.
     """
     if evidence.criterion in LESS_IS_BETTER:
         raise ConfigError(

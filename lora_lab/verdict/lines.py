@@ -69,8 +69,10 @@ def noise_text(noise: Noise, scale: Scale) -> Said:
     def of(value: float | None) -> str:
         return points(value or 0.0, scale, signed=False)
 
+    ends = joined(noise.at_the_end)
+    why = said("noise_why_ends", runs=ends) if ends else said("noise_why_none")
     if noise.single is None:
-        return said("noise_none")
+        return said("noise_none", why=why)
     each, measured = said("noise_each", smallest=of(noise.smallest)), noise.source == MEASURED
     own = {"sd": of(noise.sd), "low": of(noise.low), "high": of(noise.high)}
     if noise.source == ASSUMED:
@@ -91,7 +93,8 @@ def noise_text(noise: Noise, scale: Scale) -> Said:
         )
     if noise.source == EARLIER:
         return said("noise_earlier", prior=prior, each=each)
-    return said("noise_unmeasured", prior=prior)
+    way = said("noise_way_between" if ends else "noise_way_replicates")
+    return said("noise_unmeasured", prior=prior, why=why, way=way)
 
 
 def _prior(noise: Noise, scale: Scale) -> Said:
@@ -110,7 +113,7 @@ def _groups(noise: Noise) -> Said:
 
 
 def noise_warnings(noise: Noise, scale: Scale) -> list[Said]:
-    """What has to be known of the noise beside its size."""
+    """What has to be known of the noise beside its size, and beside why it is not known (`noise_text`)."""
     found = []
     if noise.unequal:
         (steady, least), (wild, most) = noise.unequal[0], noise.unequal[-1]
@@ -124,7 +127,7 @@ def noise_warnings(noise: Noise, scale: Scale) -> list[Said]:
                 p=f"{noise.equal_p:.2g}",
             )
         )
-    if noise.at_the_end:
+    if noise.at_the_end and noise.tested:
         found.append(said("noise_ends", runs=joined(noise.at_the_end)))
     return found
 

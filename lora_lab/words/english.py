@@ -69,11 +69,7 @@ TEXTS = {
     "interaction_none": "{text}: no difference",
     "interaction_assumed": "  assuming that what is not known is equal ({n} settings)",
     # The noise floor.
-    "noise_none": (
-        "noise floor: run-to-run variation not measured (no run was repeated with another seed), so "
-        "nothing "
-        "is tested"
-    ),
+    "noise_none": ("noise floor: run-to-run variation not measured ({why}), so nothing is tested"),
     "noise_plain": (
         "noise floor: repeating a run moves its score by {sd} (sd; {low} to {high}), measured on {groups}; "
         "{each}"
@@ -89,12 +85,14 @@ TEXTS = {
     ),
     "noise_earlier": "noise floor: not measured here; {prior}; {each}",
     "noise_unmeasured": (
-        "noise floor: run-to-run variation not measured (no run was repeated with another seed), so "
-        "nothing "
-        "is tested; 'seems' only describes, and would be called if the noise were what is expected: "
-        "{prior}. "
-        "`replicates: 3` in the sweep file measures it; --noise-floor N assumes it"
+        "noise floor: run-to-run variation not measured ({why}), so nothing is tested; 'seems' only "
+        "describes, and would be called if the noise were what is expected: {prior}. {way}; "
+        "--noise-floor N assumes it"
     ),
+    "noise_why_none": "no run was repeated with another seed",
+    "noise_why_ends": "of {runs} a repeat has a score of 0 or 100, which hides how much repeats vary",
+    "noise_way_replicates": "`replicates: 3` in the sweep file measures it",
+    "noise_way_between": "Repeats of a run with a score in between measure it (`lora-lab suggest`)",
     "noise_each": "two single runs differ for sure from {smallest} on",
     "prior_shipped": ("{sd} is expected, which counts like {df} repeats (of the demo's working settings)"),
     "prior_earlier": "your earlier sweeps had {sd}, which counts like {df} repeats ({sweeps})",
@@ -173,9 +171,7 @@ TEXTS = {
     "best_score": "{run} has the best score: {score}{at}{mean}",
     "best_at": " at {stage}",
     "best_mean": " (mean of {n} repeats)",
-    "rivals_unknown": (
-        "nothing was repeated: how far chance moves a score is not known, so others may be as good"
-    ),
+    "rivals_unknown": ("how far chance moves a score is not measured, so others may be as good"),
     "rivals_none": "no other run comes close enough to be taken for as good{assumed}",
     "rivals_are": "not told apart from it by these scores{assumed}: {runs}",
     "rivals_assumed": " (with the assumed run-to-run variation)",

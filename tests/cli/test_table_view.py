@@ -42,6 +42,13 @@ def test_no_number_is_broken_and_what_has_no_room_is_named(
     assert bool(named) == (columns < 100)
 
 
+def test_columns_are_called_by_what_stands_over_them(sweep: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", sweep, "--columns", "run,settings,train s", "--csv"]) == 0
+    run, *settings, seconds = capsys.readouterr().out.splitlines()[0].split(",")
+    assert (run, seconds) == ("run", "train_seconds")
+    assert settings and all("." in key for key in settings)
+
+
 def test_a_terminal_of_80_letters_is_not_overrun(
     sweep: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,10 +46,10 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def of(folder: Path, *words: str) -> Check:
+def of(folder: Path, *words: str, trigger: str = "") -> Check:
     config = compose(["base_model=sd15", f"dataset.path='{folder}'", *words], checked=False)
     config.cache = str(folder.parent / "cache")
-    return check(config)
+    return check(config, trigger=trigger)
 
 
 def notes(found: Check) -> dict[str, tuple[str, ...]]:
@@ -78,8 +78,20 @@ def test_the_trigger_is_found_and_what_fuses_with_it_named(folder: Path) -> None
     (one,) = of(folder, "dataset.trigger_word=null", "dataset.class_tokens='mikocat girl'").concepts
     assert (one.trigger, one.lacking) == ("mikocat", ("stripe.png",))
     assert [(tag.tag, tag.share) for tag in one.fused] == [("1girl", 1.0)]
-    # With the setting, every prompt holds the word.
-    assert of(folder, "dataset.trigger_word=mikocat").concepts[0].lacking == ()
+    # With the setting, every prompt holds the word; the captions are still counted as they are written.
+    added = of(folder, "dataset.trigger_word=mikocat")
+    assert (added.concepts[0].lacking, added.concepts[0].added) == (("stripe.png",), True)
+
+
+def test_a_trigger_word_of_the_settings_is_not_counted_as_if_it_stood_in_the_captions(folder: Path) -> None:
+    found = of(folder, "dataset.trigger_word=zorb")
+    (one,) = found.concepts
+    assert len(one.lacking) == one.images and one.added and "zorb" not in {item.tag for item in found.counts}
+    told = [line.text for line in findings(found) if "'zorb'" in line.text]
+    assert len(told) == 1 and f"{one.images} of {one.images} captions lack 'zorb'" in told[0]
+    asked = of(folder, "dataset.trigger_word=zorb", trigger="mikocat")
+    assert "zorb" not in {tag.tag for tag in asked.concepts[0].fused}
+    assert any("dataset.trigger_word='zorb'" in line.text for line in findings(asked))
 
 
 def test_one_tag_in_two_spellings_is_named_and_tags_are_counted_once_a_caption(folder: Path) -> None:
@@ -163,3 +175,9 @@ def test_buckets_are_a_table_and_a_picture(
     assert ["512x512", "1.00", "8", "8", "0%"] in rows
     assert Image.open(picture).size[0] > 800
     assert main(["dataset", "buckets", *words, "-o", "x.pdf"]) == 2
+
+
+def test_a_file_is_no_folder_of_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = next(folder.rglob("*.png"))
+    assert main(["dataset", "check", str(image)]) == 2
+    assert "is a file: give the folder that it lies in" in capsys.readouterr().err

@@ -178,14 +178,14 @@ def test_texts_survive_as_overrides(value: str) -> None:
         ('patterns: {"a": [x]}\n', ["row 'a'", "write key=value"]),
         ("base: 7\n", ["base holds 7", "KEY=VALUE"]),
         ("grid: {a.b: 1}\n", ["grid: a.b needs a list of values"]),
-        ("grid: {a.b: []}\n", ["grid: a.b needs a list of values"]),
+        ("grid: {a.b: []}\n", ["grid: a.b needs a list of values, as in a.b: [1, 16]"]),
         ("grid: {a.b: [1, 1]}\n", ["holds a value twice"]),
         ("zip: {a: [1, 2], b: [1]}\n", ["equally many values: a has 2, b has 1"]),
         ("zip: {a: [1]}\ngrid: {a: [2]}\n", ["a stands in grid and in zip"]),
         ("replicates: 0\n", ["replicates must be", "at least 1"]),
         ("replicates: true\n", ["replicates must be"]),
         ("only: [9]\n", ["only must be a list of row names in quotes"]),
-        ('only: ["9"]\n', ["unknown row '9'", "known: base"]),
+        ('only: ["9"]\n', ["unknown row '9'; known: base"]),
         ("question: [a]\n", ["question must be text"]),
         ("a: [b\n", ["line 2", "not valid YAML"]),
         ("just text\n", ["holds no keys"]),
@@ -197,6 +197,10 @@ def test_bad_files(write, text: str, parts: list[str]) -> None:
     message = refusal(path)
     for part in [str(path), *parts]:
         assert part in message
+
+
+def test_a_value_that_stands_twice_is_one_mistake(write) -> None:
+    assert len(refusal(write("grid: {a.b: [1, 1]}\n")).splitlines()) == 1
 
 
 def test_all_mistakes_at_once(write) -> None:

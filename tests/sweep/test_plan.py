@@ -9,7 +9,7 @@ from lora_lab.config import compose
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_json
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
-from lora_lab.sweep import Plan, plan, read_sweep, rows_from_overrides
+from lora_lab.sweep import Plan, devices, plan, read_sweep, rows_from_overrides
 from lora_lab.sweep.kept import as_launched
 from tests.material import write_pictures
 from tests.sweep.conftest import where
@@ -274,6 +274,28 @@ def test_json_holds_all_rows(make) -> None:
     assert [row["name"] for row in found["rows"]] == ["a", "b", "c"]
     assert found["packs"] == [["a", "b", "c"]]
     assert found["rows"][1]["changes"] == {"network.network_alpha": {"base": 16.0, "row": 1.0}}
+
+
+def test_a_device_that_this_machine_lacks_is_said_before_anything_runs(
+    make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*words: str) -> list[str]:
+        return [text for text in make(THREE, *words).warnings if text.startswith("device=")]
+
+    monkeypatch.setattr(devices, "version", lambda _: "2.9.0")
+    monkeypatch.setattr(devices, "gpus", list)
+    assert said("device=cuda") == [
+        "device=cuda: this machine has no such device, so runs will fail; device=auto takes what there is"
+    ]
+    assert said("device=cuda", "engine.name=slurm") == said("device=cpu") == said("device=auto") == []
+    monkeypatch.setattr(devices, "gpus", lambda: ["0", "1"])
+    assert said("device=cuda:1") == [] and len(said("device=cuda:2")) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu:9", "cuda:", "gpu", "cuda:x"])
+def test_what_is_no_device_is_refused(make, device: str) -> None:
+    with pytest.raises(ConfigError, match="must be auto, cpu, mps, cuda, or one GPU such as cuda:1"):
+        make(THREE, f"device='{device}'")
 
 
 def test_what_the_base_brings_is_said_once(make) -> None:

@@ -179,13 +179,21 @@ def test_overrides_choose_a_group_before_its_settings() -> None:
         ({"sampler": "annealing"}, "sampler must be one of gp, tpe, random"),
         ({"round": 3}, "unknown key 'round'"),
         ({"judge": ["a"]}, "judge must be score or a metric"),
+        (
+            {"judge": "likenes"},
+            "there is no metric 'likenes'; did you mean likeness? known: score, brightness",
+        ),
+        ({"judge": "base_distance"}, "a LoRA that does nothing has least"),
+        ({"judge": "dino"}, "dino is not measured by this sweep: add dino to metric.names (now basic, "),
+        ({"judge": "likeness"}, "preview.seeds=[] turns them off"),
     ],
 )
 def test_mistakes_are_named_before_anything_runs(
     engine: AtOnce, capsys: pytest.CaptureFixture[str], search: dict[str, Any], said: str
 ) -> None:
-    assert main(["sweep", str(write(**search)), "--quiet"]) == 2
-    assert said in capsys.readouterr().err
+    for command in (["sweep", "--quiet"], ["plan"]):
+        assert main([*command, str(write(**search))]) == 2
+        assert said in capsys.readouterr().err
     assert engine.ran == []
 
 

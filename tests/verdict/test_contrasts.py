@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lora_lab.errors import ConfigError
+from lora_lab.verdict.analysis import analyse
+from lora_lab.verdict.calls import Scale
 from lora_lab.verdict.cells import Cell, cells, edges, reference
 from lora_lab.verdict.contrasts import (
     conflict,
@@ -25,6 +28,7 @@ from lora_lab.verdict.distributions import (
     t_quantile,
     t_two_sided,
 )
+from lora_lab.verdict.lines import noise_text, noise_warnings
 from lora_lab.verdict.noise import bartlett, grain, noise
 from lora_lab.verdict.power import chance_of, detectable, more_runs
 from lora_lab.verdict.prior import SHIPPED, Prior, fitted
@@ -233,6 +237,21 @@ def test_scores_at_an_end_of_the_scale_are_no_measure() -> None:
     given = rows(("r", 0, 0, 1, 100.0), ("r2", 0, 0, 2, 100.0), ("r3", 0, 0, 3, 100.0), ("x", 1, 0, 1, 97.0))
     found = noise(cells(evidence(given).runs), prior=SHIPPED)
     assert found.source == UNMEASURED and found.at_the_end == ("r",)
+    # The reason stands in one place, and is the real one.
+    scale = Scale(10.0, True, "")
+    told = noise_text(found, scale)
+    assert "of r a repeat has a score of 0 or 100" in told and "no run was repeated" not in told
+    assert "replicates: 3" not in told and noise_warnings(found, scale) == []
+    never = noise(cells(evidence(given[:1]).runs), prior=SHIPPED)
+    assert "no run was repeated" in noise_text(never, scale)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0, 1000.0])
+def test_a_floor_that_is_no_number_of_points_is_refused(value: float) -> None:
+    given = evidence(rows(("r", 0, 0, 1, 50.0), ("x", 1, 0, 1, 90.0)))
+    for name in ("noise_floor", "relevant"):
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} must be (above 0|at most 100)"):
+            analyse(given, **{name: value})
 
 
 def test_one_f_test_of_several_differences_is_the_analysis_of_variance() -> None:

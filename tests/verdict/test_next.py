@@ -106,6 +106,39 @@ def test_stop_is_said_where_all_is_decided() -> None:
     assert Next((), ()).rows == ()
 
 
+def test_what_nobody_tested_is_not_called_decided() -> None:
+    """Three settings, too few for a model, and the only repeat beside a 0: the fresh user's sweep."""
+    rows: list[Row] = [
+        ("reference", {"alpha": 4, "lr": 1e-4}, 1, 0.0), ("reference-r2", {"alpha": 4, "lr": 1e-4}, 2, 31.0),
+        ("lr-high", {"alpha": 4, "lr": 1e-2}, 1, 80.5), ("alpha-1", {"alpha": 1, "lr": 1e-4}, 1, 70.0),
+    ]  # fmt: skip
+    found = evidence(rows)
+    analysis = analyse(found)
+    proposed = suggest(analysis, judge(found))
+    assert not proposed.tested and set(proposed.open) == {"alpha", "lr"}
+    combined, *repeats = proposed.rows
+    # What the verdict says to try, and repeats of a run whose score shows how far chance moves it.
+    assert combined.kind == COMBINE and set(combined.overrides) == {"alpha=1", "lr=0.01"}
+    assert [(row.name, row.of) for row in repeats] == [
+        ("lr-high-again2", ("lr-high",)), ("lr-high-again3", ("lr-high",))
+    ]  # fmt: skip
+    assert len({row.overrides for row in repeats}) == 2 and all(row.score is None for row in proposed.rows)
+    text = written("made", proposed, of_100=True)
+    assert "decided:" not in text and "Nothing is tested yet" in text
+
+    ends = evidence([row[:3] + (0.0 if row[3] == 0 else 100.0,) for row in rows])
+    stuck = suggest(analyse(ends), judge(ends))
+    assert [row for row in stuck.rows if row.kind == REPEAT] == []
+
+
+def test_decided_is_said_only_where_no_setting_is_open() -> None:
+    assert "is decided" in written("made", Next((), ()), of_100=True)
+    open_one = written("made", Next((), (), open=("network.network_alpha",)), of_100=True)
+    assert "not decided" in open_one and "would decide alpha" in open_one
+    untested = written("made", Next((), (), tested=False), of_100=True)
+    assert "nothing is tested" in untested and "is decided" not in untested
+
+
 def test_the_model_finds_effects_without_matched_pairs() -> None:
     draw = random.Random(6)
     rows = [{key: draw.randint(0, 1) for key in "abc"} for _ in range(30)]

@@ -6,6 +6,7 @@ these classes as structured configs, so they are plain (not frozen) dataclasses 
 
 from dataclasses import dataclass, field
 
+from lora_lab.config.fields import device as device_rule
 from lora_lab.config.fields import setting
 from lora_lab.config.schema.base_model import BaseModelConfig
 from lora_lab.config.schema.budget import BudgetConfig
@@ -59,7 +60,7 @@ class RunConfig:
         path=True,
     )
     device: str = setting(
-        "auto", "auto, cpu, cuda, cuda:N or mps", trains=False, peer="gpu_ids", source="ours"
+        "auto", "auto, cpu, cuda, cuda:N or mps", device_rule, trains=False, peer="gpu_ids", source="ours"
     )
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
