@@ -300,6 +300,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "losses/test_flow.py::test_euler_follows_a_known_velocity_to_its_end",
         "run/test_flow_family.py::test_previews_are_shifted",
     ),
+    "preview.base_model": ("run/test_further_bases.py::test_every_checkpoint_is_rendered_on_each",),
     "preview.size": (
         "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
     ),

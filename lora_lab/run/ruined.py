@@ -23,7 +23,12 @@ def ruined(task: Task, checkpoint: Checkpoint) -> str:
     Where the base model's images are missing (`preview.anchors=false`), nobody can tell.
     """
     wanted = wanted_shots(task.resolved) if task.resolved.preview.stop_black else {}
-    asked = {drawn for drawn, (_, _, strength) in wanted.items() if strength}
+    # Further base models come after training: by then it is too late to stop.
+    asked = {
+        drawn
+        for drawn, (prompt, _, strength) in wanted.items()
+        if strength and not task.resolved.shown_on(prompt)
+    }
     shown = [item for item in checkpoint.previews if item.drawn in asked]
     found = {flag for item in shown for flag in item.flags} & set(SHOW_NOTHING)
     if not asked or {item.drawn for item in shown} < asked:

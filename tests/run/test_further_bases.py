@@ -88,14 +88,15 @@ def test_interrupted_at_any_point_it_goes_on_to_the_same(bench: Bench) -> None:
     whole = bench.run("whole", extra=[on(OTHER)])[0]
     shown = [[(item.file, item.drawn) for item in one.previews] for one in whole.checkpoints]
     ended = set()
-    for at in (12, 25, 30, 34, 38):
+    for at in range(12, 36, 4):
         folder = bench.write(f"cut-{at}", on(OTHER))
         first = worked(bench, folder, Stop(at))
         ended.add((first.status, sum(len(one.previews) for one in first.checkpoints)))
         again = worked(bench, folder)
         assert again.status == "done" and again.preview_fingerprint == whole.preview_fingerprint
         assert [[(item.file, item.drawn) for item in one.previews] for one in again.checkpoints] == shown
-    assert {status for status, _ in ended} == {"cancelled"} and len(ended) > 2, ended
+    cut = {shown for status, shown in ended if status == "cancelled"}
+    assert cut >= {2, 3}, "among training and own previews, and among those on the further base"
 
 
 def test_a_pack_shares_them(bench: Bench) -> None:

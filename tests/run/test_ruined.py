@@ -10,6 +10,7 @@ from lora_lab.files import read_lines
 from lora_lab.preview import Shot
 from lora_lab.run import previews
 from lora_lab.store import RunFolder, RunRecord, read_record, write_record
+from tests import tiny
 from tests.run.bench import Bench
 from tests.run.test_following import go
 
@@ -115,3 +116,13 @@ def test_one_that_takes_its_weights_from_a_longer_one_ends_alone(
     go([long])
     assert (read_record(short).status, read_record(short).step) == ("diverged", 5)
     assert (read_record(long).status, read_record(long).step) == ("done", 15)
+
+
+def test_it_ends_there_also_where_further_base_models_come_after_training(
+    bench: Bench, paint: Callable[..., None]
+) -> None:
+    paint(BLACK)
+    further = f"preview.base_model=['{tiny.folder('sd1', 1)}']"
+    (record,) = bench.run("one", extra=[RUINED, further])
+    assert (record.status, record.step) == ("diverged", 5)
+    assert [len(item.previews) for item in record.checkpoints] == [2]
