@@ -22,6 +22,7 @@ from lora_lab.sweep.starting import DEMO, NO_CARD, Wish, card_sizes, family_of, 
 
 def new(given: argparse.Namespace) -> int:
     """Ask what was not said, write the file, and show its plan."""
+    given.name = given.name.removesuffix(".yaml").removesuffix(".yml")
     if problem := name_problem(given.name):
         raise ConfigError(f"NAME: {problem}")
     target = Path(given.output or f"{given.name}.yaml")

@@ -30,7 +30,7 @@ from lora_lab.networks.groups import ParamGroup
 from lora_lab.networks.layers import PackedLayer
 from lora_lab.networks.norms import MaxNorm
 from lora_lab.networks.routes import Routes
-from lora_lab.networks.siblings import Siblings, find_siblings
+from lora_lab.networks.siblings import Siblings, cross_attentions, find_siblings
 from lora_lab.networks.spec import FORMS, AdapterSpec
 from lora_lab.networks.targets import Target, find_targets
 
@@ -70,7 +70,9 @@ class Pack:
             for form, layout in self.layouts.items()
             for site in layout.sites
         }
-        for related in find_siblings([one for one in self._layers.values() if isinstance(one, PackedLayer)]):
+        parts = dict(zip(("unet", *FAMILIES[family].text_parts), (unet, *text_encoders), strict=False))
+        linear = [one for one in self._layers.values() if isinstance(one, PackedLayer)]
+        for related in find_siblings(linear, cross_attentions(parts)):
             Siblings(related)
         self._attached = False
         for model in (unet, *text_encoders):

@@ -10,12 +10,12 @@ one matrix `(S r, i)`, and so does `Siblings` with their frozen weights, `(S o, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_lab.networks.autograd import Gradients, scaled_product
 from lora_lab.networks.batching import Block
@@ -27,8 +27,29 @@ _FAMILIES = (("to_q", "to_k", "to_v"), ("q_proj", "k_proj", "v_proj"))
 """What siblings are called in the libraries' attention blocks, in the order in which these call them."""
 
 
-def find_siblings(layers: Sequence[PackedLayer]) -> Iterator[list[PackedLayer]]:
-    """Neighbours that may read the same input: those of one attention block, of one shape."""
+def cross_attentions(models: Mapping[str, nn.Module]) -> set[tuple[str, str]]:
+    """The attention blocks whose queries see another input than their keys and values, by part and path.
+
+    Args:
+        models: By part, as `Target.part` has it.
+    """
+    return {
+        (part, path)
+        for part, model in models.items()
+        for path, module in model.named_modules()
+        if getattr(module, "is_cross_attention", False) is True
+    }
+
+
+def find_siblings(
+    layers: Sequence[PackedLayer], crossed: Collection[tuple[str, str]] = ()
+) -> Iterator[list[PackedLayer]]:
+    """Neighbours that may read the same input: those of one attention block, of one shape.
+
+    Args:
+        crossed: What `cross_attentions` found: found out by the first pass instead, that pass would be other
+            products than the later ones, and a run that goes on would end in other last bits.
+    """
     by_place: dict[tuple[str, str, str], PackedLayer] = {}
     for layer in layers:
         parent, _, own = layer.site.target.path.rpartition(".")
@@ -36,9 +57,8 @@ def find_siblings(layers: Sequence[PackedLayer]) -> Iterator[list[PackedLayer]]:
     for part, parent, own in by_place:
         for family in _FAMILIES:
             if own == family[1] and (part, parent, family[2]) in by_place:
-                members = [
-                    by_place[part, parent, name] for name in family if (part, parent, name) in by_place
-                ]
+                names = family[1:] if (part, parent) in crossed else family
+                members = [by_place[part, parent, name] for name in names if (part, parent, name) in by_place]
                 alike = [one for one in members if _shape(one) == _shape(members[-1])]
                 if len(alike) > 1 and alike[-1] is members[-1]:
                     yield alike

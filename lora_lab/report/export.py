@@ -160,6 +160,16 @@ def _choice(data: ReportData, chosen: str) -> Choice:
     source = worker.file(record) if record else None
     if record is None or source is None:
         raise RunFolderError(f"run {run.name} names no file of checkpoint {judged.tag} in its own folder")
+    if not source.is_file():
+        gone, again = (
+            ("given up for room by `lora-lab gc`", " with --redo")
+            if record.discarded
+            else ("deleted or moved", "")
+        )
+        raise RunFolderError(
+            f"{source} is not there, it was {gone}: put it back, name another checkpoint, or start the sweep "
+            f"again{again}, which trains the run anew"
+        )
     return Choice(run, record, judged, source, not chosen)
 
 

@@ -41,6 +41,8 @@ def test_json_is_the_plan(place: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main([*FLAGS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["file"] == "mine.yaml" and len(told["plan"]["rows"]) == 9
+    assert main(["new", "mine.yaml", *FLAGS[2:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "mine.yaml"
 
 
 def test_it_asks_again_until_it_can_go_on(

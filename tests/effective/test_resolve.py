@@ -446,3 +446,11 @@ def test_block_weights_follow_the_family() -> None:
     mid = "network.mid_lr_weight='1,0,1'"
     assert not of(model, f"network.down_lr_weight='{nine}'", mid, facts=facts).refusals
     assert of(f"network.down_lr_weight='{nine}'").refusals
+
+
+@pytest.mark.parametrize(("asked", "applied"), [("false", True), ("true", False)])
+def test_who_applies_the_magnitudes_of_dora_is_said_once(asked: str, applied: bool) -> None:
+    text = " ".join(of("network=dora", f"network.wd_on_output={asked}").warnings)
+    assert "diffusers loads such files without their magnitudes" in text
+    assert ("A1111, Forge and ComfyUI apply them" in text) is applied
+    assert ("A1111 wrongly" in text) is not applied

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from lora_lab.networks import siblings
 from lora_lab.networks.pack import Pack
@@ -86,3 +87,25 @@ def test_layers_called_with_other_inputs_part(unet, text_encoder, monkeypatch):
     pack.detach()
     for one, other in zip(shared, alone, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
+
+
+def test_the_first_pass_is_made_of_the_same_products_as_the_later_ones(text_encoder, monkeypatch):
+    """Where the text is as wide as an attention block, only the block itself says that its queries differ."""
+    torch.manual_seed(0)
+    width = text_encoder.config.hidden_size
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(width,),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        layers_per_block=1,
+        cross_attention_dim=width,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    ).double()
+    pack = make(unet, text_encoder, 2)
+    first, first_grads, calls = passed(pack, (unet, text_encoder), [0, 1], monkeypatch)
+    again, again_grads, later = passed(pack, (unet, text_encoder), [0, 1], monkeypatch)
+    pack.detach()
+    assert calls == later > 0
+    assert torch.equal(first, again) and torch.equal(first_grads, again_grads)

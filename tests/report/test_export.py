@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save
 
-from lora_lab.errors import ModelError, RunFolderError
+from lora_lab.errors import RunFolderError
 from lora_lab.lora_files.disk import read_lora, save_lora
 from lora_lab.lora_files.reading import from_tensors
 from lora_lab.loras.writing import portable
@@ -205,7 +205,9 @@ def test_what_is_not_there_is_said(made: Subject, tmp_path: Path) -> None:
         export(made, out, "base:15")
     with pytest.raises(RunFolderError, match="broken has no checkpoint to export .*not a number"):
         export(made, out, "broken")
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(
+        RunFolderError, match="is not there, it was deleted or moved: put it back, .*start the sweep"
+    ):
         export(made, out, "lion")
     assert not out.exists()
 

@@ -80,7 +80,7 @@ def _of_type(type_: str) -> Reasons:
 def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findings:
     """Files and blocks that do not fit, and what other programs make of the file."""
     found = refused(*_refusals(v, facts))
-    found += warned(*_loaders(v["network.type"]))
+    found += warned(*_loaders(v["network.type"], v["network.wd_on_output"]))
     if v["network.type"] == "dora" and v["network.wd_on_output"]:
         found += warned(
             "network.wd_on_output=true: ComfyUI and Forge apply such files roughly, A1111 wrongly; "
@@ -89,7 +89,7 @@ def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findin
     return found
 
 
-def _loaders(type_: str) -> Iterator[str]:
+def _loaders(type_: str, wd_on_output: bool) -> Iterator[str]:
     """What of other programs cannot load a type, as found by trying them."""
     if type_ in ("loha", "lokr"):
         yield (
@@ -98,8 +98,8 @@ def _loaders(type_: str) -> Iterator[str]:
         )
     if type_ == "dora":
         yield (
-            "network.type=dora: diffusers loads such files without their magnitudes, which is another LoRA; "
-            "A1111, Forge and ComfyUI apply them"
+            "network.type=dora: diffusers loads such files without their magnitudes, which is another LoRA"
+            + ("" if wd_on_output else "; A1111, Forge and ComfyUI apply them")
         )
 
 

@@ -15,6 +15,7 @@ from lora_lab.config import RunConfig, parse_resolution
 from lora_lab.errors import LoraLabError
 from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
 from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, reading
+from lora_lab.store.reading import EXTERNAL
 from lora_lab.store.table import PLACE, differing, means
 
 Coordinates = tuple[str, int, int, float]
@@ -109,7 +110,12 @@ class Run:
 
     @property
     def changes(self) -> list[tuple[str, str, str]]:
-        """What the run changes from the sweep's base: key, label and value as people write them."""
+        """What the run changes from the sweep's base: key, label and value as people write them.
+
+        Of a LoRA that was trained elsewhere nobody knows all that differs: who trained it.
+        """
+        if trainer := self.read.record.external.get("trainer"):
+            return [(EXTERNAL, EXTERNAL, str(trainer))]
         keys = [text.lstrip("+~").partition("=")[0] for text in self.read.record.overrides]
         found = [key for key in keys if key in self.settings]
         # A duplicate's record names what has an effect; what else its author wrote is why it is there.
