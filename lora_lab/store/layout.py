@@ -11,7 +11,7 @@ from pathlib import Path
 from lora_lab.config.schema import RunConfig
 from lora_lab.errors import RunFolderError
 
-CONFIG, RECORD = "config.yaml", "run.json"
+CONFIG, RECORD, STEPS = "config.yaml", "run.json", "steps.jsonl"
 STATE = re.compile(r"([0-9]{8,})(?:\.([0-9]+))?(?:-([0-9]+))?")
 """A state's name: updates, micro-batches of the next one, and which of several it is (`RunFolder.state`)."""
 NO_RUNS = ("anchors", "plots", "report", "exports", "copier", "lost+found")
@@ -78,7 +78,7 @@ class RunFolder:
     @property
     def steps_file(self) -> Path:
         """One JSON line per update."""
-        return self.path / "steps.jsonl"
+        return self.path / STEPS
 
     @property
     def log_file(self) -> Path:
@@ -258,7 +258,8 @@ class SweepFolder:
 def _is_run(path: Path) -> bool | None:
     """Whether a folder is a run's; None where it cannot be looked into, as a link whose disk is away.
 
-    Any program may have a `config.yaml`: one that holds keys which no job has is not a run's.
+    Any program may have a `config.yaml`: one that holds keys which no job has is not a run's, unless a run's
+    step log lies beside it.
     """
     try:
         names = os.listdir(path)
@@ -266,7 +267,9 @@ def _is_run(path: Path) -> bool | None:
         return False
     except OSError:
         return False if path.name in NO_RUNS else None
-    return RECORD in names or (CONFIG in names and not _is_foreign(path / CONFIG))
+    if RECORD in names or (CONFIG in names and STEPS in names):
+        return True
+    return CONFIG in names and not _is_foreign(path / CONFIG)
 
 
 _TOP_KEY = re.compile(r"^(?:- )?[\"']?([\w./-]+)[\"']?\s*:", re.MULTILINE)

@@ -66,6 +66,7 @@ def test_a_recipe_plans(name: str, tmp_path: Path) -> None:
     assert {item.key for item in row.inert} <= {"train.max_train_epochs"}, "it sets nothing that cannot act"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_trains(name: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)

@@ -46,6 +46,7 @@ def single(place: Path, family: str) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "file"])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_baked_in_and_extracted_again(tmp_path: Path, family: str, form: str) -> None:

@@ -80,6 +80,7 @@ def test_nothing_wide_is_kept_for_the_backward_pass(kind: str) -> None:
     assert sizes == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_checkpointing_on_top_changes_no_gradient(kind: str) -> None:
     from lora_lab.models import set_gradient_checkpointing

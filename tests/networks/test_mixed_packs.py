@@ -8,6 +8,7 @@ from lora_lab.networks.pack import Pack
 from lora_lab.networks.spec import AdapterSpec
 from lora_lab.optim import build as optimizers
 
+pytestmark = pytest.mark.slow
 DOUBLE = torch.float64
 SPECS = {
     "lora": AdapterSpec(8, 4.0, conv_dim=2, seed=1),
@@ -72,7 +73,6 @@ def worst(one, other):
     return max((one[key] - other[key]).abs().max().item() for key in one)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "lion", "adafactor"])
 def test_pack_equals_solo(unet, text_encoder, optimizer):
     """Flat, stacked and single leaves, all forms side by side, with dropout."""
@@ -148,7 +148,6 @@ def test_gradient_checkpointing(unet, text_encoder):
         assert worst(found[0][name], found[1][name]) < 1e-12
 
 
-@pytest.mark.slow
 def test_bfloat16_compute_follows_float32(unet, text_encoder):
     """The differences are made from float32 masters: DoRA's magnitudes are not rounded."""
     import copy

@@ -9,7 +9,7 @@ from lora_lab.plots import subject
 from lora_lab.report import write_report
 from tests import scored
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

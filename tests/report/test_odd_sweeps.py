@@ -43,6 +43,7 @@ def test_words_with_dollars_are_drawn_as_they_stand(tmp_path: Path, word: str) -
     assert shown in svg
 
 
+@pytest.mark.slow
 def test_a_report_of_odd_words_is_written(tmp_path: Path) -> None:
     sweep = scored.sweep(tmp_path, pictures=True)
     for name, word in zip(("base", "alpha-16", "alpha-64", "lion"), WORDS, strict=False):
@@ -71,6 +72,7 @@ def test_a_run_of_an_impossible_number_ends_nothing(
     write_report(subject(sweep), tmp_path / "report")
 
 
+@pytest.mark.slow
 def test_a_report_and_plots_of_damaged_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = scored.sweep(tmp_path, pictures=True)
     sweep.run("alpha-16").run_file.write_text('{"status": 5}')
@@ -128,7 +130,7 @@ def test_the_mean_that_an_effect_is_measured_against_is_shown(
         assert html.count(words) >= 3, "in the table of runs, and above the images that are compared"
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1252", SLOW("ascii"), SLOW("latin-1"), "utf-8"])
 @pytest.mark.parametrize("words", [["table"], ["table", "--csv"], ["verdict"]])
 def test_a_terminal_that_has_no_japanese_ends_nothing(
     tmp_path: Path, encoding: str, words: list[str]

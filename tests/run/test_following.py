@@ -109,6 +109,7 @@ def test_what_is_taken_is_what_training_would_have_made(bench: Bench, apart: lis
     assert shown == {"long": None, "short": "long", "middle": "long"}
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on_with_it_is_the_same(bench: Bench, apart: list[RunFolder]) -> None:
     long, short, middle = jobs(bench)
     go([long], Stop(16))

@@ -84,6 +84,7 @@ def test_added_later_only_what_is_missing_is_rendered(bench: Bench) -> None:
     assert [[item.base_model for item in one.previews] for one in after.checkpoints] == 2 * [["", OTHER.name]]
 
 
+@pytest.mark.slow
 def test_interrupted_at_any_point_it_goes_on_to_the_same(bench: Bench) -> None:
     whole = bench.run("whole", extra=[on(OTHER)])[0]
     shown = [[(item.file, item.drawn) for item in one.previews] for one in whole.checkpoints]

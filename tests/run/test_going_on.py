@@ -331,6 +331,7 @@ def test_states_are_kept_as_long_as_asked(bench: Bench) -> None:
     assert [folder.saved_states() for folder in folders] == [[8], [6, 8], [4, 6, 8], []]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_with_one_message_and_it_goes_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

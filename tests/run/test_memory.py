@@ -24,6 +24,7 @@ def done(bench: Bench, name: str, *extra: str) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["base_model.fp8_base", "base_model.nf4_base"])
 def test_a_compressed_base_model_trains_nearly_the_same(bench: Bench, key: str) -> None:
     plain, small = done(bench, "plain"), done(bench, "small", f"{key}=true")

@@ -76,6 +76,7 @@ def test_photographs_go_all_the_way(bench: Bench, photographs: Path, tmp_path: P
     assert np.abs(np.asarray(astronaut, float) - np.asarray(original, float)).mean() < 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "prediction", "modules"),
     [

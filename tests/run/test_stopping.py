@@ -11,6 +11,7 @@ from lora_lab.store.locks import take as claim
 from tests.run.bench import Bench
 
 
+@pytest.mark.slow
 def test_it_ends_at_its_next_checkpoint_and_goes_on_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,6 +174,7 @@ def test_ruined_previews_are_named(
     assert record.status == "done" and flag in record.checkpoints[0].flags
 
 
+@pytest.mark.slow
 def test_previews_that_cannot_be_rendered_cost_no_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no memory for that")

@@ -23,6 +23,7 @@ def flows(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield bench
 
 
+@pytest.mark.slow
 def test_a_run_in_a_pack_equals_the_run_alone(flows: Bench) -> None:
     _, packed, _ = flows.train(NAMES, EXTRA)
     for name in NAMES:

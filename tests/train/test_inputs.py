@@ -39,6 +39,7 @@ def weighted(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adamw", "unet only"])
 def test_weighted_captions_act_where_captions_are_trained_and_where_they_are_cached(
     bench: Bench, weighted: Path, name: str, tmp_path_factory: pytest.TempPathFactory

@@ -93,6 +93,7 @@ def test_resuming_in_the_same_pack_is_bit_for_bit(bench: Bench) -> None:
         assert largest_difference(straight[name], resumed[name]) == 0.0
 
 
+@pytest.mark.slow
 def test_resuming_in_another_pack_is_within_rounding(bench: Bench, packed: dict[str, Weights]) -> None:
     bench.train(EIGHT, until=lambda runner: runner.update >= 3)
     states = dict(bench.states)

@@ -32,6 +32,7 @@ def test_types_share_a_pack(bench: Bench) -> None:
         assert largest_difference(packed[name], alone[name]) < 1e-9, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TYPES)
 def test_resuming_is_bit_for_bit(bench: Bench, name: str) -> None:
     _, straight, _ = bench.train([name], SHORT)

@@ -36,7 +36,9 @@ def counted():
         yield count
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case != "one run")) for case in CASES]
+)
 def test_a_step_takes_few_operations_and_reads_once(counted, case):
     *what, limit, transfers = CASES[case]
     found = counted(*what)

@@ -42,6 +42,7 @@ def by_hand(bench: Bench, runner: Runner, validation) -> dict[int, float]:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_the_mean_over_samples_and_unlike_the_training_loss(bench: Bench) -> None:
     names = ["adamw", "dropped"]
     prepared = [prepare(on_base(bench.config(name, SPLIT), bench.base), Caches(bench.base)) for name in names]

@@ -55,6 +55,7 @@ def test_a_folder_that_cannot_be_written_to_says_so(folder: SweepFolder) -> None
     assert verdict.settings and any("could not be kept" in text for text in verdict.notes)
 
 
+@pytest.mark.slow
 def test_asking_after_every_repeat_gives_chance_no_further_try() -> None:
     draw, called, plain = random.Random(6), 0, 0
     sweeps = 250

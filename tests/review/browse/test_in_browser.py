@@ -13,7 +13,7 @@ from lora_lab.store import SweepFolder
 from tests.review.made_up import anchors, checkpoint, write_run
 from tests.review.troubled import make_troubled
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FIRST = "run=good&checkpoint=000005&prompt=0&seed=7&strength=1"
 PANES = "pane=good:000005:0:7:1&pane=black:000010:0:7:1"
 

@@ -37,6 +37,7 @@ def findings(html: str) -> list[str]:
     return re.sub(r"<[^>]+>", " ", table).split()
 
 
+@pytest.mark.slow
 def test_the_verdict_is_the_reports(asking: TestClient, results: Path, tmp_path: Path) -> None:
     answer = asking.get("/sweep/made/verdict/")
     assert answer.status_code == 200

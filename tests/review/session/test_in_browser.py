@@ -13,7 +13,7 @@ from lora_lab.verdict.leaders import PART
 from tests.review import made_up
 from tests.review.conftest import Answer, Recorder
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 GIVES_AWAY = (
     *made_up.RUNS, *made_up.TAGS, "twin", "out-of-memory", "network_alpha", "learning_rate", "batch_size",
@@ -371,7 +371,6 @@ def test_presses_in_a_row_are_one_comparison(page: Any, sweep: SweepFolder) -> N
     assert len(read_scores(sweep).pairs) == 1
 
 
-@pytest.mark.slow
 def test_a_second_session_goes_on_to_what_its_scores_leave_open(page: Any, sweep: SweepFolder) -> None:
     begin(page)
     for position in range(9):
