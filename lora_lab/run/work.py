@@ -161,14 +161,14 @@ class PackWork:
 
     def _on_further_bases(self, own: BaseModel, company: Company) -> None:
         """Render what has ended on the base models of `preview.base_model`, one after another, and end it."""
-        waiting = self._endings.awaiting_previews
+        waiting, device = self._endings.awaiting_previews, own.device
         if waiting:
             models.to_cpu(own)  # a card that holds one model seldom holds two
         paths = [item.path for task in waiting for item in task.resolved.facts.preview_bases]
         for path in dict.fromkeys(paths):
             members = [task for task in waiting if missing_on(task, path)]
             if members and not self._interrupt.reason:
-                self._on_further_base(path, members, company, own.device)
+                self._on_further_base(path, members, company, device)
         self._endings.end_waiting()
 
     def _on_further_base(

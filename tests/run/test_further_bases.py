@@ -126,6 +126,12 @@ def test_a_model_that_went_is_a_note_and_the_same_command_renders(
     assert [len(one.previews) for one in worked(bench, folder).checkpoints] == [2, 2]
 
 
+def test_they_are_on_the_device_that_the_own_base_had(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_lab.models.base.to_cpu", lambda base: base.unet.to("meta"))
+    record = bench.run("one", extra=[on(OTHER)])[0]
+    assert not record.notes and [len(one.previews) for one in record.checkpoints] == [2, 2]
+
+
 def refusals(bench: Bench, *paths: Path) -> tuple[str, ...]:
     return examine(load(bench.write("asked", on(*paths)).config_file), "cpu").resolved.refusals
 
