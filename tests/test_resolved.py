@@ -21,7 +21,8 @@ from lora_lab.sweep.launch import prepare
 from tests.run.acting import BASE, TRIALS
 
 PACKAGE = Path(lora_lab.__file__).parent
-PLACES = {"name", "sweep", "results", "cache", "device", "engine"}
+PLACES = {"name", "sweep", "results", "cache", "device", "engine", "stop"}
+"""Where, when and beside which others a run is trained: nothing that it does by itself."""
 GROUPS = {item.name for item in fields(RunConfig)} - PLACES
 WORKER = ("run", "train", "networks", "losses", "preview")
 """What works on a run; what it does, it takes from `Resolved`."""
