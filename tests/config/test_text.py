@@ -101,7 +101,7 @@ def test_any_text_comes_through_the_command_line(text: str) -> None:
     assert split_at_commas(f"{quoted(text)},x") == [quoted(text), "x"]
 
 
-@settings_of(deadline=None)
+@settings_of(deadline=None, max_examples=40)
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=30))
 @example("a ${dataset.path} b")
 @example("\\${x}")
