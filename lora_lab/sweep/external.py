@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_lab import config
 from lora_lab.config import RunConfig
@@ -24,8 +25,12 @@ from lora_lab.resolved import Resolved
 from lora_lab.store import ENDED, Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
 from lora_lab.store.reading import Run, read_sweep_folder
+from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.run_names import as_name, run_problem
 from lora_lab.sweep.status import previews_missing
+
+if TYPE_CHECKING:
+    from lora_lab.sweep.plan import PlannedRun
 
 Source = tuple[str, Path]
 """The name that a run is to have, '' for that of its file; and the file or folder."""
@@ -41,6 +46,27 @@ class ExternalRow:
     status: str
     checkpoints: int
     to_render: int
+
+
+def shown_elsewhere(
+    sweep: SweepFile, folder: SweepFolder, rows: Sequence[PlannedRun], retry: bool
+) -> list[ExternalRow]:
+    """The LoRAs of a plan that were trained elsewhere: those that its file names, and those added since.
+
+    Raises:
+        ConfigError: As `planned_rows`.
+        ModelError: As `planned_rows`.
+    """
+    own = set(sweep.order) | {row.name for row in rows}
+    if not rows or not (sweep.external or any(run.name not in own for run in folder.runs())):
+        return []
+    return planned_rows(folder, sweep.external, rows[0].resolved, shown_by(rows, sweep), retry)
+
+
+def shown_by(rows: Sequence[PlannedRun], sweep: SweepFile) -> set[str]:
+    """The previews that a sweep's rows have now, by fingerprint; empty where not all rows are known."""
+    whole = {row.name for row in rows} >= set(sweep.order)
+    return {row.preview_fingerprint for row in rows} if whole else set()
 
 
 def planned_rows(

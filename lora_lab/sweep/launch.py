@@ -23,7 +23,7 @@ from lora_lab.store.steps import forget_steps
 from lora_lab.sweep import external
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import as_launched, places, source_of, whole_plan
-from lora_lab.sweep.plan import Plan, PlannedRun, shown_by
+from lora_lab.sweep.plan import Plan, PlannedRun
 from lora_lab.sweep.status import set_aside
 from lora_lab.sweep.text import value_text
 
@@ -108,7 +108,9 @@ def _places(plan: Plan, names: Sequence[str]) -> Iterator[tuple[SaveSchedule, in
 def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:
     """The runs of LoRAs that were trained elsewhere; with the previews that the rows have now."""
     like = plan.rows[0].config if plan.rows else plan.base
-    return external.of_sweep(plan.folder, sweep.external, like, shown_by(plan.rows, sweep), plan.retry)
+    return external.of_sweep(
+        plan.folder, sweep.external, like, external.shown_by(plan.rows, sweep), plan.retry
+    )
 
 
 def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:

@@ -25,7 +25,7 @@ from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
 from lora_lab.sweep.devices import device_type, not_here
 from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
-from lora_lab.sweep.external import ExternalRow, planned_rows
+from lora_lab.sweep.external import ExternalRow, shown_elsewhere
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
@@ -256,7 +256,7 @@ def plan(
     _mark_same(rows)
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
-    elsewhere = _elsewhere(sweep, folder, rows, retry)
+    elsewhere = shown_elsewhere(sweep, folder, rows, retry)
     pictures = {one.name: one.to_render for one in elsewhere if one.to_render}
     known = known_of(base, device) if pictures or any(row.to_do for row in rows) else Device()
     packs, ends_early = packs_of(rows, base, folder, known), stopping(rows, folder)
@@ -276,22 +276,6 @@ def plan(
         retry,
         elsewhere,
     )
-
-
-def _elsewhere(
-    sweep: SweepFile, folder: SweepFolder, rows: Sequence[PlannedRun], retry: bool
-) -> list[ExternalRow]:
-    """The LoRAs that were trained elsewhere, where there are any."""
-    own = set(sweep.order) | {row.name for row in rows}
-    if not rows or not (sweep.external or any(run.name not in own for run in folder.runs())):
-        return []
-    return planned_rows(folder, sweep.external, rows[0].resolved, shown_by(rows, sweep), retry)
-
-
-def shown_by(rows: Sequence[PlannedRun], sweep: SweepFile) -> set[str]:
-    """The previews that a sweep's rows have now, by fingerprint; empty where not all rows are known."""
-    whole = {row.name for row in rows} >= set(sweep.order)
-    return {row.preview_fingerprint for row in rows} if whole else set()
 
 
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
