@@ -2,6 +2,7 @@
 
 from lora_lab.config.compose import (
     CONF_DIR,
+    SWEEPS_DIR,
     as_dict,
     compose,
     dump,
@@ -40,6 +41,7 @@ from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, un
 
 __all__ = [
     "CONF_DIR",
+    "SWEEPS_DIR",
     "BaseModelConfig",
     "DatasetConfig",
     "EngineConfig",

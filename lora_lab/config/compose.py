@@ -45,6 +45,9 @@ CONF_DIR = next(
 )
 """The shipped configs: inside an installed package, else beside it in a checkout."""
 
+SWEEPS_DIR = CONF_DIR.parent / "sweeps"
+"""The shipped sweep files."""
+
 SEVERAL = "holds several values, where one is needed"
 """Ends the message of an override that only a grid of runs can take."""
 
