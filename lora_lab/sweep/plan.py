@@ -30,7 +30,7 @@ from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute, refuse_files
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
-from lora_lab.sweep.rows import Composed, compose_rows, for_all
+from lora_lab.sweep.rows import Composed, compose_rows, for_all, overruled
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
 
@@ -239,7 +239,12 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *not_here(rows)],
+        [
+            *overruled(sweep, extra),
+            *_shared_warnings(rows, examined, base),
+            *trained_apart(rows),
+            *not_here(rows),
+        ],
         device,
         base,
         dirs,
