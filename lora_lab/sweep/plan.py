@@ -239,12 +239,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [
-            *overruled(sweep, extra),
-            *_shared_warnings(rows, examined, base),
-            *trained_apart(rows),
-            *not_here(rows),
-        ],
+        [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *_of_rows(rows)],
         device,
         base,
         dirs,
@@ -338,6 +333,10 @@ def _mark_same(rows: Sequence[PlannedRun]) -> None:
 
 def _cannot_act(item: Inert) -> str:
     return f"{item.key} has no effect: {item.reason}"
+
+
+def _of_rows(rows: Sequence[PlannedRun]) -> list[str]:
+    return [*trained_apart(rows), *not_here(rows)]
 
 
 def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], base: RunConfig) -> list[str]:

@@ -36,26 +36,36 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def tab(chromium: Any, address: str) -> Iterator[Any]:
     """A page of the gallery; the test fails where the browser reports an error."""
     context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=address)
+    context.set_default_timeout(120_000)
     made = context.new_page()
     errors: list[str] = []
     made.on("pageerror", lambda error: errors.append(str(error)))
     made.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield made
     context.close()
-    assert errors == []
+    # Scores given in no time are refused with 409, which the browser calls an error.
+    assert [text for text in errors if "409" not in text] == []
+
+
+def place(tab: Any) -> str:
+    """Which item of a session is shown; the address where no session is."""
+    shown = re.search(r"[0-9]+ of [0-9]+", tab.inner_text("body")) if "/score/" in tab.url else None
+    return shown[0] if shown else str(tab.url)
 
 
 def score_all(tab: Any, judge: random.Random) -> int:
     """Score everything that a session shows, by keys; how many items there were."""
     shown = 0
     while "/score/" in tab.url:
-        before = tab.url, tab.inner_text("body")
-        for key in (*str(judge.randrange(10, 99)), "Enter"):
-            tab.keyboard.press(key)
-        deadline = time.monotonic() + 20
-        while (tab.url, tab.inner_text("body")) == before:
+        before, score = place(tab), str(judge.randrange(10, 99))
+        deadline = time.monotonic() + 60
+        while place(tab) == before:
             assert time.monotonic() < deadline, before
-            tab.wait_for_timeout(50)
+            # A score in no time is not taken: one has to have looked; and a page may still be loading.
+            tab.wait_for_timeout(700)
+            for key in (*score, "Enter"):
+                tab.keyboard.press(key)
+            tab.wait_for_timeout(200)
         shown += 1
         assert shown < 100
     return shown
@@ -87,7 +97,7 @@ def test_from_images_to_an_export(tab: Any, tmp_path: Path) -> None:
     tab.click("text=Begin the second session")
     assert score_all(tab, judge) >= 4
     tab.goto("/sweep/mine/verdict/")
-    assert "score" in tab.inner_text("#answer")
+    assert "Best so far" in tab.inner_text("#answer")
     tab.goto("/sweep/mine/export")
     tab.click("button:has-text('Export')")
     assert ".safetensors" in tab.inner_text("table")
