@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from lora_lab.config import compose, dump, load, load_plain, parse_value, quoted, settings, whole
-from lora_lab.config.compose import from_dict
+from lora_lab.config import compose, dump, load, parse_value, quoted, settings, whole
+from lora_lab.config.compose import from_dict, load_any
 from lora_lab.config.text import read_text, split_at_commas, unquoted
 from lora_lab.errors import ConfigError
 
@@ -117,7 +117,7 @@ def test_any_text_comes_through_a_file(tmp_path_factory: pytest.TempPathFactory,
     config.optimizer.args = {"x": text}
     dump(config, path)
     assert load(path, checked=False) == config
-    assert load_plain(path) == config
+    assert load_any(path) == config
     path.unlink()
     path.parent.rmdir()
 
