@@ -27,7 +27,8 @@ from tests.run.acting import BASE, PREVIEWS, TRIALS
 from tests.run.trial_places import write_places
 
 PACKAGE = Path(lora_lab.__file__).parent
-PLACES = {"name", "sweep", "results", "cache", "device", "engine"}
+PLACES = {"name", "sweep", "results", "cache", "device", "engine", "stop"}
+"""Where, when and beside which others a run is trained: nothing that it does by itself."""
 GROUPS = {item.name for item in fields(RunConfig)} - PLACES
 WORKER = ("run", "train", "networks", "losses", "preview")
 """What works on a run; what it does, it takes from `Resolved`."""
