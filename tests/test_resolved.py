@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import lora_lab
-from lora_lab.config import CONF_DIR, RunConfig, compose, groups
+from lora_lab.config import CONF_DIR, SWEEPS_DIR, RunConfig, compose, groups
 from lora_lab.effective import Facts, examine, resolve
 from lora_lab.effective.rules import memory
 from lora_lab.errors import RunFolderError
@@ -27,7 +27,8 @@ from tests.run.acting import BASE, PREVIEWS, TRIALS
 from tests.run.trial_places import write_places
 
 PACKAGE = Path(lora_lab.__file__).parent
-PLACES = {"name", "sweep", "results", "cache", "device", "engine"}
+PLACES = {"name", "sweep", "results", "cache", "device", "engine", "stop"}
+"""Where, when and beside which others a run is trained: nothing that it does by itself."""
 GROUPS = {item.name for item in fields(RunConfig)} - PLACES
 WORKER = ("run", "train", "networks", "losses", "preview")
 """What works on a run; what it does, it takes from `Resolved`."""
@@ -79,7 +80,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | Path]:
     return {**write_places(root), **families, **own}
 
 
-SWEEPS = sorted((CONF_DIR.parent / "sweeps").glob("*.yaml"))
+SWEEPS = sorted(SWEEPS_DIR.glob("*.yaml"))
 CHOICES = [f"{group}={name}" for group, names in groups().items() for name in names]
 """Every file under conf/, but for the base of all."""
 OF_THE_SWEEP = [choice for choice in CHOICES if choice.startswith("engine=")]
