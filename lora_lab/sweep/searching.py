@@ -53,13 +53,18 @@ def check_search(sweep: SweepFile, extra: Sequence[str]) -> None:
     wrong = [
         f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
-    wrong += [text for text in (_wrong_judge(spec.judge, sweep, extra),) if text]
+    wrong += [text for text in (_wrong_judge(spec, sweep, extra, refused=bool(wrong)),) if text]
     if wrong:
         raise ConfigError("\n".join(wrong))
 
 
-def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str]) -> str:
-    """Why a search can learn nothing from a judge, and the way out; '' where it can."""
+def _wrong_judge(spec: SearchSpec, sweep: SweepFile, extra: Sequence[str], refused: bool) -> str:
+    """Why a search can learn nothing from its judge, and the way out; '' where it can.
+
+    Args:
+        refused: The space names unknown settings, so that nothing can be composed with it.
+    """
+    judge = spec.judge
     able = [number for number in NUMBERS if number not in LESS_IS_BETTER]
     if judge == PEOPLE:
         return ""
@@ -71,15 +76,35 @@ def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str]) -> str:
     if judge not in NUMBERS:
         near = nearest(judge, [PEOPLE, *able]) or ";"
         return f"search: judge: there is no metric {judge!r}{near} known: {', '.join([PEOPLE, *able])}"
-    config = base_of(sweep, extra)
+    answers = (_unmeasured(judge, sweep, extra, chosen) for chosen in ([] if refused else _measures(spec)))
+    return next((text for text in answers if text), "")
+
+
+_MEASURING = ("metric", "preview", "recipe")
+
+
+def _measures(spec: SearchSpec) -> list[dict[str, Any]]:
+    """The combinations of what a space chooses about measuring; one of nothing where it chooses nothing."""
+    found = {}
+    for one in spec.space.candidates(np.random.default_rng(0)):
+        chosen = {key: value for key, value in one.items() if key.split(".")[0] in _MEASURING}
+        found[repr(chosen)] = chosen
+    return list(found.values())
+
+
+def _unmeasured(judge: str, sweep: SweepFile, extra: Sequence[str], chosen: Mapping[str, Any]) -> str:
+    """Why runs with these choices of the space would have no number of the judge; '' where they have."""
+    words = overrides_of(chosen)
+    config = compose([*sweep.base, *words, *extra], sweep.config_dirs, checked=False)
+    where = f" where space sets {' '.join(words)}" if words else ""
     if NUMBERS[judge] not in config.metric.names:
         return (
-            f"search: judge: {judge} is not measured by this sweep: add {NUMBERS[judge]} to metric.names "
-            f"(now {', '.join(config.metric.names) or 'none'}), or judge by {PEOPLE}"
+            f"search: judge: {judge} is not measured by this sweep{where}: add {NUMBERS[judge]} to "
+            f"metric.names (now {', '.join(config.metric.names) or 'none'}), or judge by {PEOPLE}"
         )
     if not config.preview.seeds:
         return (
-            f"search: judge: {judge} is measured on previews, and preview.seeds=[] turns them off: "
+            f"search: judge: {judge} is measured on previews, and preview.seeds=[] turns them off{where}: "
             f"name a seed, or judge by {PEOPLE}"
         )
     return ""

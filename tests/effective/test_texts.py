@@ -271,3 +271,15 @@ def test_a_trigger_that_is_nowhere_is_refused(tmp_path):
     assert "'{trigger}, smile'" in text and "dataset.trigger_word=WORD" in text
     for words in (["dataset.trigger_word=zyx"], ["preview=off"], ["preview.prompts=['a girl']"]):
         assert examined(tmp_path, ASKS, *words, folder="1_", captions=("hat", "smile")).refusals == ()
+
+
+def test_what_is_rendered_once_though_asked_for_twice_is_named(tmp_path):
+    words = ["preview.seeds=[1,1,2,1]", "preview.strengths=[0.5,1,0.5]", "dataset.trigger_word=x"]
+    found = examined(tmp_path, *words, "preview.prompts=['{trigger}, a','x, a','b']")
+    assert [text for text in found.warnings if "rendered once" in text] == [
+        "preview.seeds: 1 stands there 3 times, and is rendered once",
+        "preview.strengths: 0.5 stands there 2 times, and is rendered once",
+        "preview.prompts: 'x, a' stands there 2 times, and is rendered once",
+    ]
+    once = examined(tmp_path, "preview.seeds=[1,2]", "preview.prompts=[a]")
+    assert not [text for text in once.warnings if "rendered once" in text]
