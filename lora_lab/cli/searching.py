@@ -12,7 +12,8 @@ from rich.markup import escape
 from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
 from lora_lab.errors import ConfigError
-from lora_lab.search.spec import PEOPLE, SearchSpec
+from lora_lab.metrics.registry import PEOPLE
+from lora_lab.search.spec import SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.rounds import Proposed, read_rounds, write_rounds
 from lora_lab.sweep import SweepFile

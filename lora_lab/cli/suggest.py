@@ -15,8 +15,9 @@ from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
+from lora_lab.metrics.registry import OF_100
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
-from lora_lab.verdict.analysis import POINTS, analyse
+from lora_lab.verdict.analysis import analyse
 from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.model import Model
@@ -37,7 +38,7 @@ def suggest_rows(given: argparse.Namespace) -> int:
     prior, looks = before(folder, found)
     on, verdict = analyse(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
     proposed = suggest(on, verdict, given.n)
-    text = written(found.name, proposed, found.criterion in POINTS)
+    text = written(found.name, proposed, found.criterion in OF_100)
     if given.output:
         target = Path(given.output)
         by = owner("suggest", folder.path, target)

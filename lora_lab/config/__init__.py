@@ -8,7 +8,6 @@ from lora_lab.config.compose import (
     from_dict,
     groups,
     literal,
-    load,
     register,
 )
 from lora_lab.config.fields import parse_resolution
@@ -22,7 +21,7 @@ from lora_lab.config.inspect import (
     settings,
     unknown_setting,
 )
-from lora_lab.config.plain import load_plain
+from lora_lab.config.plain import load
 from lora_lab.config.schema import (
     BaseModelConfig,
     DatasetConfig,
@@ -64,7 +63,6 @@ __all__ = [
     "kind",
     "literal",
     "load",
-    "load_plain",
     "nearest",
     "parse_resolution",
     "parse_value",

@@ -67,7 +67,7 @@ TEXTS = {
     "status_diverged": "diverged",
     "status_failed": "failed",
     "status_cancelled": "interrupted",
-    "status_stopped": "stopped by hand",
+    "status_stopped": "stopped",
     # Setting by setting.
     "settings": "Setting by setting",
     "settings_text": (

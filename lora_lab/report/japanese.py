@@ -63,7 +63,7 @@ TEXTS = {
     "status_diverged": "発散",
     "status_failed": "失敗",
     "status_cancelled": "中断",
-    "status_stopped": "手動で停止",
+    "status_stopped": "停止",
     # 設定ごと
     "settings": "設定ごとの比較",
     "settings_text": (

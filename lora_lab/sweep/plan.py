@@ -33,6 +33,7 @@ from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide
+from lora_lab.sweep.stopping import refuse_judge, stopping
 
 UNSEEN = ("name", "sweep")
 """Settings that every row has its own value of, and that are no change of anything."""
@@ -230,7 +231,7 @@ def plan(
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
     known = known_of(base, device) if any(row.to_do for row in rows) else Device()
-    packs = packs_of(rows, base, folder, known)
+    packs, ends_early = packs_of(rows, base, folder, known), stopping(rows, folder)
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -239,7 +240,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *not_here(rows)],
+        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *not_here(rows), *ends_early],
         device,
         base,
         dirs,
@@ -249,6 +250,7 @@ def plan(
 
 
 def _examined(config: RunConfig, base: RunConfig, device: str) -> Examined:
+    refuse_judge(config)
     # Asking the system takes a moment: it is asked once, unless a row asks for another device.
     found = examine(config, device if config.device == base.device else device_type(config.device))
     if found.resolved.refusals:

@@ -13,16 +13,16 @@ import numpy as np
 from lora_lab.config import RunConfig, compose, flat, groups, nearest, settings
 from lora_lab.effective import examine
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.metrics.registry import LESS_IS_BETTER, NUMBERS
+from lora_lab.metrics.registry import OF_100, PEOPLE
 from lora_lab.search import Choices, Observation, Proposal, Range, Space, best, next_round
-from lora_lab.search.spec import PEOPLE, SearchSpec
+from lora_lab.search.spec import SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.rounds import Proposed, read_rounds
 from lora_lab.sweep.devices import device_type
 from lora_lab.sweep.file import RowSpec, SweepFile
+from lora_lab.sweep.judges import wrong_judge
 from lora_lab.sweep.text import value_text
-from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.gather import evidence
 
@@ -53,31 +53,12 @@ def check_search(sweep: SweepFile, extra: Sequence[str]) -> None:
     wrong = [
         f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
-    wrong += [text for text in (_wrong_judge(spec, sweep, extra, refused=bool(wrong)),) if text]
+    # With an unknown setting in it nothing can be composed.
+    choices = [{}] if wrong else _measures(spec)
+    if text := next((text for one in choices if (text := _wrong_judge(spec.judge, sweep, extra, one))), ""):
+        wrong.append(text)
     if wrong:
         raise ConfigError("\n".join(wrong))
-
-
-def _wrong_judge(spec: SearchSpec, sweep: SweepFile, extra: Sequence[str], refused: bool) -> str:
-    """Why a search can learn nothing from its judge, and the way out; '' where it can.
-
-    Args:
-        refused: The space names unknown settings, so that nothing can be composed with it.
-    """
-    judge = spec.judge
-    able = [number for number in NUMBERS if number not in LESS_IS_BETTER]
-    if judge == PEOPLE:
-        return ""
-    if judge in LESS_IS_BETTER:
-        return (
-            f"search: judge: {judge}: less of it is better, and a LoRA that does nothing has least: "
-            f"judge by {PEOPLE} or another metric; known: {', '.join(able)}"
-        )
-    if judge not in NUMBERS:
-        near = nearest(judge, [PEOPLE, *able]) or ";"
-        return f"search: judge: there is no metric {judge!r}{near} known: {', '.join([PEOPLE, *able])}"
-    answers = (_unmeasured(judge, sweep, extra, chosen) for chosen in ([] if refused else _measures(spec)))
-    return next((text for text in answers if text), "")
 
 
 _MEASURING = ("metric", "preview", "recipe")
@@ -92,22 +73,12 @@ def _measures(spec: SearchSpec) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _unmeasured(judge: str, sweep: SweepFile, extra: Sequence[str], chosen: Mapping[str, Any]) -> str:
+def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str], chosen: Mapping[str, Any]) -> str:
     """Why runs with these choices of the space would have no number of the judge; '' where they have."""
     words = overrides_of(chosen)
     config = compose([*sweep.base, *words, *extra], sweep.config_dirs, checked=False)
-    where = f" where space sets {' '.join(words)}" if words else ""
-    if NUMBERS[judge] not in config.metric.names:
-        return (
-            f"search: judge: {judge} is not measured by this sweep{where}: add {NUMBERS[judge]} to "
-            f"metric.names (now {', '.join(config.metric.names) or 'none'}), or judge by {PEOPLE}"
-        )
-    if not config.preview.seeds:
-        return (
-            f"search: judge: {judge} is measured on previews, and preview.seeds=[] turns them off{where}: "
-            f"name a seed, or judge by {PEOPLE}"
-        )
-    return ""
+    text = wrong_judge("search: judge", judge, config)
+    return f"{text} (where space sets {' '.join(words)})" if text and words else text
 
 
 def with_rounds(sweep: SweepFile, proposed: Sequence[Proposed]) -> SweepFile:
@@ -299,7 +270,7 @@ def _material(run: Run) -> Material | None:
 
 def _alike(seen: list[Observation], judge: str) -> list[Observation]:
     """Scores as points from 0 to 100; numbers of another scale by their spread."""
-    if judge in POINTS or len(seen) < 2:
+    if judge in OF_100 or len(seen) < 2:
         return seen
     values = [item.score for item in seen]
     spread = pstdev(values) or 1.0

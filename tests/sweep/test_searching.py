@@ -202,17 +202,14 @@ def test_mistakes_are_named_before_anything_runs(
     ("space", "said"),
     [
         ({"metric": ["models"], "network.network_dim": [1, 2]}, ""),
-        (
-            {"metric": ["models", "basic"]},
-            "where space sets metric=basic: add dino to metric.names (now basic",
-        ),
+        ({"metric": ["models", "basic"]}, "(where space sets metric=basic)"),
         (
             {"network.network_dim": {1: {"metric": ["models"]}, 2: {}}},
             "dino is not measured by this sweep: add",
         ),
         (
             {"metric": ["models"], "preview": ["sd15", "off"]},
-            "off where space sets metric=models preview=off",
+            "(where space sets metric=models preview=off)",
         ),
     ],
 )
