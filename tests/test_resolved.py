@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import lora_lab
-from lora_lab.config import CONF_DIR, RunConfig, compose, groups
+from lora_lab.config import CONF_DIR, SWEEPS_DIR, RunConfig, compose, groups
 from lora_lab.effective import Facts, examine, resolve
 from lora_lab.effective.rules import memory
 from lora_lab.errors import RunFolderError
@@ -80,7 +80,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | Path]:
     return {**write_places(root), **families, **own}
 
 
-SWEEPS = sorted((CONF_DIR.parent / "sweeps").glob("*.yaml"))
+SWEEPS = sorted(SWEEPS_DIR.glob("*.yaml"))
 CHOICES = [f"{group}={name}" for group, names in groups().items() for name in names]
 """Every file under conf/, but for the base of all."""
 OF_THE_SWEEP = [choice for choice in CHOICES if choice.startswith("engine=")]

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show_start(plan: Plan) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from lora_lab.axes import show_apart
 from lora_lab.cli.cells import Cell, long_table
 from lora_lab.cli.plan_costs import duration, show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
@@ -15,7 +16,7 @@ from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import BY_CRITERION
-from lora_lab.words import in_language, said
+from lora_lab.words import change_of, in_language, said
 
 NO_GPU = (
     "no GPU was found: this trains on the CPU, many times slower; see lora-lab doctor, or say device=cpu "
@@ -86,7 +87,7 @@ def _alarm(plan: Plan) -> None:
 def _changes(row: PlannedRun) -> str:
     if not row.changes:
         return "the base"
-    return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())
+    return "\n".join(f"{key}: {change_of(key, *values)}" for key, values in row.changes.items())
 
 
 def _fate(row: PlannedRun) -> Cell:
@@ -151,7 +152,7 @@ def _comparisons(plan: Plan, language: str) -> None:
     trained = {row.name: row.prefix_of or row.name for row in plan.rows}
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
-        values = ", ".join(number(value) for value in item.values)
+        values = ", ".join(show_apart(item.key, item.values))
         pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
         if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
             pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""

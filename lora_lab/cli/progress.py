@@ -43,7 +43,7 @@ IF_THERE_IS_ROOM = {"phase": 15, "speed": 14, "bar": 17}
 @contextmanager
 def watching(plan: Plan, *, quiet: bool = False) -> Iterator[Report]:
     """Give the function that a launch reports to; what it shows ends with the block."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     if quiet or not any(row.to_do for row in plan.rows):
         yield lambda event: None
     elif console.is_terminal:

@@ -18,7 +18,6 @@ from lora_lab.store import SweepFolder
 from lora_lab.store import underway as of_runs
 from lora_lab.store.queue import Entry, Queue
 from lora_lab.store.underway import how_far, underway
-from lora_lab.sweep.queued import state_of
 
 
 def status(given: argparse.Namespace) -> int:
@@ -58,7 +57,7 @@ def _show_queue(entries: Sequence[Entry], out: Console) -> None:
     out.print(f"[bold]queue[/]: {len(entries) - len(waiting)} running, {len(waiting)} waiting")
     for entry in entries:
         # The runs of one at work stand above.
-        out.print(f"  {entry.number} {escape(entry.name)}  {coloured(state_of(entry))}")
+        out.print(f"  {entry.number} {escape(entry.name)}  {coloured(entry.status)}")
     if len(waiting) == len(entries):
         out.print("  nobody works on it: `lora-lab queue start` does")
 

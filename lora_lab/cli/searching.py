@@ -79,7 +79,7 @@ def _go_on(
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:

@@ -1,7 +1,6 @@
 """Every setting of a run; composing, loading, writing and comparing configs."""
 
 from lora_lab.config.compose import (
-    CONF_DIR,
     as_dict,
     compose,
     dump,
@@ -35,10 +34,12 @@ from lora_lab.config.schema import (
     RunConfig,
     TrainConfig,
 )
+from lora_lab.config.shipped import CONF_DIR, SWEEPS_DIR
 from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, unquoted, whole
 
 __all__ = [
     "CONF_DIR",
+    "SWEEPS_DIR",
     "BaseModelConfig",
     "DatasetConfig",
     "EngineConfig",

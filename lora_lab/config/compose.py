@@ -34,16 +34,11 @@ from lora_lab.config.assigning import (
 from lora_lab.config.hydras_words import in_our_words, one_line
 from lora_lab.config.inspect import check, flat, settings, unknown_choice, unknown_setting
 from lora_lab.config.schema import RunConfig
+from lora_lab.config.shipped import CONF_DIR
 from lora_lab.config.text import key_of, kind, quoted, read_text
 from lora_lab.config.written import yaml_text
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
-
-_PACKAGE = Path(__file__).parent.parent
-CONF_DIR = next(
-    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (folder / "config.yaml").is_file()
-)
-"""The shipped configs: inside an installed package, else beside it in a checkout."""
 
 SEVERAL = "holds several values, where one is needed"
 """Ends the message of an override that only a grid of runs can take."""

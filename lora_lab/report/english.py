@@ -27,7 +27,6 @@ TEXTS = {
     "setting": "setting",
     "finding": "finding",
     "supports": "what supports it",
-    "change": "{reference} → {level}",
     "interval": "{low} to {high}",
     "pairs": "{n} matched pairs",
     "pair": "1 matched pair",
@@ -89,7 +88,7 @@ TEXTS = {
     "unmeasured": "not measured",
     # Interactions.
     "interactions": "Settings that depend on each other",
-    "interaction": "{one} {a} → {b}: {without} with {other} {c}, {with_} with {other} {d}.",
+    "interaction": "{one} {change}: {without} with {other} {low}, {with_} with {other} {high}.",
     # Length.
     "length": "How long to train",
     "length_text": "Score of every checkpoint; the best of each run has a ring.",

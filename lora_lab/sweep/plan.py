@@ -31,7 +31,7 @@ from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
 from lora_lab.sweep.places import absolute, refuse_files
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
-from lora_lab.sweep.rows import Composed, compose_rows, for_all
+from lora_lab.sweep.rows import Composed, compose_rows, for_all, overruled
 from lora_lab.sweep.same import alike, first_of_each, why_same
 from lora_lab.sweep.status import TO_DO, Decision, decide, left_over
 from lora_lab.sweep.stopping import refuse_judge, stopping
@@ -268,7 +268,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*_shared_warnings(rows, examined, base), *trained_apart(rows), *not_here(rows), *ends_early],
+        [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *_of_rows(rows), *ends_early],
         device,
         base,
         dirs,
@@ -368,6 +368,10 @@ def _mark_same(rows: Sequence[PlannedRun]) -> None:
 
 def _cannot_act(item: Inert) -> str:
     return f"{item.key} has no effect: {item.reason}"
+
+
+def _of_rows(rows: Sequence[PlannedRun]) -> list[str]:
+    return [*trained_apart(rows), *not_here(rows)]
 
 
 def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], base: RunConfig) -> list[str]:

@@ -53,10 +53,32 @@ def check_search(sweep: SweepFile, extra: Sequence[str]) -> None:
     wrong = [
         f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
-    if text := wrong_judge("search: judge", spec.judge, base_of(sweep, extra)):
+    # With an unknown setting in it nothing can be composed.
+    choices = [{}] if wrong else _measures(spec)
+    if text := next((text for one in choices if (text := _wrong_judge(spec.judge, sweep, extra, one))), ""):
         wrong.append(text)
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+_MEASURING = ("metric", "preview", "recipe")
+
+
+def _measures(spec: SearchSpec) -> list[dict[str, Any]]:
+    """The combinations of what a space chooses about measuring; one of nothing where it chooses nothing."""
+    found = {}
+    for one in spec.space.candidates(np.random.default_rng(0)):
+        chosen = {key: value for key, value in one.items() if key.split(".")[0] in _MEASURING}
+        found[repr(chosen)] = chosen
+    return list(found.values())
+
+
+def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str], chosen: Mapping[str, Any]) -> str:
+    """Why runs with these choices of the space would have no number of the judge; '' where they have."""
+    words = overrides_of(chosen)
+    config = compose([*sweep.base, *words, *extra], sweep.config_dirs, checked=False)
+    text = wrong_judge("search: judge", judge, config)
+    return f"{text} (where space sets {' '.join(words)})" if text and words else text
 
 
 def with_rounds(sweep: SweepFile, proposed: Sequence[Proposed]) -> SweepFile:
