@@ -14,7 +14,7 @@ UNKNOWN = (
 
 def show_costs(plan: Plan) -> None:
     """Print time, memory and disk of the whole, and the runs that cost most."""
-    if not plan.packs:
+    if not plan.packs and not any(row.to_render for row in plan.external):
         return
     out, found = console(), plan.estimate
     out.print(f"\n[bold]costs[/]: {found.steps} steps, {found.samples} images seen", soft_wrap=True)

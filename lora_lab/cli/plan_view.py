@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
 from lora_lab.axes import show_apart
 from lora_lab.cli.cells import Cell, long_table
-from lora_lab.cli.plan_costs import show_costs
+from lora_lab.cli.plan_costs import duration, show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, number
 from lora_lab.sweep import Plan, PlannedRun
@@ -57,7 +57,23 @@ def _rows(plan: Plan) -> Table:
         )
         for row in plan.rows
     )
-    return long_table(("row", "changes", *numbers, "status"), rows, numbers)
+    return long_table(("row", "changes", *numbers, "status"), [*rows, *_external(plan)], numbers)
+
+
+def _external(plan: Plan) -> Iterator[tuple[Cell, ...]]:
+    """LoRAs that were trained elsewhere: never trained, rendered beside the others."""
+    for row in plan.external:
+        cost = plan.estimate.runs.get(row.name)
+        took = f", {duration(cost.seconds)}" if cost and row.to_render else ""
+        fate = f"renders {row.to_render} previews of {row.checkpoints} checkpoints{took}"
+        yield (
+            Cell(row.name),
+            Cell(f"trained elsewhere ({row.trainer}): {row.source}"),
+            Cell(""),
+            Cell(""),
+            Cell(""),
+            Cell(fate) if row.to_render else Cell(row.status, STYLES.get(row.status, "")),
+        )
 
 
 def _alarm(plan: Plan) -> None:
@@ -99,10 +115,18 @@ def _notes(plan: Plan) -> None:
 
 def _packs(plan: Plan) -> None:
     out = console()
+    elsewhere = [row.name for row in plan.external if row.to_render]
     if not plan.packs:
-        out.print("\nnothing is left to do")
-        return
-    steps = sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of)
+        out.print(f"\nnothing is left to {'train' if elsewhere else 'do'}")
+    else:
+        _show_packs(plan)
+    if elsewhere:
+        out.print(f"  rendered and not trained: {escape(', '.join(elsewhere))}", soft_wrap=True)
+
+
+def _show_packs(plan: Plan) -> None:
+    out = console()
+    steps = sum(row.steps_left for row in plan.rows if row.to_do and not row.prefix_of)
     out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
     rows, on_the_way = {row.name: row for row in plan.rows}, dict[str, list[str]]()
     for row in plan.rows:
