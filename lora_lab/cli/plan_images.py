@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from lora_lab.cli.show import console
+from lora_lab.counts import counted
 from lora_lab.data.summary import REGULARISATION, VALIDATION, BucketSummary, DataSummary, FolderSummary
 from lora_lab.sweep import Plan
 
@@ -49,12 +50,12 @@ def image_lines(data: DataSummary) -> list[str]:
 
 
 def _folder(folder: FolderSummary) -> str:
-    counted = f"{folder.images} image{'s' if folder.images != 1 else ''}"
+    images = counted(folder.images, "image")
     if folder.use == VALIDATION:
-        return f"{folder.folder}: {counted} held back for the validation loss"
+        return f"{folder.folder}: {images} held back for the validation loss"
     times = f" x {folder.repeats}" if folder.repeats is not None else ""
     use = " for regularisation" if folder.use == REGULARISATION else ""
-    return f"{folder.folder}: {counted}{use}{times} = {folder.draws} samples per epoch"
+    return f"{folder.folder}: {images}{use}{times} = {counted(folder.draws, 'sample')} per epoch"
 
 
 def _bucket(bucket: BucketSummary) -> str:

@@ -11,8 +11,8 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from lora_lab.cli.cells import Grid
 from lora_lab.cli.show import coloured, console, number
 from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
 from lora_lab.store import SweepFolder
@@ -104,6 +104,9 @@ def fitting(columns: Sequence[Column], width: int) -> tuple[list[Column], list[C
         if _needed(kept) <= width:
             break
         kept = [item for item in kept if item.key != key]
+    if _needed(kept) > width:
+        # Then rows are entries of several lines, and there is room for all.
+        return list(columns), []
     return kept, [item for item in columns if item not in kept]
 
 
@@ -123,15 +126,14 @@ def widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _print(out: Console, columns: Sequence[Column]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
+    table = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
     for item, letters in zip(columns, widths(columns, out.width), strict=True):
         side = "right" if item.is_number else "left"
         table.add_column(item.head, justify=side, width=letters, overflow="fold", no_wrap=item.is_number)  # type: ignore[arg-type]
     for cells in zip(*(item.cells for item in columns), strict=True):
         pairs = zip(columns, cells, strict=True)
         table.add_row(*(coloured(cell) if item.key == "status" else escape(cell) for item, cell in pairs))
-    # Too narrow for the least there is: the terminal breaks lines, numbers stay whole.
-    out.print(table, width=max(out.width, _needed(columns)), soft_wrap=_needed(columns) > out.width)
+    out.print(table)
 
 
 def _usual_columns(rows: Sequence[results.Row], all_settings: bool) -> list[Column]:
