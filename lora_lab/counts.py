@@ -1,7 +1,8 @@
-"""Numbers of things in words: `1 run`, `2 runs`."""
+"""Numbers as people write them: `1 run`, `2 runs`; 80.5 is 81."""
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Any
 
@@ -14,8 +15,12 @@ def counted(number: object, one: str, many: str = "") -> str:
         one: What one of them is called, with what agrees with it (`caption changes`).
         many: What several are called; `one` with an s where it is not given.
     """
-    shown = f"{number:,}" if isinstance(number, int) else str(number)
-    return f"{shown} {one if shown == '1' else many or f'{one}s'}"
+    return f"{number} {one if str(number) == '1' else many or f'{one}s'}"
+
+
+def whole(value: float) -> str:
+    """A number without its decimals; halves go up, as people round, where Python goes to the even one."""
+    return f"{math.floor(value + 0.5)}"
 
 
 class _Counting(string.Formatter):

@@ -6,18 +6,26 @@ from pathlib import Path
 import pytest
 
 import lora_lab
-from lora_lab.counts import counted, filled
+from lora_lab.counts import counted, filled, whole
 from lora_lab.words import said
 
 PACKAGE = Path(lora_lab.__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"), [(0, "0 runs"), (1, "1 run"), ("1", "1 run"), (2, "2 runs"), (1234, "1,234 runs")]
+    ("number", "shown"), [(0, "0 runs"), (1, "1 run"), ("1", "1 run"), (2, "2 runs"), (1234, "1234 runs")]
 )
 def test_one_thing_has_no_plural(number: object, shown: str) -> None:
     assert counted(number, "run") == shown
     assert filled("{n:run|runs}", n=number) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(80.5, "81"), (80.4, "80"), (81.5, "82"), (0.5, "1"), (0.0, "0"), (-0.3, "0"), (100, "100")],
+)
+def test_halves_go_up(value: float, shown: str) -> None:
+    assert whole(value) == shown
 
 
 def test_what_agrees_with_a_number_agrees() -> None:

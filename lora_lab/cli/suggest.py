@@ -13,6 +13,7 @@ import yaml
 from lora_lab.axes import axis
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
+from lora_lab.counts import whole
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
@@ -149,7 +150,7 @@ def _why(row: Suggested, of_100: bool) -> str:
 
 
 def _number(value: float, of_100: bool) -> str:
-    return f"{min(100.0, max(0.0, value)):.0f}" if of_100 else f"{value:.3g}"
+    return whole(min(100.0, max(0.0, value))) if of_100 else f"{value:.3g}"
 
 
 def _quoted(text: str) -> str:

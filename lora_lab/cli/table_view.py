@@ -182,8 +182,10 @@ def _usual(rows: Sequence[results.Row], settings: Sequence[str]) -> dict[str, An
     for row in rows:
         first.setdefault(row["run"], row)
     usual = {}
-    for key in settings:
-        values = [row[key] for row in first.values()]
+    # A run whose settings cannot be read has none at all.
+    known = [row for row in first.values() if any(row[key] is not None for key in settings)]
+    for key in settings if known else ():
+        values = [row[key] for row in known]
         counts = Counter(map(repr, values))
         usual[key] = max(values, key=lambda value: counts[repr(value)])
     return usual

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lora_lab.axes import axis, show
-from lora_lab.counts import counted
+from lora_lab.counts import counted, whole
 from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.models.family import Family
 from lora_lab.models.lora_family import stated
@@ -156,7 +156,7 @@ def _scored(data: ReportData, judged: CheckpointEvidence) -> str:
     if judged.human is not None:
         people = ", ".join(judged.raters)
         count = counted(judged.judgements, "judgement")
-        return f"Score {judged.human:.0f} of 100: {count} by {people}."
+        return f"Score {whole(judged.human)} of 100: {count} by {people}."
     if judged.score is not None and data.evidence.criterion != SCORE:
         return f"Nobody has scored it; the automatic metric {data.evidence.criterion} is {judged.score:.4g}."
     return "Nobody has scored it."

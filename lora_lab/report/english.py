@@ -8,6 +8,7 @@ TEXTS = {
         "{runs:training run|training runs}, {checkpoints:checkpoint|checkpoints}, "
         "{pictures:training image|training images}"
     ),
+    "byline_elsewhere": "{n:LoRA|LoRAs} trained elsewhere",
     "period": "trained {start} to {end}",
     "one_day": "trained {start}",
     "by_people": "{judgements:score|scores} from 0 to 100 by {raters}",

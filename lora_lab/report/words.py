@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.axes import axis, show_setting
-from lora_lab.counts import filled
+from lora_lab.counts import filled, whole
 from lora_lab.report import english, japanese
 from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.calls import Scale, points
@@ -65,5 +65,5 @@ class Words:
             return "–"
         scale = Scale(0.0, self.criterion in POINTS, "")
         if scale.of_100 and not signed:
-            return f"{value:.0f}".replace("-0", "0")
+            return whole(value)
         return points(value, scale, signed=signed).replace("-", "−")

@@ -233,6 +233,10 @@ TEXTS = {
     "note_other_previews": "{scores} of images that other prompts or preview settings drew left out",
     "note_replaced": "{n} of {judged:score was|scores were} given to images that others have replaced since; "
     "those are kept in the folders judged-* beside the previews",
+    "note_gone": (
+        "{n:LoRA file is|LoRA files are} gone ({places}): judged as before, but not to be exported; the "
+        "sweep's command trains the run again"
+    ),
     "comparisons_n": "{n:comparison|comparisons}",
     "scores_n": "{n:score|scores}",
     "shots_unwritten": "images that were not written down",

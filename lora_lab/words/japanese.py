@@ -209,6 +209,10 @@ TEXTS = {
     "note_other_previews": "別のプロンプトやプレビュー設定で描いた画像の{scores}を除いた",
     "note_replaced": "{judged}個のうち{n}個の点数は、その後に置き換えられた画像へのもの。"
     "その画像はプレビューの隣のjudged-*フォルダにある",
+    "note_gone": (
+        "LoRAファイル{n}個がなくなっている（{places}）。評価はそのままだが書き出せない。"
+        "同じコマンドで学習し直せる"
+    ),
     "comparisons_n": "{n}回の比較",
     "scores_n": "{n}個の点数",
     "shots_unwritten": "記録のない画像",
