@@ -3,7 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# Tests use few threads each, so that they can run beside each other.
+# Tests use few threads each, so that they can run beside each other; and they start many processes, which
+# would compile all modules anew where the shell forbids bytecode.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 TESTS ?= tests
 PYTEST ?=
@@ -46,11 +48,11 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST) $(TESTS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST) $(TESTS)
 
 # Two modules at a time, but full-size models one after another: each takes up to 15 GB (the group in tests/conftest.py).
 test-slow: $(VENV)/.dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" -n 2 --dist loadgroup \
+	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" -n 2 --dist loadgroup \
 		$(PYTEST) $(TESTS)
 
 lint: $(VENV)/.dev

@@ -70,10 +70,36 @@ def show(value: Any) -> str:
 
 
 def show_setting(key: str, value: Any) -> str:
-    """The value of a setting as people write it; of a path its last part, where the whole says no more."""
+    """The value of a setting as people write it, the one way everywhere; of a path its last part.
+
+    Values beside each other are for `show_apart`.
+    """
+    return _with_ends(key, value, 1)
+
+
+def show_apart(key: str, values: Sequence[Any]) -> list[str]:
+    """The texts of several values of a setting; of paths as many of their last parts as tell them apart."""
     setting = settings().get(key)
-    if setting and setting.path and isinstance(value, str) and value:
-        return value.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if not setting or not setting.path:
+        return [show(value) for value in values]
+    different = len({show(value) for value in values})
+    longest = 1 + max((show(value).replace("\\", "/").count("/") for value in values), default=0)
+    for parts in range(1, longest):
+        texts = [_with_ends(key, value, parts) for value in values]
+        if len(set(texts)) == different:
+            return texts
+    return [show(value) for value in values]
+
+
+def _with_ends(key: str, value: Any, parts: int) -> str:
+    """A value of a setting; of a path so many of its last parts."""
+    setting = settings().get(key)
+    if not setting or not setting.path:
+        return show(value)
+    if isinstance(value, (list, tuple)):
+        return show([_with_ends(key, item, parts) for item in value])
+    if isinstance(value, str) and value:
+        return "/".join(value.replace("\\", "/").rstrip("/").split("/")[-parts:])
     return show(value)
 
 
@@ -111,7 +137,8 @@ def scale(of: Axis, values: Sequence[Any]) -> Scale:
     if of.scale == "category" or not fits:
         order = _in_order(values)
         place = {repr(item): float(number) for number, item in enumerate(order)}
-        ticks = tuple((place[repr(item)], show_setting(of.key, item)) for item in order)
+        texts = show_apart(of.key, order)
+        ticks = tuple((place[repr(item)], text) for item, text in zip(order, texts, strict=True))
         return Scale("category", tuple(place[repr(item)] for item in values), ticks)
     marks = tuple((float(item), show(item)) for item in sorted(set(values)))
     return Scale(of.scale, tuple(map(float, values)), marks)

@@ -65,6 +65,15 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
+def end_politely(pid: int) -> None:
+    """Ask a process that leads a group of its own to save and end, as Ctrl-C in its terminal would.
+
+    One that is gone by then is left alone.
+    """
+    with suppress(OSError):
+        os.kill(pid, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+
+
 @contextmanager
 def keeping_signals() -> Iterator[None]:
     """Put back what a library in the block sets for signals; only in the main thread does it set any."""

@@ -320,6 +320,12 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "metric.dino_model": ("metrics/test_sets.py::test_dinov2_serves_as_dino",),
     "metric.references": ("metrics/test_sets.py::test_likeness_to_references_is_the_mean_cosine",),
     "metric.class_word": ("run/test_measured.py::test_the_class_word_stands_for_the_trigger_word",),
+    "stop.name": (
+        "run/test_hopeless.py::test_a_worker_ends_it_at_a_checkpoint_and_asked_again_trains_it_to_its_end",
+        "sweep/test_stopping.py::test_it_changes_no_fingerprint",
+    ),
+    "stop.judge": ("run/test_hopeless.py::test_by_peoples_scores_and_without_any_by_nothing",),
+    "stop.noise": ("run/test_hopeless.py::test_by_a_metric_with_the_reason",),
     "engine.name": ("run/test_settings_beside_training.py::test_an_engine_is_made_by_its_name",),
     "engine.workers": ("sweep/test_packs.py::test_every_worker_gets_one",),
     "engine.pack_size": ("sweep/test_packs.py::test_never_larger_than_pack_size_and_even",),

@@ -67,6 +67,17 @@ def test_a_group_ends_whole_and_a_process_that_ended_is_not_there() -> None:
     system.end_group(process)  # and once more is no error
 
 
+def test_a_polite_end_is_a_request_that_a_process_may_answer() -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(7)); print(flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; time.sleep(60)"], stdout=subprocess.PIPE, **system.own_group()
+    )
+    assert process.stdout and process.stdout.readline()
+    system.end_politely(process.pid)
+    assert process.wait(10) == 7
+    system.end_politely(process.pid)  # gone by now
+
+
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the standard library lacks on Windows is missing, and what it has there is there."""
@@ -94,6 +105,14 @@ def test_without_posix_a_worker_is_ended_by_taskkill(
     assert process.wait(10) != 0
     system.end_group(process)
     assert len(commands) == 1, "a number that may be another's by now is not killed"
+
+
+@pytest.mark.usefixtures("windows")
+def test_without_posix_a_polite_end_is_ctrl_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
+    system.end_politely(1234)
+    assert sent == [(1234, signal.SIGUSR1)]
 
 
 @pytest.mark.usefixtures("windows")

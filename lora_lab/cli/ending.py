@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show_start(plan: Plan) -> None:
@@ -27,7 +27,7 @@ def show_start(plan: Plan) -> None:
         (sum(row.status == "done" for row in plan.rows), "done already"),
         (sum(bool(row.same_as) for row in plan.rows), "the same as another row"),
         (sum(row.status in UNSUCCESSFUL for row in plan.rows), "failed before (--retry tries again)"),
-        (sum(row.status == "stopped" for row in plan.rows), "stopped by hand (--retry goes on)"),
+        (sum(row.status == "stopped" for row in plan.rows), "stopped before (--retry goes on)"),
         (sum(row.status == "running" for row in plan.rows), "being worked on by another process"),
     ]
     words = ", ".join(f"{count} {text}" for count, text in counts if count)
@@ -76,7 +76,7 @@ def as_plain(plan: Plan, outcome: Outcome) -> dict[str, Any]:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 all done or stopped by hand, 1 a run failed or diverged, 130 interrupted."""
+    """0 all done or stopped, 1 a run failed or diverged, 130 interrupted."""
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if len(outcome.of("done", "stopped")) == len(outcome.statuses) else 1

@@ -15,7 +15,7 @@ UNKNOWN = (
 
 def show_costs(plan: Plan) -> None:
     """Print time, memory and disk of the whole, and the runs that cost most."""
-    if not plan.packs:
+    if not plan.packs and not any(row.to_render for row in plan.external):
         return
     out, found = console(), plan.estimate
     count = f"{counted(found.steps, 'step')}, {counted(found.samples, 'image')} seen"

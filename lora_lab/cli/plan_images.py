@@ -10,6 +10,7 @@ from lora_lab.data.summary import REGULARISATION, VALIDATION, BucketSummary, Dat
 from lora_lab.sweep import Plan
 
 _BUCKETS_SHOWN = 6
+_CAPTION_SHOWN = 100
 _WORTH_NAMING = 0.05  # smaller crops come of rounding
 
 
@@ -39,7 +40,7 @@ def _of(names: list[str], several: bool) -> str:
 
 def image_lines(data: DataSummary) -> list[str]:
     """One line for each folder, one for the buckets, one for the crop."""
-    lines = [_folder(folder) for folder in data.folders]
+    lines = [line for folder in data.folders for line in _folder(folder)]
     shown = [_bucket(bucket) for bucket in data.buckets[:_BUCKETS_SHOWN]]
     more = len(data.buckets) - len(shown)
     lines.append(f"buckets: {', '.join(shown)}" + (f", {more} more" if more else ""))
@@ -49,13 +50,26 @@ def image_lines(data: DataSummary) -> list[str]:
     return lines
 
 
-def _folder(folder: FolderSummary) -> str:
+def _folder(folder: FolderSummary) -> list[str]:
     images = counted(folder.images, "image")
     if folder.use == VALIDATION:
-        return f"{folder.folder}: {images} held back for the validation loss"
+        return [f"{folder.folder}: {images} held back for the validation loss"]
     times = f" x {folder.repeats}" if folder.repeats is not None else ""
     use = " for regularisation" if folder.use == REGULARISATION else ""
-    return f"{folder.folder}: {images}{use}{times} = {counted(folder.draws, 'sample')} per epoch"
+    return [
+        f"{folder.folder}: {images}{use}{times} = {counted(folder.draws, 'sample')} per epoch",
+        f"  caption of {folder.captioned}: {_caption(folder)}",
+    ]
+
+
+def _caption(folder: FolderSummary) -> str:
+    text = (
+        folder.caption if len(folder.caption) <= _CAPTION_SHOWN else f"{folder.caption[:_CAPTION_SHOWN]}..."
+    )
+    if not folder.trigger_added:
+        return repr(text)
+    whom = "all" if folder.trigger_added == folder.images else f"{folder.trigger_added} of {folder.images}"
+    return f"{text!r} (dataset.trigger_word={folder.trigger} is put in front of {whom})"
 
 
 def _bucket(bucket: BucketSummary) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
+from lora_lab.axes import show_apart
 from lora_lab.cli.cells import Cell, long_table
-from lora_lab.cli.plan_costs import show_costs
+from lora_lab.cli.plan_costs import duration, show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, number
 from lora_lab.counts import counted
@@ -16,7 +17,7 @@ from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
 from lora_lab.verdict.prior import BY_CRITERION
-from lora_lab.words import in_language, said
+from lora_lab.words import change_of, in_language, said
 
 NO_GPU = (
     "no GPU was found: this trains on the CPU, many times slower; see lora-lab doctor, or say device=cpu "
@@ -57,7 +58,23 @@ def _rows(plan: Plan) -> Table:
         )
         for row in plan.rows
     )
-    return long_table(("row", "changes", *numbers, "status"), rows, numbers)
+    return long_table(("row", "changes", *numbers, "status"), [*rows, *_external(plan)], numbers)
+
+
+def _external(plan: Plan) -> Iterator[tuple[Cell, ...]]:
+    """LoRAs that were trained elsewhere: never trained, rendered beside the others."""
+    for row in plan.external:
+        cost = plan.estimate.runs.get(row.name)
+        took = f", {duration(cost.seconds)}" if cost and row.to_render else ""
+        fate = f"renders {row.to_render} previews of {row.checkpoints} checkpoints{took}"
+        yield (
+            Cell(row.name),
+            Cell(f"trained elsewhere ({row.trainer}): {row.source}"),
+            Cell(""),
+            Cell(""),
+            Cell(""),
+            Cell(fate) if row.to_render else Cell(row.status, STYLES.get(row.status, "")),
+        )
 
 
 def _alarm(plan: Plan) -> None:
@@ -71,7 +88,7 @@ def _alarm(plan: Plan) -> None:
 def _changes(row: PlannedRun) -> str:
     if not row.changes:
         return "the base"
-    return "\n".join(f"{key}: {number(one)} -> {number(other)}" for key, (one, other) in row.changes.items())
+    return "\n".join(f"{key}: {change_of(key, *values)}" for key, values in row.changes.items())
 
 
 def _fate(row: PlannedRun) -> Cell:
@@ -99,10 +116,18 @@ def _notes(plan: Plan) -> None:
 
 def _packs(plan: Plan) -> None:
     out = console()
+    elsewhere = [row.name for row in plan.external if row.to_render]
     if not plan.packs:
-        out.print("\nnothing is left to do")
-        return
-    steps = counted(sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of), "step")
+        out.print(f"\nnothing is left to {'train' if elsewhere else 'do'}")
+    else:
+        _show_packs(plan)
+    if elsewhere:
+        out.print(f"  rendered and not trained: {escape(', '.join(elsewhere))}", soft_wrap=True)
+
+
+def _show_packs(plan: Plan) -> None:
+    out = console()
+    steps = counted(sum(row.steps_left for row in plan.rows if row.to_do and not row.prefix_of), "step")
     out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} in all")
     rows, on_the_way = {row.name: row for row in plan.rows}, dict[str, list[str]]()
     for row in plan.rows:
@@ -128,7 +153,7 @@ def _comparisons(plan: Plan, language: str) -> None:
     trained = {row.name: row.prefix_of or row.name for row in plan.rows}
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
-        values = ", ".join(number(value) for value in item.values)
+        values = ", ".join(show_apart(item.key, item.values))
         pairs = counted(len(item.pairs), "pair")
         if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
             pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ def _entry(rows: SweepFile, folder: str, given: argparse.Namespace) -> Entry:
 
 def plain(entry: Entry) -> dict[str, Any]:
     """An entry for programs."""
-    return {**asdict(entry), "state": queued.state_of(entry)}
+    return {**asdict(entry), "state": entry.status}
 
 
 def list_(given: argparse.Namespace) -> int:
@@ -93,24 +92,11 @@ def list_(given: argparse.Namespace) -> int:
         return 0
     table = grid("entry", "sweep", "state", "settings", "", right=["entry"])
     for entry in entries:
-        told = (entry.name, " ".join(words_of(entry)), _when_and_why(entry))
+        told = (entry.name, " ".join(entry.words), entry.history)
         name, words, why = map(escape, told)
-        table.add_row(str(entry.number), name, coloured(queued.state_of(entry)), words, why)
+        table.add_row(str(entry.number), name, coloured(entry.status), words, why)
     out.print(table)
     return 0
-
-
-def words_of(entry: Entry) -> list[str]:
-    """Settings and options of an entry, as in a command."""
-    options = [f"--only {row}" for row in entry.only]
-    options += ["--retry"] * entry.retry + ["--redo"] * entry.redo
-    return [*entry.overrides, *options]
-
-
-def _when_and_why(entry: Entry) -> str:
-    moment = entry.ended_at or (entry.began_at if not entry.waits else "")
-    when = f"{datetime.fromisoformat(moment).astimezone():%d %b %H:%M}" if moment else ""
-    return ": ".join(filter(None, (f"since {when}" if entry.state == "running" else when, entry.reason)))
 
 
 def pause(given: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.ending import INTERRUPTED
-from lora_lab.cli.queue import plain, queue_of, words_of
+from lora_lab.cli.queue import plain, queue_of
 from lora_lab.cli.start import do_sweep
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import write_text
@@ -62,7 +62,7 @@ def _ending(done: list[dict[str, Any]], left: list[Entry], interrupted: bool) ->
     if interrupted:
         return "interrupted: `lora-lab queue start` goes on from here"
     ended = Counter(told["state"] for told in done)
-    waiting = Counter(queued.state_of(entry) for entry in left)
+    waiting = Counter(entry.status for entry in left)
     parts = [f"{count} {state}" for state, count in (*sorted(ended.items()), *sorted(waiting.items()))]
     if not done:
         return f"nothing to start: {', '.join(parts) or 'it is empty'}"
@@ -102,7 +102,7 @@ def _work(queue: Queue, turn: Turn, *, quiet: bool) -> dict[str, Any]:
     Only a queue that cannot be written ends `start`: whatever goes wrong in a sweep is the entry's.
     """
     entry, outcome = turn.entry, None
-    _say(f"entry {entry.number}: {' '.join([entry.name, *words_of(entry)])}")
+    _say(f"entry {entry.number}: {' '.join([entry.name, *entry.words])}")
     try:
         note = _look_at(entry)
         if note:

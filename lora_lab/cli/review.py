@@ -37,8 +37,10 @@ def review(given: argparse.Namespace) -> int:
         # A sweep's folder that is a link keeps its name and its place.
         folder = Path(os.path.abspath(sweep_folder(Path(given.sweep), given.results).path))
         results, only = folder.parent, folder.name
-    elif not results.is_dir():
+    elif given.results and not results.is_dir():
         raise ConfigError(f"there is no folder {results}: give the sweep's folder, or --results FOLDER")
+    if not only and not results.is_dir():
+        print(f"there is no folder {results} yet: the first sweep makes it", file=sys.stderr)
     token = "" if is_loopback(given.host) and not given.allow_host else secrets.token_urlsafe(24)
     listener = _listen(given.host, given.port)
     there = addresses(given.host, listener.getsockname()[1], token)

@@ -13,7 +13,8 @@ from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
 from lora_lab.counts import counted
 from lora_lab.errors import ConfigError
-from lora_lab.search.spec import PEOPLE, SearchSpec
+from lora_lab.metrics.registry import PEOPLE
+from lora_lab.search.spec import SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.rounds import Proposed, read_rounds, write_rounds
 from lora_lab.sweep import SweepFile
@@ -79,7 +80,7 @@ def _go_on(
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:

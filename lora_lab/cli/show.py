@@ -29,8 +29,8 @@ PIPE_WIDTH = 160
 
 def console() -> Console:
     """Standard output; in a pipe or a file wide enough that no word is cut."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(PIPE_WIDTH, out.width))
+    out = Console(highlight=False, emoji=False)
+    return out if out.is_terminal else Console(highlight=False, emoji=False, width=max(PIPE_WIDTH, out.width))
 
 
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:

@@ -197,7 +197,7 @@ def read(name: str, only: Sequence[str]) -> tuple[SweepFile, SweepFolder | None]
 
 def shipped_sweep(name: str) -> Path:
     """The sweep file of this name that comes with the program, whether there is one or not."""
-    return (config.CONF_DIR.parent / "sweeps" / name).with_suffix(".yaml")
+    return (config.SWEEPS_DIR / name).with_suffix(".yaml")
 
 
 def _shipped(path: Path) -> Path:

@@ -13,15 +13,17 @@ import yaml
 from lora_lab.axes import axis
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.look import sweep_folder
-from lora_lab.counts import whole
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
+from lora_lab.metrics.registry import OF_100
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
-from lora_lab.verdict.analysis import POINTS, analyse
+from lora_lab.verdict.analysis import analyse
+from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.gather import evidence
 from lora_lab.verdict.judge import judge
 from lora_lab.verdict.model import Model
 from lora_lab.verdict.next import COMBINE, Next, Suggested, suggest
+from lora_lab.verdict.outcomes import number
 from lora_lab.verdict.taken import before
 
 
@@ -38,7 +40,7 @@ def suggest_rows(given: argparse.Namespace) -> int:
     prior, looks = before(folder, found)
     on, verdict = analyse(found, prior=prior, looks=looks), judge(found, prior=prior, looks=looks)
     proposed = suggest(on, verdict, given.n)
-    text = written(found.name, proposed, found.criterion in POINTS)
+    text = written(found.name, proposed, found.criterion in OF_100)
     if given.output:
         target = Path(given.output)
         by = owner("suggest", folder.path, target)
@@ -127,15 +129,13 @@ def _stop(name: str, found: Next, of_100: bool) -> str:
 def _checked(model: Model, of_100: bool) -> str:
     """How well a model says of each run what the others know of it."""
     left_out = max(abs(value) for value in model.residuals.values())
+    scale = Scale(0.0, of_100, "")
     return (
         f"leaving out one of {len(model.residuals)} runs at a time, {model.explained:.0%} of the scores' "
         f"variance is predicted, rank correlation {model.rank:+.2f}, by chance p {model.by_chance:.2g}; "
-        f"residuals {_points(model.residual_sd, of_100)}, at most {_points(left_out, of_100)}"
+        f"residuals {points(model.residual_sd, scale, signed=False)}, "
+        f"at most {points(left_out, scale, signed=False)}"
     )
-
-
-def _points(value: float, of_100: bool) -> str:
-    return f"{value:.1f}" if of_100 else f"{value:.3g}"
 
 
 def _why(row: Suggested, of_100: bool) -> str:
@@ -150,7 +150,8 @@ def _why(row: Suggested, of_100: bool) -> str:
 
 
 def _number(value: float, of_100: bool) -> str:
-    return whole(min(100.0, max(0.0, value))) if of_100 else f"{value:.3g}"
+    """A score that is expected; a model may expect more than there can be."""
+    return number(min(100.0, max(0.0, value)) if of_100 else value, Scale(0.0, of_100, ""))
 
 
 def _quoted(text: str) -> str:

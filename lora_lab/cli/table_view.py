@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from lora_lab.axes import show_setting
 from lora_lab.cli.cells import Grid
 from lora_lab.cli.show import coloured, console, number
 from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
@@ -170,8 +171,10 @@ def _plain(
     rows: Sequence[results.Row], key: str, head: str, is_setting: bool = False, digits: int = 4
 ) -> Column:
     """A column as it is; a setting that is off is `null`, a number that is missing is empty."""
-    missing = "null" if is_setting else ""
-    cells = tuple(number(row[key], digits) or missing for row in rows)
+    if is_setting:
+        cells = tuple("null" if row[key] is None else show_setting(key, row[key]) for row in rows)
+    else:
+        cells = tuple(number(row[key], digits) for row in rows)
     kinds = {type(row[key]) for row in rows if row[key] is not None}
     return Column(key, head, cells, bool(kinds) and kinds <= {int, float})
 
@@ -194,7 +197,8 @@ def _usual(rows: Sequence[results.Row], settings: Sequence[str]) -> dict[str, An
 def _settings_of(row: results.Row, settings: Sequence[str], usual: Mapping[str, Any]) -> str:
     """What a run has otherwise than most, one setting a line; all of it where `usual` is empty."""
     keys = [key for key in settings if row[key] is not None and (not usual or row[key] != usual[key])]
-    return "\n".join(f"{key if not usual else key.rsplit('.', 1)[-1]}={number(row[key])}" for key in keys)
+    names = {key: key.rsplit(".", 1)[-1] if usual else key for key in keys}
+    return "\n".join(f"{name}={show_setting(key, row[key])}" for key, name in names.items())
 
 
 def _notes(rows: Sequence[results.Row]) -> list[str]:

@@ -11,10 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lora_lab.axes import show
+from lora_lab.axes import show_setting
 from lora_lab.cli.show import console, grid
 from lora_lab.verdict.advice import minutes
-from lora_lab.verdict.calls import Scale, change_of, points
+from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.lines import (
@@ -42,7 +42,7 @@ from lora_lab.verdict.result import (
     SettingEffect,
     Verdict,
 )
-from lora_lab.words import Label, Said, in_language, joined, said
+from lora_lab.words import Label, Said, change_of, in_language, joined, said
 
 STYLES = {
     HELPS: "bold green",
@@ -133,7 +133,8 @@ def _settings(page: Page, verdict: Verdict) -> None:
         table = page.table(*heads, right=["head_pairs", "head_effect"])
         for effect in verdict.settings:
             for place, contrast in enumerate(effect.contrasts):
-                cells = _cells(page, "" if place else page.text(effect.title), contrast, tested)
+                name = "" if place else page.text(effect.title)
+                cells = _cells(page, name, effect.key, contrast, tested)
                 cells[2:2] = [str(len(contrast.pairs))] if count else []
                 table.add_row(*map(escape, cells), _call(page, effect, contrast))
         page.out.print(table)
@@ -143,8 +144,8 @@ def _settings(page: Page, verdict: Verdict) -> None:
         page.line(said("settings_together", labels=joined(map(Label, group))), "yellow")
 
 
-def _cells(page: Page, name: str, contrast: Contrast, tested: bool) -> list[str]:
-    change = change_of(contrast.reference, contrast.level)
+def _cells(page: Page, name: str, key: str, contrast: Contrast, tested: bool) -> list[str]:
+    change = change_of(key, contrast.reference, contrast.level)
     cells = [name, page.text(change), points(contrast.difference, page.scale)]
     if tested and contrast.low is not None and contrast.high is not None:
         low, high = points(contrast.low, page.scale), points(contrast.high, page.scale)
@@ -228,7 +229,7 @@ def _usable(page: Page, verdict: Verdict) -> None:
             said(
                 "usable",
                 label=Label(item.key),
-                value=show(item.value),
+                value=show_setting(item.key, item.value),
                 good=item.usable,
                 n=item.of,
                 low=f"{item.low:.0%}",

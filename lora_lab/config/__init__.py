@@ -1,14 +1,12 @@
 """Every setting of a run; composing, loading, writing and comparing configs."""
 
 from lora_lab.config.compose import (
-    CONF_DIR,
     as_dict,
     compose,
     dump,
     from_dict,
     groups,
     literal,
-    load,
     register,
 )
 from lora_lab.config.fields import parse_resolution
@@ -22,7 +20,7 @@ from lora_lab.config.inspect import (
     settings,
     unknown_setting,
 )
-from lora_lab.config.plain import load_plain
+from lora_lab.config.plain import load
 from lora_lab.config.schema import (
     BaseModelConfig,
     DatasetConfig,
@@ -36,10 +34,12 @@ from lora_lab.config.schema import (
     RunConfig,
     TrainConfig,
 )
+from lora_lab.config.shipped import CONF_DIR, SWEEPS_DIR
 from lora_lab.config.text import key_of, kind, parse_value, quoted, repeated, unquoted, whole
 
 __all__ = [
     "CONF_DIR",
+    "SWEEPS_DIR",
     "BaseModelConfig",
     "DatasetConfig",
     "EngineConfig",
@@ -64,7 +64,6 @@ __all__ = [
     "kind",
     "literal",
     "load",
-    "load_plain",
     "nearest",
     "parse_resolution",
     "parse_value",

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +34,17 @@ from lora_lab.config.assigning import (
 from lora_lab.config.hydras_words import in_our_words, one_line
 from lora_lab.config.inspect import check, flat, settings, unknown_choice, unknown_setting
 from lora_lab.config.schema import RunConfig
+from lora_lab.config.shipped import CONF_DIR
 from lora_lab.config.text import key_of, kind, quoted, read_text
 from lora_lab.config.written import yaml_text
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import write_text
 
-_PACKAGE = Path(__file__).parent.parent
-CONF_DIR = next(
-    folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (folder / "config.yaml").is_file()
-)
-"""The shipped configs: inside an installed package, else beside it in a checkout."""
-
 SEVERAL = "holds several values, where one is needed"
 """Ends the message of an override that only a grid of runs can take."""
 
 
+@cache
 def register() -> None:
     """Make the typed schema known to Hydra under the name that `conf/config.yaml` starts from."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
@@ -349,7 +345,7 @@ def from_dict(values: dict[str, Any], *, checked: bool = True) -> RunConfig:
         ConfigError: A key is unknown or a value has the wrong type or breaks a rule.
     """
     try:
-        node = OmegaConf.merge(OmegaConf.structured(RunConfig), literal(values))
+        node = OmegaConf.merge(schema(), literal(values))
     except OmegaConfBaseException as error:
         raise ConfigError(in_our_words(error)) from error
     assert isinstance(node, DictConfig)
@@ -365,12 +361,12 @@ def literal(value: Any) -> Any:
     return [literal(item) for item in value] if isinstance(value, list) else value
 
 
-def load(path: Path, *, checked: bool = True) -> RunConfig:
-    """Read a run folder's `config.yaml`.
+def load_any(path: Path) -> RunConfig:
+    """Read a `config.yaml` however it is written; the rules of the schema are not looked at.
 
     Raises:
         RunFolderError: The file is missing or is not YAML.
-        ConfigError: It holds an unknown key or a wrong value.
+        ConfigError: It holds an unknown key or a value of a wrong type.
     """
     try:
         values = yaml.load(path.read_bytes(), Loader=get_yaml_loader())
@@ -381,7 +377,7 @@ def load(path: Path, *, checked: bool = True) -> RunConfig:
     if not isinstance(values, dict) or not values:
         raise RunFolderError(f"{path} is not a readable config: it holds no keys")
     try:
-        return from_dict({str(key): value for key, value in values.items()}, checked=checked)
+        return from_dict({str(key): value for key, value in values.items()}, checked=False)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

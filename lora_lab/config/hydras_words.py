@@ -28,7 +28,10 @@ def in_our_words(error: Exception, file: Path | None = None) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What another library says, without its line breaks and remarks."""
+    """What another library says, without its line breaks and remarks; of YAML the place and what is wrong."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark and problem:
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:3])
 

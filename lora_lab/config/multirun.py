@@ -22,7 +22,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lora_lab.config.assigning import DICT_KEYS, read_override
 from lora_lab.config.compose import (
-    CONF_DIR,
     check_folders,
     compose,
     groups,
@@ -30,6 +29,7 @@ from lora_lab.config.compose import (
     search_path,
 )
 from lora_lab.config.hydras_words import in_our_words
+from lora_lab.config.shipped import CONF_DIR
 from lora_lab.config.text import TEXTS, key_of, kind, repeated, split_at_commas, unquoted
 from lora_lab.errors import ConfigError
 

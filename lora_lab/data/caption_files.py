@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_lab.data.western import is_western
 from lora_lab.errors import DataError
 
 _BYTE_ORDER_MARKS = {
@@ -23,8 +24,8 @@ _KANA = re.compile(
 _KANJI = re.compile("[\u4e00-\u9fff]")
 _HALF_WIDTH = re.compile("[\uff61-\uff9f]")
 _BETWEEN_LETTERS = re.compile("[A-Za-z0-9][^\x00-\x7f]|[^\x00-\x7f][A-Za-z0-9]")
-_MOSTLY = 0.3  # most bytes beyond ASCII in a text of a Western language
-_WESTERN_RUN = re.compile(rb"[\x80-\xff]{4,}")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+_PLAIN = re.compile(r"[\s!-~\xa0-\u058f\u0e00-\u0e7f\u1e00-\u1fff\u2010-\u2044\u20a0-\u20bf\uac00-\ud7a3]")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class CaptionText:
 def read_caption(path: Path) -> CaptionText:
     """Read a caption in UTF-8, UTF-16, Shift-JIS (CP932) or Windows-1252.
 
-    Shift-JIS decodes nearly everything, so that it counts only where Japanese comes of it.
+    The latter two decode nearly everything, so that they count only where Japanese or words of a Western
+    language come of it.
 
     Raises:
         DataError: It cannot be read or decoded; the text is a clause without the file's name.
@@ -59,20 +61,12 @@ def decoded(data: bytes) -> tuple[str, str] | None:
     marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
     if marked:
         text = _as(data, marked)
-        return (text, marked) if text is not None and "\0" not in text else None
-    for encoding, fits in (
-        ("utf-8", _any),
-        ("utf-16-le", _is_plain),
-        ("utf-16-be", _is_plain),
-        ("cp932", _looks_japanese),
-    ):
-        if encoding.startswith("utf-16") and b"\0" not in data:
-            continue
-        text = _as(data, encoding)
-        if text is not None and "\0" not in text and fits(text):
+        return (text, marked) if text is not None and not _CONTROL.search(text) else None
+    for encoding, fits in (("utf-8", _is_assigned), (_utf_16(data), _is_plain), ("cp932", _looks_japanese)):
+        text = _as(data, encoding) if encoding else None
+        if text is not None and not _CONTROL.search(text) and fits(text):
             return text, encoding
-    western = _as(data, "cp1252") if _is_western(data) else None
-    return (western, "cp1252") if western is not None else None
+    return (data.decode("cp1252"), "cp1252") if is_western(data) else None
 
 
 def _as(data: bytes, encoding: str) -> str | None:
@@ -82,13 +76,23 @@ def _as(data: bytes, encoding: str) -> str | None:
         return None
 
 
-def _any(text: str) -> bool:
-    return True
+def _utf_16(data: bytes) -> str:
+    """Which UTF-16 bytes without a mark can be, by where the zeros of its ASCII stand; "" for neither."""
+    high, low = data[::2].count(0), data[1::2].count(0)
+    return "utf-16-be" if high > low else "utf-16-le" if low > high else ""
+
+
+def _is_assigned(text: str) -> bool:
+    """Whether all characters exist: two bytes of another encoding are sometimes UTF-8 of one that does not.
+
+    Beyond the first plane, newer emoji are not known here and count as they are.
+    """
+    return not any(char < "\U00010000" and unicodedata.category(char) == "Cn" for char in text)
 
 
 def _is_plain(text: str) -> bool:
-    """Whether nothing but ASCII, Latin and Japanese comes of it, as of the right half of UTF-16."""
-    return all(char.isspace() or char < "\u0250" or _KANA.match(char) or _KANJI.match(char) for char in text)
+    """Whether nothing but scripts in use comes of it, as of the right half of UTF-16."""
+    return all(_PLAIN.match(char) or _KANA.match(char) or _KANJI.match(char) for char in text)
 
 
 def _looks_japanese(text: str) -> bool:
@@ -107,10 +111,3 @@ def _looks_japanese(text: str) -> bool:
     kanji = [char for char in beyond if _KANJI.match(char)]
     usual = sum(char.encode("cp932") < b"\x98\x9f" for char in kanji)  # JIS level 1
     return 2 * usual > len(beyond) and not _BETWEEN_LETTERS.search(text)
-
-
-def _is_western(data: bytes) -> bool:
-    """Whether bytes are mostly ASCII, with single ones of Windows-1252 between."""
-    high = sum(byte > 0x7F for byte in data)
-    control = any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in data)
-    return not control and high <= _MOSTLY * len(data) and not _WESTERN_RUN.search(data)

@@ -11,9 +11,10 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from lora_lab.data.settings import CaptionSettings
 
@@ -105,6 +106,33 @@ def undropped(caption: str, settings: CaptionSettings) -> str:
     return process(caption, plain, random.Random(0), 1)
 
 
+class _Longest(random.Random):
+    """In place of chance: the longest of what can be drawn, everything kept, nothing moved."""
+
+    def __init__(self, length: Callable[[str], int]) -> None:
+        super().__init__(0)
+        self._length = length
+
+    def choice(self, options: Any) -> Any:
+        return max(options, key=self._length)
+
+    def random(self) -> float:
+        return 1.0
+
+    def shuffle(self, options: Any) -> None:
+        pass
+
+
+def longest(caption: str, settings: CaptionSettings, length: Callable[[str], int]) -> str:
+    """The longest prompt that a draw of a caption can give, by the `length` of a text."""
+    whole = replace(
+        settings, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0, token_warmup_step=0.0
+    )
+    lines = caption.split("\n") if settings.enable_wildcard else [caption]
+    drawn = [process(line, whole, _Longest(length), 1) for line in lines]
+    return max(drawn, key=length)
+
+
 def _changes_tags(settings: CaptionSettings) -> bool:
     return settings.shuffle_caption or settings.token_warmup_step > 0 or settings.caption_tag_dropout_rate > 0
 
@@ -123,12 +151,17 @@ def _chosen_line(caption: str, settings: CaptionSettings, rng: random.Random) ->
     return rng.choice(lines) if settings.enable_wildcard else lines[0]
 
 
-def _with_trigger(caption: str, settings: CaptionSettings) -> str:
-    """Put the trigger word in front of a caption that lacks it; prefix and suffix may hold it, too."""
+def lacks_trigger(caption: str, settings: CaptionSettings) -> bool:
+    """Whether the trigger word is put in front of a caption; prefix and suffix may hold it, too."""
     trigger = settings.trigger_word.strip()
     whole = f"{settings.caption_prefix} {caption} {settings.caption_suffix}"
-    if not trigger or has_word(whole, trigger):
+    return bool(trigger) and not has_word(whole, trigger)
+
+
+def _with_trigger(caption: str, settings: CaptionSettings) -> str:
+    if not lacks_trigger(caption, settings):
         return caption
+    trigger = settings.trigger_word.strip()
     return f"{trigger}{settings.caption_separator} {caption}" if caption.strip() else trigger
 
 

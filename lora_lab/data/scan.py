@@ -22,6 +22,7 @@ from lora_lab.data.folder import (
 from lora_lab.data.image_headers import FileFacts, HeaderCache
 from lora_lab.data.image_set import CaptionedImage, ImageSet, Problem, readable
 from lora_lab.data.settings import SubsetSettings
+from lora_lab.data.western import unscrambled
 from lora_lab.errors import DataError
 
 OVERRULED = "its name says"
@@ -237,13 +238,20 @@ def _caption(work: _Folder, path: Path) -> str:
         work.error(file, f"the caption {error}", "save it as UTF-8")
         return ""
     if caption.encoding in GUESSED:
-        shown = caption.text[:_TEXT_SHOWN] + ("..." if len(caption.text) > _TEXT_SHOWN else "")
-        work.counts[caption.encoding].append(f"{file.name}: {shown!r}")
+        work.counts[caption.encoding].append(f"{file.name}: {_shown(caption.text)}")
+    if before := unscrambled(caption.text):
+        work.counts["scrambled"].append(f"{file.name}: {_shown(caption.text)} was {_shown(before)}")
+    if "\ufffd" in caption.text:
+        work.note("lost letters", file)
     if not caption.text:
         work.note("empty caption", file)
     if "\n" in caption.text and not work.settings.captions.enable_wildcard:
         work.note("several lines", file)
     return caption.text
+
+
+def _shown(text: str) -> str:
+    return repr(text[:_TEXT_SHOWN] + ("..." if len(text) > _TEXT_SHOWN else ""))
 
 
 def _other_caption(work: _Folder, path: Path) -> bool:
@@ -269,6 +277,8 @@ def _summarise(work: _Folder, total: int) -> None:
             "dataset.enable_wildcard draws one",
         ),
         **{key: (f"caption read as {name}", "save it as UTF-8") for key, name in GUESSED.items()},
+        "scrambled": ("UTF-8 that a program read as Windows-1252 and saved so", "write the caption again"),
+        "lost letters": ("letters that were lost in saving (\ufffd)", "write the caption again"),
         "transparent": (
             "transparency; laid on white" + (", and masks the loss" if work.settings.alpha_mask else ""),
             "",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.buckets import Assignment
+from lora_lab.data.captions import lacks_trigger, undropped
 from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.data.plan import DataPlan
 
@@ -14,13 +15,25 @@ TRAINING, REGULARISATION, VALIDATION = "training", "regularisation", "validation
 
 @dataclass(frozen=True)
 class FolderSummary:
-    """Images of one folder and one use; `repeats` is None where they differ, `draws` counts an epoch's."""
+    """Images of one folder and one use.
+
+    Attributes:
+        repeats: None where they differ.
+        draws: Samples of an epoch.
+        captioned: The first image, and `caption` what it is trained with where nothing is shuffled or
+            dropped: trigger word, prefix and suffix included.
+        trigger_added: How many captions lack the word `trigger` and get it in front.
+    """
 
     folder: str
     use: str
     images: int
     repeats: int | None
     draws: int
+    captioned: str
+    caption: str
+    trigger: str
+    trigger_added: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,11 @@ def _folder(folder: Path, use: str, items: list[CaptionedImage]) -> FolderSummar
     repeats = {item.repeats for item in items}
     draws = 0 if use == VALIDATION else sum(item.repeats for item in items)
     one = repeats.pop() if len(repeats) == 1 and use != VALIDATION else None
-    return FolderSummary(readable(str(folder)), use, len(items), one, draws)
+    first, added = items[0], sum(lacks_trigger(item.caption, item.settings.captions) for item in items)
+    caption = readable(undropped(first.caption, first.settings.captions))
+    trigger = first.settings.captions.trigger_word.strip()
+    named = readable(first.path.name)
+    return FolderSummary(readable(str(folder)), use, len(items), one, draws, named, caption, trigger, added)
 
 
 def _bucket(

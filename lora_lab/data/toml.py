@@ -23,7 +23,7 @@ from lora_lab.data.plan import DataPlan, DatasetSpec, plan
 from lora_lab.data.resize import INTERPOLATIONS
 from lora_lab.data.scan import scan_subset
 from lora_lab.data.settings import BucketSettings, CaptionSettings, SubsetSettings
-from lora_lab.errors import ConfigError
+from lora_lab.errors import ConfigError, broken_at
 
 
 @dataclass(frozen=True)
@@ -240,8 +240,9 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: is not a valid file of its kind ({error})") from error
+    except (ValueError, RecursionError) as error:
+        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+        raise ConfigError(f"{path}: is not a valid {kind} file ({broken_at(error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold [general] and [[datasets]]")
     return content

@@ -19,6 +19,7 @@ from lora_lab.data.image_set import CaptionedImage, Problem, readable
 from lora_lab.data.pictures import decode, read_bytes
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.dataset import alike, tags
+from lora_lab.effective.texts import most_tokens
 from lora_lab.errors import DataError, ModelError
 from lora_lab.metrics.phash import Bits, phash
 from lora_lab.models.counting import TokenCounter, packaged_counter, token_counter
@@ -208,7 +209,7 @@ def _counter(config: RunConfig) -> TokenCounter | None:
 def _tokens(item: CaptionedImage, counter: TokenCounter | None, config: RunConfig) -> int | None:
     if counter is None:
         return None
-    return counter.tokens(tags.prompt_of(item), config.dataset.weighted_captions)
+    return most_tokens(item.caption, item.settings.captions, counter, config.dataset.weighted_captions)
 
 
 def _name(item: CaptionedImage, several: bool) -> str:

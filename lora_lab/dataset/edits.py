@@ -14,7 +14,7 @@ from typing import Any
 from lora_lab.data.caption_files import read_caption
 from lora_lab.data.folder import caption_key, contents
 from lora_lab.data.image_set import readable
-from lora_lab.errors import ConfigError, DataError, RunFolderError
+from lora_lab.errors import ConfigError, DataError, RunFolderError, broken_at
 from lora_lab.files import replacing, write_json, write_text
 
 KEPT = ".lora_lab_captions"
@@ -202,7 +202,7 @@ def undo(folder: Path) -> tuple[list[Path], list[Path]]:
         ]
         texts = [None if before is None else base64.b64decode(before) for _, before, _ in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{kept} is damaged ({error}): nothing was undone") from error
+        raise RunFolderError(f"{kept} is damaged ({broken_at(error)}): nothing was undone") from error
     back, changed = [], []
     for (file, _, after), text in zip(entries, texts, strict=True):
         now = base64.b64decode(_bytes_of(file) or "")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lora_lab.data.captions import has_word, undropped
 from lora_lab.data.image_set import CaptionedImage, readable
-from lora_lab.effective.texts import found_trigger, marks
+from lora_lab.effective.marks import marks
+from lora_lab.effective.texts import found_trigger
 
 FUSED = 0.9
 """Share of a trigger word's captions from which on a tag stands with it nearly always."""

@@ -14,7 +14,13 @@ from lora_lab.data.plan import DataPlan
 from lora_lab.data.settings import CaptionSettings
 from lora_lab.effective.previews import asks_for_trigger
 from lora_lab.effective.resolve import resolve
-from lora_lab.effective.texts import caption_warnings, found_trigger, prompt_warnings
+from lora_lab.effective.texts import (
+    caption_mark_warnings,
+    caption_warnings,
+    found_trigger,
+    prompt_warnings,
+    shuffled_trigger_warnings,
+)
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import planned
 from lora_lab.models import ModelFile, identify
@@ -78,7 +84,11 @@ def _caption_warnings(
     plan: DataPlan, counter: TokenCounter | None, length: int, weighted: bool
 ) -> tuple[str, ...]:
     items = [*plan.items, *(item for item, _ in plan.validation)]
-    return tuple(caption_warnings(items, counter, length, weighted))
+    return (
+        *caption_warnings(items, counter, length, weighted),
+        *caption_mark_warnings(items, weighted),
+        *shuffled_trigger_warnings(items),
+    )
 
 
 def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, device_type: str) -> Facts:

@@ -1,26 +1,19 @@
 """What of captions and preview prompts does not act in full: tokens that are over, marks that are words."""
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from lora_lab.counts import counted
-from lora_lab.data.captions import undropped
+from lora_lab.data.captions import has_word, longest, undropped
 from lora_lab.data.folder import some
 from lora_lab.data.image_set import CaptionedImage, readable
 from lora_lab.data.settings import CaptionSettings
+from lora_lab.effective.marks import caption_marks, marks, ways_out
 from lora_lab.models.counting import TokenCounter
-from lora_lab.models.prompt_weights import parse_weights
 
 MOST_TOKENS = 225
 """The most that `base_model.max_token_length` takes."""
-
-_LORA = re.compile(r"<(?:lora|lyco|lyco?ris|hypernet|embedding):[^>]*>", re.IGNORECASE)
-_FLAG = re.compile(r"(?:(?<=\s)|^)--[a-z]{1,3}(?:\s+[^\s-][^\s]*)?(?=\s|$)")
-_WORD = re.compile(r"\b(?:BREAK|AND|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b")
-_CHOICE = re.compile(r"\{[^{}]*\|[^{}]*\}|__\w+__")
-_ESCAPED = re.compile(r"\\[()\[\]]")
-_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_FILLED = "; {trigger} is the one name in braces that is filled in"
 
 
 def caption_warnings(
@@ -30,7 +23,7 @@ def caption_warnings(
     if counter is None:
         return
     limit = counter.limit(max_token_length)
-    lengths = [_tokens(item.caption, item.settings.captions, counter, weighted) for item in items]
+    lengths = [most_tokens(item.caption, item.settings.captions, counter, weighted) for item in items]
     long = [(tokens, item.path.name) for tokens, item in zip(lengths, items, strict=True) if tokens > limit]
     if not long:
         return
@@ -43,10 +36,51 @@ def caption_warnings(
 
 
 @lru_cache(maxsize=1 << 16)  # the rows of a plan share their captions
-def _tokens(caption: str, settings: CaptionSettings, counter: TokenCounter, weighted: bool) -> int:
+def most_tokens(caption: str, settings: CaptionSettings, counter: TokenCounter, weighted: bool) -> int:
     """The most tokens that a draw of this caption can have."""
-    lines = caption.split("\n") if settings.enable_wildcard else [caption]
-    return max(counter.tokens(undropped(line, settings), weighted) for line in lines)
+
+    def count(text: str) -> int:
+        return counter.tokens(text, weighted)
+
+    return count(longest(caption, settings, count))
+
+
+def caption_mark_warnings(items: Sequence[CaptionedImage], weighted: bool) -> Iterator[str]:
+    """Captions with marks of other programs in them, prefix and suffix included."""
+    found: list[str] = []
+    named = []
+    for item in items:
+        own = item.settings.captions
+        whole = f"{own.caption_prefix} {item.caption} {own.caption_suffix}"
+        if marked := caption_marks(whole, weighted, own.enable_wildcard):
+            found += marked
+            named.append(f"{item.path.name}: {', '.join(map(repr, marked))}")
+    if named:
+        yield readable(
+            f"captions: {len(named)} of {len(items)} have marks that are trained as words ({some(named)}); "
+            f"{ways_out(found)}"
+        )
+
+
+def shuffled_trigger_warnings(items: Sequence[CaptionedImage]) -> Iterator[str]:
+    """Where `keep_tokens` keeps something else in front than the trigger word, which is shuffled then."""
+    places = []
+    for item in items:
+        own, tags = item.settings.captions, _tags(item)
+        if own.keep_tokens <= 0 or not own.shuffle_caption or own.keep_tokens_separator:
+            continue
+        trigger = own.trigger_word.strip()
+        place = next((n for n, tag in enumerate(tags) if trigger and has_word(tag, trigger)), 0)
+        if place >= own.keep_tokens:
+            places.append((place, own, tags))
+    if places:
+        place, own, tags = max(places, key=lambda one: one[0])
+        front = ", ".join(tags[: own.keep_tokens])
+        yield readable(
+            f"captions: dataset.keep_tokens={own.keep_tokens} keeps {front!r} in front, and the trigger word "
+            f"{own.trigger_word!r} is shuffled in {len(places)} of {len(items)}; "
+            f"dataset.keep_tokens={place + 1} keeps it, too, or write it first in dataset.caption_prefix"
+        )
 
 
 def mark_warnings(prompts: Sequence[str], negative: str) -> Iterator[str]:
@@ -56,8 +90,12 @@ def mark_warnings(prompts: Sequence[str], negative: str) -> Iterator[str]:
             verb = "is" if len(found) == 1 else "are"
             yield (
                 f"{name}: {', '.join(map(repr, found))} {verb} drawn as words: previews know no weights, "
-                "flags, LoRA tags or choices in prompts"
+                f"flags, LoRA tags or choices in prompts{_FILLED if any(map(_is_name, found)) else ''}"
             )
+
+
+def _is_name(mark: str) -> bool:
+    return mark.startswith("{") and "|" not in mark
 
 
 def prompt_warnings(
@@ -87,19 +125,6 @@ def _way_out(tokens: int, counter: TokenCounter, now: int) -> str:
     return "shorten it" + (
         f" (base_model.max_token_length={MOST_TOKENS} reads most)" if now < MOST_TOKENS else ""
     )
-
-
-@lru_cache(maxsize=4096)  # the rows of a plan share their prompts
-def marks(prompt: str) -> tuple[str, ...]:
-    """What other programs would read in a prompt as more than words: `(a:1.3)`, `<lora:x:1>`, `--w 512`."""
-    found: list[str] = []
-    rest = prompt
-    for pattern in (_LORA, _FLAG, _WORD, _CHOICE, _ESCAPED):
-        found += [match.group(0) for match in pattern.finditer(rest)]
-        rest = pattern.sub(" ", rest)
-    if any(factor != 1 for _, factor in parse_weights(rest)):
-        found += _BRACKETS.findall(rest) or [rest.strip()]
-    return tuple(dict.fromkeys(found))
 
 
 def found_trigger(items: Sequence[CaptionedImage]) -> tuple[str, str]:

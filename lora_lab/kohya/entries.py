@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lora_lab.errors import ConfigError
+from lora_lab.errors import ConfigError, broken_at
 from lora_lab.kohya.ignored_keys import GUI_ONLY, RENAMED_KEYS, is_secret
 from lora_lab.kohya.others import keys_of, kind_of
 
@@ -92,6 +92,9 @@ def read(path: Path) -> Preset:
     return Preset(path, kind, tuple(entries), unread)
 
 
+_YAML = (".yaml", ".yml")
+
+
 def _content(path: Path) -> tuple[dict[str, Any], bool]:
     try:
         with open(path, "rb") as file:
@@ -105,19 +108,22 @@ def _content(path: Path) -> tuple[dict[str, Any], bool]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is no text in UTF-8, so neither JSON nor TOML") from error
     wrong = []
-    for name in {".toml": ("TOML", "JSON"), ".yaml": ("YAML",), ".yml": ("YAML",)}.get(
+    for name in {".toml": ("TOML", "JSON"), **dict.fromkeys(_YAML, ("YAML",))}.get(
         path.suffix.lower(), ("JSON", "TOML")
     ):
         try:
             content = _READERS[name](text)
         except (ValueError, RecursionError) as error:
             # The parser's message names a line and column; a value it may quote could be a secret.
-            wrong.append(f"{name}: {_where(error)}")
+            wrong.append(f"{name} ({broken_at(error)})")
             continue
         if not isinstance(content, dict) or not content:
             raise ConfigError(f"{path}: holds no keys; a preset is a table of keys and values")
         return {str(key): value for key, value in content.items()}, name == "TOML"
-    raise ConfigError(f"{path}: is neither JSON nor TOML, nor YAML of that ending ({'; '.join(wrong)})")
+    raise ConfigError(
+        f"{path}: is no preset: it cannot be read as {' or '.join(wrong)}"
+        + ("" if path.suffix.lower() in _YAML else "; YAML needs the ending .yaml")
+    )
 
 
 def _yaml(text: str) -> Any:
@@ -127,8 +133,9 @@ def _yaml(text: str) -> Any:
         ValueError: It is none.
     """
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("references are not read")
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) and event.start_mark:
+                raise ValueError(f"line {event.start_mark.line + 1} holds a reference")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -140,11 +147,6 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "TOML": tomllib.loads,
     "YAML": _yaml,
 }
-
-
-def _where(error: Exception) -> str:
-    text = str(error)
-    return f"line {text.split('line ', 1)[1].rstrip(')')}" if "line " in text else type(error).__name__
 
 
 def _entry(key: str, value: Any, place: str = "", weight: int = 0, name: str = "") -> Entry:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_lab.errors import ModelError
+from lora_lab.errors import ModelError, broken_at
 
 Config = Mapping[str, Any]
 
@@ -96,7 +96,9 @@ def _read(beside: Path) -> Config:
     try:
         value = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{beside} is not readable JSON, so the alphas are not known: {error}") from None
+        raise ModelError(
+            f"{beside} is not readable JSON ({broken_at(error)}), so the alphas are not known"
+        ) from None
     if not isinstance(value, dict):
         raise ModelError(f"{beside} holds a {type(value).__name__}, not PEFT's settings")
     return value

@@ -119,6 +119,10 @@ NUMBERS: Mapping[str, str] = {
 }
 """The metric that each number comes from: likeness of likeness, copy_phash of copy."""
 LESS_IS_BETTER = tuple(number for entry in METRICS.values() for number in entry.less_is_better)
+PEOPLE = "score"
+"""The judge that is no metric: the scores that people give, from 0 to 100."""
+OF_100 = (PEOPLE, *(name for name, entry in METRICS.items() if entry.of_100))
+"""Judges whose numbers run from 0 to 100."""
 DESCRIBING = tuple(number for entry in METRICS.values() for number in entry.describing)
 
 

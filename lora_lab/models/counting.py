@@ -1,7 +1,7 @@
 """How many tokens a text has for a base model, and how many it reads: at plan time, without torch."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from lora_lab.errors import ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models.families import FAMILIES
+from lora_lab.models.family import EncoderSpec
 from lora_lab.models.identify import CONFIG_METADATA, ModelFile
 from lora_lab.models.prompt_weights import parse_weights
 from lora_lab.models.weight_headers import read_header
@@ -21,11 +22,11 @@ _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """Counts as the first text encoder's tokenizer does.
+    """Counts as the text encoders' tokenizers do: where they differ, as the one that makes most of a text.
 
     Attributes:
         count: Tokens of a text, without begin and end.
-        room: Tokens that one chunk takes: CLIP's 75.
+        room: Tokens that one chunk takes: CLIP's 75, or those of the shortest encoder.
     """
 
     count: Callable[[str], int]
@@ -45,22 +46,36 @@ class TokenCounter:
 @lru_cache(maxsize=16)
 def token_counter(model: ModelFile) -> TokenCounter | None:
     """The counter of a base model; None where its tokenizer cannot be read here, which loading will tell."""
-    spec = FAMILIES[model.family].encoders[0]
     try:
-        if model.kind == "diffusers" and folders.tokenizer_files(model.path, spec.tokenizer):
-            positions = folders.read_json(model.path / spec.component / "config.json")
-            return _of_files(_texts(model.path / spec.tokenizer), positions)
-        if model.kind == "safetensors":
-            own = json.loads(read_header(model.path).metadata.get(CONFIG_METADATA, "{}"))
-            if texts := (own.get("files") or {}).get(spec.tokenizer):
-                return _of_files(texts, own.get(spec.component, {}))
-        return packaged_counter()
+        found = [_encoder_counter(model, spec) for spec in FAMILIES[model.family].encoders]
     except (ModelError, OSError, ValueError, TypeError, KeyError):
         return None
     except Exception as error:  # the tokenizers library has one class for all it refuses
         if type(error) is Exception:
             return None
         raise
+    return _widest(found)
+
+
+def _encoder_counter(model: ModelFile, spec: EncoderSpec) -> TokenCounter | None:
+    if model.kind == "diffusers" and folders.tokenizer_files(model.path, spec.tokenizer):
+        positions = folders.read_json(model.path / spec.component / "config.json")
+        return _of_files(_texts(model.path / spec.tokenizer), positions)
+    if model.kind == "safetensors":
+        own = json.loads(read_header(model.path).metadata.get(CONFIG_METADATA, "{}"))
+        if texts := (own.get("files") or {}).get(spec.tokenizer):
+            return _of_files(texts, own.get(spec.component, {}))
+    return packaged_counter()
+
+
+def _widest(counters: Sequence[TokenCounter | None]) -> TokenCounter | None:
+    """One counter of all encoders: a text is read in full where every one of them reads all of it."""
+    known = [counter for counter in counters if counter is not None]
+    if len(known) < len(counters):
+        return None
+    counts = list(dict.fromkeys(counter.count for counter in known))
+    room = min(counter.room for counter in known)
+    return TokenCounter(lambda text: max(count(text) for count in counts), room)
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -104,6 +119,7 @@ def _tokenizer(texts: dict[str, str]) -> Any:
     return found
 
 
+@lru_cache(maxsize=1)
 def packaged_counter() -> TokenCounter | None:
     """The counter of CLIP's own tokenizer, which most base models have; None where the package is missing."""
     try:

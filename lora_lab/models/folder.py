@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_lab.errors import ModelError
+from lora_lab.errors import ModelError, broken_at
 from lora_lab.models.weight_headers import listing, read_header, refuse_non_weights
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -38,8 +38,8 @@ def read_json(path: Path) -> dict[str, Any]:
     refuse_non_weights(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not readable JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not readable JSON ({broken_at(error)})") from None
     if not isinstance(value, dict):
         raise ModelError(f"{path} holds a {type(value).__name__}, not a JSON object")
     return value

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lora_lab.axes import Scale, axis
+from lora_lab.metrics.registry import OF_100
 from lora_lab.plots import style
 from lora_lab.plots.style import Look
-from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import SCORE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def place_axis(axes: Axes, key: str, lies: Scale, look: Look) -> None:
 
 def limits(axes: Axes, values: Sequence[float], criterion: str) -> None:
     """Scores and other numbers from 0 to 100 get the whole range, so that small differences look small."""
-    if not values or criterion in POINTS:
+    if not values or criterion in OF_100:
         # Raters made equal may reach a little beyond the scale.
         low = min(values, default=0.0)
         axes.set_ylim(low - 2 if low < 0 else 0, max(103, *values, 103))

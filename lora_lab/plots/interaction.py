@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from lora_lab.axes import Axis, Scale, axis, scale, show
+from lora_lab.axes import Axis, Scale, axis, scale, show_apart
 from lora_lab.effective import differing
 from lora_lab.errors import ConfigError
 from lora_lab.plots import style
@@ -56,8 +56,9 @@ class InteractionPlot:
     def lines(self) -> dict[str, list[Cell]]:
         """The cells by the value of `by`, as people write it, each line in the order of the axis."""
         found: dict[str, list[Cell]] = {}
-        for cell in self.cells:
-            found.setdefault(show(cell.by), []).append(cell)
+        texts = show_apart(self.by.key, [cell.by for cell in self.cells])
+        for text, cell in zip(texts, self.cells, strict=True):
+            found.setdefault(text, []).append(cell)
         return {value: sorted(cells, key=lambda cell: cell.x) for value, cells in found.items()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show, show_setting
 from lora_lab.counts import counted, whole
 from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.models.family import Family
@@ -81,7 +81,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
     ]
     return environment.get_template("card.md").render(
         name=name,
-        front=_front(of, trigger, shown),
+        front=_front_matter(of, trigger, shown),
         family=family.title,
         pipeline=family.pipeline_classes[0],
         base=_base(metadata, config),
@@ -109,7 +109,7 @@ def shown_by_webui(data: ReportData, of: Exported) -> dict[str, Any]:
     return user_metadata(of.family, trigger, of.strength.value, negative, notes)
 
 
-def _front(of: Exported, trigger: str, shown: Sequence[Shown]) -> str:
+def _front_matter(of: Exported, trigger: str, shown: Sequence[Shown]) -> str:
     """The front matter, by which the Hub finds and shows a LoRA (huggingface.co/docs/hub/model-cards)."""
     base = _base_name(of.metadata, of.config)
     values = {
@@ -168,7 +168,7 @@ def _settings(run: RunEvidence, config: Mapping[str, Any]) -> list[tuple[str, st
     keys = [key for key in ALWAYS_SHOWN if acting.get(key) not in (None, "") and not key.endswith(".path")]
     if run.settings:
         keys = [key for key in keys if key in run.settings]
-    found = [(axis(key).label, show(acting[key])) for key in keys]
+    found = [(axis(key).label, show_setting(key, acting[key])) for key in keys]
     return found + ([("seed", str(run.seed))] if run.seed is not None else [])
 
 

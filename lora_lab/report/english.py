@@ -31,7 +31,6 @@ TEXTS = {
     "setting": "setting",
     "finding": "finding",
     "supports": "what supports it",
-    "change": "{reference} → {level}",
     "interval": "{low} to {high}",
     "pairs": "{n:matched pair|matched pairs}",
     "pair": "1 matched pair",
@@ -71,7 +70,7 @@ TEXTS = {
     "status_diverged": "diverged",
     "status_failed": "failed",
     "status_cancelled": "interrupted",
-    "status_stopped": "stopped by hand",
+    "status_stopped": "stopped",
     # Setting by setting.
     "settings": "Setting by setting",
     "settings_text": (
@@ -93,7 +92,7 @@ TEXTS = {
     "unmeasured": "not measured",
     # Interactions.
     "interactions": "Settings that depend on each other",
-    "interaction": "{one} {a} → {b}: {without} with {other} {c}, {with_} with {other} {d}.",
+    "interaction": "{one} {change}: {without} with {other} {low}, {with_} with {other} {high}.",
     # Length.
     "length": "How long to train",
     "length_text": "Score of every checkpoint; the best of each run has a ring.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lora_lab.axes import show, show_setting
+from lora_lab.axes import show_apart, show_setting
 from lora_lab.report.runs import ReportData
 from lora_lab.verdict.lines import looked, noise_text, noise_warnings, scale_of
 from lora_lab.verdict.result import (
@@ -16,7 +16,7 @@ from lora_lab.verdict.result import (
     Interaction,
     SettingEffect,
 )
-from lora_lab.words import said
+from lora_lab.words import change_of, said
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _finding(data: ReportData, effect: SettingEffect) -> Finding:
     words = data.words
     title = words.label(effect.key)
     if effect.under:
-        title = words.say("under_title", label=title, value=show(effect.under[1]))
+        title = words.say("under_title", label=title, value=show_setting(*effect.under))
     return Finding(
         effect.key,
         title,
@@ -88,8 +88,7 @@ def _colon(data: ReportData) -> str:
 
 
 def _said(data: ReportData, key: str, item: Contrast) -> str:
-    first, second = show_setting(key, item.reference), show_setting(key, item.level)
-    return data.words.say("change", reference=first, level=second)
+    return data.words.text(change_of(key, item.reference, item.level))
 
 
 def _by_pair(data: ReportData, item: Contrast) -> str:
@@ -124,16 +123,16 @@ def interaction(data: ReportData, item: Interaction) -> str:
     """One combination of two settings in a sentence."""
     words = data.words
     start, one, other, both = item.scores
+    low, high = show_apart(item.other[0], item.other[1:])
     return words.say(
         "interaction",
         one=words.label(item.one[0]),
-        a=show_setting(*item.one[:2]),
-        b=show_setting(item.one[0], item.one[2]),
+        change=change_of(*item.one),
         without=words.number(one - start, signed=True),
         other=words.label(item.other[0]),
-        c=show_setting(*item.other[:2]),
+        low=low,
         with_=words.number(both - other, signed=True),
-        d=show_setting(item.other[0], item.other[2]),
+        high=high,
     )
 
 

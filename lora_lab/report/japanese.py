@@ -28,7 +28,6 @@ TEXTS = {
     "setting": "設定",
     "finding": "判定",
     "supports": "根拠",
-    "change": "{reference}を{level}に",
     "interval": "{low}〜{high}",
     "pairs": "比較{n}組",
     "pair": "比較1組",
@@ -64,7 +63,7 @@ TEXTS = {
     "status_diverged": "発散",
     "status_failed": "失敗",
     "status_cancelled": "中断",
-    "status_stopped": "手動で停止",
+    "status_stopped": "停止",
     # 設定ごと
     "settings": "設定ごとの比較",
     "settings_text": (
@@ -85,7 +84,7 @@ TEXTS = {
     "unmeasured": "未測定",
     # 組み合わせ
     "interactions": "互いに影響し合う設定",
-    "interaction": "{one}を{a}から{b}にすると、{other}が{c}のとき{without}点、{d}のとき{with_}点。",
+    "interaction": "{one} {change}：{other}が{low}のとき{without}点、{high}のとき{with_}点。",
     # 長さ
     "length": "どこまで学習するか",
     "length_text": "チェックポイントごとの点数です。丸は各学習の最良を示します。",

@@ -8,8 +8,8 @@ from typing import Any
 
 from lora_lab.axes import axis, show_setting
 from lora_lab.counts import filled, whole
+from lora_lab.metrics.registry import OF_100
 from lora_lab.report import english, japanese
-from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.words import LANGUAGES, in_language, said
@@ -63,7 +63,7 @@ class Words:
         """A score, or with a sign a difference of scores; a dash where there is none."""
         if value is None:
             return "–"
-        scale = Scale(0.0, self.criterion in POINTS, "")
+        scale = Scale(0.0, self.criterion in OF_100, "")
         if scale.of_100 and not signed:
             return whole(value)
         return points(value, scale, signed=signed).replace("-", "−")

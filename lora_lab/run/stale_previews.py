@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lora_lab.config import load_plain
+from lora_lab.config import load
 from lora_lab.effective.previews import wanted_shots
 from lora_lab.errors import LoraLabError
 from lora_lab.resolved import Resolved
@@ -86,7 +86,7 @@ def judged_previews(folder: RunFolder) -> dict[str, set[str]]:
     names = {folder.name}
     with suppress(LoraLabError):
         # Its folder may have been renamed since it was judged.
-        names.add(load_plain(folder.config_file).name)
+        names.add(load(folder.config_file, checked=False).name)
     found: dict[str, set[str]] = defaultdict(set)
     for item in log.scores:
         for run, tag in item.places:

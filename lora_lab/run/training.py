@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lora_lab.errors import LoraLabError
 from lora_lab.lora_files.reading import read
 from lora_lab.run import following
 from lora_lab.run.checkpoints import save_lora_of
 from lora_lab.run.endings import Endings
 from lora_lab.run.failing import FailingAlone, ending_of
+from lora_lab.run.hopeless import hopeless_ones, looked_at
 from lora_lab.run.machine import describe_failure
 from lora_lab.run.place import find_place
 from lora_lab.run.previewer import Previewer, Saved
@@ -46,6 +48,8 @@ class Training:
 
     def run(self, todo: Sequence[Task]) -> None:
         """Train until every run has ended or the work is interrupted; longer runs begin first."""
+        self._end_hopeless(todo)
+        todo = [task for task in todo if task.is_open]
         alone = [task for task in todo if not task.leader]
         self._waiting = sorted(
             alone, key=lambda task: -task.save_schedule.total_updates if task.save_schedule else 0
@@ -160,13 +164,12 @@ class Training:
 
         Their states are kept, too: a run that was stopped goes on when it is asked to.
         """
-        ending = [
-            (task, why)
-            for task, checkpoint, _ in saved
-            if task.record.status == "running"
-            and not task.awaits_previews
-            and (why := _to_end(task, checkpoint))
-        ]
+        still = [item for item in saved if item[0].record.status == "running" and not item[0].awaits_previews]
+        ending = [(task, why) for task, checkpoint, _ in still if (why := _to_end(task, checkpoint))]
+        ended = [task for task, _ in ending]
+        looked = [task for task, _, _ in still if task not in ended and looked_at(task)]
+        hopeless = self._hopeless(looked)
+        ending += [(task, ("stopped", hopeless[task.name])) for task in looked if task.name in hopeless]
         if any(task.runner for task, _ in ending):
             self._company.save(self._training(), self._failing_alone)
         for task, (status, reason) in ending:
@@ -175,6 +178,30 @@ class Training:
                     self._leave(task, status, reason)
                 elif task.is_open:
                     self._endings.end(task, status, reason)
+
+    def _hopeless(self, tasks: Sequence[Task]) -> dict[str, str]:
+        """Those that are to end since they lie far behind the others, with the reason; the records say so.
+
+        Where the others' scores cannot be read, that is a note, and all go on.
+        """
+        asked = [task for task in tasks if not self._followers(task)]
+        try:
+            found = hopeless_ones(asked)
+        except LoraLabError as error:
+            for task in asked:
+                if (text := f"stop=hopeless ended nothing: {error}") not in task.record.notes:
+                    task.record.notes.append(text)
+            return {}
+        for task in asked:
+            if task.name in found:
+                task.record.hopeless_at_steps.append(task.record.step)
+        return found
+
+    def _end_hopeless(self, todo: Sequence[Task]) -> None:
+        """End the runs that have fallen behind since they were set aside: their states are on the disk."""
+        begun = [task for task in todo if task.update]
+        for name, why in self._hopeless(begun).items():
+            self._endings.end(self._by_name[name], "stopped", why)
 
     def _followers(self, leader: Task) -> list[Task]:
         """The runs that still take their weights from another one."""

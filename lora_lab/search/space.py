@@ -190,6 +190,12 @@ def _choices(
     if not values or len({repr(value) for value in values}) < len(values):
         wrong.append(f"{where} needs values, each of them once, got {values!r}")
         return None
+    if several := [value for value in values if isinstance(value, (list, Mapping))]:
+        wrong.append(
+            f"{where}: {several[0]!r} is several values; a search chooses among words and numbers: choose a "
+            "group that holds them, or write them as patterns"
+        )
+        return None
     if all(_is_number(value) for value in values):
         values = sorted(values)
     return Choices(key, tuple(values), dict(under))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.errors import ConfigError
+from lora_lab.metrics.registry import PEOPLE
 from lora_lab.search.samplers import SAMPLERS
 from lora_lab.search.space import Space, read_space
 
-PEOPLE = "score"
-"""The judge of a search that people score; any other one is a metric's name."""
 KEYS = ("space", "rounds", "per_round", "judge", "sampler", "seed")
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from lora_lab.errors import RunFolderError
@@ -71,6 +72,25 @@ class Entry:
         """Whether nobody works on it, and somebody will; a paused one waits, too."""
         return self.state in ("waiting", "interrupted")
 
+    @property
+    def status(self) -> str:
+        """Its state in a word: one that waits may be paused."""
+        return "paused" if self.paused and self.waits else self.state
+
+    @property
+    def words(self) -> list[str]:
+        """Its settings and options, as in a command."""
+        options = [f"--only {row}" for row in self.only]
+        options += ["--retry"] * self.retry + ["--redo"] * self.redo
+        return [*self.overrides, *options]
+
+    @property
+    def history(self) -> str:
+        """When it ended or began, by this machine's clock, and why it ended or did not begin."""
+        moment = self.ended_at or (self.began_at if not self.waits else "")
+        when = f"{datetime.fromisoformat(moment).astimezone():%d %b %H:%M}" if moment else ""
+        return ": ".join(filter(None, (f"since {when}" if self.state == "running" else when, self.reason)))
+
     def asks_for(self) -> tuple[object, ...]:
         """What makes two entries one request."""
         settings = (self.overrides, self.only, self.config_dir, self.retry, self.redo)
@@ -95,6 +115,11 @@ class Queue:
     def file(self) -> Path:
         """The entries in their order."""
         return self._folder / "queue.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What a `lora-lab queue start` without a terminal has said."""
+        return self._folder / "start.log"
 
     def lock_of(self, entry: Entry) -> Path:
         """Held by the process that works on an entry."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from lora_lab.config import RunConfig, flat, load_plain
+from lora_lab.config import RunConfig, flat, load
 from lora_lab.errors import LoraLabError, RunFolderError
 from lora_lab.store.acting import Acting, acting_of, comparable
 from lora_lab.store.launched import read_plan, read_question
@@ -377,7 +377,7 @@ def _record(run: RunFolder) -> tuple[RunRecord, str]:
 def _config(run: RunFolder) -> tuple[RunConfig | None, str]:
     """The job, and why there is none."""
     try:
-        return load_plain(run.config_file), ""
+        return load(run.config_file, checked=False), ""
     except LoraLabError as error:
         return None, str(error)
     except (OverflowError, RecursionError) as error:

@@ -85,6 +85,8 @@ class RunRecord:
     `prefix_of` names the longer run whose training this run's checkpoints are from, as it was called then;
     `adopters` are the runs that a longer run saves for on its way.
 
+    `hopeless_at_steps` are the updates after which it was ended as hopeless (`stop=hopeless`).
+
     `external` is empty for runs that are trained here. Of a LoRA that was trained elsewhere it holds its
     `source`, its `trainer`, and those of its `settings` that are known, by dotted key.
     """
@@ -112,6 +114,7 @@ class RunRecord:
     started_at: str = ""
     finished_at: str = ""
     resumed_at_steps: list[int] = field(default_factory=list)
+    hopeless_at_steps: list[int] = field(default_factory=list)
     device: str = ""
     peak_memory_bytes: int = 0
     versions: dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from lora_lab.errors import RunFolderError
+from lora_lab.errors import RunFolderError, broken_at
 from lora_lab.files import write_json
 from lora_lab.store.layout import SweepFolder
 
@@ -43,7 +43,7 @@ def read_rounds(folder: SweepFolder) -> list[Proposed]:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
-            f"{folder.search_file} is damaged ({error}): delete it to begin the search anew; "
+            f"{folder.search_file} is damaged ({broken_at(error)}): delete it to begin the search anew; "
             "its runs are kept"
         ) from error
 

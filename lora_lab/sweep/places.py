@@ -45,9 +45,14 @@ def anchored(config: RunConfig) -> RunConfig:
         if not value or value == EMBEDDED or (key in OR_ON_THE_HUB and not Path(value).expanduser().exists()):
             continue
         group, _, name = key.partition(".")
-        found = [absolute(one) for one in value] if isinstance(value, list) else absolute(value)
+        found = [_place(key, one) for one in value] if isinstance(value, list) else absolute(value)
         parts[group] = replace(parts.get(group, getattr(config, group)), **{name: found})
     return replace(config, **parts, cache=absolute(config.cache), results=absolute(config.results))
+
+
+def _place(key: str, path: str) -> str:
+    """One of several paths; among base models `demo` is the embedded one, as it is alone."""
+    return path if key == "preview.base_model" and path == EMBEDDED else absolute(path)
 
 
 def with_places(texts: Sequence[str], config: RunConfig, base: RunConfig | None = None) -> list[str]:

@@ -28,17 +28,12 @@ def add(queue: Queue, entry: Entry) -> Entry:
         twin = next((one for one in entries if not one.ended and one.asks_for() == entry.asks_for()), None)
         if twin:
             raise ConfigError(
-                f"{entry.sweep} is entry {twin.number} of the queue already ({state_of(twin)}); other "
+                f"{entry.sweep} is entry {twin.number} of the queue already ({twin.status}); other "
                 f"settings or rows make another entry, `lora-lab queue move {twin.number} 1` has it done next"
             )
         entry.added_at = now()
         entries.append(entry)
     return entry
-
-
-def state_of(entry: Entry) -> str:
-    """Its state in a word."""
-    return "paused" if entry.paused and entry.waits else entry.state
 
 
 def found(entries: Sequence[Entry], words: Sequence[str], *, waiting: bool) -> list[Entry]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lora_lab.config import RunConfig, check, compose, flat
+from lora_lab.config import RunConfig, check, compose, flat, key_of
 from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
@@ -71,6 +71,18 @@ def compose_rows(
         return Composed(row.name, tuple(with_places(overrides, whole)), whole)
 
     return anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
+
+
+def overruled(sweep: SweepFile, extra: Sequence[str]) -> list[str]:
+    """What rows set themselves and overrides for every row set otherwise, in words: the axis is gone."""
+    found = []
+    for text in extra:
+        names = [row.name for row in sweep.rows if key_of(text) in map(key_of, row.overrides)]
+        if names:
+            found.append(
+                f"{text} is given for all rows: what {', '.join(names)} set themselves does not count"
+            )
+    return found
 
 
 def _hold_extra(extra: Sequence[str], conf_dirs: Sequence[str]) -> None:

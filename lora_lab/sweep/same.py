@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show_setting
 from lora_lab.config import difference, settings
 from lora_lab.effective import BY_CONTENT, SAME_RESULT
 
@@ -71,7 +71,7 @@ def _length(row: PlannedRun) -> str:
     parts: list[tuple[str, Any]] = [
         (key, row.resolved.acting[key]) for key in _LABELS if row.resolved.acting.get(key) is not None
     ]
-    return " x ".join(f"{show(value)} {axis(key).label}" for key, value in parts)
+    return " x ".join(f"{show_setting(key, value)} {axis(key).label}" for key, value in parts)
 
 
 def alike(rows: Sequence[PlannedRun], of: Callable[[PlannedRun], T]) -> list[tuple[T, list[str]]]:

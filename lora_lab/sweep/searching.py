@@ -13,16 +13,16 @@ import numpy as np
 from lora_lab.config import RunConfig, compose, flat, groups, nearest, settings
 from lora_lab.effective import examine
 from lora_lab.errors import ConfigError, LoraLabError
-from lora_lab.metrics.registry import LESS_IS_BETTER, NUMBERS
+from lora_lab.metrics.registry import OF_100, PEOPLE
 from lora_lab.search import Choices, Observation, Proposal, Range, Space, best, next_round
-from lora_lab.search.spec import PEOPLE, SearchSpec
+from lora_lab.search.spec import SearchSpec
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
 from lora_lab.store.rounds import Proposed, read_rounds
 from lora_lab.sweep.devices import device_type
 from lora_lab.sweep.file import RowSpec, SweepFile
+from lora_lab.sweep.judges import wrong_judge
 from lora_lab.sweep.text import value_text
-from lora_lab.verdict.analysis import POINTS
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.gather import evidence
 
@@ -53,36 +53,32 @@ def check_search(sweep: SweepFile, extra: Sequence[str]) -> None:
     wrong = [
         f"search: space: unknown setting {key}{nearest(key, known)}" for key in searched if key not in known
     ]
-    wrong += [text for text in (_wrong_judge(spec.judge, sweep, extra),) if text]
+    # With an unknown setting in it nothing can be composed.
+    choices = [{}] if wrong else _measures(spec)
+    if text := next((text for one in choices if (text := _wrong_judge(spec.judge, sweep, extra, one))), ""):
+        wrong.append(text)
     if wrong:
         raise ConfigError("\n".join(wrong))
 
 
-def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str]) -> str:
-    """Why a search can learn nothing from a judge, and the way out; '' where it can."""
-    able = [number for number in NUMBERS if number not in LESS_IS_BETTER]
-    if judge == PEOPLE:
-        return ""
-    if judge in LESS_IS_BETTER:
-        return (
-            f"search: judge: {judge}: less of it is better, and a LoRA that does nothing has least: "
-            f"judge by {PEOPLE} or another metric; known: {', '.join(able)}"
-        )
-    if judge not in NUMBERS:
-        near = nearest(judge, [PEOPLE, *able]) or ";"
-        return f"search: judge: there is no metric {judge!r}{near} known: {', '.join([PEOPLE, *able])}"
-    config = base_of(sweep, extra)
-    if NUMBERS[judge] not in config.metric.names:
-        return (
-            f"search: judge: {judge} is not measured by this sweep: add {NUMBERS[judge]} to metric.names "
-            f"(now {', '.join(config.metric.names) or 'none'}), or judge by {PEOPLE}"
-        )
-    if not config.preview.seeds:
-        return (
-            f"search: judge: {judge} is measured on previews, and preview.seeds=[] turns them off: "
-            f"name a seed, or judge by {PEOPLE}"
-        )
-    return ""
+_MEASURING = ("metric", "preview", "recipe")
+
+
+def _measures(spec: SearchSpec) -> list[dict[str, Any]]:
+    """The combinations of what a space chooses about measuring; one of nothing where it chooses nothing."""
+    found = {}
+    for one in spec.space.candidates(np.random.default_rng(0)):
+        chosen = {key: value for key, value in one.items() if key.split(".")[0] in _MEASURING}
+        found[repr(chosen)] = chosen
+    return list(found.values())
+
+
+def _wrong_judge(judge: str, sweep: SweepFile, extra: Sequence[str], chosen: Mapping[str, Any]) -> str:
+    """Why runs with these choices of the space would have no number of the judge; '' where they have."""
+    words = overrides_of(chosen)
+    config = compose([*sweep.base, *words, *extra], sweep.config_dirs, checked=False)
+    text = wrong_judge("search: judge", judge, config)
+    return f"{text} (where space sets {' '.join(words)})" if text and words else text
 
 
 def with_rounds(sweep: SweepFile, proposed: Sequence[Proposed]) -> SweepFile:
@@ -274,7 +270,7 @@ def _material(run: Run) -> Material | None:
 
 def _alike(seen: list[Observation], judge: str) -> list[Observation]:
     """Scores as points from 0 to 100; numbers of another scale by their spread."""
-    if judge in POINTS or len(seen) < 2:
+    if judge in OF_100 or len(seen) < 2:
         return seen
     values = [item.score for item in seen]
     spread = pstdev(values) or 1.0

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from lora_lab.config import kind, quoted
+from lora_lab.config.hydras_words import one_line
 from lora_lab.errors import ConfigError
 
 
@@ -102,19 +103,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}{_where(error)}") from None
+        raise ConfigError(f"{path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise ConfigError(
             f"{path} holds no keys: a sweep file starts with 'question:', 'base:', 'patterns:' ..."
         )
     return value
-
-
-def _where(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{place} is not valid YAML: {problem}"
 
 
 def value_text(value: Any) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, variance
 from typing import Any
 
-from lora_lab.axes import show
+from lora_lab.axes import show, show_setting
 from lora_lab.verdict.acting import SEED
 from lora_lab.verdict.analysis import Analysis
-from lora_lab.verdict.calls import Scale, change_of, points
+from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.cells import LEVEL, Cell
 from lora_lab.verdict.contrasts import Difference, covariance, freedom
 from lora_lab.verdict.distributions import t_quantile
@@ -27,7 +27,7 @@ from lora_lab.verdict.result import (
     Recommendation,
     SettingEffect,
 )
-from lora_lab.words import Said, joined, said
+from lora_lab.words import Said, change_of, joined, said
 
 ELSEWHERE = (f"{SEED}=", "name=", "sweep=", "results=", "cache=", "engine.", "device=")
 """Overrides that say where a run lies or which repeat it is, not what is trained."""
@@ -223,7 +223,7 @@ def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) 
             moved = points(item.difference, scale)
             change = said(
                 "call_by",
-                change=change_of(item.reference, item.level),
+                change=change_of(effect.key, item.reference, item.level),
                 call=said(f"call_{item.call}"),
                 difference=moved,
             )
@@ -232,9 +232,9 @@ def _of_settings(chosen: Cell, settings: Sequence[SettingEffect], scale: Scale) 
             elif (own == item.level and bad) or (own == item.reference and good):
                 opposes.append(change)
         if supports:
-            has = {"title": effect.title, "value": show(own)}
+            has = {"title": effect.title, "value": show_setting(effect.key, own)}
             reasons.append(said("has_setting", **has, changes=joined(supports)))
         if opposes:
-            has = {"title": effect.title, "value": show(own)}
+            has = {"title": effect.title, "value": show_setting(effect.key, own)}
             reasons.append(said("has_setting_though", **has, changes=joined(opposes)))
     return reasons

@@ -9,17 +9,14 @@ from statistics import stdev
 from typing import Any
 
 from lora_lab.errors import ConfigError
-from lora_lab.metrics.registry import METRICS
+from lora_lab.metrics.registry import OF_100
 from lora_lab.verdict.calls import RELEVANT, Scale
 from lora_lab.verdict.cells import Cell, Edge, cells, edges, reference
-from lora_lab.verdict.evidence import SCORE, Evidence
+from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.noise import eye, noise
 from lora_lab.verdict.prior import BY_CRITERION, Prior
 from lora_lab.verdict.result import Noise
 from lora_lab.words import said
-
-POINTS = (SCORE, *(name for name, entry in METRICS.items() if entry.of_100))
-"""Criteria that run from 0 to 100."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def analyse(
     Raises:
         ConfigError: A number is not above 0, or no number of points of 100.
     """
-    of_100 = evidence.criterion in POINTS
+    of_100 = evidence.criterion in OF_100
     for name, value in (("--noise-floor", noise_floor), ("--relevant", relevant)):
         if value is not None and (math.isnan(value) or value <= 0):
             raise ConfigError(f"{name} must be above 0, got {value:g}")
@@ -88,7 +85,7 @@ def analyse(
 
 
 def _scale(evidence: Evidence, members: list[Cell], relevant: float | None) -> Scale:
-    of_100 = evidence.criterion in POINTS
+    of_100 = evidence.criterion in OF_100
     if relevant is None:
         spread = stdev(cell.mean for cell in members) if len(members) > 1 else 1.0
         relevant = RELEVANT if of_100 else spread / 2 or 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lora_lab.axes import show
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.contrasts import Tested
 from lora_lab.verdict.power import More
@@ -24,7 +23,7 @@ from lora_lab.verdict.result import (
     MatchedPair,
     Noise,
 )
-from lora_lab.words import Said, joined, said
+from lora_lab.words import Said, change_of, joined, said
 
 FEWEST_DF = 4
 """Degrees of freedom of the noise floor that "no difference" needs: a few replicates may be alike by luck."""
@@ -118,14 +117,16 @@ def points(value: float, scale: Scale, *, signed: bool = True) -> str:
     return text.removesuffix(".0")
 
 
-def sentence(contrasts: Sequence[Contrast], call: str, noise: Noise, scale: Scale, more: More | None) -> Said:
+def sentence(
+    key: str, contrasts: Sequence[Contrast], call: str, noise: Noise, scale: Scale, more: More | None
+) -> Said:
     """The call of a setting as a sentence."""
     if call == NO_DIFFERENCE:
         return said("no_larger", value=points(bound(contrasts), scale, signed=False), unit=scale.unit)
     if call == NOT_DECIDED:
         return _not_decided(contrasts, noise, scale, more)
     told = [item for item in contrasts if item.call not in (NO_DIFFERENCE, NOT_DECIDED)]
-    text = joined((_told(item, scale) for item in told), "clauses")
+    text = joined((_told(key, item, scale) for item in told), "clauses")
     if noise.source != UNMEASURED:
         return text
     limit = points(min(item.holds_up_to for item in told), scale, signed=False)
@@ -139,19 +140,14 @@ def bound(contrasts: Sequence[Contrast]) -> float:
     )
 
 
-def _told(item: Contrast, scale: Scale) -> Said:
-    change, pairs = change_of(item.reference, item.level), each_pair(item.pairs, scale)
+def _told(key: str, item: Contrast, scale: Scale) -> Said:
+    change, pairs = change_of(key, item.reference, item.level), each_pair(item.pairs, scale)
     if item.call == DEPENDS:
         return said("call_depends_by", change=change, pairs=pairs)
     disagree = item.conflict is not None and item.conflict < LEVEL
     key = "call_by_pairs" if disagree else "call_by"
     moved = points(item.difference, scale)
     return said(key, change=change, call=said(f"call_{item.call}"), difference=moved, pairs=pairs)
-
-
-def change_of(reference: object, level: object) -> Said:
-    """A change of a value as a text."""
-    return said("change", reference=show(reference), level=show(level))
 
 
 def each_pair(pairs: Sequence[MatchedPair], scale: Scale) -> Said:

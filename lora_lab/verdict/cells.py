@@ -10,7 +10,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import show
+from lora_lab.axes import show_setting
 from lora_lab.effective import differing
 from lora_lab.verdict.evidence import RunEvidence
 from lora_lab.words import Label, Said, joined, said
@@ -153,7 +153,7 @@ def where(cell: Cell, base: Cell, key: str) -> Said:
     """In what a pair differs from the reference cell beside its own setting, in words."""
     changed = differing(cell.settings, base.settings)
     parts = [
-        said("setting_value", label=Label(name), value=show(value))
+        said("setting_value", label=Label(name), value=show_setting(name, value))
         for name, (value, _) in changed.items()
         if name != key
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import show
+from lora_lab.axes import show_setting
 from lora_lab.verdict.analysis import Analysis
 from lora_lab.verdict.calls import Pairs, bound, call_of, call_of_all, sentence, wanted
 from lora_lab.verdict.cells import LEVEL, Cell, Edge, distance, owner, where
@@ -153,7 +153,7 @@ def _effect(setting: Setting, analysis: Analysis, crossing: Crossing) -> Setting
         levels=_levels(setting),
         contrasts=contrasts,
         call=call,
-        sentence=sentence(contrasts, call, noise, scale, more),
+        sentence=sentence(setting.key, contrasts, call, noise, scale, more),
         no_larger_than=bound(contrasts) if call == NO_DIFFERENCE else None,
         more_runs=more.total if more else None,
         repeat=more.runs if more else {},
@@ -271,7 +271,7 @@ def _shape(setting: Setting, contrasts: Sequence[Contrast]) -> str:
     if heights == sorted(heights, reverse=True):
         return "falling"
     top = max(sorted(values), key=lambda value: height[repr(value)])
-    return f"highest at {show(top)}"
+    return f"highest at {show_setting(setting.key, top)}"
 
 
 def _surviving(made: Sequence[SettingEffect], noise: Noise) -> list[SettingEffect]:

@@ -9,10 +9,10 @@ from itertools import combinations
 from statistics import mean
 from typing import Any
 
-from lora_lab.axes import show
+from lora_lab.axes import show_apart
 from lora_lab.effective import differing
 from lora_lab.verdict.analysis import Analysis
-from lora_lab.verdict.calls import FEWEST_DF, Scale, change_of, points
+from lora_lab.verdict.calls import FEWEST_DF, Scale, points
 from lora_lab.verdict.cells import LEVEL, Cell, Edge
 from lora_lab.verdict.contrasts import Difference, Tested, f_test, together
 from lora_lab.verdict.effects import setting_of
@@ -23,7 +23,7 @@ from lora_lab.verdict.result import (
     SEEMS_TO_INTERACT,
     Interaction,
 )
-from lora_lab.words import Label, Said, said
+from lora_lab.words import Label, Said, change_of, said
 
 
 @dataclass(frozen=True)
@@ -200,14 +200,15 @@ def _sentence(
     tested: Tested,
     scale: Scale,
 ) -> Said:
+    low, high = show_apart(other[0], other[1:])
     text = said(
         "interaction",
         label=Label(one[0]),
-        change=change_of(*one[1:]),
+        change=change_of(*one),
         other=Label(other[0]),
-        low=show(other[1]),
+        low=low,
         one=points(moved[0], scale),
-        high=show(other[2]),
+        high=high,
         two=points(moved[1], scale),
     )
     if call == NOT_DECIDED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lora_lab.verdict.analysis import POINTS
+from lora_lab.metrics.registry import OF_100
 from lora_lab.verdict.calls import Scale, each_pair, points
 from lora_lab.verdict.cells import LEVEL
 from lora_lab.verdict.evidence import SCORE
@@ -34,7 +34,7 @@ FIRST_PAIRS = 4
 
 def scale_of(verdict: Verdict) -> Scale:
     """The scale of the numbers that runs are judged by."""
-    of_100 = verdict.evidence.criterion in POINTS
+    of_100 = verdict.evidence.criterion in OF_100
     return Scale(verdict.relevant, of_100, said("unit") if of_100 else "")
 
 

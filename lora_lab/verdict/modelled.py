@@ -13,11 +13,11 @@ from typing import Any
 
 from lora_lab.axes import show
 from lora_lab.verdict.analysis import Analysis
-from lora_lab.verdict.calls import Scale, change_of, points
+from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.cells import owner
 from lora_lab.verdict.model import Model, fit
 from lora_lab.verdict.result import SettingEffect
-from lora_lab.words import Label, Said, joined, said
+from lora_lab.words import Label, Said, change_of, joined, said
 
 FEWEST = 8
 """Different runs from which on a model is asked."""
@@ -75,7 +75,7 @@ def notes(model: Model | None, found: Sequence[Modelled], scale: Scale) -> list[
         said(
             "model_change",
             label=Label(item.key),
-            change=change_of(item.reference, item.level),
+            change=change_of(item.key, item.reference, item.level),
             difference=points(item.difference, scale),
             sd=points(item.sd, scale, signed=False),
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lora_lab.axes import show_setting
 from lora_lab.verdict.evidence import Evidence
 from lora_lab.verdict.ranking import Ranked
 from lora_lab.words import said
@@ -197,7 +198,9 @@ class SettingEffect:
     @property
     def title(self) -> str:
         """The label with what it belongs to."""
-        return said("under_title", label=self.label, value=self.under[1]) if self.under else self.label
+        if not self.under:
+            return self.label
+        return said("under_title", label=self.label, value=show_setting(*self.under))
 
     @property
     def assumed(self) -> tuple[str, ...]:

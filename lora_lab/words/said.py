@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.axes import axis
+from lora_lab.axes import axis, show_apart
 from lora_lab.counts import filled
 from lora_lab.errors import ConfigError
 from lora_lab.words import english, japanese
@@ -63,6 +63,12 @@ class Said(str):
 def said(key: str, **values: Any) -> Said:
     """The sentence of a key with its values."""
     return Said(key, values)
+
+
+def change_of(key: str, reference: Any, level: Any) -> Said:
+    """A change of a setting's value, spelled one way in plan, verdict and report."""
+    one, other = show_apart(key, (reference, level))
+    return said("change", reference=one, level=other)
 
 
 def joined(items: Iterable[Any], between: str = "list") -> Said:

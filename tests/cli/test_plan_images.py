@@ -29,10 +29,20 @@ def test_the_plan_shows_what_is_trained_on(sweep: list[str], capsys: pytest.Capt
     assert main(["plan", *sweep]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "10_miko cat: 2 images x 10 = 20 samples per epoch" in text
+    assert "caption of a.png: 'miko cat' buckets" in text
     assert "images (plain)" in text and "images (large)" in text
     assert "buckets: 512x512 (1), 1024x256 (1) the crop takes at most 50% of an image (b.png)" in text
     assert "preview prompts 0: miko cat, smile" in text
     assert "{trigger} in preview.prompts stands for 'miko cat'" in text
+
+
+def test_the_plan_says_where_a_trigger_word_is_put(
+    sweep: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also words between colons come out as they are, and not as emoji."""
+    assert main(["plan", *sweep, "dataset.trigger_word=sks:x:"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "caption of a.png: 'sks:x:, miko cat' (dataset.trigger_word=sks:x: is put in front of all)" in text
 
 
 def test_json_has_it_too(sweep: list[str], capsys: pytest.CaptureFixture[str]) -> None:

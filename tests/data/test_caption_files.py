@@ -42,7 +42,10 @@ def test_what_says_its_encoding_is_believed(text):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("text", ["a girl, smile", "1girl, 笑顔", "a café, smile"])
+@pytest.mark.parametrize(
+    "text",
+    ["a girl, smile", "a", "1girl, 笑顔", "a café, smile", "девушка, улыбка", "여자, 미소", "女孩, 微笑"],
+)
 def test_utf_16_without_a_mark(text, encoding):
     assert decoded(text.encode(encoding)) == (text, encoding)
 
@@ -54,6 +57,10 @@ def test_utf_16_without_a_mark(text, encoding):
         "девушка".encode("koi8-r"),
         "女孩, 微笑, 长发".encode("gbk"),
         "여자, 미소".encode("euc-kr"),
+        "1girl, 微笑".encode("gbk"),  # valid UTF-8, of a letter that does not exist
+        "1girl, 猫".encode("iso2022_jp"),
+        "девушка".encode("utf-16-le"),  # no zero says that it is UTF-16
+        "a girl".encode("utf-32-le"),
         bytes(range(256)),
         b"\x89PNG\r\n\x1a\n" + bytes(40),
     ],
@@ -83,6 +90,16 @@ def test_the_report_shows_what_was_read(tmp_path):
         refuse_errors(found.problems)
 
 
+def test_captions_that_were_saved_wrongly_are_named(tmp_path):
+    for name, text in (("a", "a cafÃ©, â€œsmileâ€\x9d"), ("b", "a caf\ufffd")):
+        Image.fromarray(np.full((32, 32, 3), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    text = "\n".join(map(str, scan(tmp_path, SubsetSettings()).problems))
+    assert "1 of 2: UTF-8 that a program read as Windows-1252 and saved so (a.txt: 'a cafÃ©" in text
+    assert "was 'a café, “smile”'); write the caption again" in text
+    assert "1 of 2: letters that were lost in saving (\ufffd) (b.txt); write the caption again" in text
+
+
 def test_lines_are_stripped(tmp_path):
-    (tmp_path / "a.txt").write_bytes("  one \r\n\r\n two\u3000\n".encode())
-    assert read_caption(tmp_path / "a.txt").text == "one\ntwo"
+    (tmp_path / "a.txt").write_bytes("  one \r\n\r\n two\u3000\n three\rfour\u2028five".encode())
+    assert read_caption(tmp_path / "a.txt").text == "one\ntwo\nthree\nfour\nfive"

@@ -34,6 +34,25 @@ def test_folders_and_buckets_are_counted(images):
     assert found.to_json()["folders"][0]["images"] == 3
 
 
+def test_the_final_caption_of_an_image_is_said(images):
+    """Who takes over settings with another's trigger word sees it before the own captions."""
+    (images / "img" / "10_miko" / "a.txt").write_text("red hat, mikocat")
+    words = [
+        "dataset.trigger_word=mikocat",
+        "dataset.caption_suffix=', score_9'",
+        "dataset.shuffle_caption=true",
+    ]
+    first, second = planned(images, *words, "dataset.caption_dropout_rate=0.5").folders
+    assert (first.captioned, first.caption, first.trigger_added) == ("a.png", "red hat, mikocat , score_9", 2)
+    assert (second.captioned, second.caption, second.trigger) == (
+        "d.png",
+        "mikocat, neko , score_9",
+        "mikocat",
+    )
+    assert second.trigger_added == second.images == 1
+    assert planned(images).folders[1].caption == "neko" and not planned(images).folders[1].trigger_added
+
+
 def test_regularisation_and_held_back_images_are_counted_apart(images):
     save(images / "reg" / "1_girl" / "r.png", (512, 512))
     save(images / "val" / "v.png", (512, 512))

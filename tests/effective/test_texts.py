@@ -1,15 +1,24 @@
 """Words that do not act are named, with numbers; what `{trigger}` stands for is found, said or asked for."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lora_lab.config import compose
+from lora_lab.data.captions import longest
 from lora_lab.data.image_set import CaptionedImage
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
 from lora_lab.effective import examine
-from lora_lab.effective.texts import caption_warnings, found_trigger, marks, prompt_warnings
-from lora_lab.models import identify
+from lora_lab.effective.marks import marks
+from lora_lab.effective.texts import (
+    caption_mark_warnings,
+    caption_warnings,
+    found_trigger,
+    prompt_warnings,
+    shuffled_trigger_warnings,
+)
+from lora_lab.models import identify, locate
 from lora_lab.models.counting import TokenCounter, token_counter
 from tests.material import write_model, write_pictures
 
@@ -90,6 +99,71 @@ def test_prefix_suffix_and_trigger_count(own):
     assert len(found) == 1
 
 
+def test_the_longest_of_what_can_be_drawn_counts():
+    """With wildcards the first choice, and the first line, say nothing of the others."""
+    own = CaptionSettings(enable_wildcard=True, caption_suffix="{x|" + "word " * 40 + "}")
+    caption = "short\na {b|" + "word " * 20 + "} c\n{d|e}"
+    assert WORDS.count(longest(caption, own, WORDS.count)) == 2 + 20 + 40
+    own = CaptionSettings(shuffle_caption=True, caption_tag_dropout_rate=0.5, token_warmup_step=9,
+                          caption_dropout_rate=0.5, caption_dropout_every_n_epochs=1)  # fmt: skip
+    assert longest("a, b, c", own, WORDS.count) == "a, b, c"
+    items = [item("{a|" + "word " * 80 + "}", captions=CaptionSettings(enable_wildcard=True))]
+    assert len([*caption_warnings(items, WORDS, 75, weighted=False)]) == 1
+
+
+def test_marks_in_captions_are_named():
+    items = [item("miko, (glasses:1.4), <lora:x:1>"), item("a {red|blue} hat", "b.png")]
+    items += [item("miko (series)"), item(r"miko \(series\), [x]")]
+    (text,) = caption_mark_warnings(items, weighted=False)
+    assert text == (
+        "captions: 2 of 4 have marks that are trained as words (a.png: '<lora:x:1>', '(glasses:1.4)', b.png: "
+        "'{red|blue}'); dataset.weighted_captions=true makes (a:1.3) a weight; dataset.enable_wildcard=true "
+        "draws one of {a|b}"
+    )
+    (text,) = caption_mark_warnings(items, weighted=True)
+    assert "'<lora:x:1>', b.png" in text
+    wild = CaptionSettings(enable_wildcard=True, caption_prefix="BREAK")
+    (text,) = caption_mark_warnings([item("a {red|blue} hat", captions=wild)], weighted=False)
+    assert text.endswith("(a.png: 'BREAK'); take them out")
+    assert not [*caption_mark_warnings(items[2:], weighted=False)]
+
+
+def test_a_trigger_that_is_not_kept_in_front_is_named():
+    own = {"trigger_word": "sks", "shuffle_caption": True, "caption_prefix": "score_9, score_8,"}
+    for keep, warned in ((1, True), (2, True), (3, False), (0, False)):
+        items = [item("hat, cat", captions=CaptionSettings(keep_tokens=keep, **own))] * 2
+        assert bool([*shuffled_trigger_warnings(items)]) == warned
+    (text,) = shuffled_trigger_warnings([item("hat", captions=CaptionSettings(keep_tokens=1, **own))])
+    assert text == (
+        "captions: dataset.keep_tokens=1 keeps 'score_9' in front, and the trigger word 'sks' is shuffled in "
+        "1 of 1; dataset.keep_tokens=3 keeps it, too, or write it first in dataset.caption_prefix"
+    )
+    first = {**own, "caption_prefix": "sks, score_9,"}
+    for captions in (first, {**own, "shuffle_caption": False}, {**own, "keep_tokens_separator": "|||"}):
+        assert not [
+            *shuffled_trigger_warnings([item("hat", captions=CaptionSettings(keep_tokens=1, **captions))])
+        ]
+
+
+def test_every_encoder_counts(tmp_path):
+    """SDXL's second tokenizer may be shorter, or make more tokens of a text."""
+    import json
+
+    write_model(tmp_path / "model", "sdxl")
+    place = tmp_path / "model"
+    before = token_counter(identify(place))
+    assert before is not None and before.room == 75
+    config = place / "text_encoder_2" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 40}))
+    demo = locate("demo") / "tokenizer"
+    shutil.copytree(demo, place / "tokenizer_2", dirs_exist_ok=True)
+    after = token_counter.__wrapped__(identify(place))
+    assert after is not None and after.room < 75
+    text = "photograph of a lighthouse"
+    assert after.count(text) == max(before.count(text), token_counter(identify(locate("demo"))).count(text))
+    assert after.count(text) > before.count(text)
+
+
 def test_prompts_beyond_the_limit_are_named():
     found = [*prompt_warnings(["a", "word " * 80], "bad " * 76, WORDS, 75)]
     assert [text.split(":")[0] for text in found] == [
@@ -126,6 +200,17 @@ def test_a_run_says_what_is_cut_off(tmp_path):
         ("{red|blue} hat, __colour__", ["{red|blue}", "__colour__"]),
         (r"miko \(series\)", [r"\(", r"\)"]),
         ("(unclosed", ["(unclosed"]),
+        ("a cat --n low quality, blurry --s 20", ["--n low quality, blurry", "--s 20"]),
+        ("{triger}, smile", ["{triger}"]),
+        (
+            "__hair/colour__, <ti:miko>, <hypernet:a:0.5>",
+            ["<ti:miko>", "<hypernet:a:0.5>", "__hair/colour__"],
+        ),
+        ("smile++, (hat)--", ["smile++", "(hat)"]),
+        ("embedding:miko, smile", ["embedding:miko"]),
+        ("[red:blue:0.5] hat, [a|b]", ["[red:blue:0.5]", "[a|b]"]),
+        ("a AND b :0.5", ["AND"]),
+        ("band, sand, BRANDY, <3, o_o", []),
         ("a well-known girl, 3-4 cats, smile :) and hands", []),
         ("1girl, t-shirt, x-ray -- dash", []),
         ("", []),
@@ -186,3 +271,15 @@ def test_a_trigger_that_is_nowhere_is_refused(tmp_path):
     assert "'{trigger}, smile'" in text and "dataset.trigger_word=WORD" in text
     for words in (["dataset.trigger_word=zyx"], ["preview=off"], ["preview.prompts=['a girl']"]):
         assert examined(tmp_path, ASKS, *words, folder="1_", captions=("hat", "smile")).refusals == ()
+
+
+def test_what_is_rendered_once_though_asked_for_twice_is_named(tmp_path):
+    words = ["preview.seeds=[1,1,2,1]", "preview.strengths=[0.5,1,0.5]", "dataset.trigger_word=x"]
+    found = examined(tmp_path, *words, "preview.prompts=['{trigger}, a','x, a','b']")
+    assert [text for text in found.warnings if "rendered once" in text] == [
+        "preview.seeds: 1 stands there 3 times, and is rendered once",
+        "preview.strengths: 0.5 stands there 2 times, and is rendered once",
+        "preview.prompts: 'x, a' stands there 2 times, and is rendered once",
+    ]
+    once = examined(tmp_path, "preview.seeds=[1,2]", "preview.prompts=[a]")
+    assert not [text for text in once.warnings if "rendered once" in text]

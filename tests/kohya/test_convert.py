@@ -261,7 +261,7 @@ VALUES = st.one_of(
 )
 
 
-@fuzz(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=8)), VALUES, max_size=25))
 def test_whatever_stands_in_a_preset_is_accounted_for(tmp_path: Path, values: dict[str, Any]) -> None:
     path = tmp_path / "preset.json"

@@ -20,7 +20,7 @@ WORDS = ("$\\bad{$", "a$b$c_2", "$x^{", "50 % of $", "みこ", "_a_ *b* <i>")
 
 
 def change(sweep: SweepFolder, name: str, key: str, value: object) -> None:
-    made = config.load_plain(sweep.run(name).config_file)
+    made = config.load(sweep.run(name).config_file, checked=False)
     group, _, field = key.rpartition(".")
     setattr(getattr(made, group), field, value)
     config.dump(made, sweep.run(name).config_file)

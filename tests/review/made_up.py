@@ -92,7 +92,7 @@ def checkpoint(
 
 def anchors(sweep: SweepFolder, run: RunFolder) -> None:
     """Write the bare base model's pictures for a run's prompts, and three training pictures."""
-    base = anchor_folder(run, config.load_plain(run.config_file))
+    base = anchor_folder(run, config.load(run.config_file, checked=False))
     for prompt in range(len(PROMPTS)):
         for seed in SEEDS:
             picture(base / anchor_name(prompt, seed), 200 + prompt, text="Model: thebase")

@@ -1,6 +1,6 @@
 """What the runs of trials share, and the trials of the settings (`fields.Trial`) by what they show.
 
-`{...}` stands for a place that the test makes: see `places` in test_every_setting_acts.py.
+`{...}` stands for a place that the test makes: see trial_places.py.
 """
 
 from lora_lab.config import settings
@@ -36,10 +36,23 @@ BASE = (
 TRIALS: dict[str, Trial] = {key: item.trial for key, item in settings().items() if item.trial}
 """By dotted setting."""
 
+PREVIEWS = {
+    "preview.prompts": "['another one']",
+    "preview.negative_prompt": "hat",
+    "preview.seeds": "[4]",
+    "preview.strengths": "[0.2]",
+    "preview.steps": "3",
+    "preview.guidance_scale": "1.5",
+    "preview.sampler": "euler_a",
+    "preview.size": "'48'",
+    "preview.clip_skip": "2",
+}
+"""Setting: a value other than the bench's; it changes no weight, but every preview."""
+
 
 def showing(what: str) -> list[str]:
     """The settings whose trial shows PACKED, OWN_PACK, SAME_WEIGHTS or UNTRIED."""
     return [key for key, trial in TRIALS.items() if trial.shows == what]
 
 
-__all__ = ["BASE", "OWN_PACK", "PACKED", "SAME_WEIGHTS", "TRIALS", "UNTRIED", "showing"]
+__all__ = ["BASE", "OWN_PACK", "PACKED", "PREVIEWS", "SAME_WEIGHTS", "TRIALS", "UNTRIED", "showing"]

@@ -7,10 +7,8 @@ this holds that it does something, or, where it must not, nothing.
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from lora_lab.config import compose, dump
 from lora_lab.lora_files.disk import read_lora
@@ -18,9 +16,9 @@ from lora_lab.run.events import Events
 from lora_lab.run.task import Task
 from lora_lab.run.work import PackWork
 from lora_lab.store import SweepFolder, read_record
-from tests import tiny
 from tests.run.acting import BASE, OWN_PACK, PACKED, SAME_WEIGHTS, TRIALS, showing
 from tests.run.bench import Stop
+from tests.run.trial_places import write_places
 
 pytestmark = pytest.mark.slow
 
@@ -32,34 +30,12 @@ ROUNDING = 1e-4
 Weights = dict[str, torch.Tensor]
 
 
-def write(folder: Path, *, captions: bool = True, seed: int = 0, mode: str = "RGB") -> Path:
-    """Five pictures in two shapes; the captions have something for every caption setting."""
-    target = folder / "1_zz girl"
-    target.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for number in range(5):
-        height = 32 if number < 2 else 48
-        pixels = rng.integers(0, 255, (height, 32, len(mode)), dtype=np.uint8)
-        Image.fromarray(pixels, mode).save(target / f"{number}.png")
-        if captions:
-            text = f"zz, tag{number} |||, (smile:1.5), hat%%cap, {{red|blue}} bag; shoe\nzz, second line"
-            (target / f"{number}.txt").write_text(text, encoding="utf-8")
-            (target / f"{number}.caption").write_text(f"zz, other{number}", encoding="utf-8")
-    return folder
-
-
 class Lab:
     """Trains sets of words, each once, in as few packs as can be."""
 
     def __init__(self, root: Path) -> None:
         self.places = {
-            "base": tiny.folder(),
-            "base_2": tiny.folder("sd1", 1),
-            "family": "sd1",
-            "pictures": write(root / "pictures"),
-            "others": write(root / "others", seed=1),
-            "silent": write(root / "silent", captions=False),
-            "glass": write(root / "glass", mode="RGBA"),
+            **write_places(root),
             "cache": root / "cache",
             "results": root / "results",
             "lora": root / "lora.safetensors",

@@ -12,21 +12,10 @@ from lora_lab.engines import BACKENDS, Supervisor, make_engine
 from lora_lab.errors import ConfigError
 from lora_lab.run.prepare import pick_device
 from lora_lab.store import RunFolder, SweepFolder, read_record
+from tests.run.acting import PREVIEWS
 from tests.run.bench import Bench
 
 ONE = ("train.max_train_epochs=null", "train.max_train_steps=1", "train.save_every_n_epochs=0")
-PREVIEWS = {
-    "preview.prompts": "['another one']",
-    "preview.negative_prompt": "hat",
-    "preview.seeds": "[4]",
-    "preview.strengths": "[0.2]",
-    "preview.steps": "3",
-    "preview.guidance_scale": "1.5",
-    "preview.sampler": "euler_a",
-    "preview.size": "'48'",
-    "preview.clip_skip": "2",
-}
-"""Setting: a value other than the bench's."""
 
 
 @pytest.fixture(scope="module")

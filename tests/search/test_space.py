@@ -55,6 +55,8 @@ def test_a_logarithmic_range_has_even_steps_of_three_digits() -> None:
         ({"a.b": 3}, "needs a list of values"),
         ({"a.b": []}, "each of them once"),
         ({"a.b": [1, 1.0, "1"]}, "each of them once"),
+        ({"a.b": [[1], [2]]}, "[1] is several values; a search chooses among words and numbers"),
+        ({"a.b": [{"c": 1}, 2]}, "is several values"),
         ({"a.b": {"low": 1}}, "range of low and high"),
         ({"a.b": {"low": 1, "high": 2, "stp": 1}}, "range of low and high"),
         ({"a.b": {"low": 2, "high": 1}}, "low must be below high"),

@@ -29,7 +29,7 @@ def names(queue: Queue) -> list[str]:
 
 
 def states(queue: Queue) -> list[str]:
-    return [queued.state_of(one) for one in queue.entries()]
+    return [one.status for one in queue.entries()]
 
 
 def test_the_same_request_stands_once_but_another_of_the_same_sweep_is_another(queue: Queue) -> None:

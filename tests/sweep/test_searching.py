@@ -1,6 +1,7 @@
 """A search as a sweep: rounds by people's scores, interrupted and taken up at any point."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lora_lab.search.spec import read_search
 from lora_lab.store import SweepFolder, append_score_line, read_record
 from lora_lab.store.rounds import read_rounds
 from lora_lab.sweep import launch, read_sweep
-from lora_lab.sweep.searching import look, material_of, overrides_of, with_rounds
+from lora_lab.sweep.searching import check_search, look, material_of, overrides_of, with_rounds
 from tests.sweep.trained import AtOnce
 
 BASE = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview=off"]
@@ -195,6 +196,31 @@ def test_mistakes_are_named_before_anything_runs(
         assert main([*command, str(write(**search))]) == 2
         assert said in capsys.readouterr().err
     assert engine.ran == []
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"metric": ["models"], "network.network_dim": [1, 2]}, ""),
+        ({"metric": ["models", "basic"]}, "(where space sets metric=basic)"),
+        (
+            {"network.network_dim": {1: {"metric": ["models"]}, 2: {}}},
+            "dino is not measured by this sweep: add",
+        ),
+        (
+            {"metric": ["models"], "preview": ["sd15", "off"]},
+            "(where space sets metric=models preview=off)",
+        ),
+    ],
+)
+def test_a_judge_is_looked_for_in_the_space_too(space: dict[str, Any], said: str) -> None:
+    sweep = read_sweep(write(space=space, judge="dino"))
+    extra = [] if "preview" in space else ["preview.seeds=[1]"]
+    if not said:
+        check_search(sweep, extra)
+        return
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        check_search(sweep, extra)
 
 
 def test_a_space_that_is_used_up_says_so(engine: AtOnce) -> None:

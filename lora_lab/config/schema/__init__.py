@@ -18,6 +18,7 @@ from lora_lab.config.schema.metric import MetricConfig
 from lora_lab.config.schema.network import NetworkConfig
 from lora_lab.config.schema.optimizer import OptimizerConfig
 from lora_lab.config.schema.preview import PreviewConfig
+from lora_lab.config.schema.stop import StopConfig
 from lora_lab.config.schema.train import TrainConfig
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "OptimizerConfig",
     "PreviewConfig",
     "RunConfig",
+    "StopConfig",
     "TrainConfig",
 ]
 
@@ -71,5 +73,6 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     preview: PreviewConfig = field(default_factory=PreviewConfig)
     metric: MetricConfig = field(default_factory=MetricConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lora_lab.effective.previews import asks_for_trigger, final_prompts
@@ -25,7 +26,18 @@ def findings(asked: Values, v: Values, facts: Facts, total_steps: int) -> Findin
         return Findings()
     prompts = final_prompts(asked["preview.prompts"], asked["dataset.trigger_word"] or facts.trigger)
     marks = warned(*mark_warnings(prompts, asked["preview.negative_prompt"]))
-    return _sampler(v, facts) + _bases(facts) + _trigger(asked, facts) + marks
+    return _sampler(v, facts) + _bases(facts) + _trigger(asked, facts) + marks + _repeated(v, prompts)
+
+
+def _repeated(v: Values, prompts: Sequence[str]) -> Findings:
+    """What is asked for twice: one image comes of it, and scores count it once."""
+    asked = {"seeds": v["preview.seeds"], "strengths": v["preview.strengths"], "prompts": prompts}
+    texts = [
+        f"preview.{name}: {again[0]!r} stands there {values.count(again[0])} times, and is rendered once"
+        for name, values in asked.items()
+        if (again := [value for value in dict.fromkeys(values) if values.count(value) > 1])
+    ]
+    return warned(*texts)
 
 
 def _sampler(v: Values, facts: Facts) -> Findings:

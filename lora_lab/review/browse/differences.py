@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show_apart
 from lora_lab.review.browse.runs import Run
 from lora_lab.store.table import differing
 
@@ -24,11 +24,9 @@ def differences(runs: Sequence[Run]) -> list[Line]:
 
     A run whose config cannot be read has a question mark everywhere.
     """
-    return [
-        Line(
-            key,
-            axis(key).title,
-            tuple(show(run.settings.get(key)) if run.settings else "?" for run in runs),
-        )
-        for key in differing(run.settings for run in runs)
-    ]
+    return [Line(key, axis(key).title, _values(key, runs)) for key in differing(run.settings for run in runs)]
+
+
+def _values(key: str, runs: Sequence[Run]) -> tuple[str, ...]:
+    texts = show_apart(key, [run.settings.get(key) for run in runs])
+    return tuple(text if run.settings else "?" for run, text in zip(runs, texts, strict=True))

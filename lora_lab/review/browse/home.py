@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lora_lab.counts import counted
+from lora_lab.review.launch.pages import may_launch
 from lora_lab.review.session.blind import candidates
 from lora_lab.review.session.sessions import RATER_COOKIE, SessionProgress, open_here, session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
@@ -73,12 +74,21 @@ def sweeps(request: Request) -> Response:
     names = gallery.names()
     if gallery.options.only:
         return RedirectResponse(f"/sweep/{quote(names[0])}", 303)
-    cards = [_card(request, name) for name in names]
-    return page(request, "home.html", {"cards": cards, "results": gallery.results})
+    values = {
+        "cards": [_card(request, name) for name in names],
+        "results": gallery.results,
+        "launch": may_launch(request),
+    }
+    return page(request, "home.html", values)
 
 
 def sweep(request: Request) -> Response:
     """What can be done with one sweep."""
     name = request.path_params["sweep"]
     damage = session_store_of(request).log(name).damage_note()
-    return page(request, "sweep.html", {"card": _card(request, name), "damage": damage})
+    values = {
+        "card": _card(request, name),
+        "damage": damage,
+        "folder": gallery_of(request).folder(name).path.absolute() if may_launch(request) else "",
+    }
+    return page(request, "sweep.html", values)

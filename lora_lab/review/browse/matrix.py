@@ -169,9 +169,14 @@ def _numbers(key: str, values: set[Any]) -> Choice:
 def _setting(key: str, runs: Sequence[Run]) -> Choice:
     # A run whose config cannot be read has a place, too: that of a setting which is not set.
     known = [run.settings.get(key) for run in runs]
-    # One value may be written in two ways (none and empty); what reads the same stands together.
-    texts = dict.fromkeys(text for _, text in sorted(scale(axis(key), known).ticks))
-    return Choice(key, axis(key).label, tuple(Value(text, text) for text in texts))
+    lies = scale(axis(key), known)
+    heads = dict(lies.ticks)
+    at: dict[str, float] = {}
+    for value, place in zip(known, lies.places, strict=True):
+        # One value may be written in two ways (none and empty); what reads the same stands together.
+        at.setdefault(show(value), place)
+    order = sorted(at, key=at.__getitem__)
+    return Choice(key, axis(key).label, tuple(Value(text, heads[at[text]]) for text in order))
 
 
 def view_of(query: Mapping[str, str], known: Mapping[str, Choice]) -> View:

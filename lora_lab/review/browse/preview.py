@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show, show_setting
 from lora_lab.review.browse.beside import beside, box
 from lora_lab.review.browse.matrix import (
     CHECKPOINT,
@@ -180,7 +180,7 @@ def facts(shown: Tile) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), _rounded(value)
     for key in ("network.network_dim", "network.network_alpha", "optimizer.name", "optimizer.learning_rate"):
         if key in run.settings:
-            yield axis(key).label, show(run.settings[key])
+            yield axis(key).label, show_setting(key, run.settings[key])
 
 
 def _rounded(value: float) -> str:

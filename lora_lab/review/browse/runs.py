@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.anchors import anchor_folder, anchor_name
-from lora_lab.axes import axis, show
+from lora_lab.axes import axis, show_setting
 from lora_lab.config import RunConfig, parse_resolution
 from lora_lab.errors import LoraLabError
 from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
@@ -120,7 +120,7 @@ class Run:
         found = [key for key in keys if key in self.settings]
         # A duplicate's record names what has an effect; what else its author wrote is why it is there.
         found += [key for key in self.without_effect if key not in found]
-        return [(key, axis(key).label, show(self.settings[key])) for key in found]
+        return [(key, axis(key).label, show_setting(key, self.settings[key])) for key in found]
 
     def picture(self, tag: str, shot: Preview) -> str:
         """The opaque name of a preview; another one when it was rendered again with other settings."""

@@ -189,20 +189,23 @@ def remember(request: Request, answer: Response, session: str, *, keep: bool = T
     )
 
 
-def open_here(request: Request, sweep: str) -> SessionProgress | None:
-    """The open session of this browser in a sweep, if there is one."""
+def open_here(request: Request, sweep: str | None) -> SessionProgress | None:
+    """The open session of this browser in a sweep, or in any for None, if there is one."""
     for identity in remembered(request):
         try:
             progress = session_store_of(request).find(identity)
         except HTTPException:
             continue
-        if progress.sweep == sweep and not progress.session.closed:
+        if sweep in (None, progress.sweep) and not progress.session.closed:
             return progress
     return None
 
 
 class ClosedFirst:
-    """Keeps a browser with an open session of a sweep from that sweep's names, settings and scores."""
+    """Keeps a browser with an open session of a sweep from that sweep's names, settings and scores.
+
+    From a page of no sweep in particular any open session keeps it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -210,7 +213,7 @@ class ClosedFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the page asked for, or with the way to close the session."""
         request = Request(scope, receive)
-        progress = open_here(request, scope["path_params"].get("sweep", ""))
+        progress = open_here(request, scope["path_params"].get("sweep"))
         if progress is None:
             await self.app(scope, receive, send)
         else:
@@ -219,7 +222,7 @@ class ClosedFirst:
 
 
 def guarded(routes: list[Route]) -> list[Route]:
-    """The same routes, shown only to browsers without an open session of their sweep."""
+    """The same routes, shown only to browsers without an open session of their sweep, or of any."""
     for route in routes:
         route.app = ClosedFirst(route.app)
     return routes

@@ -15,6 +15,8 @@ from starlette.staticfiles import StaticFiles
 from lora_lab.errors import LoraLabError
 from lora_lab.review.browse import home
 from lora_lab.review.browse import page as look
+from lora_lab.review.launch import pages as launch_pages
+from lora_lab.review.launch.commands import Starter
 from lora_lab.review.results import pages as results_pages
 from lora_lab.review.results.written import WrittenReports
 from lora_lab.review.session import again, comparing, result, scoring, setup, showing
@@ -22,6 +24,7 @@ from lora_lab.review.session.sessions import SessionStore, guarded
 from lora_lab.review.web import inviting
 from lora_lab.review.web.gallery import HERE, Gallery, Options, gallery_of, page
 from lora_lab.review.web.security import Gate
+from lora_lab.store.queue import Queue
 
 
 def create_app(results: Path, options: Options | None = None) -> Starlette:
@@ -43,6 +46,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *again.routes(),
             *inviting.routes(),
             *results_pages.routes(),
+            *launch_pages.routes(),
             *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
             Route("/favicon.ico", icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -52,6 +56,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
     )
     app.state.gallery = gallery = Gallery(results, options)
     app.state.reports = WrittenReports(gallery)
+    app.state.starter = Starter(Queue(results))
     app.state.session_store = SessionStore(gallery)
     return app
 

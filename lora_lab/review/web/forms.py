@@ -17,6 +17,8 @@ from starlette.responses import Response
 
 LONGEST_TEXT = 2000
 """Characters of a note; other texts are shorter."""
+LONGEST_LINES = 20_000
+"""Characters of settings, one in each line."""
 LONGEST_SHOWN = 40
 """Characters of a wrong value that a message shows."""
 MOST_SECONDS = 24 * 3600
@@ -33,7 +35,22 @@ class Posted:
     values: Mapping[str, Any]
 
     def text(self, key: str, longest: int = LONGEST_TEXT) -> str:
-        """A text without spaces around it; a missing one is empty."""
+        """A text without spaces around it and single ones inside; a missing one is empty."""
+        return " ".join(self._typed(key, longest).split())
+
+    def lines(self, key: str) -> list[str]:
+        """The lines of a text, each as typed but for spaces around it, without empty ones."""
+        typed = self._typed(key, LONGEST_LINES).splitlines()
+        return [line.strip() for line in typed if line.strip()]
+
+    def line(self, key: str) -> str:
+        """One line, as typed but for spaces around it, such as a path; a missing one is empty."""
+        found = self.lines(key)
+        if len(found) > 1:
+            raise HTTPException(400, f"{key} must be one line, got {len(found)}")
+        return found[0] if found else ""
+
+    def _typed(self, key: str, longest: int) -> str:
         value = self.all(key)[-1] if self.all(key) else ""
         if not isinstance(value, str) or len(value) > longest:
             raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
@@ -41,7 +58,7 @@ class Posted:
             value.encode()
         except UnicodeEncodeError:
             raise HTTPException(400, f"{key} holds half of a sign (a lone surrogate)") from None
-        return " ".join(value.split())
+        return value
 
     def seconds(self) -> float | None:
         """How long the rater took, to 0.01 s; a page that lay open for days counts as one day,

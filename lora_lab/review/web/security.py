@@ -14,6 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,6 +48,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_at_this_machine(request: Request) -> bool:
+    """Whether whoever asks sits at this machine: the connection comes from it, and calls it by a name that
+    no other machine can; what a proxy passes on has the proxy's name."""
+    there = request.client.host if request.client else ""
+    return is_loopback(there) and is_loopback(request.url.hostname or "")
 
 
 def own_hosts(host: str) -> frozenset[str]:

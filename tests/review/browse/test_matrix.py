@@ -207,3 +207,16 @@ def test_a_sweep_that_has_not_begun_shows_what_every_run_waits_for(tmp_path: Pat
         matrix = drawn(SweepCache().read(folder), **query)
         tiles = [tile for row in matrix.rows(0, 9) for cell in row.cells for tile in cell.tiles]
         assert {(tile.run.name, tile.kind) for tile in tiles} == {("one", "waiting"), ("two", "waiting")}
+
+
+def test_base_models_of_one_name_are_rows_of_their_own(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "two")
+    for name in ("one", "two"):
+        path = f"base_model.path=/models/{name}/x.safetensors"
+        write_run(folder, name, [path, "dataset.path=/data/miko"], status="planned")
+    matrix = drawn(SweepCache().read(folder), rows="base_model.path")
+    shown = [
+        (row.value.label, [tile.run.name for cell in row.cells for tile in cell.tiles])
+        for row in matrix.rows(0, 9)
+    ]
+    assert shown == [("one/x.safetensors", ["one"]), ("two/x.safetensors", ["two"])]
