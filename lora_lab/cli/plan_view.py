@@ -12,6 +12,7 @@ from lora_lab.cli.cells import Cell, long_table
 from lora_lab.cli.plan_costs import duration, show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, number
+from lora_lab.counts import counted
 from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
@@ -126,8 +127,8 @@ def _packs(plan: Plan) -> None:
 
 def _show_packs(plan: Plan) -> None:
     out = console()
-    steps = sum(row.steps_left for row in plan.rows if row.to_do and not row.prefix_of)
-    out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
+    steps = counted(sum(row.steps_left for row in plan.rows if row.to_do and not row.prefix_of), "step")
+    out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} in all")
     rows, on_the_way = {row.name: row for row in plan.rows}, dict[str, list[str]]()
     for row in plan.rows:
         if row.follows:
@@ -136,7 +137,7 @@ def _show_packs(plan: Plan) -> None:
         samples = sum(rows[name].samples for name in names)
         shown = ", ".join(_with_prefixes(name, on_the_way.get(name, ())) for name in names)
         out.print(
-            f"  {number_}: {escape(shown)} [dim]({samples} samples)[/]",
+            f"  {number_}: {escape(shown)} [dim]({counted(samples, 'sample')})[/]",
             soft_wrap=True,
         )
 
@@ -153,7 +154,7 @@ def _comparisons(plan: Plan, language: str) -> None:
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
         values = ", ".join(show_apart(item.key, item.values))
-        pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
+        pairs = counted(len(item.pairs), "pair")
         if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
             pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""
             pairs += " of one training: shown, not tested" if shared == len(item.pairs) else ""

@@ -394,5 +394,5 @@ def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], b
         shared[text if in_all else f"rows {', '.join(names)}: {text}"] = None
     repeated = len(rows) - len({row.resolved.fingerprint for row in rows})
     if repeated:
-        shared[f"{repeated} of {len(rows)} rows are the same experiment as another row: trained once"] = None
+        shared[f"{repeated} of {len(rows)} rows: the same experiment as another row, trained once"] = None
     return list(shared)
