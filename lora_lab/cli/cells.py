@@ -127,13 +127,16 @@ class Grid(Table):
 
 
 def _shared(needs: Sequence[tuple[int, int]], rest: int) -> list[int]:
-    """The letters of each column: what is left goes to those that have the least share of what they need."""
+    """The letters of each column: what is left goes to those that have the fewest.
+
+    So a short text such as a change stays whole, and a sentence is folded.
+    """
     given = [least for least, _ in needs]
     for _ in range(rest):
         wanting = [place for place, (_, full) in enumerate(needs) if given[place] < full]
         if not wanting:
             break
-        given[min(wanting, key=lambda place: given[place] / needs[place][1])] += 1
+        given[min(wanting, key=given.__getitem__)] += 1
     return given
 
 

@@ -61,3 +61,10 @@ def test_a_table_without_heads_begins_its_entries_with_two_columns():
     table.show_header = False
     table.add_row("ok", "a-name-of-its-own", "words of many letters")
     assert printed(table, 20).split("\n")[0].split() == ["ok", "a-name-of-its-own"]
+
+
+def test_short_texts_stay_whole_beside_sentences() -> None:
+    table = grid("setting", "change", "verdict")
+    sentence = "not decided: " + "about 26 more runs would show it, " * 4
+    table.add_row("learning rate (adamw)", "1e-3 -> 3e-3", sentence)
+    assert "1e-3 -> 3e-3" in printed(table, 60)
