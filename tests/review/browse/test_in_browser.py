@@ -251,3 +251,12 @@ def test_frames_are_equally_large_whatever_their_captions_say(tab: Any) -> None:
     frames = [item.bounding_box() for item in tab.locator(".frame").all()]
     assert captions[1] >= captions[0]
     assert frames[0]["height"] == frames[1]["height"] > 100 and frames[0]["width"] == frames[1]["width"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (683, 384), (844, 390)])
+@pytest.mark.parametrize("part", ["", "/running", "/settings", "/curves", "/timings"])
+def test_no_page_is_wider_than_its_window(tab: Any, part: str, width: int, height: int) -> None:
+    tab.set_viewport_size({"width": width, "height": height})
+    answer = tab.goto(f"look{part}")
+    assert answer and answer.status == 200
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
