@@ -1,4 +1,4 @@
-"""All that can be said of a run before it starts: pictures, base model, what acts, fingerprint."""
+"""All that can be said of a run before it starts: images, base model, what acts, fingerprint."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def examine(config: RunConfig, device_type: str) -> Examined:
         device_type: cuda, cpu or mps: what the run will train on.
 
     Raises:
-        DataError: The pictures cannot be used.
+        DataError: The images cannot be used.
         ModelError: There is no usable base model, VAE or LoRA file where the config says.
-        ConfigError: Settings contradict the pictures.
+        ConfigError: Settings contradict the images.
     """
     model = _identified(config.base_model.path)
     identities = {"base_model": _identity_of(config.base_model.path)}
@@ -92,7 +92,7 @@ def _caption_warnings(
 
 
 def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, device_type: str) -> Facts:
-    """The facts about a run's pictures and base model."""
+    """The facts about a run's images and base model."""
     plan = training_data.plan
     trigger, place = _found_trigger(plan) if _looks_for_trigger(config) else (None, "")
     return replace(
@@ -111,7 +111,7 @@ def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, d
 
 @lru_cache(maxsize=64)
 def _of_images(plan: DataPlan) -> Facts:
-    """The facts that follow from the pictures alone, found once for all rows that share them."""
+    """The facts that follow from the images alone, found once for all rows that share them."""
     own = [item for item in plan.items if not item.is_reg]
     repeats = {item.repeats for item in own}
     stream = plan.stream(0)  # the same lengths with every seed
@@ -162,7 +162,7 @@ def _with_and_without(captions: CaptionSettings, trigger: str) -> tuple[CaptionS
 
 
 def _data_identity(plan: DataPlan, facts: Facts) -> str:
-    """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
+    """Images and captions; the repeats, where they are all the same, are a setting and not part of it."""
     return _identity(plan, facts.repeats is None or bool(facts.reg_images or facts.from_file))
 
 

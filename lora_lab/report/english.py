@@ -4,7 +4,7 @@ TEXTS = {
     # The head.
     "title": "{sweep}: what the settings do",
     "no_question": "What do these settings do?",
-    "byline": "{runs} training runs, {checkpoints} checkpoints, {pictures} training images",
+    "byline": "{runs} training runs, {checkpoints} checkpoints, {images} training images",
     "period": "trained {start} to {end}",
     "one_day": "trained {start}",
     "by_people": "{judgements} scores from 0 to 100 by {raters}",
@@ -43,7 +43,7 @@ TEXTS = {
     "material_text": (
         "Some of the training images, and what the base model makes of the prompts without any LoRA."
     ),
-    "training_picture": "training image {n}",
+    "training_image": "training image {n}",
     "bare": "base model, no LoRA",
     # Patterns.
     "patterns": "All runs",
@@ -55,7 +55,7 @@ TEXTS = {
     "status": "state",
     "epochs": "epochs",
     "minutes": "minutes",
-    "picture": "image",
+    "image": "image",
     "same_as": "the same experiment as {run}: {reason}",
     "same_as_plain": "the same experiment as {run}",
     "raters_of": "by {n}",
@@ -77,7 +77,7 @@ TEXTS = {
     "with_reference": "all else as {reference}",
     "as_reference": "with all else as in the reference",
     "prompt_row": "“{text}”, seed {seed}, LoRA strength {strength}",
-    "no_picture": "no image",
+    "no_image": "no image",
     "no_score": "no score",
     "no_pairs": "No two runs differ in this setting alone: nothing can be said of it.",
     "together": "Always changed together, so that nothing tells them apart: {settings}.",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 START_SECONDS = 5.0
 """Until a worker has imported what it needs."""
 BYTES_PER_PIXEL = 1.6
-"""Of a PNG with a picture in it, by the demo's and the photographs' previews."""
+"""Of a PNG with an image in it, by the demo's and the photographs' previews."""
 GB = 1e9
 USUAL = Cost(0.5, 1.0, 0.5)
 """The pace of packs of which none was timed: a step of a pack takes half a sample's time of its own. That is
@@ -218,8 +218,8 @@ def _disk(row: PlannedRun, timings: Sequence[Timing]) -> int | None:
     if not sizes:
         return None
     width, height = parse_resolution(row.resolved.preview.size or "512")
-    pictures = _previews(row) * width * height * BYTES_PER_PIXEL
-    return int(len(row.checkpoints) * (max(sizes) + pictures))
+    images = _previews(row) * width * height * BYTES_PER_PIXEL
+    return int(len(row.checkpoints) * (max(sizes) + images))
 
 
 def _file_kind(row: PlannedRun) -> object:

@@ -209,7 +209,7 @@ def plan(
         redo: Move runs of other settings out of the way instead of refusing.
 
     Raises:
-        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers; or the folder
+        ConfigError: Every mistake of every row at once: settings, images, models, optimizers; or the folder
             holds the runs of another sweep file.
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
@@ -290,7 +290,7 @@ def _row(composed: Composed, found: Examined) -> PlannedRun:
 
 @lru_cache(maxsize=64)
 def _draws_per_image(images: DataPlan) -> float:
-    """Mean draws of a training picture in an epoch; regularisation pictures do not count."""
+    """Mean draws of a training image in an epoch; regularisation images do not count."""
     own = [item.repeats for item in images.items if not item.is_reg]
     return sum(own) / max(1, len(own))
 
