@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lora_lab import config
+from lora_lab.counts import counted
 from lora_lab.data.folder import contents, numbered_name
 from lora_lab.errors import ConfigError
 from lora_lab.models.families import FAMILIES
@@ -149,7 +150,8 @@ def _images(wish: Wish) -> list[tuple[str, str]]:
     if within.images and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
         epoch = DEMO_EPOCH if wish.base == DEMO else EPOCH
         repeats = max(1, round(epoch / len(within.images)))
-        count = f"{len(within.images)} images: {repeats * len(within.images)} samples an epoch"
+        images = len(within.images)
+        count = f"{counted(images, 'image')}: {counted(repeats * images, 'sample')} an epoch"
         words.append((f"dataset.repeats={repeats}", count))
     if wish.trigger:
         note = "put in front of every caption that lacks it; {trigger} in preview prompts"

@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         bake(tiny.folder("sd1"), file, tmp_path / "out", (float("inf"), 1.0), force=False)
     odd = {"lora_unet_odd.lora_down.weight": numbers(2, 3), "lora_unet_odd.lora_up.weight": numbers(3, 2)}
     save_lora(tmp_path / "odd.safetensors", odd, {})
-    with pytest.raises(ModelError, match=r"1 of 1 modules are not in it \(lora_unet_odd\)"):
+    with pytest.raises(ModelError, match=r"1 of 1 module is not in it \(lora_unet_odd\)"):
         bake(
             tiny.folder("sd1"), read(tmp_path / "odd.safetensors"), tmp_path / "out", (1.0, 1.0), force=False
         )
