@@ -19,6 +19,7 @@ from lora_lab.files import replacing
 from lora_lab.kohya.trained import BESIDE, Trained, trained
 from lora_lab.lora_files import planned
 from lora_lab.models.content_hash import file_hash
+from lora_lab.models.identify import identify
 from lora_lab.store import ENDED, Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
 from lora_lab.store.reading import Run, read_sweep_folder
@@ -39,14 +40,11 @@ def add(sweep: SweepFolder, sources: Sequence[Source], like: RunConfig | None = 
 
     Raises:
         ConfigError: A file is missing or a name is taken; nothing was written.
-        ModelError: A file is no LoRA; nothing was written.
+        ModelError: A file is no LoRA, or none for the base model; nothing was written.
     """
-    found = [(name, trained(path)) for name, path in sources]
-    for _, item in found:
-        for file, _, _ in item.files:
-            planned.identity(file)
     there = {run.name: run for run in read_sweep_folder(sweep.path).runs.values()} if sweep.is_sweep() else {}
     job = like or _job(list(there.values()), sweep)
+    found = _looked_at(sources, identify(job.base_model.path).family)
     composed = next((run.record.composed for run in there.values() if run.record.composed), [])
     names = _names([name or as_name(item.source.stem) for name, item in found], found, there)
     made = []
@@ -87,10 +85,45 @@ def of_sweep(
             _start_over(run, replace(like, name=run.name, sweep=sweep.path.name))
         elif retry:
             _start_over(run, None)
-    known = {str(record.external.get("source")) for record in there.values()}
-    paths = [(name, Path(path).expanduser().absolute()) for name, path in sources]
-    new = [(name, path) for name, path in paths if str(path) not in known]
+    new = _unknown(sources, list(there.values()))
     return [*there, *(add(sweep, new, like) if new else ())]
+
+
+def refuse_unusable(sweep: SweepFolder, sources: Sequence[tuple[str, str]], family: str) -> None:
+    """Refuse LoRAs of a sweep file that could not be rendered, before anything is trained beside them.
+
+    Args:
+        family: That of the base model.
+
+    Raises:
+        ConfigError: As `add`.
+        ModelError: As `add`.
+    """
+    _looked_at(_unknown(sources, [read_or_failed(run) for run in sweep.runs()]), family)
+
+
+def said(sources: Sequence[tuple[str, str]]) -> list[str]:
+    """What a plan says of the LoRAs that a sweep file names."""
+    names = ", ".join(name or Path(path).stem for name, path in sources)
+    return [f"external: {names}: trained elsewhere; rendered and scored beside the rows"] if names else []
+
+
+def _unknown(sources: Sequence[tuple[str, str]], records: Sequence[RunRecord]) -> list[Source]:
+    """Those of a sweep file's LoRAs that have no run yet."""
+    known = {str(record.external.get("source")) for record in records}
+    paths = [(name, Path(path).expanduser().absolute()) for name, path in sources]
+    return [(name, path) for name, path in paths if str(path) not in known]
+
+
+def _looked_at(sources: Sequence[Source], family: str) -> list[tuple[str, Trained]]:
+    """The trainings; whatever in their files could not be merged into a model of the family is refused."""
+    found = [(name, trained(path)) for name, path in sources]
+    for _, item in found:
+        for file, _, _ in item.files:
+            planned.identity(file)
+            planned.refuse_untaken(file, "base_weights")
+            planned.refuse_other_family(file, family)
+    return found
 
 
 def _start_over(run: RunFolder, job: RunConfig | None) -> None:

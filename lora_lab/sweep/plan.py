@@ -23,6 +23,7 @@ from lora_lab.effective import (
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
+from lora_lab.sweep import external
 from lora_lab.sweep.devices import device_type, not_here
 from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
 from lora_lab.sweep.file import SweepFile
@@ -221,6 +222,8 @@ def plan(
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
+    if sweep.external and examined:
+        external.refuse_unusable(folder, sweep.external, examined[0].model.family)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
     refuse_another(sweep, folder, {row.name: row.resolved for row in rows})
     base_resolved, flat_base = _base_resolved(base, device), flat(base)
@@ -232,6 +235,7 @@ def plan(
         mark_prefixes(rows, folder)
     known = known_of(base, device) if any(row.to_do for row in rows) else Device()
     packs, ends_early = packs_of(rows, base, folder, known), stopping(rows, folder)
+    told = [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *external.said(sweep.external)]
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -240,7 +244,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *_of_rows(rows), *ends_early],
+        [*told, *_of_rows(rows), *ends_early],
         device,
         base,
         dirs,
