@@ -73,6 +73,47 @@ class RunPace:
         return f"{self.soon:.4f} " + ("→" if abs(change) < APART else "↓" if change < 0 else "↑")
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far all runs of a sweep are together, wherever that is known from.
+
+    Attributes:
+        total: Steps of all runs.
+        done: Steps that need no more work; what has ended counts as whole.
+        runs: How many they are, and `ended` of them.
+        fresh: Steps that were done in `seconds`, by which the rest is reckoned.
+    """
+
+    total: int
+    done: int
+    runs: int
+    ended: int
+    fresh: int
+    seconds: float
+
+    @property
+    def speed(self) -> float | None:
+        """Steps per second of all runs together, previews and loading between them included."""
+        return self.fresh / self.seconds if self.seconds > 0 and self.fresh else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last step of all, at that speed."""
+        return (self.total - self.done) / self.speed if self.speed else None
+
+    @property
+    def words(self) -> str:
+        """How much is done, and when all is."""
+        left = self.seconds_left
+        parts = [
+            f"{self.done / max(1, self.total):.0%} of {self.total:,} steps",
+            f"{self.ended}/{self.runs} runs ended",
+            spell_speed(self.speed),
+            f"{spell_seconds(left)} left, ends {spell_end(left)}" if left is not None else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
 class SweepPace:
     """All runs of a launch.
 
@@ -101,29 +142,17 @@ class SweepPace:
         self.memory.pop(run, None)
 
     @property
-    def total(self) -> int:
-        """Steps of all runs."""
-        return sum(run.total for run in self.runs.values())
-
-    @property
-    def done(self) -> int:
-        """Steps that need no more work; what has ended counts as whole."""
-        return sum(run.total if name in self.ended else run.step for name, run in self.runs.items())
-
-    @property
-    def speed(self) -> float | None:
-        """Steps per second of all runs together, previews and loading between them included."""
+    def progress(self) -> Progress:
+        """How far all of them are, at the speed since the first was heard of."""
         heard = [run for run in self.runs.values() if run.reports]
-        if not heard:
-            return None
-        passed = self._clock() - min(run.since for run in heard)
-        fresh = sum(run.step - run.first for run in heard)
-        return fresh / passed if passed > 0 and fresh else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the last step of all, at that speed."""
-        return (self.total - self.done) / self.speed if self.speed else None
+        return Progress(
+            total=sum(run.total for run in self.runs.values()),
+            done=sum(run.total if name in self.ended else run.step for name, run in self.runs.items()),
+            runs=len(self.runs),
+            ended=len(self.ended),
+            fresh=sum(run.step - run.first for run in heard),
+            seconds=self._clock() - min(run.since for run in heard) if heard else 0.0,
+        )
 
 
 def spell_speed(speed: float | None) -> str:

@@ -96,6 +96,9 @@ def write_run(
 
 def _checkpoint(folder: SweepFolder, name: str, epoch: int, seconds: float, pictures: bool) -> Checkpoint:
     tag, run = f"{epoch:06d}", folder.run(name)
+    lora = run.path / "checkpoints" / f"{name}-{tag}.safetensors"
+    lora.parent.mkdir(parents=True, exist_ok=True)
+    lora.touch()
     shots = []
     for prompt in range(2 if pictures else 0):
         file = f"previews/{tag}/{preview_name(prompt, 7, 1.0)}"

@@ -8,7 +8,8 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,28 +129,34 @@ def test_what_a_kill_leaves_is_removed_and_what_is_being_written_is_not(tmp_path
     assert files.remove_leftovers(tmp_path) == list(left - set(removed))
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[int], None]]:
-    """Lets no file grow beyond a number of bytes: writes are then cut short, as on a full disk."""
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Lets no file grow beyond a number of bytes: writes are then cut short, as on a full disk.
+
+    It holds for the process, so that pytest itself could write nothing to a file while it lasts.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("room", [1, 7, 11, 12])
-def test_a_line_is_on_the_disk_whole_or_the_user_is_told(
-    tmp_path: Path, small_disk: Callable[[int], None], durable: bool, room: int
-) -> None:
+def test_a_line_is_on_the_disk_whole_or_the_user_is_told(tmp_path: Path, durable: bool, room: int) -> None:
     path = tmp_path / "scores.jsonl"
     append_line(path, {"n": 12345}, durable=durable)
     before = path.read_bytes()
-    small_disk(len(before) + room)
-    with pytest.raises(RunFolderError, match="nothing of it was kept"):
+    with (
+        small_disk(len(before) + room),
+        pytest.raises(RunFolderError, match="nothing of it was kept"),
+    ):
         append_line(path, {"n": 67890}, durable=durable)
     assert path.read_bytes() == before, "no torn line is left behind"
-    small_disk(len(before) + 13)
-    append_line(path, {"n": 67890}, durable=durable)
+    with small_disk(len(before) + 13):
+        append_line(path, {"n": 67890}, durable=durable)
     assert read_lines(path) == [{"n": 12345}, {"n": 67890}]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from lora_lab.pace import (
+    Progress,
     RunPace,
     SweepPace,
     shortened,
@@ -29,14 +30,15 @@ def test_a_run_that_goes_on_is_as_fast_as_its_fresh_steps() -> None:
     clock = Clock()
     pace = SweepPace({"a": 600, "b": 400}, clock)
     pace.step("a", {"step": 501, "loss": 0.5})
-    assert pace.speed is None and pace.seconds_left is None, "500 steps of an earlier time are no speed"
+    whole = pace.progress
+    assert whole.speed is None and whole.seconds_left is None, "500 steps of an earlier time are no speed"
     clock.now += 10
     pace.step("a", {"step": 521, "loss": 0.5})
     assert pace.runs["a"].speed == 2 and pace.runs["a"].seconds_left == 79 / 2
-    assert pace.done == 521 and pace.total == 1000
-    assert pace.speed == 2 and pace.seconds_left == 479 / 2
+    assert pace.progress.done == 521 and pace.progress.total == 1000
+    assert pace.progress.speed == 2 and pace.progress.seconds_left == 479 / 2
     clock.now += 10
-    assert pace.speed == 1, "loading and previews take their time, too"
+    assert pace.progress.speed == 1, "loading and previews take their time, too"
 
 
 def test_what_has_ended_early_needs_no_more_time() -> None:
@@ -46,9 +48,17 @@ def test_what_has_ended_early_needs_no_more_time() -> None:
     pace.step("b", {"step": 1, "memory": 2**31})
     assert spell_memory(pace.memory) == "2.0 GiB"
     pace.end("b")
-    assert pace.done == 101 and spell_memory(pace.memory) == "1.0 GiB"
+    assert pace.progress.done == 101 and spell_memory(pace.memory) == "1.0 GiB"
     pace.end("a")
-    assert pace.done == pace.total and spell_memory(pace.memory) == ""
+    assert pace.progress.done == pace.progress.total and spell_memory(pace.memory) == ""
+
+
+def test_progress_is_said_in_one_way() -> None:
+    whole = Progress(total=2000, done=500, runs=4, ended=1, fresh=300, seconds=150.0)
+    assert (whole.speed, whole.seconds_left) == (2.0, 750.0)
+    assert whole.words.startswith("25% of 2,000 steps, 1/4 runs ended, 2.0 steps/s, 12:30 min left, ends ")
+    unknown = Progress(total=2000, done=0, runs=4, ended=0, fresh=0, seconds=0.0)
+    assert unknown.words == "0% of 2,000 steps, 0/4 runs ended"
 
 
 @pytest.mark.parametrize(

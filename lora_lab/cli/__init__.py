@@ -71,7 +71,21 @@ def parse(argv: Sequence[str]) -> Request:
             parser.error(f"unknown command {rest[0]!r}{_nearest(rest[0], known)}")
         command, rest, name, known = found, rest[1:], f"{name} {found.name}", found.verbs
     assert command is not None
-    return Request(command, parser_of(command, name).parse_intermixed_args(rest))
+    parser = parser_of(command, name)
+    given, odd = parser.parse_known_intermixed_args(rest)
+    if odd:
+        parser.error(_unrecognized(odd, rest, hasattr(given, "overrides")))
+    return Request(command, given)
+
+
+def _unrecognized(odd: Sequence[str], words: Sequence[str], takes_settings: bool) -> str:
+    """What to say of words that are no arguments; of settings written as in sd-scripts, how they are here."""
+    lines = [f"unrecognized arguments: {' '.join(odd)}"]
+    if takes_settings:
+        from lora_lab.config.flags import as_setting
+
+        lines += [as_setting(word, words) for word in odd if word.startswith("--")]
+    return "\n".join(lines)
 
 
 def parser_of(command: Command, name: str) -> argparse.ArgumentParser:

@@ -1,4 +1,7 @@
-"""Tables of thousands of rows: they look as `show.grid`'s, and are laid out in a third of the time."""
+"""Tables in a terminal: side by side where there is room, else one entry below the other.
+
+Those of thousands of rows are made of `Cell`s, which are laid out in a third of the time.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -60,9 +64,95 @@ class Cell:
         return found
 
 
+WIDEST = 1 << 20
+"""Letters of a line on which everything has room."""
+
+LEAST_TEXT = 12
+"""Letters below which a column of text is not folded."""
+
+LONGEST_TITLE = 24
+"""Letters up to which what a row is of is not folded."""
+
+INDENT = 4
+
+
+class Grid(Table):
+    """A table that breaks neither numbers nor heads: too narrow for them, it puts each row's cells below
+    another, each behind its head."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or its rows as entries where the least that its columns need is wider than there is."""
+        wide = options.update(max_width=WIDEST)
+        needs = [self._need(console, wide, place) for place in range(len(self.columns))]
+        between = (len(self.columns) - 1) * (1 + self.padding[1] + self.padding[3])
+        rest = options.max_width - between - sum(least for least, _ in needs)
+        if rest < 0:
+            yield from self._entries()
+            return
+        for column, width in zip(self.columns, _shared(needs, rest), strict=True):
+            column.width = width
+        yield from super().__rich_console__(console, options)
+
+    def _need(self, console: Console, wide: ConsoleOptions, place: int) -> tuple[int, int]:
+        """The letters below which a column breaks a number, a word of its head or a row's name, or folds
+        text too small; and those of its widest line."""
+        column = self.columns[place]
+        head = Measurement.get(console, wide, column.header if self.show_header else "")
+        cells = [Measurement.get(console, wide, cell) for cell in column.cells]
+        full = max((item.maximum for item in cells), default=0)
+        if column.width:
+            return column.width, column.width
+        if _is_of_numbers(column):
+            least = full
+        elif place < self._titles:
+            least = min(full, LONGEST_TITLE)
+        else:
+            least = min(max((item.minimum for item in cells), default=0), LEAST_TEXT)
+        return max(head.minimum, least), max(head.maximum, full)
+
+    @property
+    def _titles(self) -> int:
+        """How many of the columns say what a row is of."""
+        return 1 if self.columns[0].header else 2
+
+    def _entries(self) -> RenderResult:
+        heads = [_text(column.header).plain.strip() for column in self.columns]
+        title = self._titles
+        for cells in zip(*(column.cells for column in self.columns), strict=True):
+            texts = [_text(cell) for cell in cells]
+            yield Text(" ").join(texts[:title])
+            for head, text in zip(heads[title:], texts[title:], strict=True):
+                if text.plain:
+                    yield Padding(Text.assemble(f"{head}: " if head else "", text), (0, 0, 0, INDENT))
+
+
+def _shared(needs: Sequence[tuple[int, int]], rest: int) -> list[int]:
+    """The letters of each column: what is left goes to those that have the least share of what they need."""
+    given = [least for least, _ in needs]
+    for _ in range(rest):
+        wanting = [place for place, (_, full) in enumerate(needs) if given[place] < full]
+        if not wanting:
+            break
+        given[min(wanting, key=lambda place: given[place] / needs[place][1])] += 1
+    return given
+
+
+def _is_of_numbers(column: Column) -> bool:
+    """Whether a column's cells end at the right."""
+    cell = next(iter(column.cells), None)
+    return column.justify == "right" or (isinstance(cell, Cell) and cell.right)
+
+
+def _text(cell: RenderableType) -> Text:
+    """What a cell says."""
+    if isinstance(cell, Cell):
+        return Text(cell.text, cell.style)
+    return Text.from_markup(cell) if isinstance(cell, str) else Text(str(cell))
+
+
 def long_table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[str]) -> Table:
     """A table of cells; the columns of the heads in `right` hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    table = Grid(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     last = len(heads) - 1
 
     def placed(number: int, cell: Cell) -> Cell:

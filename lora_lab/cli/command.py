@@ -50,8 +50,13 @@ def add_json(parser: argparse.ArgumentParser, what: str = "everything, for progr
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Settings, as KEY=VALUE, and folders of choices of one's own."""
+    # Without a default, argparse calls them required where another word is missing.
     parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="a setting, or a choice such as optimizer=lion"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, or a choice such as optimizer=lion",
     )
     add_config_dir(parser)
 

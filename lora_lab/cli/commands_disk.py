@@ -17,7 +17,7 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 def _rm(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="runs to delete (default: all)")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="runs to delete (default: all)")
     parser.add_argument("--judged", action="store_true", help="also runs that somebody has scored")
     _yes(parser)
 
@@ -30,7 +30,7 @@ def _rename(parser: argparse.ArgumentParser) -> None:
 
 def _gc(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="only these runs (default: all)")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="only these runs (default: all)")
     parser.add_argument(
         "--keep",
         default="best,last",

@@ -23,7 +23,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _entries(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("entries", nargs="*", metavar="ENTRY", help=_ENTRY)
+    parser.add_argument("entries", nargs="*", default=[], metavar="ENTRY", help=_ENTRY)
 
 
 def _pause(parser: argparse.ArgumentParser) -> None:

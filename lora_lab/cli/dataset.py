@@ -13,6 +13,7 @@ from lora_lab import config
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.config import RunConfig, quoted
+from lora_lab.counts import counted
 from lora_lab.data.summary import summary
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
@@ -71,7 +72,8 @@ def check(given: argparse.Namespace) -> int:
     from lora_lab.dataset.summary import findings
 
     out = console()
-    out.print(f"[bold]{len(found.images)} images[/], for {escape(about(settings))}", soft_wrap=True)
+    count = counted(len(found.images), "image")
+    out.print(f"[bold]{count}[/], for {escape(about(settings))}", soft_wrap=True)
     for line in findings(found):
         out.print(f"{_SIGNS[line.kind]} {escape(line.text)}", soft_wrap=True)
     out.print(f"page: {escape(str(target))}", soft_wrap=True)
@@ -81,7 +83,7 @@ def check(given: argparse.Namespace) -> int:
 def progress(done: int, total: int) -> None:
     """Say on a terminal how far a look at all images has come."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done} of {total} images" if done < total else "\r\033[K")
+        sys.stderr.write(f"\r{done} of {counted(total, 'image')}" if done < total else "\r\033[K")
 
 
 def buckets(given: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.dataset import progress
 from lora_lab.cli.show import console
+from lora_lab.counts import counted
 from lora_lab.data.image_set import readable
 from lora_lab.dataset import edits
 from lora_lab.dataset.edits import Change, Edit
@@ -39,7 +40,7 @@ def prepare(given: argparse.Namespace) -> int:
         return 0
     out = console()
     for item in done:
-        what = f"{item.images} images, {item.captions} captions"
+        what = f"{counted(item.images, 'image')}, {counted(item.captions, 'caption')}"
         out.print(f"{escape(readable(str(item.folder)))}: {what}", soft_wrap=True)
         for problem in item.problems:
             out.print(escape(str(problem)), soft_wrap=True)
@@ -131,7 +132,7 @@ def _show(changes: Sequence[Change], images: int, folder: Path) -> None:
         out.print(f"  [green]+[/] {escape(readable(one.after))}", soft_wrap=True)
     if len(changes) > SHOWN:
         out.print(f"and {len(changes) - SHOWN} more")
-    out.print(f"{len(changes)} of {images} captions change")
+    out.print(f"{len(changes)} of {counted(images, 'caption changes', 'captions change')}")
 
 
 def _undo(folder: Path, given: argparse.Namespace) -> int:
@@ -140,7 +141,7 @@ def _undo(folder: Path, given: argparse.Namespace) -> int:
         told = {"undone": list(map(str, back)), "changed_since": list(map(str, changed))}
         print_json(told)
         return 1 if changed else 0
-    print(f"{len(back)} captions are as they were before")
+    print(f"{counted(len(back), 'caption is as it was', 'captions are as they were')} before")
     if changed:
         names = ", ".join(readable(file.name) for file in changed)
         raise DataError(f"changed by somebody since, and left alone: {names}")

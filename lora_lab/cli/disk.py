@@ -19,6 +19,7 @@ from lora_lab.store.housekeeping import Sizes
 from lora_lab.store.reading import Sweep, read_sweep_folder
 from lora_lab.sweep.run_names import name_problem, run_problem
 
+GONE = "{tags} has no LoRA file any more: the sweep's command trains the run again"
 _PARTS = ("checkpoints", "states", "previews", "other")
 
 
@@ -66,18 +67,22 @@ def _list_runs(sweep: Sweep, given: argparse.Namespace) -> int:
     if given.json:
         told = [
             {"run": run.name, "status": run.status, "same_as": run.same_as,
-             "checkpoints_there": [c.tag for c in run.checkpoints if not c.discarded],
+             "checkpoints_there": [c.tag for c in run.checkpoints if not (c.discarded or run.lacks(c))],
+             "checkpoints_gone": list(run.gone),
              **asdict(sizes), "bytes": sizes.total} for run, sizes in rows
         ]  # fmt: skip
         print_json({"sweep": sweep.name, "runs": told})
         return 0
     table = grid("run", "status", "LoRA files", *_PARTS, "all", right=["LoRA files", *_PARTS, "all"])
     for run, sizes in rows:
-        files = str(sum(not item.discarded for item in run.record.checkpoints) or "")
+        files = str(sum(not (c.discarded or run.lacks(c)) for c in run.record.checkpoints) or "")
         parts = [readable_size(getattr(sizes, part)) for part in _PARTS]
         status = f"same as {escape(run.same_as)}" if run.same_as else coloured(run.status)
         table.add_row(escape(run.name), status, files, *parts, readable_size(sizes.total))
     console().print(table)
+    for run, _ in rows:
+        if run.gone and not run.same_as:
+            console().print(f"{escape(run.name)}: {GONE.format(tags=', '.join(run.gone))}", soft_wrap=True)
     return 0
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lora_lab.cli.show import coloured
+from lora_lab.counts import counted
 from lora_lab.sweep import Plan
 from lora_lab.sweep.launch import UNSUCCESSFUL, Outcome
 
@@ -30,8 +31,8 @@ def show_start(plan: Plan) -> None:
         (sum(row.status == "running" for row in plan.rows), "being worked on by another process"),
     ]
     words = ", ".join(f"{count} {text}" for count, text in counts if count)
-    packs = f", in {len(plan.packs)} pack{'s' if len(plan.packs) > 1 else ''}" if plan.packs else ""
-    rows = f"{len(plan.rows)} run{'s' if len(plan.rows) > 1 else ''}"
+    packs = f", in {counted(len(plan.packs), 'pack')}" if plan.packs else ""
+    rows = counted(len(plan.rows), "run")
     out.print(f"[bold]{escape(plan.name)}[/]: {rows}: {words}{packs}, on {plan.device_type}")
     for text in plan.warnings:
         out.print(f"[yellow]note:[/] {escape(text)}")

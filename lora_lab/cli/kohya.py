@@ -11,6 +11,7 @@ from rich.markup import escape
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.config import CONF_DIR
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
 from lora_lab.kohya import Imported, convert, read, recipe_text
@@ -65,7 +66,7 @@ def _show(found: Imported) -> None:
             escape(line.why),
         )
     out = console()
-    out.print(f"{escape(found.path.name)}: {found.kind}, {len(found.lines)} keys\n")
+    out.print(f"{escape(found.path.name)}: {found.kind}, {counted(len(found.lines), 'key')}\n")
     out.print(table)
     counts: dict[str, int] = {}
     for line in found.lines:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lora_lab import config
 from lora_lab.cli.as_json import print_json
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.outputs import owner, refuse_to_overwrite, remember
 from lora_lab.store import SweepFolder, read_scores
@@ -36,7 +37,7 @@ def table(given: argparse.Namespace) -> int:
         refuse_to_overwrite([target], by)
         results.write(rows, target)
         remember([target], by)
-        print(f"wrote {len(rows)} rows to {given.output}")
+        print(f"wrote {counted(len(rows), 'row')} to {given.output}")
     elif given.json:
         print_json(rows)
     elif given.csv:
@@ -134,5 +135,5 @@ def demo_data(given: argparse.Namespace) -> int:
         print_json({"folder": str(folder), "images": given.images, "other_images": more})
     else:
         beside = f"; {more} more were there already" if more else ""
-        print(f"wrote {given.images} images with captions to {folder}{beside}")
+        print(f"wrote {counted(given.images, 'image')} with captions to {folder}{beside}")
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 from lora_lab import loras
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid, number
+from lora_lab.counts import counted
 from lora_lab.lora_files.factors import PRODUCT_LEAVES
 from lora_lab.lora_files.kinds import BAKED, PRODUCTS
 from lora_lab.loras.info import Info, summary
@@ -72,11 +73,13 @@ def _show(item: Info, *, blocks: bool) -> None:
     family = FAMILIES[item.family].title if item.family in FAMILIES else "unknown family"
     out.print(f"{item.file}: {size}, {item.precision}, {family}", markup=False)
     kinds = ", ".join(f"{count} {kind}" for kind, count in item.kinds.items())
-    out.print(f"{len(item.modules)} modules: {kinds or 'none'}", markup=False)
+    out.print(f"{counted(len(item.modules), 'module')}: {kinds or 'none'}", markup=False)
     if item.embeddings:
-        out.print(f"{len(item.embeddings)} embeddings: {', '.join(item.embeddings[:5])}", markup=False)
+        count = counted(len(item.embeddings), "embedding")
+        out.print(f"{count}: {', '.join(item.embeddings[:5])}", markup=False)
     if item.strange:
-        out.print(f"{len(item.strange)} tensors of no module: {', '.join(item.strange[:5])}", markup=False)
+        count = counted(len(item.strange), "tensor")
+        out.print(f"{count} of no module: {', '.join(item.strange[:5])}", markup=False)
     for verbs, odd in item.limits.items():
         whom = f"only {verbs} takes" if verbs else "no verb takes"
         out.print(f"{whom} {', '.join(odd)}; the others go on without, with --leave-out-rest", markup=False)
@@ -205,7 +208,7 @@ def bake(given: argparse.Namespace) -> int:
     if given.json:
         print_json({"output": str(output), "modules": count, "left_out": dict(file.left_out)})
         return 0
-    print(f"wrote {output}: {count} modules changed")
+    print(f"wrote {output}: {counted(count, 'module')} changed")
     return 0
 
 
@@ -244,7 +247,8 @@ def _write(
         print_json(_told(path, result, ranks, making) | dict(more))
         return 0
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
-    print(f"wrote {path}: {len(result.modules)} modules of rank {shown}, {path.stat().st_size / 1e6:.1f} MB")
+    count = counted(len(result.modules), "module")
+    print(f"wrote {path}: {count} of rank {shown}, {path.stat().st_size / 1e6:.1f} MB")
     if result.kept:
         worst = min(result.kept, key=lambda name: result.kept[name].share)
         lowest = result.kept[worst].share

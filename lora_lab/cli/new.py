@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.plan_view import show_plan
@@ -13,6 +16,9 @@ from lora_lab.data.folder import pictures_below
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import write_text
 from lora_lab.hardware import cards
+from lora_lab.kohya import Imported, convert
+from lora_lab.kohya import read as read_preset
+from lora_lab.models.families import FAMILIES
 from lora_lab.outputs import refuse_to_overwrite, remember
 from lora_lab.sweep import plan as make_plan
 from lora_lab.sweep import read_sweep
@@ -30,7 +36,8 @@ def new(given: argparse.Namespace) -> int:
         raise ConfigError(f"--output {target} must end in .yaml")
     by = f"new {given.name}"
     refuse_to_overwrite([target], by)
-    written = text(_wish(given, target.stem))
+    preset = convert(read_preset(Path(given.preset))) if given.preset else None
+    written = text(_wish(given, target.stem, preset))
     write_text(target, written)
     remember([target], by)
     try:
@@ -38,24 +45,57 @@ def new(given: argparse.Namespace) -> int:
     except LoraLabError as error:
         raise type(error)(f"{error}\n{target} is written; mend it there") from error
     if not given.json:
+        if preset:
+            _tell(preset)
         show_plan(made)
         print(f"\nwritten: {target}\nstart it:  lora-lab sweep {target}")
         return 0
-    print_json({"file": str(target), "plan": made.to_json()})
+    told = {"preset": [asdict(line) for line in preset.lines], "warnings": preset.warnings} if preset else {}
+    print_json({"file": str(target), "plan": made.to_json(), **told})
     return 0
 
 
-def _wish(given: argparse.Namespace, name: str) -> Wish:
-    base = given.base or _ask(
-        "base model: a .safetensors file or diffusers folder, or demo", "--base", _model
+def _tell(preset: Imported) -> None:
+    """Say what became of a preset's keys, and what is wrong with them."""
+    outcomes = Counter(line.outcome for line in preset.lines)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    print(f"{preset.path.name}: {preset.kind}, {len(preset.lines)} keys: {counts}")
+    print(f"each of them, and why:  lora-lab import {preset.path}")
+    print("\n".join([*preset.warnings, ""]))
+
+
+def _wish(given: argparse.Namespace, name: str, preset: Imported | None) -> Wish:
+    said = preset.settings if preset else {}
+    base = (
+        given.base
+        or _here(said.get("base_model.path"))
+        or _ask("base model: a .safetensors file or diffusers folder, or demo", "--base", _model)
     )
     family = family_of(base)
-    images = given.images or _ask("folder with your images", "--images", _images)
+    if preset and preset.family and base != DEMO and preset.family != family:
+        raise ConfigError(
+            f"--preset {preset.path} is for {FAMILIES[preset.family].title}, --base {base} is "
+            f"{FAMILIES[family].title}: take a model of that family"
+        )
+    images = (
+        given.images
+        or _here(said.get("dataset.path"))
+        or _ask("folder with your images", "--images", _images)
+    )
     _images(images)
+    if preset:
+        trigger = given.trigger or str(said.get("dataset.trigger_word") or "")
+        card = NO_CARD if given.card is None else _card(given, family)
+        return Wish(name, base, Path(images), trigger, card, preset.path.name, said)
     word = "trigger word: one that the base model does not know"
     trigger = given.trigger or _ask(word, "--trigger", _word)
     card = NO_CARD if base == DEMO else _card(given, family)
     return Wish(name, base, Path(images), trigger, card)
+
+
+def _here(path: Any) -> str:
+    """A path that a preset names, if it is there; most were written on another machine or day."""
+    return str(path) if path and Path(str(path)).exists() else ""
 
 
 def _card(given: argparse.Namespace, family: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from lora_lab.cli.show import console
+from lora_lab.counts import counted
 from lora_lab.sweep import Plan
 
 UNKNOWN = (
@@ -14,14 +15,15 @@ UNKNOWN = (
 
 def show_costs(plan: Plan) -> None:
     """Print time, memory and disk of the whole, and the runs that cost most."""
-    if not plan.packs:
+    if not plan.packs and not any(row.to_render for row in plan.external):
         return
     out, found = console(), plan.estimate
-    out.print(f"\n[bold]costs[/]: {found.steps} steps, {found.samples} images seen", soft_wrap=True)
+    count = f"{counted(found.steps, 'step')}, {counted(found.samples, 'image')} seen"
+    out.print(f"\n[bold]costs[/]: {count}", soft_wrap=True)
     if found.seconds is None or found.low is None or found.high is None:
         out.print(f"  time and memory: {UNKNOWN}", soft_wrap=True)
     else:
-        rests = f"by {found.timed} timed runs on {found.device}"
+        rests = f"by {counted(found.timed, 'timed run')} on {found.device}"
         out.print(
             f"  time: {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)}, "
             f"{escape(rests)})",

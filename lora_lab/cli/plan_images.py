@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from lora_lab.cli.show import console
+from lora_lab.counts import counted
 from lora_lab.data.summary import REGULARISATION, VALIDATION, BucketSummary, DataSummary, FolderSummary
 from lora_lab.sweep import Plan
 
@@ -50,13 +51,13 @@ def image_lines(data: DataSummary) -> list[str]:
 
 
 def _folder(folder: FolderSummary) -> list[str]:
-    counted = f"{folder.images} image{'s' if folder.images != 1 else ''}"
+    images = counted(folder.images, "image")
     if folder.use == VALIDATION:
-        return [f"{folder.folder}: {counted} held back for the validation loss"]
+        return [f"{folder.folder}: {images} held back for the validation loss"]
     times = f" x {folder.repeats}" if folder.repeats is not None else ""
     use = " for regularisation" if folder.use == REGULARISATION else ""
     return [
-        f"{folder.folder}: {counted}{use}{times} = {folder.draws} samples per epoch",
+        f"{folder.folder}: {images}{use}{times} = {counted(folder.draws, 'sample')} per epoch",
         f"  caption of {folder.captioned}: {_caption(folder)}",
     ]
 

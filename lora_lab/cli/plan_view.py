@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
 from lora_lab.axes import show_apart
 from lora_lab.cli.cells import Cell, long_table
-from lora_lab.cli.plan_costs import show_costs
+from lora_lab.cli.plan_costs import duration, show_costs
 from lora_lab.cli.plan_images import show_images, show_prompts
 from lora_lab.cli.show import console, number
+from lora_lab.counts import counted
 from lora_lab.sweep import Plan, PlannedRun
 from lora_lab.verdict.evidence import SCORE
 from lora_lab.verdict.power import groups_of, what_it_finds
@@ -57,7 +58,23 @@ def _rows(plan: Plan) -> Table:
         )
         for row in plan.rows
     )
-    return long_table(("row", "changes", *numbers, "status"), rows, numbers)
+    return long_table(("row", "changes", *numbers, "status"), [*rows, *_external(plan)], numbers)
+
+
+def _external(plan: Plan) -> Iterator[tuple[Cell, ...]]:
+    """LoRAs that were trained elsewhere: never trained, rendered beside the others."""
+    for row in plan.external:
+        cost = plan.estimate.runs.get(row.name)
+        took = f", {duration(cost.seconds)}" if cost and row.to_render else ""
+        fate = f"renders {row.to_render} previews of {row.checkpoints} checkpoints{took}"
+        yield (
+            Cell(row.name),
+            Cell(f"trained elsewhere ({row.trainer}): {row.source}"),
+            Cell(""),
+            Cell(""),
+            Cell(""),
+            Cell(fate) if row.to_render else Cell(row.status, STYLES.get(row.status, "")),
+        )
 
 
 def _alarm(plan: Plan) -> None:
@@ -99,11 +116,19 @@ def _notes(plan: Plan) -> None:
 
 def _packs(plan: Plan) -> None:
     out = console()
+    elsewhere = [row.name for row in plan.external if row.to_render]
     if not plan.packs:
-        out.print("\nnothing is left to do")
-        return
-    steps = sum(row.total_steps for row in plan.rows if row.to_do and not row.prefix_of)
-    out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} steps in all")
+        out.print(f"\nnothing is left to {'train' if elsewhere else 'do'}")
+    else:
+        _show_packs(plan)
+    if elsewhere:
+        out.print(f"  rendered and not trained: {escape(', '.join(elsewhere))}", soft_wrap=True)
+
+
+def _show_packs(plan: Plan) -> None:
+    out = console()
+    steps = counted(sum(row.steps_left for row in plan.rows if row.to_do and not row.prefix_of), "step")
+    out.print(f"\n[bold]packs[/] on {plan.device_type}: runs of a pack train together; {steps} in all")
     rows, on_the_way = {row.name: row for row in plan.rows}, dict[str, list[str]]()
     for row in plan.rows:
         if row.follows:
@@ -112,7 +137,7 @@ def _packs(plan: Plan) -> None:
         samples = sum(rows[name].samples for name in names)
         shown = ", ".join(_with_prefixes(name, on_the_way.get(name, ())) for name in names)
         out.print(
-            f"  {number_}: {escape(shown)} [dim]({samples} samples)[/]",
+            f"  {number_}: {escape(shown)} [dim]({counted(samples, 'sample')})[/]",
             soft_wrap=True,
         )
 
@@ -129,7 +154,7 @@ def _comparisons(plan: Plan, language: str) -> None:
     out.print("\n[bold]what it will be able to compare[/]: pairs of rows that differ in one setting alone")
     for item in compared.settings:
         values = ", ".join(show_apart(item.key, item.values))
-        pairs = f"{len(item.pairs)} pair{'s' if len(item.pairs) > 1 else ''}"
+        pairs = counted(len(item.pairs), "pair")
         if shared := sum(trained[one] == trained[other] for one, other in item.pairs):
             pairs += f", {shared} of one training: shown, not tested" if shared < len(item.pairs) else ""
             pairs += " of one training: shown, not tested" if shared == len(item.pairs) else ""

@@ -28,7 +28,7 @@ from lora_lab.pace import (
     spell_seconds,
     spell_speed,
 )
-from lora_lab.store import FINISHED
+from lora_lab.store import ENDED
 from lora_lab.sweep import Plan
 
 LINE_SECONDS = 60.0
@@ -92,7 +92,7 @@ class Bars:
         self._pace = SweepPace({row.name: row.total_steps for row in plan.rows if row.to_do})
         self._bars: dict[str, TaskID] = {}
         _, self._width = _room(progress.console.width)
-        self._all = self._add(self._title(), self._pace.total, "")
+        self._all = self._add(self._title(), self._pace.progress.total, "")
 
     def _add(self, title: str, total: int | None, phase: str) -> TaskID:
         return self._progress.add_task(title, total=total, loss="", speed="", rest="", phase=phase)
@@ -133,13 +133,14 @@ class Bars:
         self._whole()
 
     def _whole(self) -> None:
-        left = self._pace.seconds_left
+        whole = self._pace.progress
+        left = whole.seconds_left
         self._progress.update(
             self._all,
-            completed=self._pace.done,
+            completed=whole.done,
             description=self._title(),
             loss=f"ends {spell_end(left)}" if left is not None else "",
-            speed=spell_speed(self._pace.speed),
+            speed=spell_speed(whole.speed),
             rest=spell_seconds(left),
             phase=spell_memory(self._pace.memory),
         )
@@ -153,7 +154,7 @@ class Bars:
     def _on_end(self, event: Event) -> None:
         self._drop(event.run)
         status, reason = str(event.values.get("status", "")), str(event.values.get("reason") or "")
-        if status in FINISHED:
+        if status in ENDED:
             self._pace.end(event.run)
             self._whole()
         self._say(f"{escape(event.run)} {coloured(status)}{escape(f': {reason}' if reason else '')}")
@@ -207,20 +208,12 @@ class Lines:
         if time.monotonic() - self._last < LINE_SECONDS:
             return
         self._last = time.monotonic()
-        pace = self._pace
-        left = pace.seconds_left
-        parts = [
-            f"{pace.done / max(1, pace.total):.0%} of {pace.total:,} steps",
-            f"{len(pace.ended)}/{len(pace.runs)} runs ended",
-            spell_speed(pace.speed),
-            f"{spell_seconds(left)} left, ends {spell_end(left)}" if left is not None else "",
-            spell_memory(pace.memory),
-        ]
+        parts = (self._pace.progress.words, spell_memory(self._pace.memory))
         self._write(", ".join(part for part in parts if part))
 
     def _end(self, event: Event) -> None:
         status, reason = event.values.get("status"), event.values.get("reason")
-        if status in FINISHED:
+        if status in ENDED:
             self._pace.end(event.run)
         counted = f"({len(self._pace.ended)}/{len(self._pace.runs)})"
         self._write(f"{event.run} {status}{f': {reason}' if reason else ''} {counted}")

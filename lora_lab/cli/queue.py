@@ -14,6 +14,7 @@ from lora_lab import config
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import coloured, console, grid
 from lora_lab.cli.start import asked_for
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError
 from lora_lab.store.queue import Entry, Queue
 from lora_lab.sweep import SweepFile, queued
@@ -48,7 +49,7 @@ def add(given: argparse.Namespace) -> int:
         print_json(plain(entry))
         return 0
     count = sum(row.to_do for row in made.rows)
-    to_do = f"{count} run{'' if count == 1 else 's'} to do"
+    to_do = f"{counted(count, 'run')} to do"
     print(f"{entry.name} is entry {entry.number} of the queue in {queue.results}: {to_do}")
     return 0
 

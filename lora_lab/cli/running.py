@@ -17,7 +17,7 @@ from lora_lab.errors import ConfigError
 from lora_lab.store import SweepFolder
 from lora_lab.store import underway as of_runs
 from lora_lab.store.queue import Entry, Queue
-from lora_lab.store.underway import underway
+from lora_lab.store.underway import how_far, underway
 
 
 def status(given: argparse.Namespace) -> int:
@@ -36,6 +36,7 @@ def status(given: argparse.Namespace) -> int:
         at_work = [row for row in own if row.state != "waiting"]
         waiting = [row for row in own if row.state == "waiting"]
         out.print(f"[bold]{escape(sweep)}[/]: {len(at_work)} running, {len(waiting)} waiting")
+        out.print(f"  {how_far(SweepFolder(_place(given, sweep))).words}")
         for row in at_work:
             ends = ", ends at its next checkpoint" if row.state == "stopping" else ""
             at = f"step {row.step} of {row.total_steps}"

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from lora_lab.cli.ending import exit_code
 from lora_lab.cli.start import carry_out
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError
 from lora_lab.metrics.registry import PEOPLE
 from lora_lab.search.spec import SearchSpec
@@ -84,7 +85,7 @@ def _console() -> Console:
 
 def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:
     number = proposed[-1].round
-    known = f", by {len(seen.observations)} scored runs" if seen.observations else ""
+    known = f", by {counted(len(seen.observations), 'scored run')}" if seen.observations else ""
     of_others = f", {seen.of_other_sweeps} of them of other sweeps" if seen.of_other_sweeps else ""
     out = _console()
     out.print(f"[bold]round {number} of {spec.rounds}[/]{known}{of_others}:")
@@ -95,10 +96,11 @@ def _show_round(spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> N
 
 
 def _ask_for_scores(place: SweepFolder, spec: SearchSpec, proposed: Sequence[Proposed], seen: Seen) -> None:
+    count = len(seen.unjudged)
     _console().print(
-        f"[bold]round {proposed[-1].round} of {spec.rounds} is trained[/]; {len(seen.unjudged)} of its runs "
-        f"wait for a score ({', '.join(seen.unjudged)}): score them blind with "
-        f"`lora-lab review {place.path}`, then the same command goes on"
+        f"[bold]round {proposed[-1].round} of {spec.rounds} is trained[/]; {count} of its runs "
+        f"{'waits' if count == 1 else 'wait'} for a score ({', '.join(seen.unjudged)}): score them "
+        f"blind with `lora-lab review {place.path}`, then the same command goes on"
     )
 
 
@@ -115,9 +117,10 @@ def _conclude(rows: SweepFile, extra: Sequence[str], place: SweepFolder, seen: S
         out.print(f"[yellow]note:[/] {escape(str(error))}")
         return None
     held = write_journal(place.search_journal, spec.space, seen.observations, place.name)
+    speak = counted(len(seen.observations), "scored run speaks", "scored runs together speak")
     out.print(
-        f"[bold]the search is over[/]: {len(seen.observations)} scored runs together speak for "
+        f"[bold]the search is over[/]: {speak} for "
         f"{escape(' '.join(overrides_of(found.settings)))} (expected {found.expected:.0f} ± {found.sd:.0f})"
     )
-    out.print(f"{held} runs for optuna-dashboard: {place.search_journal}")
+    out.print(f"{counted(held, 'run')} for optuna-dashboard: {place.search_journal}")
     return {"settings": found.settings, "expected": found.expected, "sd": found.sd}

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lora_lab.cli.cells import Grid
 from lora_lab.config import Setting
 
 COLOURS = {
@@ -34,7 +35,7 @@ def console() -> Console:
 
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:
     """A table with the given heads; those in `right` hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     return table

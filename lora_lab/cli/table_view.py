@@ -11,9 +11,9 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from lora_lab.axes import show_setting
+from lora_lab.cli.cells import Grid
 from lora_lab.cli.show import coloured, console, number
 from lora_lab.metrics.registry import DESCRIBING, LESS_IS_BETTER
 from lora_lab.store import SweepFolder
@@ -105,6 +105,9 @@ def fitting(columns: Sequence[Column], width: int) -> tuple[list[Column], list[C
         if _needed(kept) <= width:
             break
         kept = [item for item in kept if item.key != key]
+    if _needed(kept) > width:
+        # Then rows are entries of several lines, and there is room for all.
+        return list(columns), []
     return kept, [item for item in columns if item not in kept]
 
 
@@ -124,15 +127,14 @@ def widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _print(out: Console, columns: Sequence[Column]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
+    table = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
     for item, letters in zip(columns, widths(columns, out.width), strict=True):
         side = "right" if item.is_number else "left"
         table.add_column(item.head, justify=side, width=letters, overflow="fold", no_wrap=item.is_number)  # type: ignore[arg-type]
     for cells in zip(*(item.cells for item in columns), strict=True):
         pairs = zip(columns, cells, strict=True)
         table.add_row(*(coloured(cell) if item.key == "status" else escape(cell) for item, cell in pairs))
-    # Too narrow for the least there is: the terminal breaks lines, numbers stay whole.
-    out.print(table, width=max(out.width, _needed(columns)), soft_wrap=_needed(columns) > out.width)
+    out.print(table)
 
 
 def _usual_columns(rows: Sequence[results.Row], all_settings: bool) -> list[Column]:
@@ -183,8 +185,10 @@ def _usual(rows: Sequence[results.Row], settings: Sequence[str]) -> dict[str, An
     for row in rows:
         first.setdefault(row["run"], row)
     usual = {}
-    for key in settings:
-        values = [row[key] for row in first.values()]
+    # A run whose settings cannot be read has none at all.
+    known = [row for row in first.values() if any(row[key] is not None for key in settings)]
+    for key in settings if known else ():
+        values = [row[key] for row in known]
         counts = Counter(map(repr, values))
         usual[key] = max(values, key=lambda value: counts[repr(value)])
     return usual

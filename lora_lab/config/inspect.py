@@ -86,18 +86,25 @@ def unknown_setting(key: str, others: Iterable[str] = ()) -> str:
     others = list(others)
     if name in others:
         return f"unknown setting {key!r}: it is a group; write {name}.SETTING=VALUE, or {name}=CHOICE"
-    if name in OTHER_NAMES:
-        return f"unknown setting {key!r}: it is called {OTHER_NAMES[name]} here"
-    peers = {peer.lstrip("-"): item for item in settings().values() for peer in item.peer}
-    reason = {peer.lstrip("-"): text for peer, text in NOT_SETTINGS.items()}.get(name)
     equal = any(item.rsplit(".", 1)[-1] == name for item in settings())
-    if name in peers and not equal:
-        return f"unknown setting {key!r}: it is called {peers[name].key} here"
-    if reason and not equal:
+    if (name in OTHER_NAMES or not equal) and (called := peers_name(name)):
+        return f"unknown setting {key!r}: it is called {called} here"
+    if not equal and (reason := why_no_setting(name)):
         return f"unknown setting {key!r}: {reason}"
     labelled = [item.key for item in settings().values() if item.label == name.replace("_", " ")]
     hint = f"; did you mean {labelled[0]}?" if labelled and not equal else ""
     return f"unknown setting {key!r}{hint or nearest(name, [*settings(), *others])}"
+
+
+def peers_name(name: str) -> str:
+    """The key of the setting that another trainer calls so; '' is none."""
+    peers = {peer.lstrip("-"): item.key for item in settings().values() for peer in item.peer}
+    return OTHER_NAMES.get(name) or peers.get(name, "")
+
+
+def why_no_setting(name: str) -> str:
+    """What takes the place of an argument of sd-scripts that is no setting here; '' is nothing."""
+    return {peer.lstrip("-"): text for peer, text in NOT_SETTINGS.items()}.get(name, "")
 
 
 def flat(config: RunConfig) -> dict[str, Any]:

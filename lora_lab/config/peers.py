@@ -31,5 +31,6 @@ OTHER_NAMES = {
     "steps": "train.max_train_steps",
     "weight_decay": "optimizer.args.weight_decay",
     "betas": "optimizer.args.betas",
+    "network_args": "network.KEY=VALUE",
 }
 """What other trainers call a setting, where no name here is near."""

@@ -61,7 +61,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _built(cls: type, values: Any) -> Any:
     hints = _hints(cls)
-    if not isinstance(values, dict) or values.keys() - hints.keys():
+    if not isinstance(values, dict) or not values or values.keys() - hints.keys():
         raise _Foreign
     return cls(**{key: _value(hints[key], value) for key, value in values.items()})
 

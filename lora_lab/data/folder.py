@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lora_lab.counts import counted
 from lora_lab.data import pictures
 from lora_lab.data.image_set import Problem
 from lora_lab.models.families import FAMILIES
@@ -73,10 +74,12 @@ def numbered_name(folder: Path) -> re.Match[str] | None:
 def not_read(folder: Path, found: Contents) -> Iterator[Problem]:
     """One warning per folder and kind of entry that is passed over, with count and names."""
     if found.dangling:
-        yield _warning(folder, found.dangling, "links to nothing", "mend or remove them")
+        count = counted(len(found.dangling), "link")
+        yield _warning(folder, found.dangling, f"{count} to nothing", "mend or remove them")
     if found.unknown:
         kinds = f"images are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
-        what = "files that are neither image nor caption, not read"
+        files = counted(len(found.unknown), "file that is", "files that are")
+        what = f"{files} neither image nor caption, not read"
         yield _warning(folder, found.unknown, what, kinds)
     for sub in found.subfolders:
         yield from passed_over(sub, "not trained on: sub-folders are not read", "move them up one level")
@@ -89,7 +92,7 @@ def passed_over(sub: Path, why: str, way_out: str) -> Iterator[Problem]:
         reason = closed.strerror or str(closed)
         yield Problem(sub, "warning", f"cannot be listed ({reason}), not trained on", "check its permissions")
     if inner:
-        yield _warning(sub, inner, f"images {why}", way_out)
+        yield _warning(sub, inner, f"{counted(len(inner), 'image')} {why}", way_out)
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], OSError | None]:
@@ -109,7 +112,7 @@ def _is_left(name: str) -> bool:
 
 
 def _warning(folder: Path, paths: list[Path], what: str, way_out: str = "") -> Problem:
-    return Problem(folder, "warning", f"{len(paths)} {what} ({some(p.name for p in paths)})", way_out)
+    return Problem(folder, "warning", f"{what} ({some(p.name for p in paths)})", way_out)
 
 
 def some(names: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from lora_lab.counts import counted
 from lora_lab.data.image_set import CaptionedImage, Problem
 
 
@@ -53,7 +54,7 @@ def problems(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) ->
         Problem(
             asked[0].folder,
             "error",
-            f"train.validation_split={split:g} holds back none of {most} images",
+            f"train.validation_split={split:g} holds back none of {counted(most, 'image')}",
             f"set it to {math.ceil(100 / most) / 100:g} or more, or give dataset.validation_path",
         )
     ]
@@ -65,5 +66,6 @@ def seen_in_training(train: Sequence[CaptionedImage], held: Sequence[CaptionedIm
     both = [item.path.name for item in held if item.sha256 in trained]
     if not both:
         return []
-    what = f"{len(both)} of {len(held)} validation images are trained on, too ({both[0]}, ...)"
+    held_back = counted(len(held), "validation image is", "validation images are")
+    what = f"{len(both)} of {held_back} trained on, too ({both[0]}, ...)"
     return [Problem(held[0].folder, "warning", what, "their loss says nothing of new images")]

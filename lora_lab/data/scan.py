@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lora_lab.counts import counted
 from lora_lab.data import pictures
 from lora_lab.data.caption_files import GUESSED, read_caption
 from lora_lab.data.folder import (
@@ -164,7 +165,8 @@ def _named(folder: Path, settings: SubsetSettings) -> SubsetSettings:
 def _beside(folder: Path, within: Contents, numbered: list[Path]) -> Iterator[Problem]:
     """What lies beside the numbered folders and is not read."""
     if within.pictures:
-        what = f"{len(within.pictures)} images beside the numbered folders are not trained on"
+        beside = ("image beside the numbered folders is", "images beside the numbered folders are")
+        what = f"{counted(len(within.pictures), *beside)} not trained on"
         names = some(path.name for path in within.pictures)
         yield Problem(folder, "warning", f"{what} ({names})", "move them into one of the folders")
     for path in within.dangling:
@@ -298,7 +300,8 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
     ends = [(p, caption_key(p.name)) for p in work.found.captions.values()]
     orphans = [p for p, key in ends if key.endswith(wanted) and key.removesuffix(wanted) not in stems]
     if orphans:
-        work.warn(work.path, f"{len(orphans)} caption files without an image ({orphans[0].name}, ...)")
+        count = counted(len(orphans), "caption file")
+        work.warn(work.path, f"{count} without an image ({some(path.name for path in orphans)})")
     by_stem = defaultdict(list)
     for path in work.found.pictures:
         by_stem[caption_key(path.stem)].append(path.name)
@@ -319,6 +322,11 @@ def _duplicates(items: list[CaptionedImage]) -> list[Problem]:
             again[item.folder].append(f"{item.path.name} = {original.path}")
     way_out = "take one out, or raise its repeats"
     return [
-        Problem(folder, "warning", f"{len(pairs)} images count twice ({some(pairs)})", way_out)
+        Problem(
+            folder,
+            "warning",
+            f"{counted(len(pairs), 'image counts', 'images count')} twice ({some(pairs)})",
+            way_out,
+        )
         for folder, pairs in again.items()
     ]

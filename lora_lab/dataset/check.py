@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from lora_lab.config import RunConfig
+from lora_lab.counts import counted
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage, Problem, readable
 from lora_lab.data.pictures import decode, read_bytes
@@ -229,7 +230,7 @@ def _checked(
     if place.cut_away >= WORTH_NAMING:
         notes.append(f"the crop takes {place.cut_away:.0%}")
     if limit is not None and tokens is not None and tokens > limit:
-        notes.append(f"{tokens} tokens, {limit} are read")
+        notes.append(f"{counted(tokens, 'token')}, {limit} are read")
     (left, top), (width, height), resized = place.crop_left_top, place.bucket, place.resized
     kept = (left / resized[0], top / resized[1], width / resized[0], height / resized[1])
     return Checked(

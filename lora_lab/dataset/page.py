@@ -8,6 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lora_lab import __version__
+from lora_lab.counts import counted
 from lora_lab.data.image_set import readable
 from lora_lab.dataset.check import Check
 from lora_lab.dataset.picture import svg
@@ -32,6 +33,7 @@ def page(found: Check, about: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["counted"] = counted
     assert environment.loader is not None
     style = "\n".join(
         environment.loader.get_source(environment, name)[0] for name in ("style.css", "check.css")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_lab.counts import counted
 from lora_lab.data.summary import BucketSummary
 from lora_lab.plots.style import COLOURS, Look, drawing, figure, grid, save
 
@@ -65,7 +66,7 @@ def _draw(buckets: Sequence[BucketSummary], look: Look) -> Figure:
     bars.barh(range(len(shown)), [one.draws for one in shown], height=0.6, color=COLOURS[0])
     for row, one in enumerate(shown):
         cut = f", crop takes up to {one.cut:.0%}" if one.cut >= 0.005 else ""
-        images = f"{one.images} image{'s' if one.images != 1 else ''}{cut}"
+        images = f"{counted(one.images, 'image')}{cut}"
         bars.annotate(images, (one.draws, row), (4, 0), textcoords="offset points", va="center", fontsize=8)
     bars.set_xlim(0, max(one.draws for one in shown) * 1.5)
     bars.set_ylim(len(shown) - 0.4, -0.6)

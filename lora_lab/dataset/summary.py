@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from lora_lab.counts import counted
 from lora_lab.data.folder import some
 from lora_lab.data.image_set import Problem, readable
 from lora_lab.dataset.check import WORTH_NAMING, Check
@@ -52,10 +53,11 @@ def _sizes(found: Check) -> Iterator[Line]:
     alone = [bucket for bucket in buckets if bucket.images < FEW_IMAGES]
     if alone and len(buckets) > 1:
         names = some(f"{bucket.width}x{bucket.height}" for bucket in alone)
-        what = f"{len(alone)} of {len(buckets)} buckets hold fewer than {FEW_IMAGES} images ({names})"
+        hold = "holds" if len(alone) == 1 else "hold"
+        what = f"{len(alone)} of {len(buckets)} buckets {hold} fewer than {FEW_IMAGES} images ({names})"
         yield Line("warning", f"{what}; {spread}; `lora-lab dataset buckets` draws them")
     else:
-        yield Line("fine", f"{len(buckets)} bucket{'s' if len(buckets) != 1 else ''}; {spread}")
+        yield Line("fine", f"{counted(len(buckets), 'bucket')}; {spread}")
     small = [place for place, item in enumerate(images) if item.enlargement > ROUNDING]
     if small:
         most = max(images[place].enlargement for place in small)
@@ -84,36 +86,36 @@ def _captions(found: Check) -> Iterator[Line]:
     if odd:
         first = next(note for note in found.images[odd[0]].notes if "caption" in note)
         yield Line("warning", f"odd captions: {_named(found, odd)}, the first: {first}")
-    counted = [item.tokens for item in found.images if item.tokens is not None]
-    if found.limit is None or not counted:
+    tokens = [item.tokens for item in found.images if item.tokens is not None]
+    if found.limit is None or not tokens:
         return
     over = [place for place, item in enumerate(found.images) if (item.tokens or 0) > found.limit]
     if over:
         what = f"longer than the {found.limit} tokens that are read: {_named(found, over)}"
         yield Line("warning", f"{what}; base_model.max_token_length=225 reads three times as many")
     else:
-        yield Line("fine", f"captions have up to {max(counted)} tokens, {found.limit} are read")
+        yield Line("fine", f"captions have up to {counted(max(tokens), 'token')}, {found.limit} are read")
 
 
 def _triggers(found: Check) -> Iterator[Line]:
     for one in found.concepts:
         folder = one.folder.rsplit("/", 1)[-1]
+        captions = counted(one.images, "caption lacks", "captions lack")
         if not one.trigger:
             way_out = "give --trigger WORD, or set dataset.trigger_word"
             yield Line("warning", f"{folder}: no word calls these images; {way_out}")
         elif one.lacking and one.added:
-            lack = f"{len(one.lacking)} of {one.images} captions lack {one.trigger!r}"
+            lack = f"{len(one.lacking)} of {captions} {one.trigger!r}"
             other = "; dataset.trigger_word=WORD puts another" if len(one.lacking) == one.images else ""
             text = f"{folder}: {lack}: dataset.trigger_word puts it in front of them in training{other}"
             yield Line("warning" if other else "fine", text)
         elif one.lacking:
-            what = (
-                f"{len(one.lacking)} of {one.images} captions lack the trigger {one.trigger!r} ({one.origin})"
-            )
+            what = f"{len(one.lacking)} of {captions} the trigger {one.trigger!r} ({one.origin})"
             way_out = f"dataset.trigger_word={one.trigger!r} puts it in front"
             yield Line("warning", f"{folder}: {what}: {some(one.lacking)}; {way_out}")
         else:
-            yield Line("fine", f"{folder}: all {one.images} captions hold {one.trigger!r} ({one.origin})")
+            hold = counted(one.images, "caption holds", "captions hold")
+            yield Line("fine", f"{folder}: all {hold} {one.trigger!r} ({one.origin})")
         if one.fused:
             tags = ", ".join(f"{tag.tag} {tag.share:.0%}" for tag in one.fused)
             what = f"these tags stand with {one.trigger!r} nearly always and fuse with it: {tags}"

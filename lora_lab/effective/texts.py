@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from lora_lab.counts import counted
 from lora_lab.data.captions import has_word, longest, undropped
 from lora_lab.data.folder import some
 from lora_lab.data.image_set import CaptionedImage, readable
@@ -29,8 +30,8 @@ def caption_warnings(
     worst = sorted(long, reverse=True)
     names = some(f"{name} {tokens}" for tokens, name in worst)
     yield readable(
-        f"captions: {len(long)} of {len(items)} are longer than the {limit} tokens that are read "
-        f"({names}); what is over has no effect; {_way_out(worst[0][0], counter, max_token_length)}"
+        f"captions: {len(long)} of {counted(len(items), 'is', 'are')} longer than the {limit} tokens that "
+        f"are read ({names}); what is over has no effect; {_way_out(worst[0][0], counter, max_token_length)}"
     )
 
 
@@ -107,7 +108,7 @@ def prompt_warnings(
     for name, text in _named(prompts, negative):
         if (tokens := counter.count(text)) > limit:
             yield (
-                f"{name} has {tokens} tokens, {limit} are read: what is over has no effect; "
+                f"{name} has {counted(tokens, 'token')}, {limit} are read: what is over has no effect; "
                 f"{_way_out(tokens, counter, max_token_length)}"
             )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import Setting, from_dict, nearest, problems, settings
+from lora_lab.counts import counted
 from lora_lab.data import toml
 from lora_lab.errors import ConfigError
 from lora_lab.kohya import length, network, rates, scene
@@ -120,7 +121,7 @@ def convert(preset: Preset) -> Imported:
         raise ConfigError(f"{preset.path}: none of its keys belongs to kohya_ss or sd-scripts")
     warnings = _together(work.settings)
     if preset.unread:
-        warnings.append(f"{RAW}: {preset.unread} words belong to no argument")
+        warnings.append(f"{RAW}: {counted(preset.unread, 'word belongs', 'words belong')} to no argument")
     lines = sorted(work.lines, key=lambda line: OUTCOMES.index(line.outcome))
     return Imported(preset.path, preset.kind, work.settings, tuple(lines), tuple(warnings), family)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import unified_names
 from lora_lab.lora_files.kinds import BAKED, PRODUCTS
@@ -80,8 +81,8 @@ def check_products(file: LoraFile) -> None:
     """
     if rest := [*file.strange, *file.embeddings]:
         raise ModelError(
-            f"{file.path} holds {len(rest)} tensors that are no LoRA's and would be lost: "
-            f"{', '.join(rest[:3])}; {LEAVE_OUT}"
+            f"{file.path} holds {counted(len(rest), 'tensor that is', 'tensors that are')} no LoRA's and "
+            f"would be lost: {', '.join(rest[:3])}; {LEAVE_OUT}"
         )
     others: dict[str, list[str]] = {}
     for name, module in file.modules.items():

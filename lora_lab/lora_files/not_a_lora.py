@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.keys import embedding_of, located, separated
 from lora_lab.models.architectures import architecture
@@ -67,8 +68,8 @@ def refuse_not_a_lora(path: Path, names: Collection[str]) -> None:
     lost = sorted({module for module in modules if located(module) is None})
     if lost:
         raise ModelError(
-            f"{path} has {len(lost)} modules of a part that is not known here ({', '.join(lost[:3])}); "
-            f"{_KNOWN}"
+            f"{path} has {counted(len(lost), 'module')} of a part that is not known here "
+            f"({', '.join(lost[:3])}); {_KNOWN}"
         )
 
 

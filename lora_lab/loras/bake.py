@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.files import replacing, unwritable
 from lora_lab.lora_files import module_names
@@ -197,7 +198,8 @@ def _check(
     unknown = [name for name in modules if name not in places]
     if unknown:
         raise ModelError(
-            f"{file.path} does not fit {model.path}: {len(unknown)} of {len(modules)} modules are not in it "
+            f"{file.path} does not fit {model.path}: {len(unknown)} of "
+            f"{counted(len(modules), 'module is', 'modules are')} not in it "
             f"({', '.join(unknown[:3])})"
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files.factors import Factors, check_products, outputs_and_inputs, product_of
 from lora_lab.lora_files.reading import LoraFile
@@ -101,7 +102,8 @@ def _check(files: Sequence[LoraFile], ratios: Sequence[float]) -> None:
         raise ConfigError("give at least one LoRA file")
     if len(files) != len(ratios):
         raise ConfigError(
-            f"--ratios has {len(ratios)} numbers for {len(files)} files; give one for each, in their order"
+            f"--ratios has {counted(len(ratios), 'number')} for {counted(len(files), 'file')}; "
+            "give one for each, in their order"
         )
     if not all(ratio - ratio == 0 for ratio in ratios):
         raise ConfigError(f"--ratios must be finite numbers, got {', '.join(map(str, ratios))}")

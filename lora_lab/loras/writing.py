@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lora_lab import __version__
 from lora_lab.config.places import without_places
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files import unified_names
 from lora_lab.lora_files.disk import save_lora
@@ -99,8 +100,8 @@ def save(
     broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise ModelError(
-            f"{len(broken)} of {len(tensors)} tensors are too large for {str(dtype).removeprefix('torch.')} "
-            f"({broken[0]}); write them with --precision fp32"
+            f"{len(broken)} of {counted(len(tensors), 'tensor is', 'tensors are')} too large for "
+            f"{str(dtype).removeprefix('torch.')} ({broken[0]}); write them with --precision fp32"
         )
     return save_lora(path, tensors, described(path, modules, making))
 

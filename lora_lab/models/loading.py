@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.models import folder as folders
 from lora_lab.models import single_file as names
@@ -178,7 +179,8 @@ def _refuse_left_over(tensors: Tensors, target: Target) -> None:
     left = sorted(name for name in tensors.names if name.startswith(UNET_PREFIX) and name not in used)
     if left:
         raise ModelError(
-            f"{tensors.where} is of an unknown architecture: {len(left)} tensors of its U-Net have no place "
+            f"{tensors.where} is of an unknown architecture: "
+            f"{counted(len(left), 'tensor of its U-Net has', 'tensors of its U-Net have')} no place "
             f"({', '.join(left[:3])})"
         )
 

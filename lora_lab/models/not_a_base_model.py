@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.models.architectures import architecture
 
@@ -33,7 +34,8 @@ def refuse_not_a_base_model(path: Path, shapes: Mapping[str, tuple[int, ...]]) -
     modules = _adapter_modules(names)
     if modules:
         raise ModelError(
-            f"{path} is a LoRA ({modules} modules), not a checkpoint: give it to network.network_weights"
+            f"{path} is a LoRA ({counted(modules, 'module')}), not a checkpoint: give it to "
+            "network.network_weights"
         )
     bare = [name.removeprefix("model.diffusion_model.").removeprefix("model.") for name in names]
     if other := architecture(names):

@@ -18,6 +18,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
+from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.models.pickles import Leftover, scan_pickle
 from lora_lab.models.weight_headers import TensorInfo, read_header
@@ -139,8 +140,9 @@ def fill(network: nn.Module, tensors: Tensors, target: Target, dtype: torch.dtyp
     missing = [name for name, _ in target.sources.values() if name not in tensors.names]
     if missing:
         raise ModelError(
-            f"{tensors.where}: the {target.what} lacks {len(missing)} of {len(target.sources)} tensors "
-            f"({', '.join(missing[:3])}); the file is incomplete, or of another architecture"
+            f"{tensors.where}: the {target.what} lacks {len(missing)} of "
+            f"{counted(len(target.sources), 'tensor')} ({', '.join(missing[:3])}); "
+            "the file is incomplete, or of another architecture"
         )
     filled = {}
     for key, empty in network.state_dict().items():

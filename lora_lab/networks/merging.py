@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.lora_files import keys, kinds
 from lora_lab.lora_files.factors import delta, product
@@ -35,7 +36,8 @@ def merge(
     modules = fitted(file, {name: target.path for name, target in targets.items()}, family, unet)
     unknown = sorted(modules.keys() - targets.keys())
     if unknown:
-        raise ModelError(f"{len(unknown)} modules of the LoRA are not in the base model: {unknown[0]}, ...")
+        lost = counted(len(unknown), "module of the LoRA is", "modules of the LoRA are")
+        raise ModelError(f"{lost} not in the base model: {', '.join(unknown[:3])}")
     for name, module in modules.items():
         _check(targets[name], module.leaves)
     for name, module in modules.items():
@@ -135,4 +137,4 @@ def misfit(name: str, leaves: Leaves, shape: tuple[int, ...]) -> str:
     if lacking:
         return f"{name} lacks {', '.join(sorted(lacking))}; the file is damaged or incomplete"
     shapes = ", ".join(f"{leaf} {tuple(value.shape)}" for leaf, value in leaves.items() if leaf != "alpha")
-    return f"{name}: {shapes} in the LoRA; the base model has {shape}"
+    return f"{name} does not fit: {shapes} in the LoRA; the base model has {shape}"

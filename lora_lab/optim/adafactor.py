@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lora_lab.optim.stepping import step_each
+
 if TYPE_CHECKING:
     from lora_lab.optim.together import Rows
 
@@ -41,6 +43,9 @@ class Adafactor(torch.optim.Optimizer):
     ) -> None:
         """Take stacks `[n, ...]` as parameters; arguments as in the paper (eps: its epsilon 1 and 2).
 
+        They are those of `transformers.Adafactor`, one by one as torch's optimizers have them: any class gets
+        `optimizer.args` by name.
+
         Args:
             decay_rate: Exponent of the second moment's decay, 1 - t^decay_rate.
             scale_parameter: Multiply the rate by max(eps[1], RMS of the tensor).
@@ -53,18 +58,9 @@ class Adafactor(torch.optim.Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    _update(parameter, parameter.grad, group, self.state[parameter])
-        return loss
+        return step_each(self, closure, _update)
 
 
 def _update(weight_NDRC: Tensor, grad_NDRC: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:

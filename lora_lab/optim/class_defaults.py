@@ -6,23 +6,26 @@ Held to the installed classes by a test.
 import math
 from collections.abc import Mapping
 
+_ADAMW: Mapping[str, object] = {"betas": (0.9, 0.999), "eps": 1e-08, "weight_decay": 0.01}
+_ADAMW_8BIT: Mapping[str, object] = {**_ADAMW, "min_8bit_size": 4096}
+_LION_8BIT: Mapping[str, object] = {"betas": (0.9, 0.99), "weight_decay": 0, "min_8bit_size": 4096}
+_DADAPT_ADAN: Mapping[str, object] = {
+    "betas": (0.98, 0.92, 0.99),
+    "eps": 1e-08,
+    "weight_decay": 0.02,
+    "no_prox": False,
+    "log_every": 0,
+    "d0": 1e-06,
+    "growth_rate": math.inf,
+}
+
 CLASS_DEFAULTS: dict[str, Mapping[str, object]] = {
-    "bitsandbytes.optim.AdamW8bit": {
-        "betas": (0.9, 0.999),
-        "eps": 1e-08,
-        "weight_decay": 0.01,
-        "min_8bit_size": 4096,
-    },
-    "bitsandbytes.optim.Lion8bit": {"betas": (0.9, 0.99), "weight_decay": 0, "min_8bit_size": 4096},
-    "bitsandbytes.optim.PagedAdamW": {"betas": (0.9, 0.999), "eps": 1e-08, "weight_decay": 0.01},
-    "bitsandbytes.optim.PagedAdamW32bit": {"betas": (0.9, 0.999), "eps": 1e-08, "weight_decay": 0.01},
-    "bitsandbytes.optim.PagedAdamW8bit": {
-        "betas": (0.9, 0.999),
-        "eps": 1e-08,
-        "weight_decay": 0.01,
-        "min_8bit_size": 4096,
-    },
-    "bitsandbytes.optim.PagedLion8bit": {"betas": (0.9, 0.99), "weight_decay": 0, "min_8bit_size": 4096},
+    "bitsandbytes.optim.AdamW8bit": _ADAMW_8BIT,
+    "bitsandbytes.optim.Lion8bit": _LION_8BIT,
+    "bitsandbytes.optim.PagedAdamW": _ADAMW,
+    "bitsandbytes.optim.PagedAdamW32bit": _ADAMW,
+    "bitsandbytes.optim.PagedAdamW8bit": _ADAMW_8BIT,
+    "bitsandbytes.optim.PagedLion8bit": _LION_8BIT,
     "bitsandbytes.optim.SGD8bit": {
         "momentum": 0,
         "dampening": 0,
@@ -48,15 +51,7 @@ CLASS_DEFAULTS: dict[str, Mapping[str, object]] = {
         "d0": 1e-06,
         "growth_rate": math.inf,
     },
-    "dadaptation.DAdaptAdan": {
-        "betas": (0.98, 0.92, 0.99),
-        "eps": 1e-08,
-        "weight_decay": 0.02,
-        "no_prox": False,
-        "log_every": 0,
-        "d0": 1e-06,
-        "growth_rate": math.inf,
-    },
+    "dadaptation.DAdaptAdan": _DADAPT_ADAN,
     "dadaptation.DAdaptLion": {"betas": (0.9, 0.99), "weight_decay": 0.0, "log_every": 0, "d0": 1e-06},
     "dadaptation.DAdaptSGD": {
         "momentum": 0.0,
@@ -74,15 +69,7 @@ CLASS_DEFAULTS: dict[str, Mapping[str, object]] = {
         "d0": 1e-06,
         "growth_rate": math.inf,
     },
-    "dadaptation.experimental.DAdaptAdanIP": {
-        "betas": (0.98, 0.92, 0.99),
-        "eps": 1e-08,
-        "weight_decay": 0.02,
-        "no_prox": False,
-        "log_every": 0,
-        "d0": 1e-06,
-        "growth_rate": math.inf,
-    },
+    "dadaptation.experimental.DAdaptAdanIP": _DADAPT_ADAN,
     "lora_lab.optim.adafactor.Adafactor": {
         "eps": (1e-30, 0.001),
         "clip_threshold": 1.0,

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lora_lab.optim.stepping import step_each
+
 
 class Lion(torch.optim.Optimizer):
     """Sign of an interpolated momentum, with decoupled weight decay. The momentum is at least fp32."""
@@ -21,24 +23,13 @@ class Lion(torch.optim.Optimizer):
         """Arguments as in the paper: `betas[0]` interpolates the update, `betas[1]` keeps the momentum."""
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    _update(weight, self.state[weight], group)
-        return loss
+        return step_each(self, closure, _update)
 
 
-def _update(weight: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+def _update(weight: Tensor, grad: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
     beta1, beta2 = group["betas"]
-    grad = weight.grad
-    assert grad is not None
     if not state:
         wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
         state["exp_avg"] = torch.zeros_like(weight, dtype=wide)

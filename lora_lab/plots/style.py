@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lora_lab.counts import filled
 from lora_lab.files import replacing
 from lora_lab.plots.words import WORDS
 
@@ -99,7 +100,7 @@ class Look:
 
     def say(self, key: str, **values: Any) -> str:
         """A text of `WORDS` in this language."""
-        return WORDS[self.language][key].format(**values)
+        return filled(WORDS[self.language][key], **values)
 
 
 @cache

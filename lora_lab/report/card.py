@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lora_lab.axes import axis, show, show_setting
+from lora_lab.counts import counted, whole
 from lora_lab.models.families import ASSUMED, FAMILIES
 from lora_lab.models.family import Family
 from lora_lab.models.lora_family import stated
@@ -135,7 +136,10 @@ def support(data: ReportData, run: RunEvidence, judged: CheckpointEvidence, advi
     lines = [_scored(data, judged)]
     advice = copied(data)
     if advised and advice:
-        lines += [f"Chosen by these scores out of {len(data.evidence.own)} runs.", *advice.lines[2:]]
+        lines += [
+            f"Chosen by these scores out of {counted(len(data.evidence.own), 'run')}.",
+            *advice.lines[2:],
+        ]
         lines += advice.reasons
     elif data.verdict.recommendation:
         best = data.verdict.recommendation
@@ -151,8 +155,8 @@ def support(data: ReportData, run: RunEvidence, judged: CheckpointEvidence, advi
 def _scored(data: ReportData, judged: CheckpointEvidence) -> str:
     if judged.human is not None:
         people = ", ".join(judged.raters)
-        count = f"{judged.judgements} judgement" + ("s" if judged.judgements != 1 else "")
-        return f"Score {judged.human:.0f} of 100: {count} by {people}."
+        count = counted(judged.judgements, "judgement")
+        return f"Score {whole(judged.human)} of 100: {count} by {people}."
     if judged.score is not None and data.evidence.criterion != SCORE:
         return f"Nobody has scored it; the automatic metric {data.evidence.criterion} is {judged.score:.4g}."
     return "Nobody has scored it."

@@ -4,10 +4,14 @@ TEXTS = {
     # The head.
     "title": "{sweep}: what the settings do",
     "no_question": "What do these settings do?",
-    "byline": "{runs} training runs, {checkpoints} checkpoints, {pictures} training images",
+    "byline": (
+        "{runs:training run|training runs}, {checkpoints:checkpoint|checkpoints}, "
+        "{pictures:training image|training images}"
+    ),
+    "byline_elsewhere": "{n:LoRA|LoRAs} trained elsewhere",
     "period": "trained {start} to {end}",
     "one_day": "trained {start}",
-    "by_people": "{judgements} scores from 0 to 100 by {raters}",
+    "by_people": "{judgements:score|scores} from 0 to 100 by {raters}",
     "by_metric": (
         "Nobody has scored these runs yet. All numbers below are the automatic metric “{metric}”, which "
         "need not agree with what a person sees."
@@ -21,16 +25,16 @@ TEXTS = {
     "answer": "In short",
     "answer_best": "Best so far: {run} with {score} ({checkpoint}).",
     "answer_rivals": "These numbers do not tell it apart from {rivals}.",
-    "answer_many_rivals": "These numbers do not tell it apart from {n} other runs.",
+    "answer_many_rivals": "These numbers do not tell it apart from {n:other run|other runs}.",
     "answer_none": "There is no recommendation yet: no run has a score.",
     "effects_title": "What each setting did",
     "setting": "setting",
     "finding": "finding",
     "supports": "what supports it",
     "interval": "{low} to {high}",
-    "pairs": "{n} matched pairs",
+    "pairs": "{n:matched pair|matched pairs}",
     "pair": "1 matched pair",
-    "more_runs": "about {n} more runs would decide it",
+    "more_runs": "about {n:more run|more runs} would decide it",
     "no_larger": "any difference is smaller than {value}",
     "holds": "holds as long as repeating a run moves its score by less than {value} (standard deviation)",
     # Fixed settings.
@@ -38,7 +42,7 @@ TEXTS = {
     "fixed_text": (
         "Every run below was trained with these settings; what a run changes stands in the next table."
     ),
-    "all_fixed": "All {n} settings that were the same",
+    "all_fixed": "All {n:setting that was|settings that were} the same",
     "material": "What was to be learnt",
     "material_text": (
         "Some of the training images, and what the base model makes of the prompts without any LoRA."
@@ -59,7 +63,7 @@ TEXTS = {
     "same_as": "the same experiment as {run}: {reason}",
     "same_as_plain": "the same experiment as {run}",
     "raters_of": "by {n}",
-    "mean_of": "mean of {n} seeds {mean}",
+    "mean_of": "mean of {n:seed|seeds} {mean}",
     "status_planned": "not started",
     "status_running": "running",
     "status_done": "done",
@@ -106,7 +110,7 @@ TEXTS = {
     # Cost.
     "cost": "What it cost",
     "cost_text": "A run that trains beside others shares their time and memory; minutes are its share.",
-    "cost_total": "{minutes} minutes of training in all.",
+    "cost_total": "{minutes:minute|minutes} of training in all.",
     "loss": "Loss",
     "loss_text": "The loss tells whether training runs at all; it does not tell which LoRA looks better.",
     # The recommendation.
@@ -128,8 +132,8 @@ TEXTS = {
     "judged": "How it was judged",
     "judged_blind": "Scores were given blind (sessions: {n}): settings, names and order were hidden.",
     "judged_entered": (
-        "{n} scores were entered without a session of the gallery: whether they were given blind is not "
-        "known."
+        "{n:score was|scores were} entered without a session of the gallery: whether they were given blind "
+        "is not known."
     ),
     "rater": "rater",
     "judgements": "scores",
@@ -144,8 +148,8 @@ TEXTS = {
         "of one score, “drift” how much scores rise within a session."
     ),
     "relevant": (
-        "A difference below {value} was taken as not worth knowing of. {n} settings and combinations "
-        "were looked at."
+        "A difference below {value} was taken as not worth knowing of. "
+        "{n:setting or combination was|settings and combinations were} looked at."
     ),
     "rule_last": "Every run is judged by its last checkpoint.",
     "rule_best": "Every run is judged by its best checkpoint, which flatters runs with many checkpoints.",

@@ -5,6 +5,7 @@ TEXTS = {
     "title": "{sweep}：設定ごとの効果",
     "no_question": "それぞれの設定は何を変えるのか",
     "byline": "学習{runs}件、チェックポイント{checkpoints}個、教師画像{pictures}枚",
+    "byline_elsewhere": "ほかで学習したLoRA{n}個",
     "period": "学習期間：{start}〜{end}",
     "one_day": "学習日：{start}",
     "by_people": "{raters}による100点満点の採点、計{judgements}回",

@@ -167,11 +167,13 @@ def _head(data: ReportData) -> dict[str, Any]:
     byline = [
         words.say(
             "byline",
-            runs=len(own),
-            checkpoints=sum(len(run.checkpoints) for run in own),
+            runs=sum(not run.elsewhere for run in own),
+            checkpoints=sum(len(run.checkpoints) for run in own if not run.elsewhere),
             pictures=max((record.images for record in data.records), default=0),
         )
     ]
+    if added := sum(bool(run.elsewhere) for run in own):
+        byline.append(words.say("byline_elsewhere", n=added))
     if start:
         byline.append(words.say("one_day" if start == end else "period", start=start, end=end))
     raters = data.evidence.raters

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.axes import axis, show_setting
+from lora_lab.counts import filled, whole
 from lora_lab.metrics.registry import OF_100
 from lora_lab.report import english, japanese
 from lora_lab.verdict.calls import Scale, points
@@ -35,7 +36,8 @@ class Words:
         """A text with its values filled in."""
         if key not in TEXTS[self.language]:
             return self.text(said(key, **values))
-        return TEXTS[self.language][key].format(**{name: self.text(value) for name, value in values.items()})
+        shown = {name: self.text(value) for name, value in values.items()}
+        return filled(TEXTS[self.language][key], **shown)
 
     def text(self, value: Any) -> str:
         """What somebody else said, in this language."""
@@ -63,5 +65,5 @@ class Words:
             return "–"
         scale = Scale(0.0, self.criterion in OF_100, "")
         if scale.of_100 and not signed:
-            return f"{value:.0f}".replace("-0", "0")
+            return whole(value)
         return points(value, scale, signed=signed).replace("-", "−")

@@ -11,6 +11,7 @@ import torch
 from lora_lab.config import flat, parse_resolution
 from lora_lab.config.places import without_places
 from lora_lab.config.schema import TrainConfig
+from lora_lab.counts import counted
 from lora_lab.data.captions import tag_frequency
 from lora_lab.data.image_set import CaptionedImage
 from lora_lab.errors import DivergedError
@@ -51,8 +52,9 @@ def save_lora_of(task: Task, tag: str, record: Record) -> Checkpoint:
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise DivergedError(
-            f"{len(broken)} of {len(tensors)} tensors are not finite in {task.resolved.train.save_precision} "
-            f"at step {record.step} ({broken[0]}): lower the learning rate, or train.save_precision=fp32"
+            f"{len(broken)} of {counted(len(tensors), 'tensor is', 'tensors are')} not finite in "
+            f"{task.resolved.train.save_precision} at step {record.step} ({broken[0]}): "
+            "lower the learning rate, or train.save_precision=fp32"
         )
     return enter_lora(task, tag, record, tensors)
 

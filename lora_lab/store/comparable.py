@@ -21,15 +21,15 @@ def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[Said]]
     checkpoints have are taken, of two equally many the later ones. Of a checkpoint whose pictures were
     rendered anew and judged again, the newest pictures' scores are taken.
     """
-    return _comparable(scores, ("scores_one", "scores_n"))
+    return _comparable(scores, "scores_n")
 
 
 def comparable_pairs(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Said]]:
     """The comparisons that one ranking can be made of, by the rules of `comparable_scores`; what is not."""
-    return _comparable(pairs, ("comparisons_one", "comparisons_n"))
+    return _comparable(pairs, "comparisons_n")
 
 
-def _comparable(items: Sequence[Judgement], words: tuple[str, str]) -> tuple[list[Judgement], list[Said]]:
+def _comparable(items: Sequence[Judgement], count: str) -> tuple[list[Judgement], list[Said]]:
     groups = _of_equal_pictures(items)
     if not groups:
         return [], []
@@ -42,11 +42,11 @@ def _comparable(items: Sequence[Judgement], words: tuple[str, str]) -> tuple[lis
     ]
     shots = set(taken[-1].shots)
     notes = [
-        said("note_other_previews", scores=_count(len(group), words))
+        said("note_other_previews", scores=said(count, n=len(group)))
         if set(group[-1].shots) == shots
         else said(
             "note_shots",
-            scores=_count(len(group), words),
+            scores=said(count, n=len(group)),
             left=_described(group[-1].shots),
             taken=_described(taken[-1].shots),
         )
@@ -54,7 +54,7 @@ def _comparable(items: Sequence[Judgement], words: tuple[str, str]) -> tuple[lis
         if group is not taken
     ]
     if old := len(taken) - len(kept):
-        notes.append(said("note_rendered", scores=_count(old, words)))
+        notes.append(said("note_rendered", scores=said(count, n=old)))
     return kept, notes
 
 
@@ -99,10 +99,6 @@ def _of_equal_pictures(items: Sequence[Judgement]) -> list[list[Judgement]]:
         own = ("session", item.session, shots) if _looks(item) else first.get(shots, shots)
         found[root(own)].append(item)
     return list(found.values())
-
-
-def _count(number: int, words: tuple[str, str]) -> Said:
-    return said(words[0]) if number == 1 else said(words[1], n=number)
 
 
 def _described(shots: Sequence[Shot]) -> Said:

@@ -31,7 +31,7 @@ GONE = "its worker is gone; the same command goes on from the last saved state"
 EXTERNAL = "trained elsewhere"
 """Stands among the settings of a LoRA that was not trained here."""
 LAST_PLACE = 2**31
-"""Where runs stand that neither their record nor a plan gives a place."""
+"""Of runs that neither their record nor a plan gives a place."""
 
 Signature = tuple[int, int, int] | None
 Settings = dict[str, Any]
@@ -122,6 +122,15 @@ class Run:
         if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             return None
         return self.worker.folder.path / path
+
+    @cached_property
+    def gone(self) -> tuple[str, ...]:
+        """The tags of its checkpoints whose LoRA file is not there, though nobody gave it up."""
+        return tuple(item.tag for item in self.checkpoints if self.lacks(item))
+
+    def lacks(self, item: Checkpoint) -> bool:
+        """Whether a checkpoint's LoRA file is gone in this way."""
+        return not item.discarded and not ((file := self.file(item)) and file.is_file())
 
     @property
     def steps(self) -> list[dict[str, Any]]:

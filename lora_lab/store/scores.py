@@ -181,8 +181,7 @@ class ScoreLog:
         lines = joined(self.damage[:MOST_NAMED], "clauses")
         if len(self.damage) > MOST_NAMED:
             lines = said("list_more", list=lines, n=len(self.damage) - MOST_NAMED)
-        key = "note_damage_one" if len(self.damage) == 1 else "note_damage"
-        return said(key, n=len(self.damage), file=self.file, lines=lines)
+        return said("note_damage", n=len(self.damage), file=self.file, lines=lines)
 
 
 MOST_NAMED = 3

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 HEAD = ("run", "status", "reason", "tag", "epoch", "step", "samples", "exposures")
+FILE_GONE = "its LoRA file is gone"
 SCORES = ("score", "score_n", "raters")
 TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_seconds.wall")
 # Where a run lies is no setting of the experiment.
@@ -129,7 +130,7 @@ def _checkpoint(item: Checkpoint, worker: Run) -> Row:
         "loss": item.loss,
         **_validation(item),
         **{f"metric.{name}": value for name, value in means(item).items()},
-        "flags": ", ".join(flags(item)) or None,
+        "flags": ", ".join([*flags(item), *([FILE_GONE] if worker.lacks(item) else [])]) or None,
         "train_seconds": item.seconds,
         "file": f"{worker.name}/{item.file}",
     }

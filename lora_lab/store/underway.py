@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lora_lab.pace import Progress
 from lora_lab.store.layout import RunFolder, SweepFolder
 from lora_lab.store.locks import is_locked, newest
 from lora_lab.store.record import ENDED, RunRecord, read_or_failed, write_record
@@ -73,6 +74,26 @@ def until_all_end(rows: Iterable[Underway]) -> float | None:
         worker = (row.where, row.pid)
         by_worker[worker] = by_worker.get(worker, 0.0) + row.seconds_left
     return max(by_worker.values(), default=None)
+
+
+def how_far(sweep: SweepFolder) -> Progress:
+    """How far a sweep is by the records of its runs, at the speed that all of them had: loading, previews and
+    metrics included, and as many workers as there are now."""
+    records = {run: read_or_failed(run) for run in sweep.runs()}
+    own = {run: one for run, one in records.items() if not one.same_as and not one.external}
+    claims = (newest(run.lock_file) for run in own if is_locked(run))
+    workers = {claim.holder for claim in claims if claim}
+    ended = [one for one in own.values() if one.status in ENDED]
+    timed = [one for one in own.values() if one.step and one.seconds]
+    return Progress(
+        total=sum(one.total_steps for one in own.values()),
+        done=sum(one.total_steps if one.status in ENDED else one.step for one in own.values()),
+        runs=len(own),
+        ended=len(ended),
+        fresh=sum(one.step for one in timed),
+        # A worker's runs share its time: their seconds add up to those of all workers.
+        seconds=sum(sum(one.seconds.values()) for one in timed) / len(workers) if workers else 0.0,
+    )
 
 
 def stop(run: RunFolder) -> str:

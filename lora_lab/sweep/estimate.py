@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_lab.config import parse_resolution
 from lora_lab.config.schema import BudgetConfig, RunConfig
-from lora_lab.effective.previews import wanted_shots
 from lora_lab.engines.slots import slots
 from lora_lab.sweep.pack_size import memory_of
 from lora_lab.sweep.timings import (
@@ -100,13 +99,23 @@ def known_of(base: RunConfig, kind: str) -> Device:
     return Device(len(found), words, timings, memory_of(kind, len(found)))
 
 
-def estimate(rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], device: Device) -> Estimate:
-    """The cost of what a plan trains."""
+def estimate(
+    rows: Sequence[PlannedRun],
+    packs: Sequence[Sequence[str]],
+    device: Device,
+    pictures: Mapping[str, int] | None = None,
+) -> Estimate:
+    """The cost of what a plan trains and renders.
+
+    Args:
+        pictures: Previews of LoRAs that were trained elsewhere, by their names: one more worker's.
+    """
     timings, words = device.timings, device.words
     by_name = {row.name: row for row in rows}
-    trained = [by_name[name] for pack in packs for name in pack if by_name[name].status != "previews"]
-    steps, samples = sum(row.total_steps for row in trained), sum(row.samples for row in trained)
+    trained = [by_name[name] for pack in packs for name in pack]
+    steps, samples = sum(row.steps_left for row in trained), sum(map(_samples_left, trained))
     costs = [_pack([by_name[name] for name in pack], rows, timings) for pack in packs]
+    costs += [_elsewhere(pictures, rows[0], timings)] if pictures else []
     disk = [_disk(row, timings) for row in rows if row.to_do]
     known = [size for size in disk if size is not None]
     whole = sum(known) if known and len(known) == len(disk) else None
@@ -127,7 +136,7 @@ def estimate(rows: Sequence[PlannedRun], packs: Sequence[Sequence[str]], device:
         timed=len(timings),
         device=words,
         runs={
-            name: RunEstimate(value, cost.memory, _disk(by_name[name], timings))
+            name: RunEstimate(value, cost.memory, _disk(by_name[name], timings) if name in by_name else None)
             for cost in made
             for name, value in cost.runs.items()
         },
@@ -162,6 +171,17 @@ def _pack(
     return _PackCost(seconds, max(pace.error for pace in known), held, runs)
 
 
+def _elsewhere(pictures: Mapping[str, int], like: PlannedRun, timings: Sequence[Timing]) -> _PackCost | None:
+    """The cost of rendering what was trained elsewhere; None where no preview was timed."""
+    similar, spread = closest(timings, like.resolved)
+    each = _per_image(like, timings)
+    if not similar or not each:
+        return None
+    start = max(item.start for item in similar) + START_SECONDS
+    runs = {name: count * each + start / len(pictures) for name, count in pictures.items()}
+    return _PackCost(sum(runs.values()), spread, None, runs)
+
+
 def _held(memory: Cost, points: Sequence[tuple[int, float]], size: int) -> float:
     """Memory of a pack. One size alone tells little of another: most of it is the base model."""
     sizes = {one for one, _ in points}
@@ -170,7 +190,7 @@ def _held(memory: Cost, points: Sequence[tuple[int, float]], size: int) -> float
 
 def training_seconds(pack: Sequence[PlannedRun], paces: Sequence[Cost]) -> tuple[float, dict[str, float]]:
     """Seconds of training until the longest run ends, and every run's share: the shorter ones leave it."""
-    left = {row.name: row.total_steps if row.status != "previews" else 0 for row in pack}
+    left = {row.name: row.steps_left for row in pack}
     per_step = {row.name: row.samples / max(1, row.total_steps) for row in pack}
     pace_of = {row.name: pace for row, pace in zip(pack, paces, strict=True)}
     shares = dict.fromkeys(left, 0.0)
@@ -198,11 +218,11 @@ def paces_of(rows: Sequence[PlannedRun], timings: Sequence[Timing]) -> dict[str,
 def _rendering(row: PlannedRun, rows: Sequence[PlannedRun], timings: Sequence[Timing]) -> float:
     """Seconds for the previews of a run, and of those that take its weights on the way."""
     own = [one for one in rows if one is row or (one.follows and one.prefix_of == row.name)]
-    return sum(len(one.checkpoints) * _previews(one) * _per_image(one, timings) for one in own)
+    return sum(one.to_render * _per_image(one, timings) for one in own)
 
 
-def _previews(row: PlannedRun) -> int:
-    return len(wanted_shots(row.resolved))
+def _samples_left(row: PlannedRun) -> int:
+    return round(row.samples * row.steps_left / max(1, row.total_steps))
 
 
 def _per_image(row: PlannedRun, timings: Sequence[Timing]) -> float:
@@ -218,8 +238,8 @@ def _disk(row: PlannedRun, timings: Sequence[Timing]) -> int | None:
     if not sizes:
         return None
     width, height = parse_resolution(row.resolved.preview.size or "512")
-    pictures = _previews(row) * width * height * BYTES_PER_PIXEL
-    return int(len(row.checkpoints) * (max(sizes) + pictures))
+    files = len(row.checkpoints) * max(sizes) if row.steps_left else 0
+    return int(files + row.to_render * width * height * BYTES_PER_PIXEL)
 
 
 def _file_kind(row: PlannedRun) -> object:

@@ -8,25 +8,113 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_lab import config
 from lora_lab.config import RunConfig
+from lora_lab.effective.previews import wanted_shots
 from lora_lab.errors import ConfigError
 from lora_lab.files import replacing
 from lora_lab.kohya.trained import BESIDE, Trained, trained
 from lora_lab.lora_files import planned
 from lora_lab.models.content_hash import file_hash
 from lora_lab.models.identify import identify
+from lora_lab.resolved import Resolved
 from lora_lab.store import ENDED, Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
 from lora_lab.store.reading import Run, read_sweep_folder
+from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.run_names import as_name, run_problem
+from lora_lab.sweep.status import previews_missing
+
+if TYPE_CHECKING:
+    from lora_lab.sweep.plan import PlannedRun
 
 Source = tuple[str, Path]
 """The name that a run is to have, '' for that of its file; and the file or folder."""
+
+
+@dataclass(frozen=True)
+class ExternalRow:
+    """A LoRA that was trained elsewhere, as a plan shows it; `to_render` are previews that it lacks."""
+
+    name: str
+    source: str
+    trainer: str
+    status: str
+    checkpoints: int
+    to_render: int
+
+
+def shown_elsewhere(
+    sweep: SweepFile, folder: SweepFolder, rows: Sequence[PlannedRun], retry: bool
+) -> list[ExternalRow]:
+    """The LoRAs of a plan that were trained elsewhere: those that its file names, and those added since.
+
+    Raises:
+        ConfigError: As `planned_rows`.
+        ModelError: As `planned_rows`.
+    """
+    own = set(sweep.order) | {row.name for row in rows}
+    if not rows or not (sweep.external or any(run.name not in own for run in folder.runs())):
+        return []
+    return planned_rows(folder, sweep.external, rows[0].resolved, shown_by(rows, sweep), retry)
+
+
+def shown_by(rows: Sequence[PlannedRun], sweep: SweepFile) -> set[str]:
+    """The previews that a sweep's rows have now, by fingerprint; empty where not all rows are known."""
+    whole = {row.name for row in rows} >= set(sweep.order)
+    return {row.preview_fingerprint for row in rows} if whole else set()
+
+
+def planned_rows(
+    sweep: SweepFolder,
+    sources: Sequence[tuple[str, str]],
+    like: Resolved,
+    shown: Collection[str] = (),
+    retry: bool = False,
+) -> list[ExternalRow]:
+    """What `of_sweep` will make of the LoRAs of a sweep file and of those added since; writes nothing.
+
+    Args:
+        like: The row whose previews they take.
+        shown: As in `of_sweep`.
+        retry: As in `of_sweep`.
+
+    Raises:
+        ConfigError: A file is missing or a name is taken.
+        ModelError: A file is damaged, no LoRA, or none for the base model.
+    """
+    there = read_sweep_folder(sweep.path).runs if sweep.is_sweep() else {}
+    known = {name: run.record for name, run in there.items() if run.record.external}
+    rows = []
+    for name, record in known.items():
+        status = record.status
+        again = bool(shown) and status == "done" and record.preview_fingerprint not in shown
+        if again or status not in ENDED or (retry and status != "done"):
+            status = "previews"
+        tags = [item.tag for item in record.checkpoints]
+        left = previews_missing(record, like, tags) if status == "previews" else 0
+        told = str(record.external.get("source")), str(record.external.get("trainer"))
+        rows.append(ExternalRow(name, *told, status, len(tags), left))
+    new = _looked_at(_new(sources, known.values()), like.facts.family)
+    names = _names([name or as_name(item.source.stem) for name, item in new], new, there)
+    each = len(wanted_shots(like))
+    rows += [
+        ExternalRow(name, str(one.source), one.trainer, "previews", len(one.files), each * len(one.files))
+        for name, (_, one) in zip(names, new, strict=True)
+    ]
+    return rows
+
+
+def _new(sources: Sequence[tuple[str, str]], known: Iterable[RunRecord]) -> list[Source]:
+    """The sources of which there is no run yet."""
+    there = {str(record.external.get("source")) for record in known}
+    paths = [(name, Path(path).expanduser().absolute()) for name, path in sources]
+    return [(name, path) for name, path in paths if str(path) not in there]
 
 
 def add(sweep: SweepFolder, sources: Sequence[Source], like: RunConfig | None = None) -> list[RunFolder]:
@@ -85,34 +173,8 @@ def of_sweep(
             _start_over(run, replace(like, name=run.name, sweep=sweep.path.name))
         elif retry:
             _start_over(run, None)
-    new = _unknown(sources, list(there.values()))
+    new = _new(sources, there.values())
     return [*there, *(add(sweep, new, like) if new else ())]
-
-
-def refuse_unusable(sweep: SweepFolder, sources: Sequence[tuple[str, str]], family: str) -> None:
-    """Refuse LoRAs of a sweep file that could not be rendered, before anything is trained beside them.
-
-    Args:
-        family: That of the base model.
-
-    Raises:
-        ConfigError: As `add`.
-        ModelError: As `add`.
-    """
-    _looked_at(_unknown(sources, [read_or_failed(run) for run in sweep.runs()]), family)
-
-
-def said(sources: Sequence[tuple[str, str]]) -> list[str]:
-    """What a plan says of the LoRAs that a sweep file names."""
-    names = ", ".join(name or Path(path).stem for name, path in sources)
-    return [f"external: {names}: trained elsewhere; rendered and scored beside the rows"] if names else []
-
-
-def _unknown(sources: Sequence[tuple[str, str]], records: Sequence[RunRecord]) -> list[Source]:
-    """Those of a sweep file's LoRAs that have no run yet."""
-    known = {str(record.external.get("source")) for record in records}
-    paths = [(name, Path(path).expanduser().absolute()) for name, path in sources]
-    return [(name, path) for name, path in paths if str(path) not in known]
 
 
 def _looked_at(sources: Sequence[Source], family: str) -> list[tuple[str, Trained]]:

@@ -107,10 +107,10 @@ def _places(plan: Plan, names: Sequence[str]) -> Iterator[tuple[SaveSchedule, in
 
 def _elsewhere(plan: Plan, sweep: SweepFile) -> list[RunFolder]:
     """The runs of LoRAs that were trained elsewhere; with the previews that the rows have now."""
-    whole = {row.name for row in plan.rows} >= set(sweep.order)
-    shown = {row.preview_fingerprint for row in plan.rows} if whole else set()
     like = plan.rows[0].config if plan.rows else plan.base
-    return external.of_sweep(plan.folder, sweep.external, like, shown, plan.retry)
+    return external.of_sweep(
+        plan.folder, sweep.external, like, external.shown_by(plan.rows, sweep), plan.retry
+    )
 
 
 def prepare(plan: Plan, sweep: SweepFile, extra: Sequence[str] = ()) -> None:

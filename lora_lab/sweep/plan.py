@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from lora_lab.effective import (
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.run.save_schedule import SaveSchedule
 from lora_lab.store import SweepFolder
-from lora_lab.sweep import external
 from lora_lab.sweep.devices import device_type, not_here
 from lora_lab.sweep.estimate import Device, Estimate, estimate, known_of, over_budget
+from lora_lab.sweep.external import ExternalRow, shown_elsewhere
 from lora_lab.sweep.file import SweepFile
 from lora_lab.sweep.kept import refuse_another, refuse_names, refuse_other_cases
 from lora_lab.sweep.packs import packs_of
@@ -33,7 +33,7 @@ from lora_lab.sweep.places import absolute, refuse_files
 from lora_lab.sweep.prefixes import mark_prefixes, trained_apart
 from lora_lab.sweep.rows import Composed, compose_rows, for_all, overruled
 from lora_lab.sweep.same import alike, first_of_each, why_same
-from lora_lab.sweep.status import TO_DO, Decision, decide
+from lora_lab.sweep.status import TO_DO, Decision, decide, left_over
 from lora_lab.sweep.stopping import refuse_judge, stopping
 
 UNSEEN = ("name", "sweep")
@@ -57,6 +57,8 @@ class PlannedRun:
         data: Folders and buckets of its images.
         notes: Settings that cannot act, fallbacks and warnings, in words.
         checkpoints: Tags of the checkpoints the run ends up with.
+        steps_done: Those that its last state holds, where it goes on from there.
+        to_render: Previews that its checkpoints still lack.
     """
 
     name: str
@@ -81,6 +83,13 @@ class PlannedRun:
     aside: bool = False
     notes: list[str] = field(default_factory=list)
     pack: int | None = None
+    steps_done: int = 0
+    to_render: int = 0
+
+    @property
+    def steps_left(self) -> int:
+        """Steps that are still to be trained."""
+        return 0 if self.status == "previews" else self.total_steps - self.steps_done
 
     @property
     def inert(self) -> tuple[Inert, ...]:
@@ -141,6 +150,7 @@ class Plan:
     config_dirs: tuple[str, ...] = ()
     estimate: Estimate = field(default_factory=Estimate)
     retry: bool = False
+    external: list[ExternalRow] = field(default_factory=list)
 
     @property
     def over_budget(self) -> list[str]:
@@ -149,11 +159,25 @@ class Plan:
 
     def row(self, name: str) -> PlannedRun:
         """The row of a name."""
-        return next(row for row in self.rows if row.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, PlannedRun]:
+        return {row.name: row for row in self.rows}
+
+    @cached_property
+    def _followers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.follows:
+                found.setdefault(row.prefix_of, []).append(row.name)
+        return found
 
     def followers(self, leader: str = "") -> list[str]:
         """The rows that take their weights from a row that is trained now, or from any."""
-        return [row.name for row in self.rows if row.follows and leader in ("", row.prefix_of)]
+        if leader:
+            return self._followers.get(leader, [])
+        return [row.name for row in self.rows if row.follows]
 
     @property
     def conflicts(self) -> list[PlannedRun]:
@@ -177,6 +201,7 @@ class Plan:
             "question": self.question,
             "device": self.device_type,
             "rows": [row.to_json() for row in self.rows],
+            "external": [vars(row) for row in self.external],
             "packs": self.packs,
             "estimate": self.estimate.to_json(),
             "images": [{**data.to_json(), "rows": names} for data, names in self.images()],
@@ -222,8 +247,6 @@ def plan(
     where, names = str(sweep.path or sweep.name), [row.name for row in composed]
     device = device_type(base.device)
     examined = for_all(composed, lambda row: _examined(row.config, base, device), where, names)
-    if sweep.external and examined:
-        external.refuse_unusable(folder, sweep.external, examined[0].model.family)
     rows = [_row(one, found) for one, found in zip(composed, examined, strict=True)]
     refuse_another(sweep, folder, {row.name: row.resolved for row in rows})
     base_resolved, flat_base = _base_resolved(base, device), flat(base)
@@ -233,9 +256,10 @@ def plan(
     _mark_same(rows)
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
-    known = known_of(base, device) if any(row.to_do for row in rows) else Device()
+    elsewhere = shown_elsewhere(sweep, folder, rows, retry)
+    pictures = {one.name: one.to_render for one in elsewhere if one.to_render}
+    known = known_of(base, device) if pictures or any(row.to_do for row in rows) else Device()
     packs, ends_early = packs_of(rows, base, folder, known), stopping(rows, folder)
-    told = [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *external.said(sweep.external)]
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
         sweep.name,
@@ -244,12 +268,13 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*told, *_of_rows(rows), *ends_early],
+        [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *_of_rows(rows), *ends_early],
         device,
         base,
         dirs,
-        estimate(rows, packs, known),
+        estimate(rows, packs, known, pictures),
         retry,
+        elsewhere,
     )
 
 
@@ -308,6 +333,10 @@ def _decide(row: PlannedRun, folder: SweepFolder, *, retry: bool, redo: bool) ->
         redo=redo,
     )
     row.status, row.reason, row.aside = decision.status, decision.reason, decision.aside
+    if row.to_do:
+        row.steps_done, row.to_render = left_over(
+            folder.run(row.name), row.resolved, row.checkpoints, decision
+        )
     # A run of an earlier version goes on under the name that its states and files bear.
     row.fingerprint = decision.fingerprint or row.fingerprint
 
@@ -365,5 +394,5 @@ def _shared_warnings(rows: Sequence[PlannedRun], examined: Sequence[Examined], b
         shared[text if in_all else f"rows {', '.join(names)}: {text}"] = None
     repeated = len(rows) - len({row.resolved.fingerprint for row in rows})
     if repeated:
-        shared[f"{repeated} of {len(rows)} rows are the same experiment as another row: trained once"] = None
+        shared[f"{repeated} of {len(rows)} rows: the same experiment as another row, trained once"] = None
     return list(shared)

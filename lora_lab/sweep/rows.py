@@ -79,9 +79,8 @@ def overruled(sweep: SweepFile, extra: Sequence[str]) -> list[str]:
     for text in extra:
         names = [row.name for row in sweep.rows if key_of(text) in map(key_of, row.overrides)]
         if names:
-            found.append(
-                f"{text} is given for all rows: what {', '.join(names)} set themselves does not count"
-            )
+            told = ", ".join(names)
+            found.append(f"{text} is given for all rows, and replaces what these set: {told}")
     return found
 
 

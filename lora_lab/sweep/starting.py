@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lora_lab import config
+from lora_lab.counts import counted
 from lora_lab.data.folder import contents, numbered_name
 from lora_lab.errors import ConfigError
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.identify import identify
+from lora_lab.sweep.text import value_text
 
 DEMO = "demo"
 EPOCH, DEMO_EPOCH = 300, 90
@@ -28,6 +31,8 @@ class Wish:
     Attributes:
         base: A checkpoint, a diffusers folder, or demo.
         card: The GPU's memory in GB; `NO_CARD` leaves memory alone.
+        preset: What a file is called that says what the reference is to be; '' for none.
+        settings: What it says, by dotted key.
     """
 
     name: str
@@ -35,6 +40,8 @@ class Wish:
     images: Path
     trigger: str
     card: int = NO_CARD
+    preset: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,26 @@ def text(wish: Wish) -> str:
         raise ConfigError(f"--card {wish.card}: settings for {family.title} are there for {known} GB")
     memory = list(family.cards.get(wish.card, ()))
     optimizer = next((word for word in memory if word.startswith("optimizer=")), "optimizer=adamw")
-    start = _start(choice, optimizer)
+    start = _preset(wish, choice) if wish.preset else [optimizer, *_start(choice, optimizer)]
+    chosen = "optimizer" if any(word.startswith("optimizer") for word in start) else ""
+    memory = [word for word in memory if config.key_of(word) not in {*wish.settings, chosen}]
+    found = config.compose([f"base_model={choice}", *memory, *start], checked=False)
+    reference = "Where the others start from: every row below changes one thing of this."
+    if wish.preset:
+        reference = f"The reference of all rows below: what {wish.preset} says, where that is no default."
     parts = [
         _head(wish, family.title if choice != DEMO else "the embedded demo model"),
         "base:",
         *_lines([(f"base_model={choice}", ""), *_model(wish)]),
         *_lines(_images(wish)),
-        "  # Where the others start from: every row below changes one thing of this.",
-        *_lines([(optimizer, ""), *((word, "") for word in start)]),
-        *_memory(wish, [word for word in memory if word != optimizer]),
+        f"  # {reference}",
+        *_lines([(word, "") for word in start]),
+        *_memory(wish, memory),
         "",
         "patterns:",
         '  reference: []',
     ]  # fmt: skip
-    for axis in _axes(choice, optimizer, memory):
+    for axis in _axes(found):
         parts.append(f"  # {axis.why}")
         parts += [f"  {name}: [{word}]" for name, word in axis.rows]
     parts += [
@@ -108,7 +121,7 @@ def text(wish: Wish) -> str:
 
 
 def _head(wish: Wish, title: str) -> str:
-    asked = f"Which setting moves likeness most, for {wish.trigger}?"
+    asked = "Which setting moves likeness most" + (f", for {wish.trigger}?" if wish.trigger else "?")
     question = yaml.safe_dump(asked, width=1000, allow_unicode=True).strip()
     return f"""# A first sweep on {title}, written by `lora-lab new`. Everything in it may be changed.
 #
@@ -134,15 +147,26 @@ def _images(wish: Wish) -> list[tuple[str, str]]:
         raise ConfigError(f"--images {wish.images}: there is no such folder")
     words = [(_set("dataset.path", str(folder.resolve())), "")]
     within = contents(folder)
-    if within.pictures and not numbered_name(folder):
+    if within.pictures and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
         epoch = DEMO_EPOCH if wish.base == DEMO else EPOCH
         repeats = max(1, round(epoch / len(within.pictures)))
-        count = f"{len(within.pictures)} images: {repeats * len(within.pictures)} samples an epoch"
+        images = len(within.pictures)
+        count = f"{counted(images, 'image')}: {counted(repeats * images, 'sample')} an epoch"
         words.append((f"dataset.repeats={repeats}", count))
     if wish.trigger:
         note = "put in front of every caption that lacks it; {trigger} in preview prompts"
         words.append((_set("dataset.trigger_word", wish.trigger), note))
     return words
+
+
+def _preset(wish: Wish, choice: str) -> list[str]:
+    """What the preset says and the defaults do not, as overrides; not what the wish has, or a run's name."""
+    usual = config.flat(config.compose([f"base_model={choice}"], checked=False))
+    own = {"base_model.path", "base_model.family", "dataset.path", "dataset.trigger_word", "name", "sweep"}
+    kept = [key for key in config.settings() if key in wish.settings and key not in own]
+    kept += [key for key in wish.settings if key not in {*kept, *own}]  # arguments of optimizers
+    told = {key: wish.settings[key] for key in kept}
+    return [f"{key}={value_text(value)}" for key, value in told.items() if usual.get(key, told) != value]
 
 
 def _memory(wish: Wish, words: Sequence[str]) -> list[str]:
@@ -165,15 +189,16 @@ def _start(choice: str, optimizer: str) -> list[str]:
     ]
 
 
-def _axes(choice: str, optimizer: str, memory: Sequence[str]) -> list[_Axis]:
-    """First questions, those first that usually move most."""
-    found = config.compose([f"base_model={choice}", optimizer, *_start(choice, optimizer)], checked=False)
-    rate, dim = found.optimizer.learning_rate, found.network.network_dim
-    epochs = found.train.max_train_epochs or 10
+def _axes(found: config.RunConfig) -> list[_Axis]:
+    """First questions of a reference, those first that usually move most."""
+    network, optimizer = found.network, found.optimizer
+    own = optimizer.unet_lr is not None
+    rate, dim = optimizer.unet_lr if own else optimizer.learning_rate, network.network_dim
+    alpha = f"{dim}" if network.network_alpha == 1 else "1"
     axes = [
         _Axis(
             "Length. Checkpoints show shorter runs, so that only the longer one is a row.",
-            (("longer", f"train.max_train_epochs={2 * epochs}"),),
+            (_longer(found),),
         ),
         _Axis(
             "Capacity: the rank of the network. Its scale is alpha / dim, which halves here.",
@@ -181,17 +206,25 @@ def _axes(choice: str, optimizer: str, memory: Sequence[str]) -> list[_Axis]:
         ),
         _Axis(
             "Alpha alone scales every step: a low one is a lower rate.",
-            (("alpha-1", "network.network_alpha=1"),),
+            ((f"alpha-{alpha}", f"network.network_alpha={alpha}"),),
         ),
     ]
     if rate:
         why = "Learning rate, a third and three times of the reference's: the first thing to get right."
-        low, high = (f"optimizer.learning_rate={value:.1g}" for value in (rate / 3, rate * 3))
+        key = "optimizer.unet_lr" if own else "optimizer.learning_rate"
+        low, high = (f"{key}={value:.1g}" for value in (rate / 3, rate * 3))
         axes.insert(0, _Axis(why, (("lr-low", low), ("lr-high", high))))
-    if "network.train_text_encoder=false" not in memory:
+    if network.train_text_encoder:
         why = "Without training the text encoder: often cleaner, and cheaper."
         axes.append(_Axis(why, (("unet-only", "network.train_text_encoder=false"),)))
     return axes
+
+
+def _longer(found: config.RunConfig) -> tuple[str, str]:
+    """A row of twice the length."""
+    if found.train.max_train_steps:
+        return "longer", f"train.max_train_steps={2 * found.train.max_train_steps}"
+    return "longer", f"train.max_train_epochs={2 * (found.train.max_train_epochs or 10)}"
 
 
 def _lines(words: Sequence[tuple[str, str]]) -> list[str]:

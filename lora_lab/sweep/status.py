@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lora_lab.effective.previews import wanted_shots
 from lora_lab.errors import RunFolderError
 from lora_lab.resolved import Resolved
-from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, read_record
+from lora_lab.store import FINISHED, RunFolder, RunRecord, SweepFolder, read_or_failed, read_record
 from lora_lab.store.locks import is_locked
 from lora_lab.sweep.text import value_text
 
@@ -92,6 +93,29 @@ def _other_experiment(folder: RunFolder, record: RunRecord, resolved: Resolved, 
         f"{folder.path} holds a run with {_changed(record, resolved)} ({record.status}, step {record.step}): "
         "rename the row, or add --redo, which moves that run to .old/ and trains this one",
     )
+
+
+def left_over(
+    folder: RunFolder, resolved: Resolved, tags: Sequence[str], decision: Decision
+) -> tuple[int, int]:
+    """Of a run that there is something to do for: the steps that are done, and the previews that are missing.
+
+    Args:
+        tags: The checkpoints that it has to have.
+        decision: What is to be done.
+    """
+    if decision.status not in ("resume", "previews"):
+        return 0, len(tags) * len(wanted_shots(resolved))
+    done = folder.saved_states()[-1] if decision.status == "resume" else 0
+    return done, previews_missing(read_or_failed(folder), resolved, tags)
+
+
+def previews_missing(record: RunRecord, resolved: Resolved, tags: Sequence[str]) -> int:
+    """How many previews the checkpoints of these tags lack; those whose files were given up get none."""
+    wanted = wanted_shots(resolved).keys()
+    there = {item.tag: {shot.drawn for shot in item.previews} for item in record.checkpoints}
+    given_up = {item.tag for item in record.checkpoints if item.discarded}
+    return sum(len(wanted - there.get(tag, set())) for tag in tags if tag not in given_up)
 
 
 MOST_NAMED = 6

@@ -26,7 +26,7 @@ from lora_lab.verdict.evidence import (
     judged,
 )
 from lora_lab.verdict.raters import Combined, combine
-from lora_lab.words import Said, said
+from lora_lab.words import Said, joined, said
 
 
 def evidence(
@@ -58,7 +58,7 @@ def evidence(
     comparisons, left_out = _comparisons(log, same, raters)
     notes = [
         *_reread(read),
-        *filter(None, [log.damage_note()]),
+        *filter(None, [log.damage_note(), _gone(read)]),
         *combined.notes,
         *left_out,
         *_replaced(read, log),
@@ -104,6 +104,21 @@ def _pictures(sweep: Sweep, runs: Sequence[RunEvidence], metric: str) -> tuple[f
         df += (len(rows) - 1) * (len(common) - 1)
         count = max(count, len(common))
     return (math.sqrt(squares / df), df, count) if df else None
+
+
+MOST_NAMED = 3
+"""Checkpoints that a note names one by one."""
+
+
+def _gone(sweep: Sweep) -> str:
+    """The checkpoints that were judged and whose LoRA files are not there any more, in words; '' is none."""
+    places = [f"{run.name} {tag}" for run in sweep.runs.values() if not run.same_as for tag in run.gone]
+    if not places:
+        return ""
+    shown = joined(places[:MOST_NAMED])
+    if len(places) > MOST_NAMED:
+        shown = said("and_more", runs=shown, n=len(places) - MOST_NAMED)
+    return said("note_gone", places=shown, n=len(places))
 
 
 def _unread(sweep: Sweep) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lora_lab.counts import whole
 from lora_lab.verdict.calls import Scale, points
 from lora_lab.verdict.distributions import normal_quantile
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, Evidence, RunEvidence
@@ -81,7 +82,7 @@ def stage(item: CheckpointEvidence) -> Said | str:
 
 def number(value: float, scale: Scale) -> str:
     """A score in words."""
-    return f"{value:.0f}" if scale.of_100 else f"{value:.3g}"
+    return whole(value) if scale.of_100 else f"{value:.3g}"
 
 
 _COSTS: dict[str, Callable[[Cost], float | None]] = {

@@ -7,7 +7,7 @@ TEXTS = {
     "change": "{reference} -> {level}",
     "setting_value": "{label} {value}",
     "under_title": "{label} ({value})",
-    "settings_unknown": "{n} other settings not known",
+    "settings_unknown": "{n:other setting|other settings} not known",
     "setting_unknown": "{labels} not known",
     "with_settings": "with {settings}",
     "with_reference": "with the reference settings",
@@ -60,14 +60,14 @@ TEXTS = {
     "undecided_if": "if it really is {value}, about {runs} would show it",
     "undecided_find": "about {runs} would find {value}{unit}",
     "undecided_bound": "it may be as large as {value}{unit}",
-    "runs_of": "{n} more runs ({each})",
+    "runs_of": "{n:more run|more runs} ({each})",
     "runs_each": "{run} {n}x",
     "runs_one": "1 more run (of {run})",
     # Settings that depend on each other.
     "interaction": "{label} {change}: {one} with {other} {low}, {two} with {other} {high}",
     "interaction_open": "{text}: not decided whether they depend on each other",
     "interaction_none": "{text}: no difference",
-    "interaction_assumed": "  assuming that what is not known is equal ({n} settings)",
+    "interaction_assumed": "  assuming that what is not known is equal ({n:setting|settings})",
     # The noise floor.
     "noise_none": ("noise floor: run-to-run variation not measured ({why}), so nothing is tested"),
     "noise_plain": (
@@ -94,9 +94,11 @@ TEXTS = {
     "noise_way_replicates": "`replicates: 3` in the sweep file measures it",
     "noise_way_between": "Repeats of a run with a score in between measure it (`lora-lab suggest`)",
     "noise_each": "two single runs differ for sure from {smallest} on",
-    "prior_shipped": ("{sd} is expected, which counts like {df} repeats (of the demo's working settings)"),
-    "prior_earlier": "your earlier sweeps had {sd}, which counts like {df} repeats ({sweeps})",
-    "groups_many": "{n} settings that were run more than once, {runs} runs",
+    "prior_shipped": (
+        "{sd} is expected, which counts like {df:repeat|repeats} (of the demo's working settings)"
+    ),
+    "prior_earlier": "your earlier sweeps had {sd}, which counts like {df:repeat|repeats} ({sweeps})",
+    "groups_many": "{n:setting that was|settings that were} run more than once, {runs:run|runs}",
     "noise_unequal": (
         "settings differ in how much repeats vary ({steady} by {least}, {wild} by {most}; p {p}): each is "
         "reckoned with its own; run everything once more rather than the reference run"
@@ -110,29 +112,31 @@ TEXTS = {
     ),
     "look_first": "this is the first verdict on these scores",
     "counted": (
-        "{n} comparisons at 5 % each: if nothing mattered, about {by_chance} would be called by "
+        "{n:comparison|comparisons} at 5 % each: if nothing mattered, about {by_chance} would be called by "
         "chance; those "
         "with * stand even when all settings are counted together. What was run once has no *: how much it "
         "varies itself is not known"
     ),
-    "counted_untested": ("{n} comparisons were looked at; the largest of many differences is partly luck"),
+    "counted_untested": (
+        "{n:comparison was|comparisons were} looked at; the largest of many differences is partly luck"
+    ),
     # Who judged.
     "by_metric_loud": (
         "JUDGED BY THE AUTOMATIC METRIC {metric}, NOT BY PEOPLE: whether it sees what you see is not "
         "known; "
         "higher counts as better"
     ),
-    "runs_judged": "{n} different runs with a score; each is judged by {rule}",
+    "runs_judged": "{n:run|different runs} with a score; each is judged by {rule}",
     "runs_judged_without": (
-        "{n} different runs with a score, {without} without one (see below); each is judged by {rule}"
+        "{n:run|different runs} with a score, {without} without one (see below); each is judged by {rule}"
     ),
     "runs_external": "trained elsewhere and judged alike: {scores}",
     "by_last": "its last checkpoint",
     "by_best": "its best checkpoint",
     "by_tag": "checkpoint {tag}",
-    "rater": "{name}: {n} scores{level}{again}{drift}",
+    "rater": "{name}: {n:score|scores}{level}{again}{drift}",
     "rater_level": ", {level} against the others",
-    "rater_again": ", repeats vary by {sd} (sd of one score, {low} to {high}, {n} repeats)",
+    "rater_again": ", repeats vary by {sd} (sd of one score, {low} to {high}, {n:repeat|repeats})",
     "rater_never": ", repeatability not measured",
     "rater_drift": ", drifts by {drift} in 10 scores",
     "raters_agree": "raters agree by {alpha} (Krippendorff's alpha; 1 full, 0 chance)",
@@ -170,7 +174,7 @@ TEXTS = {
     # What supports a recommendation.
     "best_score": "{run} has the best score: {score}{at}{mean}",
     "best_at": " at {stage}",
-    "best_mean": " (mean of {n} repeats)",
+    "best_mean": " (mean of {n:repeat|repeats})",
     "rivals_unknown": ("how far chance moves a score is not measured, so others may be as good"),
     "rivals_none": "no other run comes close enough to be taken for as good{assumed}",
     "rivals_are": "not told apart from it by these scores{assumed}: {runs}",
@@ -209,11 +213,13 @@ TEXTS = {
         "theirs; two or three checkpoints scored by both would join them"
     ),
     "note_sessions_apart": (
-        "{rater} scored in {n} sessions of which some have no checkpoint in common: whether one was "
+        "{rater} scored in {n:session|sessions} of which some have no checkpoint in common: whether one was "
         "stricter "
         "cannot be seen; show two or three of the earlier ones again"
     ),
-    "note_sessions_joined": "{rater}'s {n} sessions were put on one level by what was scored in both",
+    "note_sessions_joined": (
+        "{rater}'s {n:session was|sessions were} put on one level by what was scored in both"
+    ),
     "note_reread": (
         "an earlier version trained these runs: their settings were read again, without their images"
     ),
@@ -221,17 +227,18 @@ TEXTS = {
     "note_columns": (
         "columns that are no settings of lora_lab are taken as settings of their own: {columns}"
     ),
-    "note_damage_one": "1 damaged line of {file} was left out: {lines}",
-    "note_damage": "{n} damaged lines of {file} were left out: {lines}",
+    "note_damage": "{n:damaged line|damaged lines} of {file} left out: {lines}",
     "note_shots": "{scores} of other images ({left}) left out: those of {taken} are taken",
     "note_rendered": "{scores} of images that were rendered anew and judged again since left out",
     "note_other_previews": "{scores} of images that other prompts or preview settings drew left out",
-    "note_replaced": "{n} of {judged} scores were given to images that others have replaced since; those "
-    "are kept in the folders judged-* beside the previews",
-    "comparisons_one": "1 comparison",
-    "comparisons_n": "{n} comparisons",
-    "scores_one": "1 score",
-    "scores_n": "{n} scores",
+    "note_replaced": "{n} of {judged:score was|scores were} given to images that others have replaced since; "
+    "those are kept in the folders judged-* beside the previews",
+    "note_gone": (
+        "{n:LoRA file is|LoRA files are} gone ({places}): judged as before, but not to be exported; the "
+        "sweep's command trains the run again"
+    ),
+    "comparisons_n": "{n:comparison|comparisons}",
+    "scores_n": "{n:score|scores}",
     "shots_unwritten": "images that were not written down",
     "shots_prompt": "prompt {values}",
     "shots_prompts": "prompts {values}",
@@ -252,7 +259,7 @@ TEXTS = {
         "of them may depend on each other): {each}"
     ),
     "note_model_checked": (
-        "that model, leaving out one of {n} runs at a time, predicts {explained} of the scores' variance "
+        "that model, leaving out one of {n:run|runs} at a time, predicts {explained} of the scores' variance "
         "(rank correlation {rank}); residuals {residual} (sd), largest {most} ({run})"
     ),
     "note_sources": ("noise by source (sd in a run's score): {parts}; {now} together. {options}: {advice}"),
@@ -267,7 +274,7 @@ TEXTS = {
     "advise_pictures": "more images are the cheaper way",
     "advise_looks": "another look is the cheaper way",
     "buy_brings": "{what} brings it to {sd}",
-    "importance_few": ("importance needs at least {fewest} different runs with a score, there are {n}"),
+    "importance_few": ("importance needs at least {fewest} different runs with a score, not {n}"),
     "importance_settings": "importance needs two settings that every run has and that differ",
     # The terminal's page of a verdict, and the gallery's.
     "of_runs": "{runs}: {text}",
@@ -302,12 +309,12 @@ TEXTS = {
     "usable": "{label} {value}: {good} of {n} ({low} to {high}), others {others} of {of}; {reasons}",
     "title_metrics": "automatic metrics against the scores:",
     "title_metrics_more": "rank correlation over runs, all intervals 95 %",
-    "metric": "{metric}: {rho} ({low} to {high}, {n} runs{above}), {sentence}",
+    "metric": "{metric}: {rho} ({low} to {high}, {n:run|runs}{above}), {sentence}",
     "metric_above": "; {rho} in the better half",
     "title_ranking": "blind comparisons:",
     "title_ranking_more": "{n}, a ranking apart from the scores (Bradley-Terry, 95 %)",
-    "ranked": "{run} {tag}: {strength} ({low} to {high}), {n} comparisons{bad}{follows}",
-    "ranked_bad": ", {n} times both bad",
+    "ranked": "{run} {tag}: {strength} ({low} to {high}), {n:comparison|comparisons}{bad}{follows}",
+    "ranked_bad": ", {n:time|times} both bad",
     "ranked_above": ", above the next with {chance}",
     "title_importance": "importance:",
     "title_importance_more": "fANOVA, share of the variance; only what is above shuffled scores counts",

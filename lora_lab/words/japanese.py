@@ -203,16 +203,17 @@ TEXTS = {
     "note_reread": "以前の版で学習したもの：設定は、画像なしで読み直した",
     "note_unkept": "この判定は記録できず、次の判定はこれを数えない：{error}",
     "note_columns": "lora_lab の設定にない列は、それぞれ独立した設定とみなした：{columns}",
-    "note_damage_one": "{file}の壊れた1行を除いた：{lines}",
     "note_damage": "{file}の壊れた{n}行を除いた：{lines}",
     "note_shots": "別の画像（{left}）の{scores}を除き、{taken}のものを使った",
     "note_rendered": "その後に描き直して採点し直した画像の{scores}を除いた",
     "note_other_previews": "別のプロンプトやプレビュー設定で描いた画像の{scores}を除いた",
     "note_replaced": "{judged}個のうち{n}個の点数は、その後に置き換えられた画像へのもの。"
     "その画像はプレビューの隣のjudged-*フォルダにある",
-    "comparisons_one": "1回の比較",
+    "note_gone": (
+        "LoRAファイル{n}個がなくなっている（{places}）。評価はそのままだが書き出せない。"
+        "同じコマンドで学習し直せる"
+    ),
     "comparisons_n": "{n}回の比較",
-    "scores_one": "1個の点数",
     "scores_n": "{n}個の点数",
     "shots_unwritten": "記録のない画像",
     "shots_prompt": "プロンプト{values}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.axes import axis, show_apart
+from lora_lab.counts import filled
 from lora_lab.errors import ConfigError
 from lora_lab.words import english, japanese
 
@@ -92,9 +93,8 @@ def in_language(value: Any, language: str) -> str:
 
 
 def _filled(key: str, values: Mapping[str, Any], language: str) -> str:
-    return TEXTS[language][key].format(
-        **{name: in_language(value, language) for name, value in values.items()}
-    )
+    shown = {name: in_language(value, language) for name, value in values.items()}
+    return filled(TEXTS[language][key], **shown)
 
 
 def check_language(language: str) -> str:

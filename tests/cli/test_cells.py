@@ -36,3 +36,28 @@ def test_cells_keep_their_style():
     with out.capture() as found:
         out.print(long_table(("row",), [[Cell("bad", "red")]], ()))
     assert "\x1b[31mbad" in found.get()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_neither_names_nor_numbers_nor_heads_are_broken(width):
+    table = printed(long_table(HEADS, [[Cell(text) for text in row] for row in ROWS], RIGHT), width)
+    assert "1000000" in table and "changes" in table and max(map(len, table.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [30, 36, 40])
+def test_what_has_no_room_side_by_side_stands_one_below_the_other(width):
+    cells = [[Cell(text) for text in row] for row in ROWS]
+    plain = grid(*HEADS, right=RIGHT)
+    for row in ROWS:
+        plain.add_row(*row)
+    for table in (long_table(HEADS, cells, RIGHT), plain):
+        lines = [line.strip() for line in printed(table, width).splitlines()]
+        assert lines[:4] == ["a", "changes: the base", "steps: 120", "status: planned"]
+        assert "steps: 1000000" in lines and max(map(len, lines)) <= width
+
+
+def test_a_table_without_heads_begins_its_entries_with_two_columns():
+    table = grid("", "", "")
+    table.show_header = False
+    table.add_row("ok", "a-name-of-its-own", "words of many letters")
+    assert printed(table, 20).split("\n")[0].split() == ["ok", "a-name-of-its-own"]

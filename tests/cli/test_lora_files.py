@@ -80,13 +80,13 @@ def test_bake_and_extract(
     save_file(tensors, "a.safetensors")
     base = str(tiny.folder("sd1"))
     code, out, _ = run(capsys, "bake", base, "a.safetensors", "--ratio", "0.5", "-o", "baked")
-    assert code == 0 and out == "wrote baked: 1 modules changed\n"
+    assert code == 0 and out == "wrote baked: 1 module changed\n"
     code, _, said = run(capsys, "bake", base, "a.safetensors", "-o", "baked")
     assert code == 2 and "baked exists" in said
     code, out, _ = run(
         capsys, "extract", base, "baked", "--dim", "4", "--conv-dim", "4", "-o", "x.safetensors"
     )
-    assert code == 0 and "1 modules of rank 4" in out and "left out: text encoder 1" in out
+    assert code == 0 and "1 module of rank 4" in out and "left out: text encoder 1" in out
     assert error(delta(products(read("x.safetensors"))[name]), 0.5 * dense(tensors)[name]) < 1e-5
     code, out, _ = run(capsys, "extract", base, "baked", "--dim", "4", "-o", "y.safetensors")
     assert code == 2
@@ -96,7 +96,7 @@ def test_bake_and_extract(
     ("words", "message"),
     [
         (["info", "none.safetensors"], "none.safetensors does not exist"),
-        (["merge", "a.safetensors", "b.safetensors", "--ratios", "1", "-o", "c.safetensors"], "1 numbers"),
+        (["merge", "a.safetensors", "b.safetensors", "--ratios", "1", "-o", "c.safetensors"], "1 number"),
         (["merge", "a.safetensors", "-o", "c.pt"], "must end in .safetensors"),
         (["resize", "a.safetensors", "--new-rank", "0", "-o", "c.safetensors"], "--new-rank must"),
         (["extract", "demo", "none", "--dim", "4", "-o", "c.safetensors"], "none"),

@@ -10,6 +10,7 @@ from lora_lab.__main__ import main
 from lora_lab.cli import new
 from lora_lab.store import SweepFolder, read_record
 from tests.data.test_folder import save
+from tests.material import write_model
 
 
 @pytest.fixture
@@ -94,3 +95,35 @@ def test_photographs_become_a_running_sweep_in_three_commands(
     assert [read_record(run).status for run in SweepFolder(Path("results/mine")).runs()] == ["done", "done"]
     assert len(list(Path("results/mine").glob("*/checkpoints/*.safetensors"))) == 2
     assert Path("photos-check.html").is_file() and sorted(Path("photos").iterdir())[0].name == "astronaut.jpg"
+
+
+PRESET = {"pretrained_model_name_or_path": "D:/gone.safetensors", "train_data_dir": "photos", "epoch": 2,
+          "learning_rate": "1e-3", "network_dim": 4, "network_alpha": 2, "max_resolution": "64,64",
+          "min_bucket_reso": 64, "max_bucket_reso": 64, "wandb_api_key": "SECRET", "sdxl": False}  # fmt: skip
+
+
+def test_a_preset_is_the_reference_with_what_is_here_of_its_paths(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "p.json").write_text(json.dumps(PRESET))
+    words = ["new", "mine", "--preset", "p.json"]
+    assert main(words) == 2
+    assert "--base is needed" in capsys.readouterr().err, "the preset's model lies on another machine"
+    assert main([*words, "--base", "demo", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {line["key"] for line in told["preset"]} == set(PRESET)
+    rows = {row["name"]: row for row in told["plan"]["rows"]}
+    assert {"lr-low", "dim-8", "alpha-1", "longer"} <= set(rows)
+    written = (place / "mine.yaml").read_text()
+    assert "network.network_alpha=2.0" in written and "SECRET" not in written
+    assert f"dataset.path='{place / 'photos'}'" in written
+    assert main([*words, "--base", "demo"]) == 0
+    assert "each of them, and why:  lora-lab import p.json" in capsys.readouterr().out
+
+
+def test_a_preset_of_another_family_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "p.json").write_text(json.dumps(PRESET | {"sdxl": True}))
+    model = write_model(place / "model", "sd1")
+    assert main(["new", "mine", "--preset", "p.json", "--base", str(model)]) == 2
+    assert "--preset p.json is for Stable Diffusion XL" in capsys.readouterr().err
+    assert not (place / "mine.yaml").exists()

@@ -51,6 +51,15 @@ def test_lines_tell_starts_ends_and_losses() -> None:
     assert not any("steps" in line for line in said), "steps are not worth a line each"
 
 
+def test_the_rest_of_a_run_that_was_stopped_does_not_come() -> None:
+    said: list[str] = []
+    lines = Lines(plan(), said.append)
+    lines.report(events("step")[0])
+    lines.report(Event("end", PACK, "a", {"status": "stopped", "reason": "by hand at epoch 1"}))
+    assert said == ["a stopped: by hand at epoch 1 (1/2)"]
+    assert lines._pace.progress.done == 10
+
+
 def test_how_far_it_is_is_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress.LINE_SECONDS == 60
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab import config
 from lora_lab.__main__ import main
+from lora_lab.cli import add
 from lora_lab.outputs import contents
+from lora_lab.store import RunFolder, RunRecord
+from lora_lab.store.reading import Run
 from tests import scored
 
 
@@ -118,3 +122,14 @@ def test_a_table_by_one_raters_scores(tmp_path: Path, capsys: pytest.CaptureFixt
         rows = json.loads(capsys.readouterr().out)
         found[rater] = {row["score"] for row in rows if (row["run"], row["tag"]) == ("base", "000020")}
     assert found == {"ANNA": {90.0}, "ben": {10.0}}
+
+
+def test_what_is_known_of_an_added_lora_is_what_it_has_otherwise() -> None:
+    run = Run(RunFolder(Path("results/s/base")), RunRecord(), config.RunConfig())
+    same = {"train.seed": run.settings["train.seed"], "optimizer.args": {}}
+    assert add._known({}, run) == "its file does not say how it was trained"
+    assert add._known({**same, "network.network_dim": 77}, run) == (
+        "3 settings known, otherwise than in base: network.network_dim=77"
+    )
+    assert add._known(same, run) == "2 settings known, otherwise than in base: none"
+    assert add._known({"train.seed": 5}, None) == "1 setting known: train.seed=5"

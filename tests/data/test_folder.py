@@ -46,7 +46,7 @@ def test_a_numbered_folder_without_a_picture_is_an_error(tmp_path):
     with pytest.raises(DataError, match="10_neko: no images in it"):
         refuse_errors(found.problems)
     (below,) = said(found, "warning", tmp_path / "10_usagi" / "photos")
-    assert below == "1 images not trained on: sub-folders are not read (a.png)"
+    assert below == "1 image not trained on: sub-folders are not read (a.png)"
 
 
 @pytest.mark.parametrize("name", ["b.jfif", "b.jpe", "b.JIF", "b.jfi", "b.pjpeg", "b.Jpeg"])
@@ -67,7 +67,7 @@ def test_what_is_not_understood_is_one_warning_per_folder_and_kind(tmp_path):
     (place / "gone.png").symlink_to(tmp_path / "nowhere.png")
     found = scan(tmp_path, PLAIN)
     warned = said(found, "warning", place)
-    assert "1 links to nothing (gone.png)" in warned
+    assert "1 link to nothing (gone.png)" in warned
     assert "4 files that are neither image nor caption, not read (w.mp4, x.tif, y.heic, ...)" in warned
     assert said(found, "warning", place / "sub")[0].startswith("2 images not trained on")
     assert len([p for p in found.problems if p.path in (place, place / "sub")]) == 4  # and: no captions
@@ -83,7 +83,7 @@ def test_what_lies_beside_numbered_folders_is_named(tmp_path):
     assert said(found, "error", tmp_path / "10_neko") == ["is a link to nothing"]
     loose, unknown = said(found, "warning", tmp_path)
     assert "(loose.png)" in loose and "(old.zip)" in unknown
-    assert said(found, "warning", tmp_path / "more")[0].startswith("1 images not trained on: its name")
+    assert said(found, "warning", tmp_path / "more")[0].startswith("1 image not trained on: its name")
 
 
 @pytest.mark.parametrize("reg", [False, True])

@@ -97,7 +97,7 @@ def test_what_is_left_out_is_named(tmp_path):
     text = _by_severity(scan(tmp_path, PLAIN), "warning")
     for part in (
         "beside the numbered folders",
-        "notes: 1 images not trained on: its name does not begin",
+        "notes: 1 image not trained on: its name does not begin",
         "(c.gif)",
         "without an image (alone",
     ):
@@ -249,7 +249,7 @@ def test_duplicates_and_shared_names_are_named(tmp_path):
     _save(tmp_path / "2_b" / "b.jpg", _picture(2))
     found = scan(tmp_path, PLAIN)
     text = _by_severity(found, "warning")
-    assert "1 images count twice (b.png = " in text and "shares its caption's name" in text
+    assert "1 image counts twice (b.png = " in text and "shares its caption's name" in text
     assert len(set(order_keys(found.items))) == 3
     assert {i.caption for i in found.items if i.path.stem == "b"} == {"one"}
 

@@ -165,7 +165,7 @@ def test_subsets_without_an_image_and_unread_files_are_named_as_in_folders(folde
     plan = _plan(folder, KOHYA + "\n  [[datasets.subsets]]\n  image_dir = 'empty'\n")
     text = report(plan.problems)
     assert f"error: {folder / 'empty'}: no images in it" in text
-    assert "1 files that are neither image nor caption, not read (x.heic)" in text
+    assert "1 file that is neither image nor caption, not read (x.heic)" in text
 
 
 @pytest.mark.parametrize("step", [10, 36, 0])

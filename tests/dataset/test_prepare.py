@@ -88,5 +88,5 @@ def test_the_command_says_what_to_train_on(
     words = [str(photos), "-o", str(tmp_path / "out"), "--trigger", "mikocat", "--class", "girl"]
     assert main(["dataset", "prepare", *words]) == 0
     out = capsys.readouterr().out
-    assert "10_mikocat girl: 3 images, 1 captions" in out and f"dataset.path={tmp_path}/out" in out
+    assert "10_mikocat girl: 3 images, 1 caption" in out and f"dataset.path={tmp_path}/out" in out
     assert "broken.png" in out

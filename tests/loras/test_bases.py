@@ -139,14 +139,14 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         bake(tiny.folder("sd1"), file, tmp_path / "out", (float("inf"), 1.0), force=False)
     odd = {"lora_unet_odd.lora_down.weight": numbers(2, 3), "lora_unet_odd.lora_up.weight": numbers(3, 2)}
     save_lora(tmp_path / "odd.safetensors", odd, {})
-    with pytest.raises(ModelError, match=r"1 of 1 modules are not in it \(lora_unet_odd\)"):
+    with pytest.raises(ModelError, match=r"1 of 1 module is not in it \(lora_unet_odd\)"):
         bake(
             tiny.folder("sd1"), read(tmp_path / "odd.safetensors"), tmp_path / "out", (1.0, 1.0), force=False
         )
     name = "lora_unet_conv_in"
     wide = {f"{name}.lora_down.weight": numbers(2, 5, 3, 3), f"{name}.lora_up.weight": numbers(16, 2, 1, 1)}
     save_lora(tmp_path / "wide.safetensors", wide, {})
-    with pytest.raises(ModelError, match=r"lora_unet_conv_in: .*the base model has \(16, 4, 3, 3\)"):
+    with pytest.raises(ModelError, match=r"conv_in does not fit: .*the base model has \(16, 4, 3, 3\)"):
         bake(
             tiny.folder("sd1"), read(tmp_path / "wide.safetensors"), tmp_path / "out", (1.0, 1.0), force=False
         )

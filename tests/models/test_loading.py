@@ -124,7 +124,7 @@ def test_a_unet_with_more_than_ours_is_refused(tmp_path: Path, public_sizes: Cal
     content = load_file(tmp_path / "own.safetensors")
     content["model.diffusion_model.input_blocks.9.0.in_layers.0.weight"] = torch.ones(4)
     save_file(content, tmp_path / "more.safetensors")
-    with pytest.raises(ModelError, match="unknown architecture: 1 tensors of its U-Net have no place"):
+    with pytest.raises(ModelError, match="unknown architecture: 1 tensor of its U-Net has no place"):
         load(tmp_path / "more.safetensors")
 
 

@@ -205,6 +205,7 @@ def test_what_is_not_there_is_said(made: Subject, tmp_path: Path) -> None:
         export(made, out, "base:15")
     with pytest.raises(RunFolderError, match="broken has no checkpoint to export .*not a number"):
         export(made, out, "broken")
+    (made.folder.run("lion").path / "checkpoints/lion-000020.safetensors").unlink()
     with pytest.raises(
         RunFolderError, match="is not there, it was deleted or moved: put it back, .*start the sweep"
     ):

@@ -11,7 +11,7 @@ from lora_lab.outputs import MARK, contents
 from lora_lab.plots import subject
 from lora_lab.report import LANGUAGES, PAGE, write_report
 from lora_lab.report.runs import report_data
-from lora_lab.store import SweepFolder
+from lora_lab.store import SweepFolder, read_record, write_record
 from lora_lab.verdict.lines import noise_text, scale_of
 from lora_lab.words import TEXTS, in_language
 from tests import scored
@@ -219,3 +219,12 @@ def test_a_failure_leaves_the_earlier_report(
 def test_another_language_is_refused(sweep: SweepFolder, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="en or ja"):
         write_report(subject(sweep), tmp_path, "de")
+
+
+def test_loras_trained_elsewhere_are_no_training_runs(tmp_path: Path, unplotted: None) -> None:
+    sweep = scored.sweep(tmp_path)
+    record = read_record(sweep.run("lion"))
+    record.external = {"trainer": "kohya_ss", "settings": {}}
+    write_record(sweep.run("lion"), record)
+    words = Page(write_report(subject(sweep), tmp_path / "page")).words
+    assert "6 training runs, 10 checkpoints" in words and "1 LoRA trained elsewhere" in words

@@ -83,6 +83,9 @@ def checkpoint(
                     )
                 )
     step = int(tag.removeprefix("step"))
+    lora = run.path / "checkpoints" / f"{run.name}-{tag}.safetensors"
+    lora.parent.mkdir(exist_ok=True)
+    lora.touch()
     fields = {"epoch": step, "step": 10 * step, "samples": 20 * step, "loss": 0.1, "previews": previews}
     return Checkpoint(tag, f"checkpoints/{run.name}-{tag}.safetensors", **{**fields, **values})
 

@@ -175,7 +175,7 @@ def test_a_file_of_another_model_is_not_merged(tmp_path: Path) -> None:
     key = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
     odd = {f"lora_unet_odd.lora_{side}.weight": torch.ones(2, 2) for side in ("up", "down")}
     for wrong, message in (
-        (odd, "1 modules of the LoRA are not in the base model"),
+        (odd, "1 module of the LoRA is not in the base model"),
         ({key: tensors[key][:-1]}, "the base model has"),
     ):
         save_lora(file, {**tensors, **wrong}, {})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lora_lab import config
+from lora_lab.__main__ import main
 from lora_lab.errors import RunFolderError
 from lora_lab.store import RunFolder, RunRecord, SweepFolder, append_score_line, read_record, write_record
 from lora_lab.store.reading import Reader, read_sweep_folder
@@ -310,3 +311,30 @@ def test_folders_that_may_not_be_read(as_anybody: Path) -> None:
     assert not SweepFolder(as_anybody / "lost+found").is_sweep() and sweep.is_sweep()
     with pytest.raises(RunFolderError, match="cannot be read: Permission denied"):
         read_sweep_folder(as_anybody / "lost+found")
+
+
+def test_a_lora_file_that_is_gone_is_named(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    run = sweep.run("alpha-16")
+    (run.path / "checkpoints" / "alpha-16-000020.safetensors").unlink()
+    assert read_sweep_folder(sweep.path).runs["alpha-16"].gone == ("000020",)
+    told = {row["tag"]: row["flags"] for row in rows(sweep) if row["run"] == "alpha-16"}
+    assert told == {"000010": None, "000020": "its LoRA file is gone"}
+    assert "1 LoRA file is gone (alpha-16 000020): judged as before" in " ".join(evidence(sweep).notes)
+    assert main(["list", str(sweep.path)]) == 0
+    assert "alpha-16: 000020 has no LoRA file any more" in capsys.readouterr().out
+
+
+def test_a_lora_file_that_was_given_up_is_not_gone(sweep: SweepFolder) -> None:
+    record = read_record(sweep.run("alpha-16"))
+    record.checkpoints[0].discarded = True
+    write_record(sweep.run("alpha-16"), record)
+    (sweep.run("alpha-16").path / record.checkpoints[0].file).unlink()
+    assert read_sweep_folder(sweep.path).runs["alpha-16"].gone == ()
+    assert not any("gone" in note for note in evidence(sweep).notes)
+
+
+@pytest.mark.parametrize("text", ["", "{}\n", "null\n", "[]\n", "# nothing\n"])
+def test_an_emptied_config_is_no_run_of_default_settings(sweep: SweepFolder, text: str) -> None:
+    sweep.run("alpha-16").config_file.write_text(text, encoding="utf-8")
+    run = read_sweep_folder(sweep.path).runs["alpha-16"]
+    assert run.config is None and run.problem.endswith("is not a readable config: it holds no keys")

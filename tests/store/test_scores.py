@@ -148,7 +148,7 @@ def test_a_damaged_line_is_left_out_and_named(sweep: SweepFolder, change: dict, 
     log = read_scores(sweep)
     assert [item.id for item in log.scores] == ["a", "c"]
     assert log.damaged_lines == 1 and log.damage[0].startswith("line 2: ") and reason in log.damage[0]
-    assert log.damage_note().startswith(f"1 damaged line of {sweep.scores_file} was left out: line 2: ")
+    assert log.damage_note().startswith(f"1 damaged line of {sweep.scores_file} left out: line 2: ")
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "[" * 20000])

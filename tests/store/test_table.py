@@ -68,7 +68,7 @@ def test_one_row_per_checkpoint_and_one_for_a_run_without(sweep: SweepFolder) ->
     assert second["loss"] == 0.25
     assert second["metric.likeness"] == 25.0
     assert second["metric.sharp"] == 1.0
-    assert second["flags"] == "flat, black"
+    assert second["flags"] == "flat, black, its LoRA file is gone"
     assert second["run_seconds.train"] == 7.5
     assert second["file"] == "lion/checkpoints/x-000002"
     (broken,) = named(rows, "broken")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.effective.previews import wanted_shots
 from lora_lab.errors import ConfigError
-from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, write_record
+from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, read_record, write_record
 from lora_lab.sweep import Plan, read_sweep
 from lora_lab.sweep.estimate import makespan
 from lora_lab.sweep.launch import launch
@@ -67,6 +68,58 @@ def test_time_memory_and_disk_from_what_was_recorded(make, tmp_path: Path) -> No
     assert found.disk == pytest.approx(6 * (10**6 + 64 * 64 * 1.6), rel=1e-6)
     assert sum(one.seconds for one in found.runs.values()) == pytest.approx(found.seconds - 5 - 6 + 11)
     assert json.loads(json.dumps(found.to_json()))["seconds"] == found.seconds
+
+
+def finished(found: Plan, name: str, missing: int, **values: object) -> None:
+    """A row's folder as a run leaves it, all files there, without so many of its previews."""
+    row = found.row(name)
+    run = found.folder.run(name)
+    run.path.mkdir(parents=True)
+    items = []
+    for number, tag in enumerate(row.checkpoints, start=1):
+        (run.path / f"{tag}.safetensors").write_bytes(b"lora")
+        shots = [Preview("p.png", *shot, drawn=key) for key, shot in wanted_shots(row.resolved).items()]
+        items.append(Checkpoint(tag, f"{tag}.safetensors", number, 60 * number, 60, previews=shots))
+    items[-1].previews = items[-1].previews[missing:]
+    usual = {
+        "status": "done",
+        "checkpoints": items,
+        "fingerprint": row.fingerprint,
+        "preview_fingerprint": "x",
+    }
+    write_record(run, RunRecord(**{**usual, **values}))
+
+
+def test_where_previews_alone_are_missing_these_are_counted_and_no_steps(make, tmp_path: Path) -> None:
+    text = SWEEP.replace("preview.seeds=[1]", "preview.seeds=[1,2,3]")
+    trained(SweepFolder(tmp_path / "results" / "earlier"), make(text, *CPU), ["x"])
+    for name, missing in {"a": 2, "b": 0, "c": 3}.items():
+        finished(make(text, *CPU), name, missing)
+    found = make(text, *CPU)
+    assert [(row.status, row.to_render, row.steps_left) for row in found.rows] == [
+        ("previews", 2, 0), ("previews", 0, 0), ("previews", 3, 0),
+    ]  # fmt: skip
+    # 2 s a preview, by the run that was timed.
+    assert found.estimate.seconds == pytest.approx(5 + 6 + (2 + 0 + 3) * 2)
+    assert (found.estimate.steps, found.estimate.samples) == (0, 0)
+    assert found.estimate.disk == pytest.approx(5 * 64 * 64 * 1.6, rel=1e-3)
+
+
+def test_a_run_that_goes_on_is_reckoned_from_its_state(make, tmp_path: Path) -> None:
+    text = SWEEP.partition("patterns")[0] + "patterns: {a: []}\n"
+    trained(SweepFolder(tmp_path / "results" / "earlier"), make(text, *CPU), ["x"])
+    whole = make(text, *CPU)
+    finished(whole, "a", 1, status="cancelled", reason="stopped by SIGTERM")
+    run = whole.folder.run("a")
+    record = read_record(run)
+    record.checkpoints = record.checkpoints[:1]
+    record.checkpoints[0].previews = []
+    write_record(run, record)
+    run.state(60).mkdir(parents=True)
+    found = make(text, *CPU)
+    assert (found.row("a").status, found.row("a").steps_left, found.row("a").to_render) == ("resume", 60, 2)
+    assert found.estimate.seconds == pytest.approx(5 + 6 + 60 * (A + B) + 2 * 2)
+    assert found.estimate.steps == 60 < whole.estimate.steps == 120
 
 
 def test_runs_of_other_devices_and_unfinished_ones_tell_nothing(make, tmp_path: Path) -> None:

@@ -15,9 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lora_lab.__main__ import main
+from lora_lab.cli.plan_view import show_plan
+from lora_lab.effective.previews import wanted_shots
+from lora_lab.errors import ConfigError
 from lora_lab.run.__main__ import main as render
-from lora_lab.store import SweepFolder, read_record, write_record
+from lora_lab.store import Preview, SweepFolder, read_record, write_record
 from lora_lab.store.reading import read_sweep_folder
+from lora_lab.sweep.external import of_sweep
+from tests.sweep.test_estimate import CPU, SWEEP
+from tests.sweep.test_estimate import trained as timed
 
 SHORT = ["base_model=demo", "dataset=demo", "optimizer=adamw", "train.max_train_steps=2", "preview.seeds=[3]",
          "preview.prompts=['a girl']", "preview.steps=2", "metric.names=[basic]",
@@ -109,9 +115,7 @@ def test_a_plan_refuses_what_could_not_be_rendered(
             assert said in capsys.readouterr().err
     path.write_text(yaml.safe_dump({**values, "external": {"theirs": str(tmp_path / "good.safetensors")}}))
     assert main(["plan", str(path)]) == 0
-    assert (
-        "external: theirs: trained elsewhere; rendered and scored beside the rows" in capsys.readouterr().out
-    )
+    assert "theirs" in capsys.readouterr().out
     assert not (tmp_path / "r").exists()
 
 
@@ -217,3 +221,74 @@ def test_names_and_the_form_of_the_section(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / "s.yaml").write_text(wrong)
         assert main(["plan", str(tmp_path / "s.yaml")]) == 2
         assert "external" in capsys.readouterr().err
+
+
+TEXT = (
+    "base: ['preview.seeds=[1,2]', 'preview.prompts=[a hat]', 'preview.strengths=[1.0]']\n"
+    "patterns: {own: []}\nexternal: "
+)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A folder of two checkpoints that sd-scripts wrote."""
+    folder = tmp_path / "loras" / "theirs"
+    folder.mkdir(parents=True)
+    for epoch in (1, 2):
+        tensors = {"lora_unet_x.lora_down.weight": torch.zeros(1, 1)}
+        said = {"ss_network_module": "networks.lora", "ss_epoch": str(epoch), "ss_steps": str(epoch)}
+        save_file(tensors, folder / f"x-{epoch:06d}.safetensors", said)
+    return folder
+
+
+def test_a_plan_shows_them_as_rows_that_are_rendered_and_never_trained(
+    make, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = make(TEXT + f"{{mine: '{theirs}', one: '{theirs}/x-000001.safetensors'}}")
+    rows = [(row.name, row.status, row.checkpoints, row.to_render) for row in found.external]
+    assert rows == [("mine", "previews", 2, 4), ("one", "previews", 1, 2)]
+    assert [row.name for row in found.rows] == ["own"] and found.packs == [["own"]]
+    assert not found.folder.path.exists(), "a plan writes nothing"
+    assert found.to_json()["external"][0] == {
+        "name": "mine", "source": str(theirs), "trainer": "sd-scripts", "status": "previews",
+        "checkpoints": 2, "to_render": 4,
+    }  # fmt: skip
+    show_plan(found)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "rendered and not trained: mine, one" in text and "renders 4 previews of" in text
+
+
+def test_their_pictures_are_part_of_what_it_costs(
+    make, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SWEEP.replace("patterns", f"external: {{mine: '{theirs}'}}\npatterns")
+    timed(SweepFolder(tmp_path / "results" / "earlier"), make(SWEEP, *CPU), ["x"])
+    with_, without = make(text, *CPU).estimate, make(SWEEP, *CPU).estimate
+    # One more start of a worker, 11 s, and two previews of 2 s.
+    assert with_.runs["mine"].seconds == pytest.approx(11 + 2 * 2)
+    assert with_.seconds == pytest.approx(without.seconds + 11 + 2 * 2)
+    show_plan(make(text, *CPU))
+    assert "renders 2 previews of 2 checkpoints, 15 s" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_was_rendered_is_done_and_new_prompts_are_rendered_again(make, theirs: Path) -> None:
+    text = TEXT + f"{{mine: '{theirs}'}}"
+    found = make(text)
+    (made,) = of_sweep(found.folder, [("mine", str(theirs))], found.rows[0].config)
+    record = read_record(made)
+    shots = wanted_shots(found.rows[0].resolved)
+    for item in record.checkpoints:
+        item.previews = [Preview("p.png", *shot, drawn=key) for key, shot in shots.items()]
+    record.status, record.preview_fingerprint = "done", found.rows[0].preview_fingerprint
+    write_record(made, record)
+    shutil.rmtree(theirs)  # it has copies
+    assert [(row.name, row.status, row.to_render) for row in make(text).external] == [("mine", "done", 0)]
+    (again,) = make(text.replace("[a hat]", "[a hat,a coat]")).external
+    assert (again.status, again.checkpoints, again.to_render) == ("previews", 2, 4), "the hats are there"
+
+
+def test_a_file_that_is_missing_is_refused_by_the_plan(make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone.safetensors: there is no such file or folder"):
+        make(TEXT + f"['{tmp_path}/gone.safetensors']")
+    with pytest.raises(ConfigError, match=r"external: 'own' is a row, too"):
+        make(TEXT + f"{{own: '{tmp_path}/gone.safetensors'}}")

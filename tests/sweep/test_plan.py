@@ -23,7 +23,7 @@ THREE = BASE + 'patterns: {"a": [], "b": [network.network_alpha=1], "c": [train.
 def test_an_axis_that_the_command_line_overrules_is_named(make) -> None:
     made = make(THREE, "network.network_alpha=2", "train.seed=7")
     assert [text for text in made.warnings if "given for all rows" in text] == [
-        "network.network_alpha=2 is given for all rows: what b set themselves does not count"
+        "network.network_alpha=2 is given for all rows, and replaces what these set: b"
     ]
     assert made.row("b").same_as == "a"
 

@@ -1,15 +1,20 @@
 """First sweep files: every family and card gives one that plans, and that says what it is made of."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from lora_lab.config import compose, flat
 from lora_lab.errors import ConfigError
+from lora_lab.kohya import convert, read
 from lora_lab.models.families import FAMILIES
 from lora_lab.sweep import plan, read_sweep
 from lora_lab.sweep.starting import NO_CARD, Wish, card_sizes, fitting, text
 from tests.data.test_folder import save
+from tests.kohya.presets import MIDDLE, NEWER, NEWEST, OLDEST
 from tests.material import write_model, write_pictures
 
 CASES = [("sd1", 8), ("sdxl", 12), ("sdxl", NO_CARD)]
@@ -86,3 +91,35 @@ def test_cards_report_a_little_less_than_they_are_sold_with() -> None:
 def test_a_card_without_settings_is_refused(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(ConfigError, match="--card 10: settings for Stable Diffusion 1.x are there for 8, 12"):
         text(Wish("x", "demo", photos, "zz", 10))
+
+
+@pytest.mark.parametrize(
+    "preset", [OLDEST, MIDDLE, NEWER, NEWEST], ids=["oldest", "middle", "newer", "newest"]
+)
+def test_a_preset_is_the_reference_as_it_would_be_as_a_recipe(
+    tmp_path: Path, photos: Path, preset: dict[str, Any]
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(preset))
+    found = convert(read(file))
+    wish = Wish("mine", "demo", photos, "", NO_CARD, file.name, found.settings)
+    sweep = read_sweep(written(tmp_path, wish))
+    base = flat(compose(sweep.base, checked=False))
+    own = {"base_model.path", "base_model.family", "dataset.path", "name"}
+    said = {key: value for key, value in found.settings.items() if key not in own}
+    assert len(said) > 25
+    assert {key: base[key] for key in said} == said
+    assert base["dataset.path"] == str(photos)
+    rates = [row.overrides for row in sweep.rows if row.name in ("lr-low", "lr-high")]
+    assert rates == [("optimizer.unet_lr=3e-05",), ("optimizer.unet_lr=0.0003",)], "the one that acts"
+
+
+def test_axes_leave_the_presets_own_values(tmp_path: Path, photos: Path) -> None:
+    settings = {"network.network_alpha": 1.0, "network.network_dim": 32, "train.max_train_steps": 500}
+    settings |= {"network.train_text_encoder": False, "optimizer.name": "prodigy"}
+    sweep = read_sweep(written(tmp_path, Wish("mine", "demo", photos, "", 12, "p.toml", settings)))
+    rows = {row.name: row.overrides for row in sweep.rows}
+    assert rows["alpha-32"] == ("network.network_alpha=32",) and "alpha-1" not in rows
+    assert rows["longer"] == ("train.max_train_steps=1000",) and "unet-only" not in rows
+    assert not any(word.startswith("optimizer=") for word in sweep.base)
+    assert sweep.question == "Which setting moves likeness most?"

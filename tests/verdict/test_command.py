@@ -213,7 +213,7 @@ def test_damaged_lines_are_named_by_verdict_and_table(
     lines = sweep.scores_file.read_text().splitlines()
     broken = json.loads(lines[0]) | {"id": "x", "value": "70"}
     sweep.scores_file.write_text("\n".join([*lines, json.dumps(broken)]) + "\n")
-    words = f"1 damaged line of {sweep.scores_file} was left out: line {len(lines) + 1}: value"
+    words = f"1 damaged line of {sweep.scores_file} left out: line {len(lines) + 1}: value"
     code, text = verdict(capsys, sweep.path, "--json")
     assert code == 0 and any(note.startswith(words) for note in json.loads(text)["notes"])
     assert main(["table", str(sweep.path)]) == 0

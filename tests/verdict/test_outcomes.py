@@ -154,4 +154,4 @@ def test_importance_stands_beside_shuffled_scores(monkeypatch: pytest.MonkeyPatc
 def test_importance_is_refused_below_20_runs() -> None:
     rows = [(f"r{i}", {"alpha": i}, 1, float(i)) for i in range(19)]
     found, why = importance(analyse(evidence(rows)))
-    assert found is None and "needs at least 20 different runs with a score, there are 19" in why
+    assert found is None and "needs at least 20 different runs with a score, not 19" in why

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lora_lab.config import parse_resolution
+from lora_lab.counts import counted
 from lora_lab.effective.rules.flat_values import Reasons, Values
 from lora_lab.findings import Findings
 from lora_lab.resolved import Facts
@@ -67,7 +68,7 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
 def _of_numbers(v: Values, facts: Facts) -> Reasons:
     most = v["dataset.max_images"]
     if most > facts.images:
-        yield "dataset.max_images", f"there are {facts.images} images, not more"
+        yield "dataset.max_images", f"there are not more than {counted(facts.images, 'image')}"
     if not most or most > facts.images:
         yield "dataset.max_images_seed", "dataset.max_images leaves out no image"
 

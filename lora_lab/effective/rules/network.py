@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from lora_lab.counts import counted
 from lora_lab.effective.rules.flat_values import (
     Reasons,
     Values,
@@ -107,8 +108,8 @@ def _refusals(v: Values, facts: Facts) -> Iterator[str]:
     files, strengths = v["network.base_weights"], v["network.base_weights_multiplier"]
     if files and len(strengths) > len(files):
         yield (
-            f"network.base_weights_multiplier has {len(strengths)} values, network.base_weights "
-            f"{len(files)} files; give at most one value for each file"
+            f"network.base_weights_multiplier has {counted(len(strengths), 'value')}, network.base_weights "
+            f"{counted(len(files), 'file')}; give at most one value for each file"
         )
     yield from _block_refusals(v, facts)
     file, wanted = facts.weights_form, v["network.type"].replace("locon", "lora")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lora_lab.counts import counted
 from lora_lab.effective.rules.flat_values import Reasons, Values
 from lora_lab.findings import Findings
 from lora_lab.resolved import Facts
@@ -19,7 +20,8 @@ def no_effect(v: Values, facts: Facts) -> Reasons:
     total = min(n for n in (epochs and epochs * per_epoch, steps) if n is not None)
     if epochs is not None and steps is not None:
         if epochs * per_epoch <= steps:
-            yield "train.max_train_steps", f"{epochs} epochs end at step {epochs * per_epoch} already"
+            ends = counted(epochs, "epoch ends", "epochs end")
+            yield "train.max_train_steps", f"{ends} at step {epochs * per_epoch} already"
         else:
             end = -(-steps // per_epoch)
             yield "train.max_train_epochs", f"train.max_train_steps={steps} ends the run in epoch {end}"

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from lora_lab.counts import counted
 from lora_lab.review.launch.pages import may_launch
 from lora_lab.review.session.blind import candidates
 from lora_lab.review.session.sessions import RATER_COOKIE, SessionProgress, open_here, session_store_of
@@ -42,7 +43,7 @@ class Card:
     def standing(self) -> str:
         """How many runs there are, and how they stand."""
         parts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"{self.runs} runs ({parts}), {self.checkpoints} checkpoints with images"
+        return f"{counted(self.runs, 'run')} ({parts}), {counted(self.checkpoints, 'checkpoint')} with images"
 
 
 def _card(request: Request, name: str) -> Card:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from lora_lab.pace import RunPace, spell_end, spell_memory, spell_seconds
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
-from lora_lab.store.underway import Underway, go_on, stop, underway, until_all_end
+from lora_lab.store.underway import Underway, go_on, how_far, stop, underway, until_all_end
 
 SECONDS = 10
 """After which the page is asked for again, as long as something runs."""
@@ -60,6 +60,7 @@ def running_page(request: Request) -> Response:
         "done": sum(run.status == "done" for run in sweep.runs.values()),
         "left": spell_seconds(left),
         "ends": spell_end(left),
+        "whole": how_far(sweep.folder).words if rows else "",
         "seconds": SECONDS if at_work else 0,
     }
     return page(request, "look_running.html", values)

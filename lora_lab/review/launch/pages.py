@@ -29,7 +29,7 @@ SECONDS = 10
 """After which the queue's page is asked for again, as long as something runs."""
 SETTING = re.compile(r"~?\+{0,2}[^\s=~+-][^=]*=.*|~\S+", re.DOTALL)
 """A line that is a setting, and no option of a command."""
-FIELDS = ("name", "base", "images", "trigger", "card")
+FIELDS = ("name", "base", "images", "trigger", "card", "preset")
 """What a first sweep file is made of: `lora-lab new NAME` and its options."""
 
 

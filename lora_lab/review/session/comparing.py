@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_lab.review.session.blind import drawn_of, pixels_of, shown_files
+from lora_lab.review.session.judging import judging_routes
 from lora_lab.review.session.sessions import (
     SessionProgress,
     SessionStore,
@@ -20,7 +21,7 @@ from lora_lab.review.session.sessions import (
     session_store_of,
 )
 from lora_lab.review.session.showing import same_item, seen, shown
-from lora_lab.review.web.forms import Posted, taking
+from lora_lab.review.web.forms import Posted
 from lora_lab.store import Place
 from lora_lab.store.scores import RESULTS
 
@@ -29,11 +30,7 @@ MODE = "compare"
 
 def routes() -> list[Route]:
     """The routes of this module."""
-    return [
-        Route("/compare/{session}", compare_page),
-        Route("/compare/{session}/judge", taking(judge), methods=["POST"]),
-        Route("/compare/{session}/undo", taking(undo), methods=["POST"]),
-    ]
+    return judging_routes(MODE, compare_page, judge, _answer)
 
 
 def compare_page(request: Request) -> Response:
@@ -46,7 +43,7 @@ def _next(progress: SessionProgress) -> int:
     return next(number for number in range(len(progress.judged) + 1) if number not in progress.judged)
 
 
-def _answer(session_store: SessionStore, progress: SessionProgress) -> Response:
+def _answer(session_store: SessionStore, progress: SessionProgress, _: int | None = None) -> Response:
     now = session_store.find(progress.session.id)
     return JSONResponse({"position": _next(now), "pause": pause(now)})
 
@@ -79,12 +76,3 @@ def _what_was_shown(
         found[f"{side}_shown"] = pixels_of(shown_files(stage.sweep, place, stage.shots))
         found[f"{side}_drawn"] = drawn_of(stage.sweep, place, stage.shots)
     return found
-
-
-def undo(request: Request, given: Posted) -> Response:
-    """Cancel what was said last; the answer names its position."""
-    with session_store_of(request).lock:
-        session_store, progress = open_session(request, MODE)
-        if (last := progress.last) is not None:
-            session_store.write(progress, "cancel", cancels=last.id)
-        return _answer(session_store, progress)

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from lora_lab.review.session.again import go_on
 from lora_lab.review.session.blind import drawn_of, pixels_of, shown_files
+from lora_lab.review.session.judging import judging_routes
 from lora_lab.review.session.sessions import (
     Judgement,
     SessionProgress,
@@ -20,7 +21,7 @@ from lora_lab.review.session.sessions import (
     session_store_of,
 )
 from lora_lab.review.session.showing import same_item, seen
-from lora_lab.review.web.forms import Posted, taking
+from lora_lab.review.web.forms import Posted
 from lora_lab.store import Place, Score
 
 TAGS = ("broken at strength 1", "wrong person", "skin", "clothes do not change", "too weak")
@@ -32,11 +33,7 @@ MODE = "score"
 
 def routes() -> list[Route]:
     """The routes of this module."""
-    return [
-        Route("/score/{session}", score_page),
-        Route("/score/{session}/judge", taking(judge), methods=["POST"]),
-        Route("/score/{session}/undo", taking(undo), methods=["POST"]),
-    ]
+    return judging_routes(MODE, score_page, judge, _answer)
 
 
 def score_page(request: Request) -> Response:
@@ -112,13 +109,3 @@ def _what_was_shown(session_store: SessionStore, progress: SessionProgress, plac
         "drawn": drawn_of(stage.sweep, place, stage.shots),
         **({"also": also} if also else {}),
     }
-
-
-def undo(request: Request, given: Posted) -> Response:
-    """Cancel what was said last; the answer names its position, None where nothing was said."""
-    with session_store_of(request).lock:
-        session_store, progress = open_session(request, MODE)
-        last = progress.last
-        if last is not None:
-            session_store.write(progress, "cancel", cancels=last.id)
-        return _answer(session_store, progress, last.position if last else None)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from lora_lab.counts import counted, whole
 from lora_lab.errors import RunFolderError
 from lora_lab.review.browse.curves import StepLogs
 from lora_lab.review.browse.runs import Sweep, SweepCache
@@ -78,7 +79,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.pages.globals["sweep_tabs"] = TABS
+        self.pages.globals.update(sweep_tabs=TABS, counted=counted, whole=whole)
 
     @property
     def cache(self) -> Path:

@@ -10,7 +10,7 @@ from lora_lab.review.web.app import create_app
 from lora_lab.run.lock import FolderLock
 from lora_lab.store import RunRecord, SweepFolder, read_record, write_record
 from lora_lab.store.steps import append_step
-from lora_lab.store.underway import underway, until_all_end
+from lora_lab.store.underway import how_far, underway, until_all_end
 
 ADDRESS = "http://127.0.0.1:7868"
 PAGE = "/sweep/faces/look/running"
@@ -54,6 +54,39 @@ def test_shares_of_a_worker_add_up_to_its_time(sweep: SweepFolder) -> None:
     # 60 steps at 2 s and 20 at 0.5 s
     assert until_all_end(rows.values()) == pytest.approx(120.0 + 10.0)
     assert until_all_end([rows["next"]]) is None
+
+
+def test_how_far_the_whole_sweep_is_and_when_it_ends(sweep: SweepFolder, client: TestClient) -> None:
+    # Two workers by their claims; 50 steps took 85 s of theirs, which is 42.5 s by the clock.
+    whole = how_far(sweep)
+    assert (whole.total, whole.done, whole.runs, whole.ended) == (330, 150, 4, 1)
+    workers = len({row.pid for row in underway(sweep) if row.pid})
+    assert whole.speed == pytest.approx(50 / 85 * workers)
+    assert whole.seconds_left == pytest.approx(180 / whole.speed)
+    assert (
+        f"The whole sweep: {whole.words[:40]}" in client.get(PAGE).text and "45% of 330 steps" in whole.words
+    )
+
+
+def test_a_run_that_was_stopped_counts_as_whole_and_copies_do_not_count(sweep: SweepFolder) -> None:
+    write_record(sweep.run("next"), RunRecord(status="stopped", step=20, total_steps=100))
+    for name, record in {
+        "twin": RunRecord(status="done", same_as="over", total_steps=100),
+        "theirs": RunRecord(status="done", external={"source": "x"}),
+    }.items():
+        sweep.run(name).path.mkdir()
+        write_record(sweep.run(name), record)
+    whole = how_far(sweep)
+    assert (whole.total, whole.done, whole.runs, whole.ended) == (330, 250, 4, 2)
+
+
+def test_nobody_at_work_has_no_end(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "faces")
+    folder.run("a").path.mkdir(parents=True)
+    write_record(
+        folder.run("a"), RunRecord(status="cancelled", step=5, total_steps=10, seconds={"train": 5.0})
+    )
+    assert how_far(folder).words == "50% of 10 steps, 0/1 runs ended"
 
 
 def test_the_page_says_how_far_it_is(client: TestClient) -> None:
