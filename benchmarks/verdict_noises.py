@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lora_lab.store.scores import Place
+from lora_lab.store.scores import Place, Score, ScoreLog
 from lora_lab.verdict.advice import recommend
 from lora_lab.verdict.analysis import Analysis, analyse, change_key
 from lora_lab.verdict.effects import effects
@@ -25,6 +25,7 @@ from lora_lab.verdict.leaders import next_looks, posterior
 from lora_lab.verdict.model import fit
 from lora_lab.verdict.outcomes import costs
 from lora_lab.verdict.prior import Prior
+from lora_lab.verdict.raters import combine
 from lora_lab.verdict.result import DEPENDS, HELPS, HURTS, INTERACTS, MIXED, NO_DIFFERENCE, SettingEffect
 
 CALLED = (HELPS, HURTS, MIXED, DEPENDS)
@@ -296,6 +297,41 @@ def _sessions(sweeps: int, apart: float) -> str:
     return f"best of 25 within 3 points, runs {apart:g} apart (sd), eye error 8: {parts}"
 
 
+def leaders(sweeps: int) -> Iterator[str]:
+    """25 places by one rater in two sessions, the second one for 8 leaders (two looks) and two others: by how
+    much combined scores put the leaders too far above the rest, and the second session too low."""
+    for apart, eye in ((10.0, 6.0), (10.0, 8.0), (16.0, 8.0)):
+        draw = np.random.default_rng(11)
+        above, best, regret = [], [], []
+        for _ in range(sweeps):
+            true, level = draw.normal(55, apart, 25), draw.normal(0, 4 * np.sqrt(2))
+            first = true + draw.normal(0, eye, 25)
+            order = np.argsort(-first)
+            top, rest = order[:8], order[8:]
+            again = [*top, *top, *draw.choice(rest, 2, replace=False)]
+            looks = [("s1", i, first[i]) for i in range(25)]
+            looks += [("s2", i, true[i] + level + draw.normal(0, eye)) for i in again]
+            log = [
+                Score(f"{n}", session, "me", f"r{i}", "1", n, float(value))
+                for n, (session, i, value) in enumerate(looks)
+            ]
+            places = combine(ScoreLog(scores=log), {}).places
+            off = np.array([places[f"r{i}", "1"].value for i in range(25)]) - true
+            above.append(off[top].mean() - off[rest].mean())
+            chosen = int(np.argmax(off + true))
+            best.append(off[chosen] - off[rest].mean())
+            regret.append(float(true.max() - true[chosen]))
+        parts = zip(("leaders", "the best"), (above, best), strict=True)
+        said = ", ".join(f"{name} {mean_of(values)}" for name, values in parts)
+        about = f"runs {apart:g} apart (sd), eye error {eye:g}"
+        yield f"second session, {about}: too high by: {said}; regret {mean_of(regret)}"
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """A mean with two standard errors."""
+    return f"{np.mean(values):.1f} ± {2 * np.std(values) / len(values) ** 0.5:.1f}"
+
+
 PARTS = {
     "false": false_calls,
     "crossing": crossing,
@@ -304,6 +340,7 @@ PARTS = {
     "looks": looks,
     "chosen": chosen,
     "sessions": sessions,
+    "leaders": leaders,
 }
 
 

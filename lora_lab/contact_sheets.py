@@ -1,11 +1,12 @@
 """Contact sheets: one picture that shows a run's checkpoints, or a sweep's runs, prompt beside prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lora_lab import fonts
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.files import replacing
 from lora_lab.metrics.registry import METRICS
@@ -16,6 +17,8 @@ TILE_LONG_SIDE = 192
 LABEL_WIDTH = 210
 HEAD_HEIGHT = 34
 GAP = 6
+LARGE, SMALL = 15, 12
+"""Letters, in pixels."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 INK, PAPER, MUTED, WARN = (24, 24, 27), (250, 250, 249), (113, 113, 122), (180, 60, 20)
 
@@ -33,6 +36,11 @@ class Line:
     warning: str = ""
     heads: Sequence[str] = ()
 
+    @property
+    def texts(self) -> list[str]:
+        """All that is written of it."""
+        return [self.label, self.words, self.warning, *self.heads]
+
 
 def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -> None:
     """Draw a grid of pictures with row labels and column heads to a PNG, atomically."""
@@ -43,7 +51,7 @@ def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -
     height = HEAD_HEIGHT + sum(HEAD_HEIGHT for own in above if own) + len(lines) * (tile[1] + GAP) + GAP
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    big, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    big, small = _fonts([title, *heads, *(text for line in lines for text in line.texts)])
     draw.text((GAP, 8), _clip(draw, title, big, width - 2 * GAP), INK, font=big)
     y = HEAD_HEIGHT
     for own, line in zip(above, lines, strict=True):
@@ -58,6 +66,14 @@ def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -
         y += tile[1] + GAP
     with replacing(path) as temporary:
         canvas.save(temporary, "PNG")
+
+
+def _fonts(texts: Iterable[str]) -> tuple[Font, Font]:
+    """The large and the small font, with letters for all texts where this machine has them."""
+    file = fonts.file_for(texts)
+    if file is None:
+        return ImageFont.load_default(LARGE), ImageFont.load_default(SMALL)
+    return ImageFont.truetype(file, LARGE), ImageFont.truetype(file, SMALL)
 
 
 def _heads_above(heads: Sequence[str], lines: Sequence[Line]) -> list[Sequence[str]]:
@@ -85,9 +101,9 @@ def _clip(draw: ImageDraw.ImageDraw, text: str, font: Font, room: int) -> str:
     return text
 
 
-def _label(draw: ImageDraw.ImageDraw, line: Line, place: tuple[int, int], fonts: tuple[Font, Font]) -> None:
+def _label(draw: ImageDraw.ImageDraw, line: Line, place: tuple[int, int], sizes: tuple[Font, Font]) -> None:
     """Write a line's label beside its tiles; `place` is the top and the height there is."""
-    (top, height), (big, small) = place, fonts
+    (top, height), (big, small) = place, sizes
     draw.text((GAP, top), _clip(draw, line.label, big, LABEL_WIDTH - 2 * GAP), INK, font=big)
     room = max((height - 22) // 16, 1)
     words = [(text.strip(), MUTED) for text in line.words.split("\n") if text.strip()]

@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(file for file in PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    "errors": 0, "counts": 0, "files": 0, "outputs": 0, "system": 0, "hardware": 0, "findings": 0,
+    "errors": 0, "counts": 0, "fonts": 0, "files": 0, "outputs": 0, "system": 0, "hardware": 0, "findings": 0,
     "config": 0, "axes": 0, "pace": 0, "smoothing": 0,
     "data": 1, "models": 1, "networks": 1, "optim": 1, "losses": 1, "metrics": 1, "demo": 1,
     "loras": 1, "lora_files": 1, "search": 1, "resolved": 1, "words": 1,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lora_lab import fonts
 from lora_lab.config import nearest
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
@@ -156,6 +157,9 @@ def write(
     files = []
     for plot in made:
         figure = plot.draw(plot.data, look)
+        if look.outlines or "png" in formats:
+            # Text in SVG takes the reader's fonts.
+            fonts.file_for(style.texts(figure))
         for name in formats:
             files.append(folder / f"{plot.name}.{name}")
             with style.drawing(look):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lora_lab import fonts
 from lora_lab.counts import filled
 from lora_lab.files import replacing
 from lora_lab.plots.words import WORDS
@@ -38,16 +39,8 @@ FORMATS = ("png", "svg")
 WIDTH = 7.2
 """Inches: the width of a page's text."""
 
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "Meiryo",
-    "IPAexGothic",
-)
-"""Tried in this order, glyph by glyph; matplotlib brings the first."""
+FONT = "DejaVu Sans"
+"""What matplotlib brings."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +96,10 @@ class Look:
         return filled(WORDS[self.language][key], **values)
 
 
-@cache
-def fonts() -> tuple[str, ...]:
-    """Those of `FONTS` that are installed."""
-    from matplotlib import font_manager
-
-    known = {item.name for item in font_manager.fontManager.ttflist}
-    return tuple(name for name in FONTS if name in known)
-
-
-def speaks(language: str) -> bool:
-    """Whether the installed fonts have the language's letters."""
-    return language != "ja" or len(fonts()) > 1
+def _families() -> list[str]:
+    """Fonts to be tried in this order, letter by letter."""
+    found = fonts.found()
+    return [FONT, found[0]] if found else [FONT]
 
 
 @contextmanager
@@ -122,15 +107,16 @@ def drawing(look: Look) -> Iterator[None]:
     """Settings of matplotlib under which plots are made and saved; outside they are as before."""
     import matplotlib
 
-    # Without it every glyph that a font lacks is a line on the terminal.
+    # Without it every glyph that a font lacks is a line on the terminal; `fonts` says it once.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    with matplotlib.rc_context(_settings(look)):
+    with matplotlib.rc_context(_settings(look)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         yield
 
 
 def _settings(look: Look) -> Any:
     return {
-        "font.family": list(fonts()), "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
+        "font.family": _families(), "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
         "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlepad": 8,
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
         "axes.edgecolor": look.muted, "axes.labelcolor": look.ink, "text.color": look.ink,
@@ -142,6 +128,13 @@ def _settings(look: Look) -> Any:
         "svg.fonttype": "path" if look.outlines else "none",
         "savefig.dpi": 150, "figure.dpi": 100,
     }  # fmt: skip
+
+
+def texts(figure: Figure) -> list[str]:
+    """All that is written in a figure."""
+    from matplotlib.text import Text
+
+    return [item.get_text() for item in figure.findobj(Text)]
 
 
 def figure(width: float = WIDTH, height: float = 4.0) -> Figure:

@@ -175,7 +175,7 @@ class Training:
         for task, (status, reason) in ending:
             with self._failing_alone(task):
                 if task.runner:
-                    self._leave(task, status, reason)
+                    self._leave(task, status, reason, by_looks=True)
                 elif task.is_open:
                     self._endings.end(task, status, reason)
 
@@ -244,7 +244,12 @@ class Training:
                 self._events.send("checkpoint", run=task.name, tag=tag)
         return checkpoint
 
-    def _leave(self, task: Task, status: str, reason: str = "") -> None:
+    def _leave(self, task: Task, status: str, reason: str = "", *, by_looks: bool = False) -> None:
+        """End a run of the pack; those that took its weights go on by themselves, unless these diverged.
+
+        Args:
+            by_looks: It ends since its previews show nothing. Others may have other prompts, or not mind.
+        """
         runner = task.runner
         assert runner
         self._trainer.remove(runner)
@@ -253,7 +258,7 @@ class Training:
         task.runner = None
         self._endings.end(task, status, reason)
         for one in self._followers(task):
-            if status == "diverged":
+            if status == "diverged" and not by_looks:
                 self._endings.end(one, status, reason)
             elif status != "done":
                 # The leader's trouble may be its own, as a folder that cannot be written to.

@@ -147,7 +147,7 @@ def ratings(log: ScoreLog, same_as: Mapping[str, str] | None = None) -> dict[Pla
     given = by_unit(by_place)
     scales = fit(given)
     return {
-        place: Rating(scales.at(place, given), len(items), tuple(sorted({item.rater for item in items})))
+        place: Rating(scales.at(items), len(items), tuple(sorted({item.rater for item in items})))
         for place, items in by_place.items()
     }
 

@@ -8,6 +8,10 @@ raters on the checkpoints that both of them scored, drawn towards 1 as far as th
 saw only good runs is not stretched. Levels are least squares on common checkpoints; the level of a session
 is drawn towards its rater's. Raters without a chain of common checkpoints between them are on no common
 scale.
+
+A session that shows again some of what its rater had seen, such as one for the leaders, is another matter:
+leaders had luck and score less when they are shown again, which is no stricter session. There the checkpoints
+are drawn towards their mean, too (`session_levels`).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import mean
+from statistics import mean, variance
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +34,13 @@ SLOPE_SD = 0.25
 SESSION_RIDGE = (6 / 4) ** 2
 """One score varies by about 6 points, sessions of one rater by about 4: what a session's level is drawn
 by."""
+EYE_SD = 6.0
+"""Standard deviation of one score before anything is measured."""
+PLACE_SD, PLACE_DF = 10.0, 4.0
+"""Standard deviation of what places deserve before anything is seen, and the places that it counts for: few
+scores that lie close together by luck do not say that nothing differs."""
+SESSION_SD = 4.0
+"""Standard deviation of the levels of one rater's sessions."""
 FEWEST_FOR_SLOPE = 4
 """Common checkpoints from which on the spread of two raters is compared."""
 
@@ -61,12 +72,12 @@ class Scales:
         flat = self._flat(unit[0], value)
         return flat - self.levels[unit[0]] - self.sessions[unit]
 
-    def at(self, place: Place, given: Given) -> float:
-        """What raters gave a checkpoint, on the common scale: each one counts once. From 0 to 100."""
+    def at(self, items: Iterable[Score]) -> float:
+        """What raters gave a checkpoint, on the common scale, from 0 to 100: each rater counts once, and each
+        of their looks as much as their others."""
         by_rater: dict[str, list[float]] = defaultdict(list)
-        for unit, values in given.items():
-            if place in values:
-                by_rater[unit[0]].append(self.adjusted(unit, values[place]))
+        for item in items:
+            by_rater[item.rater].append(self.adjusted((item.rater, item.session), item.value))
         # A level may lead out of the scale that people score on.
         return min(100.0, max(0.0, mean(mean(values) for values in by_rater.values())))
 
@@ -84,8 +95,68 @@ def fit(given: Given) -> Scales:
         unit: {p: pivots[unit[0]] + (v - pivots[unit[0]]) / slopes[unit[0]] for p, v in values.items()}
         for unit, values in given.items()
     }
-    levels, sessions = _levels(flat, groups)
-    return Scales(levels, sessions, slopes, pivots, groups)
+    again = _of_second_looks(flat)
+    level = {unit: {p: v - again.get(unit, 0.0) for p, v in values.items()} for unit, values in flat.items()}
+    levels, sessions = _levels(level, groups, {unit[0] for unit in again})
+    return Scales(levels, {**sessions, **again}, slopes, pivots, groups)
+
+
+def between(given: Mapping[Place, Sequence[float]], eye_sd: float) -> float:
+    """The variance of what places deserve.
+
+    Args:
+        given: Scores by place.
+        eye_sd: Standard deviation of one score.
+    """
+    means = [mean(values) for values in given.values()]
+    noise = mean(eye_sd**2 / len(values) for values in given.values())
+    seen = variance(means) - noise if len(means) > 1 else 0.0
+    found = (PLACE_DF * PLACE_SD**2 + (len(means) - 1) * seen) / (PLACE_DF + len(means) - 1)
+    return max(found, 1.0)
+
+
+def session_levels(
+    sessions: Mapping[str, Mapping[Place, Sequence[float]]], eye_sd: float
+) -> dict[str, float]:
+    """The level of each of one rater's sessions, where later ones show places that earlier ones chose.
+
+    Best linear unbiased prediction (Henderson 1975) of levels and of what places deserve: what was chosen for
+    its scores is expected to score less, and only what is below that says that a session is stricter.
+
+    Args:
+        sessions: Scores by place, by session.
+        eye_sd: Standard deviation of one score.
+    """
+    everything: dict[Place, list[float]] = defaultdict(list)
+    for own in sessions.values():
+        for place, values in own.items():
+            everything[place] += values
+    names, places = list(sessions), list(everything)
+    looks = [(name, place, one) for name in names for place, own in sessions[name].items() for one in own]
+    rows = np.zeros((len(looks) + len(names) + len(places), 1 + len(names) + len(places)))
+    target = np.zeros(len(rows))
+    for number, (name, place, value) in enumerate(looks):
+        rows[number, [0, 1 + names.index(name), 1 + len(names) + places.index(place)]] = 1 / eye_sd
+        target[number] = value / eye_sd
+    widths = [SESSION_SD] * len(names) + [math.sqrt(between(everything, eye_sd))] * len(places)
+    rows[len(looks) :, 1:] = np.diag(1 / np.array(widths))
+    found = np.linalg.lstsq(rows, target, rcond=None)[0].round(9)
+    return {name: float(found[1 + number]) for number, name in enumerate(names)}
+
+
+def _of_second_looks(flat: Given) -> dict[Unit, float]:
+    """The levels of the sessions of raters all of whose others show again what their first one had."""
+    by_rater: dict[str, dict[str, Mapping[Place, float]]] = defaultdict(dict)
+    for (rater, session), values in flat.items():
+        by_rater[rater][session] = values
+    found: dict[Unit, float] = {}
+    for rater, own in by_rater.items():
+        first = max(own.values(), key=len)
+        if len(own) < 2 or any(set(values) - set(first) for values in own.values()):
+            continue
+        looks = {name: {place: [v] for place, v in values.items()} for name, values in own.items()}
+        found |= {(rater, name): level for name, level in session_levels(looks, EYE_SD).items()}
+    return found
 
 
 def by_unit(by_place: Mapping[Place, Sequence[Score]]) -> Given:
@@ -160,8 +231,14 @@ def _ratio(one: Mapping[Place, float], other: Mapping[Place, float]) -> tuple[fl
     return math.log(a.std() / b.std()), (len(shared) - 2) / max(1 - r * r, 0.02)
 
 
-def _levels(flat: Given, groups: tuple[frozenset[str], ...]) -> tuple[dict[str, float], dict[Unit, float]]:
-    """Least squares of flat score = checkpoint + rater + session, with the sessions drawn towards 0."""
+def _levels(
+    flat: Given, groups: tuple[frozenset[str], ...], known: Iterable[str]
+) -> tuple[dict[str, float], dict[Unit, float]]:
+    """Least squares of flat score = checkpoint + rater + session, with the sessions drawn towards 0.
+
+    Args:
+        known: Raters the levels of whose sessions have been taken out.
+    """
     units, raters = list(flat), list(dict.fromkeys(rater for rater, _ in flat))
     places = list(dict.fromkeys(place for values in flat.values() for place in values))
     at = {place: number for number, place in enumerate(places)}
@@ -170,7 +247,8 @@ def _levels(flat: Given, groups: tuple[frozenset[str], ...]) -> tuple[dict[str, 
     for number, unit in enumerate(units):
         for place, value in flat[unit].items():
             row = np.zeros(second + len(units))
-            row[[at[place], first + raters.index(unit[0]), second + number]] = 1
+            row[[at[place], first + raters.index(unit[0])]] = 1
+            row[second + number] = unit[0] not in known
             rows.append(row)
             target.append(value)
     for number in range(len(units)):

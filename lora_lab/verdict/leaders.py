@@ -15,11 +15,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from statistics import mean, variance
+from statistics import mean
 
 import numpy as np
 import numpy.typing as npt
 
+from lora_lab.store.scales import EYE_SD, between, session_levels
 from lora_lab.store.scores import Place
 
 Array = npt.NDArray[np.float64]
@@ -30,13 +31,8 @@ APART = 5
 """Items between two showings of one place, at least: sooner it would be recognised."""
 DECOYS = 2
 """Looks of a session at places that are no leaders, so that it does not consist of good ones alone."""
-EYE_SD, EYE_DF = 6.0, 4.0
-"""Standard deviation of one score before anything is measured, and the repeats that it counts for."""
-PLACE_SD, PLACE_DF = 10.0, 4.0
-"""Standard deviation of what places deserve before anything is seen, and the places that it counts for: few
-scores that lie close together by luck do not say that nothing differs."""
-SESSION_SD = 4.0
-"""Standard deviation of the levels of one rater's sessions."""
+EYE_DF = 4.0
+"""The repeats that `EYE_SD`, the standard deviation of one score before anything is measured, counts for."""
 NEAR = 3.0
 """Points below the best that make no difference to anybody."""
 SURE = 0.9
@@ -62,57 +58,30 @@ def posterior(given: Mapping[Place, Sequence[float]], eye_sd: float) -> dict[Pla
         eye_sd: Standard deviation of one score.
     """
     middle = mean(mean(values) for values in given.values())
-    between = _between(given, eye_sd)
+    apart = between(given, eye_sd)
     found = {}
     for place, values in given.items():
-        precision = 1 / between + len(values) / eye_sd**2
-        centre = (middle / between + sum(values) / eye_sd**2) / precision
+        precision = 1 / apart + len(values) / eye_sd**2
+        centre = (middle / apart + sum(values) / eye_sd**2) / precision
         found[place] = (centre, 1 / precision)
     return found
-
-
-def _between(given: Mapping[Place, Sequence[float]], eye_sd: float) -> float:
-    """The variance of what places deserve."""
-    means = [mean(values) for values in given.values()]
-    noise = mean(eye_sd**2 / len(values) for values in given.values())
-    seen = variance(means) - noise if len(means) > 1 else 0.0
-    between = (PLACE_DF * PLACE_SD**2 + (len(means) - 1) * seen) / (PLACE_DF + len(means) - 1)
-    return max(between, 1.0)
 
 
 def without_levels(
     sessions: Mapping[str, Mapping[Place, Sequence[float]]], eye_sd: float
 ) -> dict[Place, list[float]]:
-    """The scores of several sessions of one rater with each session's level taken out.
-
-    A second session shows the leaders of the first, and leaders had luck: they score less when they are shown
-    again, which is no stricter session. So places are drawn towards their mean, too (best linear unbiased
-    prediction, Henderson 1975); levels from common places alone would be off by that luck.
+    """The scores of several sessions of one rater with each session's level taken out
+    (`store.scales.session_levels`).
 
     Args:
         sessions: Scores by place, by session.
         eye_sd: Standard deviation of one score.
     """
-    everything: dict[Place, list[float]] = defaultdict(list)
-    for own in sessions.values():
-        for place, values in own.items():
-            everything[place] += values
-    if len(sessions) < 2:
-        return dict(everything)
-    names, places = list(sessions), list(everything)
-    looks = [(name, place, one) for name in names for place, own in sessions[name].items() for one in own]
-    rows = np.zeros((len(looks) + len(names) + len(places), 1 + len(names) + len(places)))
-    target = np.zeros(len(rows))
-    for number, (name, place, value) in enumerate(looks):
-        rows[number, [0, 1 + names.index(name), 1 + len(names) + places.index(place)]] = 1 / eye_sd
-        target[number] = value / eye_sd
-    widths = [SESSION_SD] * len(names) + [math.sqrt(_between(everything, eye_sd))] * len(places)
-    rows[len(looks) :, 1:] = np.diag(1 / np.array(widths))
-    found = np.linalg.lstsq(rows, target, rcond=None)[0]
-    level = dict(zip(names, found[1:], strict=False))
+    level = session_levels(sessions, eye_sd) if len(sessions) > 1 else dict.fromkeys(sessions, 0.0)
     adjusted: dict[Place, list[float]] = defaultdict(list)
-    for name, place, value in looks:
-        adjusted[place].append(value - float(level[name]))
+    for name, own in sessions.items():
+        for place, values in own.items():
+            adjusted[place] += [value - level[name] for value in values]
     return dict(adjusted)
 
 

@@ -82,17 +82,17 @@ def combine(log: ScoreLog, same_as: Mapping[str, str]) -> Combined:
     if not given:
         return Combined()
     scales = fit(given)
-    places = {place: _given(place, items, given, scales) for place, items in by_place.items()}
+    places = {place: _given(items, scales) for place, items in by_place.items()}
     raters = tuple(_rater(name, scores, same_as, scales) for name in sorted({rater for rater, _ in given}))
     return Combined(places, raters, (*left_out, *_notes(given, scales)))
 
 
-def _given(place: Place, items: Sequence[Score], given: Given, scales: Scales) -> Judged:
+def _given(items: Sequence[Score], scales: Scales) -> Judged:
     names = sorted({item.rater for item in items})
     said = dict.fromkeys(text for item in items for text in (*item.tags, item.note) if text)
     group = next(number for number, members in enumerate(scales.groups) if names[0] in members)
     return Judged(
-        scales.at(place, given),
+        scales.at(items),
         len(items),
         {name: mean(item.value for item in items if item.rater == name) for name in names},
         tuple(said),

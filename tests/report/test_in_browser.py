@@ -34,3 +34,16 @@ def test_it_fits_and_loads_everything(chromium: Any, page: Path) -> None:
         assert failed == [] and all(url.startswith("file:") for url in asked)
         assert any(url.endswith("-dark.svg") for url in asked) == (scheme == "dark")
         tab.close()
+
+
+def test_on_paper_everything_is_unfolded(chromium: Any, page: Path) -> None:
+    tab = chromium.new_page(viewport={"width": 800, "height": 1000})
+    tab.goto(page.as_uri())
+    shown = (
+        "Array.from(document.querySelectorAll('details > :not(summary)'))"
+        ".map(item => item.checkVisibility({contentVisibilityAuto: true}) && item.offsetHeight > 10)"
+    )
+    assert (before := tab.evaluate(shown)) and not any(before)
+    tab.emulate_media(media="print")
+    assert all(tab.evaluate(shown))
+    tab.close()

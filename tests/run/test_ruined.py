@@ -118,6 +118,22 @@ def test_one_that_takes_its_weights_from_a_longer_one_ends_alone(
     assert (read_record(long).status, read_record(long).step) == ("done", 15)
 
 
+@pytest.mark.parametrize("own", ["preview.prompts=['fine']", "preview.stop_black=false"])
+def test_a_longer_one_that_ends_so_leaves_those_that_look_otherwise(
+    bench: Bench, paint: Callable[..., None], own: str
+) -> None:
+    paint(BLACK)
+    long = bench.write("long", RUINED, "train.max_train_epochs=3")
+    short = bench.write("short", RUINED, own, "train.save_every_n_epochs=2")
+    write_record(long, RunRecord(adopters=["short"]))
+    write_record(short, RunRecord(prefix_of="long"))
+    go([long])
+    assert (read_record(long).status, read_record(long).step) == ("diverged", 5)
+    record = read_record(short)
+    assert (record.status, record.step, record.prefix_of) == ("done", 10, "")
+    assert [line["step"] for line in read_lines(short.steps_file)] == list(range(1, 11))
+
+
 def test_it_ends_there_also_where_further_base_models_come_after_training(
     bench: Bench, paint: Callable[..., None]
 ) -> None:

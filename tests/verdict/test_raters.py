@@ -1,6 +1,7 @@
 """Several raters on one scale."""
 
 import random
+from statistics import mean
 
 import pytest
 
@@ -121,6 +122,40 @@ def test_a_session_with_a_bridge_is_put_on_one_level_and_one_without_is_named() 
     apart = combine(ScoreLog(scores=scores("anna", first, "s1") + scores("anna", {"new": 92.0}, "s2")), {})
     assert apart.places["new", "1"].value == pytest.approx(92)
     assert any("whether one was stricter cannot be seen" in text for text in apart.notes)
+
+
+def test_leaders_who_score_less_when_they_are_shown_again_make_no_strict_session() -> None:
+    # They had luck: nobody is stricter, and over many sessions no level may be found.
+    draw, levels, too_high = random.Random(3), [], []
+    for _ in range(60):
+        true = {f"r{i}": draw.gauss(55, 10) for i in range(25)}
+        first = {name: value + draw.gauss(0, 6) for name, value in true.items()}
+        top = sorted(first, key=lambda name: -first[name])[:8]
+        again = {name: true[name] + draw.gauss(0, 6) for name in top}
+        scales = fit({("anna", "s1"): _places(first), ("anna", "s2"): _places(again)})
+        levels.append(scales.sessions["anna", "s2"] - scales.sessions["anna", "s1"])
+        log = ScoreLog(scores=scores("anna", first, "s1") + scores("anna", again, "s2"))
+        off = {name: combine(log, {}).places[name, "1"].value - true[name] for name in true}
+        rest = [name for name in true if name not in top]
+        too_high.append(mean(off[name] for name in top) - mean(off[name] for name in rest))
+    assert abs(mean(levels)) < 0.7, "fixed levels are off by -2"
+    assert mean(too_high) < 4, "fixed levels make it 5"
+
+
+def test_a_second_session_of_all_that_is_stricter_is_found_to_be() -> None:
+    first = {f"r{i}": 12.0 + 10 * i for i in range(9)}
+    strict = {name: value - 8 for name, value in first.items()}
+    scales = fit({("anna", "s1"): _places(first), ("anna", "s2"): _places(strict)})
+    apart = scales.sessions["anna", "s1"] - scales.sessions["anna", "s2"]
+    assert 6 < apart < 8, "drawn towards none"
+    values = combine(ScoreLog(scores=scores("anna", first, "s1") + scores("anna", strict, "s2")), {}).places
+    assert values["r8", "1"].value - values["r0", "1"].value == pytest.approx(80)
+
+
+def test_every_look_of_a_rater_counts_as_much() -> None:
+    looks = scores("anna", {"a": 60.0, "b": 20.0}) + scores("anna", {"a": 90.0}, start=5)
+    looks += scores("anna", {"a": 90.0}, start=9)
+    assert combine(ScoreLog(scores=looks), {}).places["a", "1"].value == pytest.approx(80)
 
 
 def test_repeats_measure_the_rater_and_drift() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from lora_lab.errors import RunFolderError
 from lora_lab.store.locks import newest
 from lora_lab.store.queue import Queue
 from lora_lab.system import end_politely, is_there, machine, own_group
@@ -81,22 +82,29 @@ class Starter:
         """Start it, unless it is there; what it says goes to the queue's log.
 
         Raises:
-            OSError: The log cannot be written.
+            RunFolderError: The log cannot be written.
         """
         with self._lock:
-            if self.works():
-                return
-            words = ["queue", "start", "--results", str(self.queue.results.absolute())]
-            self.queue.log_file.parent.mkdir(parents=True, exist_ok=True)
-            with self.queue.log_file.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [*_program(), *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=_environment(),
-                    **own_group(),
-                )
+            if not self.works():
+                try:
+                    self._process = self._begun()
+                except OSError as error:
+                    raise RunFolderError(
+                        f"cannot write {self.queue.log_file}: {error.strerror or error}"
+                    ) from error
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        words = ["queue", "start", "--results", str(self.queue.results.absolute())]
+        self.queue.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.queue.log_file.open("ab") as log:
+            return subprocess.Popen(
+                [*_program(), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                **own_group(),
+            )
 
     def interrupt(self) -> bool:
         """Have those of this machine that work on the queue save and end, as Ctrl-C does; False where there

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.config import SWEEPS_DIR
+from lora_lab.errors import RunFolderError
 from lora_lab.review.launch import commands
 from lora_lab.review.launch.commands import Starter, ask, sweep_files
 from lora_lab.run.lock import FolderLock
@@ -53,6 +54,12 @@ def test_one_process_at_a_time_works_on_the_queue_and_is_asked_to_end(
     assert starter.interrupt()
     waited(starter)
     assert first is not None and first.returncode == 3
+
+
+def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file, where a folder is needed")
+    with pytest.raises(RunFolderError, match=r"cannot write .*start\.log: "):
+        Starter(Queue(tmp_path / "results")).start()
 
 
 def test_whoever_works_on_an_entry_is_asked_to_end_by_another_gallery(tmp_path: Path) -> None:
