@@ -58,9 +58,10 @@ def examine(config: RunConfig, device_type: str) -> Examined:
     if config.base_model.vae:
         identities["vae"] = _vae_identity(Path(config.base_model.vae).expanduser())
     if config.network.network_weights:
-        identities["network_weights"] = _file_identity("network_weights", config.network.network_weights)
+        file = config.network.network_weights
+        identities["network_weights"] = _file_identity("network_weights", file, model.family)
     if config.network.base_weights:
-        identities["base_weights"] = _merged_identity(config)
+        identities["base_weights"] = _merged_identity(config, model.family)
     training_data = gather(config)
     further = _preview_bases(config, identities["base_model"])
     facts = replace(facts_of(config, training_data, model, device_type), preview_bases=further)
@@ -213,13 +214,14 @@ def _preview_bases(config: RunConfig, own: str) -> tuple[PreviewBase, ...]:
 
 
 @lru_cache(maxsize=64)
-def _file_identity(name: str, text: str) -> str:
+def _file_identity(name: str, text: str, family: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
     try:
         found = planned.identity(path)
         planned.refuse_untaken(path, name)
+        planned.refuse_other_family(path, family)
         return found
     except ModelError as error:
         raise ModelError(f"network.{name}: {error}") from error
@@ -233,7 +235,7 @@ def _form_of(text: str | None) -> str | None:
     return planned.form(Path(text).expanduser())
 
 
-def _merged_identity(config: RunConfig) -> str:
+def _merged_identity(config: RunConfig, family: str) -> str:
     """What is merged into the base model, by content and strength, in its order."""
     merged = config.network.merged()
-    return digest([(_file_identity("base_weights", file), strength) for file, strength in merged])
+    return digest([(_file_identity("base_weights", file, family), strength) for file, strength in merged])
