@@ -131,8 +131,8 @@ def _filled(network: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return network
 
 
-def draw_pictures(folder: Path, size: int, count: int = 8) -> Path:
-    """Write a few smooth random pictures with captions; returns the folder."""
+def draw_images(folder: Path, size: int, count: int = 8) -> Path:
+    """Write a few smooth random images with captions; returns the folder."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(count):

@@ -143,12 +143,12 @@ def _kind(name: str) -> str:
 
 @contextmanager
 def training(base: BaseModel, runs: int, settings: Sequence[str], size: int = 64) -> Iterator[PackTrainer]:
-    """A pack of `runs` on a random picture of `size` pixels, batch 1, dim 4; they differ in their seeds."""
+    """A pack of `runs` on a random image of `size` pixels, batch 1, dim 4; they differ in their seeds."""
     with tempfile.TemporaryDirectory() as place:
-        pictures = models.draw_pictures(Path(place) / "1_miko girl", size, count=1)
+        images = models.draw_images(Path(place) / "1_miko girl", size, count=1)
         common = [
             f"base_model={next(name for name, family in BASES.items() if family == base.family)}",
-            f"dataset.path={pictures.parent}",
+            f"dataset.path={images.parent}",
             f"dataset.resolution='{size}'",
             f"dataset.min_bucket_reso={size}",
             f"dataset.max_bucket_reso={size}",

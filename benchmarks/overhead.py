@@ -39,7 +39,7 @@ SETTINGS = [
     "train.save_every_n_epochs=1",
     "preview.steps=2",
 ]
-"""The demo's settings, short: 2 epochs of 30 pictures, 2 checkpoints with previews."""
+"""The demo's settings, short: 2 epochs of 30 images, 2 checkpoints with previews."""
 MEASURED = ("train", "preview", "metric")
 Clock = Callable[[], float]
 

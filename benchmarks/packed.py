@@ -74,11 +74,11 @@ def _arguments() -> argparse.Namespace:
 def _configs(given: argparse.Namespace, place: Path) -> list[RunConfig]:
     """As many runs as the largest pack holds; they differ in learning rate, seed and, if asked, in dim."""
     size = given.resolution or (64 if given.base == "demo" else 512)
-    pictures = models.draw_pictures(place / "1_miko girl", size)
+    images = models.draw_images(place / "1_miko girl", size)
     return [
         compose(
             [
-                f"dataset.path={pictures.parent}",
+                f"dataset.path={images.parent}",
                 f"dataset.resolution='{size}'",
                 f"dataset.min_bucket_reso={size}",
                 f"dataset.max_bucket_reso={size}",

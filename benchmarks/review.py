@@ -66,8 +66,8 @@ def main() -> None:
     )
 
 
-def _pictures(count: int = 48) -> list[bytes]:
-    """PNGs that compress about as rendered pictures do."""
+def _images(count: int = 48) -> list[bytes]:
+    """PNGs that compress about as rendered images do."""
     made = []
     for number in range(count):
         draw = np.random.default_rng(number)
@@ -82,7 +82,7 @@ def _pictures(count: int = 48) -> list[bytes]:
 
 
 def _own(png: bytes, text: str) -> bytes:
-    """The picture with a text chunk, so that no two files are the same."""
+    """The image with a text chunk, so that no two files are the same."""
     body = b"tEXt" + b"parameters\0" + text.encode()
     chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
     return png[:33] + chunk + png[33:]
@@ -91,7 +91,7 @@ def _own(png: bytes, text: str) -> bytes:
 def _make(sweep: SweepFolder, given: Any) -> None:
     if sweep.path.is_dir():
         return
-    pictures = _pictures()
+    images = _images()
     for number in range(given.runs):
         run = sweep.run(f"run-{number:03d}")
         run.path.mkdir(parents=True)
@@ -108,7 +108,7 @@ def _make(sweep: SweepFolder, given: Any) -> None:
             for prompt in range(given.prompts):
                 file = run.previews(tag) / preview_name(prompt, 1234, 1.0)
                 file.write_bytes(
-                    _own(pictures[(number * 7 + epoch * 3 + prompt) % 48], f"{run.name} {tag} {prompt}")
+                    _own(images[(number * 7 + epoch * 3 + prompt) % 48], f"{run.name} {tag} {prompt}")
                 )
                 shown.append(Preview(str(file.relative_to(run.path)), prompt, 1234, 1.0, f"prompt {prompt}"))
             record.checkpoints.append(Checkpoint(tag, "x", epoch, epoch, epoch, previews=shown))
@@ -116,7 +116,7 @@ def _make(sweep: SweepFolder, given: Any) -> None:
         base = anchor_folder(run, config)
         base.mkdir(parents=True, exist_ok=True)
         for prompt in range(given.prompts):
-            (base / anchor_name(prompt, 1234)).write_bytes(pictures[prompt])
+            (base / anchor_name(prompt, 1234)).write_bytes(images[prompt])
     shutil.rmtree(sweep.path.parent / ".review", ignore_errors=True)
 
 

@@ -51,7 +51,7 @@ def _row(
 ) -> list[str]:
     own = [*words, *(extra if words[0] == "plan" else ())]
     command = [sys.executable, "-m", "lora_lab", *own]
-    _spawn(command)  # Draws the demo's pictures, and writes bytecode.
+    _spawn(command)  # Draws the demo's images, and writes bytecode.
     times = [_spawn(command) for _ in range(given.runs)]
     code, _, _ = _spawn([sys.executable, "-c", SHOWS_TORCH, *own])
     return [

@@ -1,4 +1,4 @@
-"""Write the pair of pictures of docs/copier.md: a portrait of the demo, and its grey twin."""
+"""Write the pair of images of docs/copier.md: a portrait of the demo, and its grey twin."""
 
 import sys
 from pathlib import Path
@@ -18,9 +18,9 @@ PORTRAIT = Portrait(
 def main(folder: Path) -> None:
     """Write A.png and B.png into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    picture = render(PORTRAIT, 64)
-    picture.save(folder / "A.png")
-    picture.convert("L").convert("RGB").save(folder / "B.png")
+    image = render(PORTRAIT, 64)
+    image.save(folder / "A.png")
+    image.convert("L").convert("RGB").save(folder / "B.png")
 
 
 if __name__ == "__main__":

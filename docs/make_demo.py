@@ -1,4 +1,4 @@
-"""Make the tables and pictures of docs/demo.md from its finished sweeps; docs/demo.md says how they are run.
+"""Make the tables and images of docs/demo.md from its finished sweeps; docs/demo.md says how they are run.
 
 python docs/make_demo.py results
 """
@@ -48,7 +48,7 @@ def follows(folder: RunFolder, preview: Preview) -> bool:
 
 
 def row(label: str, folders: Sequence[RunFolder], epoch: int) -> Line:
-    """Print one line of a table and give its line of a picture."""
+    """Print one line of a table and give its line of an image."""
     found = [(folder, item) for folder in folders if (item := checkpoint(folder, epoch))]
     scores = [item.metrics.get("likeness") or 0.0 for _, item in found]
     losses = [item.loss for _, item in found if item.loss is not None]
@@ -60,8 +60,8 @@ def row(label: str, folders: Sequence[RunFolder], epoch: int) -> Line:
     return Line(label, f"likeness {shown}\nmean {mean:.0f}\nbackground {share:.0%}", tiles)
 
 
-def picture(name: str, title: str, rows: Sequence[tuple[str, Sequence[RunFolder], int]]) -> None:
-    """Print a table in Markdown and draw its picture."""
+def image(name: str, title: str, rows: Sequence[tuple[str, Sequence[RunFolder], int]]) -> None:
+    """Print a table in Markdown and draw its image."""
     print(
         f"\n{title}\n\n| | likeness, seeds 1 2 3 | mean | background as asked | loss |\n|---|---|---|---|---|"
     )
@@ -70,23 +70,23 @@ def picture(name: str, title: str, rows: Sequence[tuple[str, Sequence[RunFolder]
 
 
 def main(results: Path) -> None:
-    """Make the three tables and pictures."""
+    """Make the three tables and images."""
 
     def of(run: str) -> list[RunFolder]:
         return [RunFolder(results / f"effects-{seed}" / "demo_effects" / run) for seed in SEEDS]
 
     few = [RunFolder(results / "demo_few" / f"seed={seed}") for seed in SEEDS]
-    picture(
+    image(
         "demo_epochs.png",
         "Thirty images, by length of training",
         [(f"epoch {epoch}", of("long"), epoch) for epoch in EPOCHS],
     )
-    picture(
+    image(
         "demo_few.png",
         "Three images with ten times the repeats, by length of training",
         [(f"epoch {epoch}", few, epoch) for epoch in EPOCHS],
     )
-    picture(
+    image(
         "demo_settings.png", "Single settings at epoch 12", [(label, of(run), 12) for label, run in SETTINGS]
     )
 

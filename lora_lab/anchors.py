@@ -1,4 +1,4 @@
-"""Where the bare base model's pictures of a run's prompts lie; what previews are made of. Without torch."""
+"""Where the bare base model's images of a run's prompts lie; what previews are made of. Without torch."""
 
 from pathlib import Path
 
@@ -19,5 +19,5 @@ def anchor_folder(folder: RunFolder, config: RunConfig, record: RunRecord | None
 
 
 def anchor_name(prompt: int, seed: int) -> str:
-    """File name of the bare base model's picture of one prompt and seed."""
+    """File name of the bare base model's image of one prompt and seed."""
     return f"p{prompt}-s{seed}.png"

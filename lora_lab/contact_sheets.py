@@ -1,4 +1,4 @@
-"""Contact sheets: one picture that shows a run's checkpoints, or a sweep's runs, prompt beside prompt."""
+"""Contact sheets: one image that shows a run's checkpoints, or a sweep's runs, prompt beside prompt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ INK, PAPER, MUTED, WARN = (24, 24, 27), (250, 250, 249), (113, 113, 122), (180, 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a sheet: a label, smaller words under it, and pictures; None is an empty tile.
+    """One line of a sheet: a label, smaller words under it, and images; None is an empty tile.
 
     `heads` stand above it where they are other ones than above the line before; () are those.
     """
@@ -43,7 +43,7 @@ class Line:
 
 
 def sheet(path: Path, title: str, heads: Sequence[str], lines: Sequence[Line]) -> None:
-    """Draw a grid of pictures with row labels and column heads to a PNG, atomically."""
+    """Draw a grid of images with row labels and column heads to a PNG, atomically."""
     tile = _tile_size(lines)
     above = _heads_above(heads, lines)
     columns = max(len(heads), *(len(line.tiles) for line in lines), *(len(own) for own in above))
@@ -188,7 +188,7 @@ def _last(run: Run) -> Checkpoint | None:
 
 
 def _anchor_lines(sweep: Sweep) -> list[Line]:
-    """The bare base model as the runs' present preview settings render it, and some training pictures."""
+    """The bare base model as the runs' present preview settings render it, and some training images."""
     found: dict[Path, list[Preview]] = {}
     # A sweep that was started again with other previews still has the anchors of the earlier ones.
     for run in sweep.runs.values():

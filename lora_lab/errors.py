@@ -12,7 +12,7 @@ class ConfigError(LoraLabError):
 
 
 class DataError(LoraLabError):
-    """The training pictures or captions cannot be used."""
+    """The training images or captions cannot be used."""
 
 
 class ModelError(LoraLabError):

@@ -1,4 +1,4 @@
-"""From a run's config to its pictures, their order and the length of the run: for plan and worker alike."""
+"""From a run's config to its images, their order and the length of the run: for plan and worker alike."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import unwritable
 
 DEMO = "demo"
-"""What `dataset.path` says for the demo's drawn pictures."""
-DEMO_PICTURES = 30
+"""What `dataset.path` says for the demo's drawn images."""
+DEMO_IMAGES = 30
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,22 @@ class TrainingData:
 
     @property
     def items(self) -> list[CaptionedImage]:
-        """The pictures, with final repeats."""
+        """The images, with final repeats."""
         return self.plan.items
 
     @property
     def assignments(self) -> list[Assignment]:
-        """What happens to each picture; sizes are (width, height)."""
+        """What happens to each image; sizes are (width, height)."""
         return self.plan.assignments
 
     @property
     def validation(self) -> list[tuple[CaptionedImage, Assignment]]:
-        """The pictures that the validation loss is measured on, none of them trained on."""
+        """The images that the validation loss is measured on, none of them trained on."""
         return self.plan.validation
 
     @property
     def problems(self) -> list[Problem]:
-        """What the user should know about the pictures."""
+        """What the user should know about the images."""
         return self.plan.problems
 
     @cached_property
@@ -73,33 +73,33 @@ class TrainingData:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of pictures, captions and repeats."""
+        """Hash of images, captions and repeats."""
         return self.plan.identity()
 
     @property
     def images(self) -> int:
-        """Pictures that are not there for regularisation."""
+        """Images that are not there for regularisation."""
         return self.plan.train_images()
 
 
 def dataset_path(config: RunConfig) -> Path:
-    """The folder of training pictures; the demo's are drawn into the cache folder when they are not there."""
+    """The folder of training images; the demo's are drawn into the cache folder when they are not there."""
     if config.dataset.path != DEMO:
         return Path(config.dataset.path).expanduser()
-    folder = Path(config.cache).expanduser() / f"demo_pictures_{DEMO_PICTURES}"
+    folder = Path(config.cache).expanduser() / f"demo_pictures_{DEMO_IMAGES}"
     if not folder.is_dir():
         _draw(folder)
     return folder
 
 
 def _draw(folder: Path) -> None:
-    """Draw the demo's pictures: no one ever sees a part of them, and several processes may at once."""
+    """Draw the demo's images: no one ever sees a part of them, and several processes may at once."""
     from lora_lab.demo.dataset import write_dataset
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder.parent) as place:
-            write_dataset(Path(place) / "whole", images=DEMO_PICTURES, seed=0)
+            write_dataset(Path(place) / "whole", images=DEMO_IMAGES, seed=0)
             with suppress(OSError):  # another process was quicker
                 (Path(place) / "whole").rename(folder)
     except OSError as error:
@@ -121,7 +121,7 @@ def bucket_settings(data: DatasetConfig) -> BucketSettings:
 
 
 def subset_settings(config: RunConfig) -> SubsetSettings:
-    """What a config says of all its folders of pictures."""
+    """What a config says of all its folders of images."""
     data, train = config.dataset, config.train
     captions = CaptionSettings(
         caption_extension=data.caption_extension,
@@ -156,10 +156,10 @@ def subset_settings(config: RunConfig) -> SubsetSettings:
 
 
 def gather(config: RunConfig) -> TrainingData:
-    """Scan the pictures of a run and lay out its epochs. Reads headers and captions only.
+    """Scan the images of a run and lay out its epochs. Reads headers and captions only.
 
     Raises:
-        DataError: One report of all pictures, captions and folders that cannot be used.
+        DataError: One report of all images, captions and folders that cannot be used.
         ConfigError: Bucket limits contradict the resolution, or a dataset file has wrong keys.
     """
     found, train = survey(config), config.train
@@ -191,12 +191,12 @@ def survey(config: RunConfig) -> DataPlan:
         data.path != DEMO,
     )
     if data.validation_path:
-        found = _with_pictures_of(found, Path(data.validation_path).expanduser(), config)
+        found = _with_images_of(found, Path(data.validation_path).expanduser(), config)
     return found
 
 
-def _with_pictures_of(found: DataPlan, folder: Path, config: RunConfig) -> DataPlan:
-    """The plan with the pictures of `dataset.validation_path`."""
+def _with_images_of(found: DataPlan, folder: Path, config: RunConfig) -> DataPlan:
+    """The plan with the images of `dataset.validation_path`."""
     own = replace(subset_settings(config), validation_split=0.0)
     cache = Path(config.cache).expanduser() / "headers"
     more = scan(folder, own, cache=cache, max_pixels=config.dataset.max_image_pixels)
@@ -208,7 +208,7 @@ def _with_pictures_of(found: DataPlan, folder: Path, config: RunConfig) -> DataP
 def _plan(
     path: Path, reg_path: Path | None, defaults: Defaults, cache: Path, max_pixels: int, chosen: bool
 ) -> DataPlan:
-    # The rows of a sweep mostly share their pictures; within one process a folder is read once.
+    # The rows of a sweep mostly share their images; within one process a folder is read once.
     if not chosen:  # nobody chose the name of the demo's folder
         found = _plan(path, reg_path, defaults, cache, max_pixels, True)
         return replace(found, problems=[p for p in found.problems if not p.what.startswith(OVERRULED)])

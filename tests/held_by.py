@@ -43,7 +43,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
         "data/test_scan.py::test_kohya_folders_set_repeats_and_class_tokens",
         "data/test_toml.py::test_several_datasets_in_one_run",
     ),
-    "dataset.reg_path": ("data/test_plan.py::test_regularisation_pictures_match_the_training_draws",),
+    "dataset.reg_path": ("data/test_plan.py::test_regularisation_images_match_the_training_draws",),
     "dataset.validation_path": ("run/test_validation_loss.py::test_a_folder_of_its_own_changes_no_weight",),
     "dataset.repeats": (
         "data/test_scan.py::test_settings_go_before_folder_names",
@@ -81,7 +81,7 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "dataset.token_warmup_min": ("data/test_captions.py::test_prompts_are_the_peers",),
     "dataset.token_warmup_step": ("data/test_captions.py::test_prompts_are_the_peers",),
     "dataset.flip_aug": ("data/test_pixels.py::test_cut_and_flip",),
-    "dataset.random_crop": ("data/test_buckets.py::test_the_crop_always_lies_in_the_picture",),
+    "dataset.random_crop": ("data/test_buckets.py::test_the_crop_always_lies_in_the_image",),
     "dataset.alpha_mask": ("train/test_inputs.py::test_masks_leave_the_transparent_half_out",),
     "dataset.cache_latents": ("data/test_cache.py::test_a_latent_of_any_other_key_is_not_found",),
     "dataset.max_image_pixels": ("data/test_scan.py::test_the_pixel_limit_can_be_set",),
@@ -271,41 +271,35 @@ HELD_BY: Mapping[str, tuple[str, ...]] = {
     "name": ("test_main.py::test_names_follow_from_the_words",),
     "sweep": ("test_main.py::test_names_follow_from_the_words",),
     "results": ("sweep/test_launch.py::test_a_plan_becomes_folders_results_and_a_table",),
-    "cache": ("test_training_data.py::test_the_demos_pictures_are_drawn_once",),
+    "cache": ("test_training_data.py::test_the_demos_images_are_drawn_once",),
     "device": ("run/test_settings_beside_training.py::test_devices",),
     "preview.prompts": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
     ),
     "preview.negative_prompt": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
     ),
-    "preview.seeds": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
-    ),
+    "preview.seeds": ("run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",),
     "preview.strengths": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
         "networks/test_isolation.py::test_strength_scales_the_adapter",
     ),
-    "preview.steps": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
-    ),
+    "preview.steps": ("run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",),
     "preview.guidance_scale": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
         "preview/test_render.py::test_guidance_1_needs_no_negative_prompt",
     ),
     "preview.sampler": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
     ),
     "preview.flow_shift": (
         "losses/test_flow.py::test_euler_follows_a_known_velocity_to_its_end",
         "run/test_flow_family.py::test_previews_are_shifted",
     ),
     "preview.base_model": ("run/test_further_bases.py::test_every_checkpoint_is_rendered_on_each",),
-    "preview.size": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
-    ),
+    "preview.size": ("run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",),
     "preview.clip_skip": (
-        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_pictures",
+        "run/test_settings_beside_training.py::test_a_setting_of_previews_changes_the_images",
     ),
     "preview.batch_size": (
         "run/test_settings_beside_training.py::test_a_batch_of_previews_is_for_speed_alone",
@@ -432,9 +426,9 @@ BEYOND: Mapping[str, Ability] = {
         "lora-lab copier A.png B.png, by either method",
         "guide to copier LoRAs",
         (
-            "copier/test_command.py::test_two_pictures_become_a_lora",
+            "copier/test_command.py::test_two_images_become_a_lora",
             "copier/test_command.py::test_b_on_a_base_that_holds_a",
-            "copier/test_measure.py::test_black_and_white_is_a_rule_for_every_picture",
+            "copier/test_measure.py::test_black_and_white_is_a_rule_for_every_image",
         ),
     ),
 }

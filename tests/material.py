@@ -1,4 +1,4 @@
-"""Pictures and base models as planning sees them: made in milliseconds, with nothing inside."""
+"""Images and base models as planning sees them: made in milliseconds, with nothing inside."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ PIPELINES = {"sd1": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipelin
 WIDTHS = {"sd1": 768, "sdxl": 2048}
 
 
-def write_pictures(
+def write_images(
     folder: Path, count: int = 30, name: str = "15_miko girl", size: tuple[int, int] = (64, 64)
 ) -> Path:
     """`folder/15_miko girl/*.png` with captions that hold the trigger word; returns `folder`."""

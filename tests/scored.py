@@ -18,7 +18,7 @@ from lora_lab.store import (
     write_record,
 )
 
-PICTURE = (64, 96)
+IMAGE = (64, 96)
 RUNS: dict[str, tuple[str, ...]] = {
     "base": (),
     "base-r2": ("train.seed=8",),
@@ -35,14 +35,14 @@ SCORES = {
 """Of the checkpoints after 10 and 20 epochs."""
 
 
-def sweep(root: Path, *, scored: bool = True, pictures: bool = False) -> SweepFolder:
-    """Write the sweep to `root/made`; with `pictures`, previews of one colour per run."""
+def sweep(root: Path, *, scored: bool = True, images: bool = False) -> SweepFolder:
+    """Write the sweep to `root/made`; with `images`, previews of one colour per run."""
     folder = SweepFolder(root / "made")
     folder.path.mkdir(parents=True)
     folder.sweep_file.write_text("question: Does alpha matter?\n", encoding="utf-8")
     write_json(folder.plan_file, {"rows": [{"name": name} for name in RUNS]})
     for number, (name, overrides) in enumerate(RUNS.items()):
-        write_run(folder, name, overrides, minutes=10.0 + number, pictures=pictures)
+        write_run(folder, name, overrides, minutes=10.0 + number, images=images)
     if scored:
         for name, values in SCORES.items():
             for tag, value in zip(("000010", "000020"), values, strict=True):
@@ -51,7 +51,7 @@ def sweep(root: Path, *, scored: bool = True, pictures: bool = False) -> SweepFo
 
 
 def write_run(
-    folder: SweepFolder, name: str, overrides: Sequence[str], minutes: float, pictures: bool = False
+    folder: SweepFolder, name: str, overrides: Sequence[str], minutes: float, images: bool = False
 ) -> None:
     """One run of 2 checkpoints, 40 updates and `minutes` of training; `broken` diverged at once."""
     run = folder.run(name)
@@ -71,7 +71,7 @@ def write_run(
     config.dump(made, run.config_file)
     done = name != "broken"
     points = [
-        _checkpoint(folder, name, epoch, minutes * 60 * epoch / 20, pictures)
+        _checkpoint(folder, name, epoch, minutes * 60 * epoch / 20, images)
         for epoch in ((10, 20) if done else ())
     ]
     record = RunRecord(
@@ -94,18 +94,18 @@ def write_run(
         )
 
 
-def _checkpoint(folder: SweepFolder, name: str, epoch: int, seconds: float, pictures: bool) -> Checkpoint:
+def _checkpoint(folder: SweepFolder, name: str, epoch: int, seconds: float, images: bool) -> Checkpoint:
     tag, run = f"{epoch:06d}", folder.run(name)
     lora = run.path / "checkpoints" / f"{name}-{tag}.safetensors"
     lora.parent.mkdir(parents=True, exist_ok=True)
     lora.touch()
     shots = []
-    for prompt in range(2 if pictures else 0):
+    for prompt in range(2 if images else 0):
         file = f"previews/{tag}/{preview_name(prompt, 7, 1.0)}"
         place = run.path / file
         place.parent.mkdir(parents=True, exist_ok=True)
         shade = (37 * len(name)) % 256
-        Image.new("RGB", PICTURE, (shade, 90 + 60 * prompt, 255 - shade)).save(place)
+        Image.new("RGB", IMAGE, (shade, 90 + 60 * prompt, 255 - shade)).save(place)
         shots.append(
             Preview(file, prompt, 7, 1.0, text=f"prompt number {prompt}", metrics={"likeness": 50.0})
         )

@@ -1,5 +1,6 @@
 """The functions for programs, used as the module's own example uses them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,20 @@ def test_from_a_sweep_file_to_a_verdict(sweep: Path) -> None:
     assert verdict.evidence.name == "small"
     assert read_verdicts(outcome.folder) == [], "nothing has a score yet"
     assert {row.status for row in lora_lab.plan(sweep).rows} == {"done"}
+
+
+def test_the_readmes_example_runs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert example.count('"sweeps/demo.yaml"') == 2
+    code = example.replace("sweeps/demo.yaml", str(sweep)).replace("/data/results", str(sweep.parent / "out"))
+    code = code.replace(', metric="likeness"', "")  # this engine draws nothing that could be measured
+    launch = lora_lab.launch
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lora_lab, "launch", lambda *given: launch(*given, engine=AtOnce()))
+        exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("[('reference', 'planned', 2), ('alpha', 'planned', 2)]")
+    assert {row.status for row in lora_lab.plan(sweep, [f"results={sweep.parent / 'out'}"]).rows} == {"done"}
 
 
 def test_a_verdict_is_kept_as_that_of_the_command_line_is(sweep: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_sheet_has_room_for_all(tmp_path: Path) -> None:
     assert all(has(tmp_path / "sheet.png", colour) for colour in COLOURS.values())
 
 
-def test_a_sheet_copes_with_lost_pictures(tmp_path: Path) -> None:
+def test_a_sheet_copes_with_lost_images(tmp_path: Path) -> None:
     sheet(tmp_path / "sheet.png", "x" * 500, ["head"], [Line("y" * 500, "z\n" * 50, [tmp_path / "gone.png"])])
     assert Image.open(tmp_path / "sheet.png").width > contact_sheets.LABEL_WIDTH
 
@@ -139,7 +139,7 @@ def test_a_runs_sheet_has_a_line_per_checkpoint(sweep: SweepFolder, drawn: list[
     assert has(run.sheet, COLOURS["two"]) and has(run.sheet, COLOURS["base"])
 
 
-def test_every_runs_pictures_stand_under_its_own_prompts(sweep: SweepFolder, drawn: list[Line]) -> None:
+def test_every_runs_images_stand_under_its_own_prompts(sweep: SweepFolder, drawn: list[Line]) -> None:
     run = sweep.run("two")
     record = read_record(run)
     shown = record.checkpoints[0].previews
@@ -164,7 +164,7 @@ def test_a_line_after_another_ones_heads_has_its_own_again() -> None:
     lines = [
         Line(name, "", [], heads=[head]) for name, head in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))
     ]
-    lines.insert(2, Line("pictures", "", []))
+    lines.insert(2, Line("images", "", []))
     assert [list(heads) for heads in contact_sheets._heads_above(["x"], lines)] == [
         ["x"],
         [],

@@ -20,7 +20,7 @@ from lora_lab.errors import ModelError
 from lora_lab.run.lock import FolderLock
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.store.locks import is_locked
-from tests.material import write_pictures
+from tests.material import write_images
 
 ROOT = Path(lora_lab.__file__).parent.parent
 DEMO = ("base_model=demo", "dataset=demo")
@@ -248,7 +248,7 @@ def test_a_file_where_a_folder_is_needed_is_named(
     words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    names = {"file": tmp_path / "file", "images": write_pictures(tmp_path / "images", 2)}
+    names = {"file": tmp_path / "file", "images": write_images(tmp_path / "images", 2)}
     assert main([word.format(**names) for word in words]) == 2
     said = capsys.readouterr().err
     assert says.format(**names) in said and "damaged" not in said and "fault in lora-lab" not in said

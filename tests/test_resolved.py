@@ -43,7 +43,7 @@ CASES = [(*trial.beside, f"{key}={trial.value}") for key, trial in TRIALS.items(
 
 @pytest.mark.parametrize("words", CASES, ids=lambda words: words[-1])
 def test_plain_values_give_an_equal_one_back(words: tuple[str, ...]) -> None:
-    names = ("base", "base_2", "family", "pictures", "others", "glass", "silent", "lora", "cache", "results")
+    names = ("base", "base_2", "family", "images", "others", "glass", "silent", "lora", "cache", "results")
     given = [word.format(**dict.fromkeys(names, "here")) for word in (*BASE, *words)]
     found = resolve(compose(given), Facts(from_file={"dataset.keep_tokens": (1, 2)}), {"dataset": "d"})
     again = Resolved.from_plain(json.loads(as_bytes(found)))
@@ -96,7 +96,7 @@ NEEDED = {
 """What a choice is no run without, beside a base model, images and a learning rate."""
 WITH_IMAGES = (
     "base_model.path={base}",
-    "dataset.path={pictures}",
+    "dataset.path={images}",
     "device=cpu",
     "optimizer.learning_rate=1e-4",
     "results={results}",
@@ -146,7 +146,7 @@ def _refuse_otherwise(sweep: Path, extra: Sequence[str] = ()) -> int:
 def test_the_worker_resolves_a_shipped_sweep_as_the_planner_did(
     sweep: Path, places: Places, tmp_path: Path
 ) -> None:
-    extra = ["base_model.path=demo", f"dataset.path={places['pictures']}", "device=cpu"]
+    extra = ["base_model.path=demo", f"dataset.path={places['images']}", "device=cpu"]
     extra += ["base_model.family=auto", f"results={tmp_path}/results", f"cache={tmp_path}/cache"]
     assert _refuse_otherwise(sweep, extra) == len(read_sweep(sweep).rows)
 
@@ -176,7 +176,7 @@ def test_the_worker_resolves_every_setting_that_acts_as_the_planner_did(
 
 
 def test_the_same_question_is_answered_alike_twice(places: Places) -> None:
-    config = compose(["base_model=demo", f"dataset.path={places['pictures']}"])
+    config = compose(["base_model=demo", f"dataset.path={places['images']}"])
     assert as_bytes(examine(config, "cpu").resolved) == as_bytes(examine(config, "cpu").resolved)
 
 

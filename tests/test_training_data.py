@@ -1,4 +1,4 @@
-"""From a config to pictures, order and length."""
+"""From a config to images, order and length."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from lora_lab import training_data
 from lora_lab.config import compose
 from lora_lab.errors import DataError, RunFolderError
-from lora_lab.training_data import DEMO_PICTURES, dataset_path, gather
-from tests.material import write_pictures
+from lora_lab.training_data import DEMO_IMAGES, dataset_path, gather
+from tests.material import write_images
 
 
 def config(cache: Path, *words: str, path: str = "demo") -> object:
@@ -16,24 +16,24 @@ def config(cache: Path, *words: str, path: str = "demo") -> object:
     return compose([*common, "dataset.resolution='64'", "dataset.enable_bucket=false", *words], checked=False)
 
 
-def test_the_demos_pictures_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demos_images_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = dataset_path(config(tmp_path / "cache"))
-    assert len(list(folder.rglob("*.png"))) == len(list(folder.rglob("*.txt"))) == DEMO_PICTURES
+    assert len(list(folder.rglob("*.png"))) == len(list(folder.rglob("*.txt"))) == DEMO_IMAGES
     assert [item.name for item in folder.parent.iterdir()] == [folder.name], "nothing half drawn stays"
     monkeypatch.setattr(training_data, "_draw", lambda _: pytest.fail("drawn again"))
     assert dataset_path(config(tmp_path / "cache")) == folder
 
 
-def test_half_drawn_pictures_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_drawn_images_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(folder: Path, **_: object) -> None:
-        write_pictures(folder, 3)
+        write_images(folder, 3)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lora_lab.demo.dataset.write_dataset", killed)
     with pytest.raises(KeyboardInterrupt):
         dataset_path(config(tmp_path))
     monkeypatch.undo()
-    assert len(list(dataset_path(config(tmp_path)).rglob("*.png"))) == DEMO_PICTURES
+    assert len(list(dataset_path(config(tmp_path)).rglob("*.png"))) == DEMO_IMAGES
 
 
 def test_a_cache_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
@@ -43,15 +43,15 @@ def test_a_cache_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
 
 
 def test_length_and_images(tmp_path: Path) -> None:
-    path = write_pictures(tmp_path / "train", 4, "3_zz girl")
-    reg = write_pictures(tmp_path / "reg", 2, "1_girl")
+    path = write_images(tmp_path / "train", 4, "3_zz girl")
+    reg = write_images(tmp_path / "reg", 2, "1_girl")
     words = ("train.max_train_epochs=2", "train.train_batch_size=4", "train.gradient_accumulation_steps=2")
     plain = gather(config(tmp_path / "cache", *words, path=str(path)))
     assert (plain.images, len(plain.items)) == (4, 4)
     assert (plain.length.updates, plain.length.updates_per_epoch) == (4, 2)
     both = gather(config(tmp_path / "cache", *words, f"dataset.reg_path={reg}", path=str(path)))
     assert (both.images, len(both.items)) == (4, 6)
-    # 12 draws and as many of regularisation pictures: 6 batches, 3 updates an epoch.
+    # 12 draws and as many of regularisation images: 6 batches, 3 updates an epoch.
     assert (both.length.updates, both.stream.samples_per_epoch) == (6, 24)
     assert both.identity != plain.identity
 

@@ -113,7 +113,7 @@ def unet(family: str = "sd1") -> Any:
 
 
 def vae() -> Any:
-    """A VAE of three levels: pictures are 4 times as wide as latents."""
+    """A VAE of three levels: images are 4 times as wide as latents."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(

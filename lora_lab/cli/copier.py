@@ -1,4 +1,4 @@
-"""`lora-lab copier`: the difference of two pictures as a LoRA."""
+"""`lora-lab copier`: the difference of two images as a LoRA."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def copier(given: argparse.Namespace) -> int:
     by = owner("copier", folder.path, output)
     refuse_to_overwrite([output], by, home=folder.path)
     recipe = [f"recipe={pairs.recipe_for(asked)}"]
-    plan, outcome = _train(given, (name, recipe, pairs.place_pictures(folder, pair)), words, folder)
+    plan, outcome = _train(given, (name, recipe, pairs.place_images(folder, pair)), words, folder)
     if outcome.interrupted or len(outcome.of("done")) < len(outcome.statuses):
         sys.stderr.write("no copier was made: both LoRAs are needed; the same command goes on from here\n")
         return INTERRUPTED if outcome.interrupted else 1
@@ -97,7 +97,7 @@ def _finish(
     folder: SweepFolder,
     output: Path,
 ) -> None:
-    # Torch comes in only now: wrong pictures and settings are answered at once.
+    # Torch comes in only now: wrong images and settings are answered at once.
     from lora_lab.copier import report
     from lora_lab.copier.show import Files
     from lora_lab.copier.subtract import last_file, subtract
@@ -114,7 +114,7 @@ def _finish(
     report.draw(sheet, name, pair, rendered, strengths)
     told = {
         "name": name, "method": given.method, "lora": str(output), "new_rank": given.new_rank,
-        "retained_energy": result.share, "pictures_of": [str(path) for path in pair.paths],
+        "retained_energy": result.share, "images_of": [str(path) for path in pair.paths],
     }  # fmt: skip
     told |= found.to_json()
     write_json(folder.path / "copier.json", told)
@@ -122,4 +122,4 @@ def _finish(
         print_json(told)
         return
     print("\n".join(report.lines(found, result, given.new_rank)))
-    print(f"LoRA: {output}\npictures: {sheet}\nnumbers: {folder.path / 'copier.json'}")
+    print(f"LoRA: {output}\nimages: {sheet}\nnumbers: {folder.path / 'copier.json'}")

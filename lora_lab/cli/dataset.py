@@ -95,11 +95,11 @@ def buckets(given: argparse.Namespace) -> int:
     plan = survey(settings)
     found = summary(plan)
     if target and found.buckets:
-        from lora_lab.dataset.picture import write_picture
+        from lora_lab.dataset.image import write_image
 
         by = f"buckets of {Path(given.folder).expanduser().resolve()}"
         refuse_to_overwrite([target], by)
-        write_picture(found.buckets, target)
+        write_image(found.buckets, target)
         remember([target], by)
     errors = [item for item in plan.problems if item.severity == "error"]
     if given.json:

@@ -14,7 +14,7 @@ from lora_lab.sweep import read_sweep
 from lora_lab.verdict.gather import evidence
 
 JUDGE = "likeness"
-"""The demo's automatic score: how well previews show what its pictures show."""
+"""The demo's automatic score: how well previews show what its images show."""
 
 
 def demo(given: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ def _refuse_images_of_others(folder: Path, place: Path) -> None:
     Raises:
         RunFolderError: There are images outside of the demo's own folder.
     """
-    from lora_lab.data.pictures import extensions
+    from lora_lab.data.images import extensions
 
     theirs = [
         item

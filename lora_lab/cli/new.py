@@ -12,7 +12,7 @@ from typing import Any
 
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.plan_view import show_plan
-from lora_lab.data.folder import pictures_below
+from lora_lab.data.folder import images_below
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import write_text
 from lora_lab.hardware import cards
@@ -139,7 +139,7 @@ def _images(answer: str) -> None:
     folder = Path(answer).expanduser()
     if not answer or not folder.is_dir():
         raise ConfigError(f"--images {answer}: there is no such folder")
-    if not pictures_below(folder)[0]:
+    if not images_below(folder)[0]:
         raise ConfigError(f"--images {answer}: there are no images in it")
 
 

@@ -1,4 +1,4 @@
-"""The command `plot`: pictures of a sweep's numbers."""
+"""The command `plot`: images of a sweep's numbers."""
 
 from __future__ import annotations
 

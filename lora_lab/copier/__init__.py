@@ -1,1 +1,1 @@
-"""Copier LoRAs: train one LoRA on a picture and one on its edited twin, keep the difference, and show it."""
+"""Copier LoRAs: train one LoRA on an image and one on its edited twin, keep the difference, and show it."""

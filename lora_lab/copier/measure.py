@@ -1,6 +1,6 @@
-"""How far a copier moves a picture towards its aim, and how much else it changes.
+"""How far a copier moves an image towards its aim, and how much else it changes.
 
-Arrays are pictures (H, W, 3), 0 to 255.
+Arrays are images (H, W, 3), 0 to 255.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.float64]
 
 RULE_FROM = 0.9
-"""From this share of the change on, an edit counts as a change of colours that holds for any picture."""
+"""From this share of the change on, an edit counts as a change of colours that holds for any image."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Edit:
 
     @property
     def is_rule(self) -> bool:
-        """Whether the change can be foretold for other pictures, too."""
+        """Whether the change can be foretold for other images, too."""
         return self.explained >= RULE_FROM
 
     def aim(self, base: Pixels) -> Pixels:
-        """The change that the edit would make of a picture: by the rule of colours, else B - A as it is."""
+        """The change that the edit would make of an image: by the rule of colours, else B - A as it is."""
         if self.is_rule:
             return np.clip(_with_one(base) @ self.rule, 0, 255) - base
         return self.after - self.before
@@ -43,12 +43,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Moved:
-    """What a strength did to a picture.
+    """What a strength did to an image.
 
     Attributes:
         towards: The movement along the aim, as a share of the aim's length: 1 is all of it, 0 nothing.
         else_: The movement across the aim, in the same unit.
-        distance: Mean absolute difference from the picture at strength 0, 0 to 255.
+        distance: Mean absolute difference from the image at strength 0, 0 to 255.
     """
 
     towards: float
@@ -66,7 +66,7 @@ def edit_of(before: Pixels, after: Pixels) -> Edit:
 
 
 def moved(edit: Edit, base: Pixels, shown: Pixels) -> Moved:
-    """Compare a picture with the one at strength 0, both of the edit's size."""
+    """Compare an image with the one at strength 0, both of the edit's size."""
     movement, aim = shown - base, edit.aim(base)
     length = float(np.square(aim).sum())
     along = float((movement * aim).sum()) / length if length else 0.0

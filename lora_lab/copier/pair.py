@@ -1,4 +1,4 @@
-"""The two pictures of a copier, and the two runs that copy them. Without torch."""
+"""The two images of a copier, and the two runs that copy them. Without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lora_lab.config import RunConfig
-from lora_lab.data.pictures import decode, extensions, read_bytes
+from lora_lab.data.images import decode, extensions, read_bytes
 from lora_lab.errors import ConfigError, DataError
 from lora_lab.files import replacing
 from lora_lab.store import SweepFolder
@@ -21,7 +21,7 @@ METHODS = ("difference", "merged-base")
 """difference: two LoRAs, B - A. merged-base: B learns on a base model that A is merged into."""
 
 SAME_BELOW = 0.5
-"""Pictures whose mean difference (0 to 255) is below this are one picture, saved twice."""
+"""Images whose mean difference (0 to 255) is below this are one image, saved twice."""
 
 QUESTION = "What is the difference between two images, as a LoRA?"
 DEMO = "demo"
@@ -29,7 +29,7 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its edited twin; `before` and `after` are their pixels (H, W, 3), 0 to 255."""
+    """An image and its edited twin; `before` and `after` are their pixels (H, W, 3), 0 to 255."""
 
     paths: tuple[Path, Path]
     before: npt.NDArray[np.uint8]
@@ -37,10 +37,10 @@ class Pair:
 
 
 def read_pair(first: Path, second: Path) -> Pair:
-    """Read the two pictures.
+    """Read the two images.
 
     Raises:
-        DataError: One is missing or no picture, their sizes differ, or they are the same picture.
+        DataError: One is missing or no image, their sizes differ, or they are the same image.
     """
     before, after = (_pixels(path) for path in (first, second))
     if before.shape != after.shape:
@@ -71,7 +71,7 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
 
 def default_name(first: Path, second: Path) -> str:
     """Name of the sweep and of the LoRA: copier-A-B."""
-    parts = (re.sub(r"[^\w.+-]+", "-", path.stem).strip("-.") or "picture" for path in (first, second))
+    parts = (re.sub(r"[^\w.+-]+", "-", path.stem).strip("-.") or "image" for path in (first, second))
     return "copier-" + "-".join(parts)
 
 
@@ -80,8 +80,8 @@ def recipe_for(config: RunConfig) -> str:
     return "copier_demo" if config.base_model.path == DEMO else "copier"
 
 
-def place_pictures(folder: SweepFolder, pair: Pair) -> tuple[Path, Path]:
-    """Copy the pictures into the sweep's folder, each into a folder of its own to train on; returns those."""
+def place_images(folder: SweepFolder, pair: Pair) -> tuple[Path, Path]:
+    """Copy the images into the sweep's folder, each into a folder of its own to train on; returns those."""
     places = []
     for row, path in zip(("A", "B"), pair.paths, strict=True):
         target = folder.path / "pictures" / row / f"{row}{path.suffix.lower()}"
@@ -97,12 +97,12 @@ def place_pictures(folder: SweepFolder, pair: Pair) -> tuple[Path, Path]:
 def rows(
     name: str, recipe: Sequence[str], places: tuple[Path, Path], merged: Path | None = None
 ) -> SweepFile:
-    """The two runs as a sweep: A and B, alike but for the picture.
+    """The two runs as a sweep: A and B, alike but for the image.
 
     Args:
         name: Of the sweep.
         recipe: Overrides that both share, such as recipe=copier.
-        places: The folders of the pictures.
+        places: The folders of the images.
         merged: LoRA A's file, for the method merged-base; B then learns on a base that holds it.
     """
     own = [[f"dataset.path='{place}'"] for place in places]

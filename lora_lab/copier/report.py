@@ -21,7 +21,7 @@ from lora_lab.resolved import Resolved
 
 @dataclass(frozen=True)
 class Rendered:
-    """One picture with what it shows."""
+    """One image with what it shows."""
 
     shot: Shot
     path: Path
@@ -30,7 +30,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found. `copies` maps 'base', 'A' and 'B' to the mean difference (0 to 255) from picture A
+    """What was found. `copies` maps 'base', 'A' and 'B' to the mean difference (0 to 255) from image A
     (base, A) and B (B) at the empty prompt; `strengths` maps a strength to the mean over all prompts and
     seeds.
     """
@@ -38,7 +38,7 @@ class Report:
     edit: Edit
     copies: dict[str, float]
     strengths: dict[float, Moved]
-    pictures: list[dict[str, Any]]
+    images: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -48,7 +48,7 @@ class Report:
             "strengths": [
                 {"strength": strength, **_values(item)} for strength, item in self.strengths.items()
             ],
-            "pictures": self.pictures,
+            "images": self.images,
         }
 
 
@@ -82,7 +82,7 @@ def _measured(edit: Edit, rendered: Sequence[Rendered], strengths: int, alone: i
         name: float(np.abs(item.pixels - aim).mean())
         for name, aim, item in zip(names, aims, rendered[:alone], strict=False)
     }
-    pictures, by_strength = [], {}  # type: list[dict[str, Any]], dict[float, list[Moved]]
+    images, by_strength = [], {}  # type: list[dict[str, Any]], dict[float, list[Moved]]
     shown = rendered[alone:]
     for start in range(0, len(shown), strengths):
         base = shown[start]
@@ -90,9 +90,9 @@ def _measured(edit: Edit, rendered: Sequence[Rendered], strengths: int, alone: i
             found = moved(edit, base.pixels, item.pixels)
             by_strength.setdefault(item.shot.strength, []).append(found)
             words = {"file": item.path.name, "prompt": item.shot.prompt, "seed": item.shot.seed}
-            pictures.append({**words, "strength": item.shot.strength, **_values(found)})
+            images.append({**words, "strength": item.shot.strength, **_values(found)})
     means = {strength: _mean(found) for strength, found in by_strength.items() if strength}
-    return Report(edit, copies, means, pictures)
+    return Report(edit, copies, means, images)
 
 
 def _values(found: Moved) -> dict[str, float]:
@@ -119,7 +119,7 @@ def _name(shot: Shot, texts: Sequence[str]) -> str:
 
 
 def draw(path: Path, name: str, pair: Pair, rendered: Sequence[Rendered], strengths: Sequence[float]) -> None:
-    """The sheet: the two pictures and their LoRAs on top, then a line for every strength."""
+    """The sheet: the two images and their LoRAs on top, then a line for every strength."""
     alone = {item.shot.slot: item for item in rendered if item.shot.slot in (LORA_A, LORA_B)}
     head: list[Path | None] = [*pair.paths, *(item.path for item in alone.values())]
     shown = [item for item in rendered if item.shot.slot not in alone][1:]

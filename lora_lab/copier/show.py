@@ -75,7 +75,7 @@ def _spec(own: AdapterSpec, modules: dict[str, Factors]) -> AdapterSpec:
 
 
 def keep(image: Image.Image, path: Path) -> Path:
-    """Write a picture as PNG, atomically."""
+    """Write an image as PNG, atomically."""
     with replacing(path) as temporary:
         image.save(temporary, "PNG")
     return path

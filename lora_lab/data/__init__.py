@@ -1,4 +1,4 @@
-"""From folders of pictures and captions to batches: scan, repeats, buckets, captions, order, pixels, caches.
+"""From folders of images and captions to batches: scan, repeats, buckets, captions, order, pixels, caches.
 
 Nothing in this package imports torch.
 """

@@ -1,6 +1,6 @@
-"""Aspect-ratio buckets: which size each picture is resized to and what is cut off.
+"""Aspect-ratio buckets: which size each image is resized to and what is cut off.
 
-The rules are sd-scripts' (`BucketManager`), so that results compare; the differences: a picture smaller
+The rules are sd-scripts' (`BucketManager`), so that results compare; the differences: an image smaller
 than the bucket step is refused by name (there: ZeroDivisionError), and SDXL's crop conditioning can be the
 crop that was really made (there: a letterbox offset computed from bucket and original size). All sizes are
 (width, height)."""
@@ -22,16 +22,16 @@ Size = tuple[int, int]
 _MUCH_ENLARGED = 2.0
 _MUCH_CUT = 1 / 3
 VAE_STEP = 8
-"""Pixels of a picture's side that become one of the latent: what is over, the VAE drops."""
+"""Pixels of an image's side that become one of the latent: what is over, the VAE drops."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What happens to one picture: resized to `resized`, then cut to `bucket`.
+    """What happens to one image: resized to `resized`, then cut to `bucket`.
 
     Args:
-        ar_error: Bucket's aspect ratio less the picture's.
-        crop_left_top: Centre crop's corner in the resized picture.
+        ar_error: Bucket's aspect ratio less the image's.
+        crop_left_top: Centre crop's corner in the resized image.
     """
 
     original: Size
@@ -42,12 +42,12 @@ class Assignment:
 
     @property
     def cut_away(self) -> float:
-        """Share of the resized picture that lies outside the bucket, 0 to below 1."""
+        """Share of the resized image that lies outside the bucket, 0 to below 1."""
         return 1 - self.bucket[0] * self.bucket[1] / (self.resized[0] * self.resized[1])
 
     @property
     def enlargement(self) -> float:
-        """Factor on the picture's sides; above 1 pixels are invented."""
+        """Factor on the image's sides; above 1 pixels are invented."""
         return max(self.resized[0] / self.original[0], self.resized[1] / self.original[1])
 
 
@@ -60,7 +60,7 @@ def adjusted_limits(settings: BucketSettings) -> tuple[int, int]:
 
 
 def bucket_sizes(settings: BucketSettings) -> list[Size]:
-    """All buckets that the settings define, sorted; with `bucket_no_upscale` pictures make their own instead.
+    """All buckets that the settings define, sorted; with `bucket_no_upscale` images make their own instead.
 
     Raises:
         ConfigError: The limits exclude the resolution.
@@ -121,10 +121,10 @@ def _sizes(settings: BucketSettings) -> tuple[Size, ...]:
 
 
 def assign(size: Size, settings: BucketSettings) -> Assignment:
-    """Choose the bucket of a picture of `size` and how it gets there.
+    """Choose the bucket of an image of `size` and how it gets there.
 
     Raises:
-        DataError: The picture is smaller than one bucket step (a clause without the file's name).
+        DataError: The image is smaller than one bucket step (a clause without the file's name).
         ConfigError: See `check_settings`.
     """
     check_settings(settings)
@@ -147,7 +147,7 @@ def _nearest(size: Size, sizes: Sequence[Size]) -> Size:
 
 
 def _cover(size: Size, bucket: Size) -> Size:
-    """The picture's size when it just covers the bucket, rounded half up."""
+    """The image's size when it just covers the bucket, rounded half up."""
     by_height = size[0] / size[1] > bucket[0] / bucket[1]
     scale = bucket[1] / size[1] if by_height else bucket[0] / size[0]
     return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
@@ -210,7 +210,7 @@ def assign_all(
 def _cut(
     items: Sequence[CaptionedImage], assignments: Sequence[Assignment], settings: BucketSettings
 ) -> list[Problem]:
-    """One warning per folder for pictures of which more than a third is cut away, naming the worst."""
+    """One warning per folder for images of which more than a third is cut away, naming the worst."""
     worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
     for item, assignment in zip(items, assignments, strict=True):
         if assignment.cut_away > _MUCH_CUT:
@@ -235,7 +235,7 @@ def _cut(
 
 
 def _enlarged(items: Sequence[CaptionedImage], assignments: Sequence[Assignment]) -> list[Problem]:
-    """One warning per folder for pictures that are enlarged much, naming the worst."""
+    """One warning per folder for images that are enlarged much, naming the worst."""
     worst: dict[Path, list[tuple[float, str]]] = defaultdict(list)
     for item, assignment in zip(items, assignments, strict=True):
         if assignment.enlargement >= _MUCH_ENLARGED:
@@ -257,9 +257,9 @@ def random_crop(assignment: Assignment, rng: random.Random) -> Assignment:
 
 
 def crop_top_left(assignment: Assignment, *, flip: bool = False) -> Size:
-    """SDXL's crop conditioning (top, left), in pixels of the resized picture, as the crop was really made.
+    """SDXL's crop conditioning (top, left), in pixels of the resized image, as the crop was really made.
 
-    Under `flip` it is counted in the mirrored picture.
+    Under `flip` it is counted in the mirrored image.
     """
     left, top = assignment.crop_left_top
     if flip:

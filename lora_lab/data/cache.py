@@ -1,7 +1,7 @@
-"""Caches of what the frozen models make of pictures and captions, shared by every run of every sweep.
+"""Caches of what the frozen models make of images and captions, shared by every run of every sweep.
 
 An entry's name is the hash of everything that its content depends on, and the entry repeats it in full: a
-stale hit would need the same picture bytes, sizes, cut, mirror, weights and number type, and then it is not
+stale hit would need the same image bytes, sizes, cut, mirror, weights and number type, and then it is not
 stale. Entries carry a checksum; a damaged one is as good as none and is made anew. Writing is to a
 temporary name, then a rename, so that any number of processes may write the same entry. A cache that cannot
 be written to costs time, never the run: `write_error` says why."""
@@ -26,14 +26,14 @@ from lora_lab.data.image_set import CaptionedImage
 from lora_lab.files import temporary_beside
 
 Arrays = dict[str, np.ndarray]
-# Part of every key: raise it when `pictures`, `resize` or `pixels` make other numbers of the same picture.
+# Part of every key: raise it when `images`, `resize` or `pixels` make other numbers of the same image.
 _FORMAT = 1
 _MEMORY_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class LatentKey:
-    """Everything that a picture's latent depends on; sizes are (width, height), `dtype` is the VAE's.
+    """Everything that an image's latent depends on; sizes are (width, height), `dtype` is the VAE's.
 
     `vae` is the identity (hash) of the VAE's weights and configuration.
     """
@@ -66,7 +66,7 @@ class TextKey:
 def latent_key(
     item: CaptionedImage, assignment: Assignment, *, flip: bool, vae: str, dtype: str
 ) -> LatentKey:
-    """The key of one picture's latent."""
+    """The key of one image's latent."""
     return LatentKey(
         item.sha256,
         assignment.bucket,
@@ -168,7 +168,7 @@ class ArrayCache:
 
 @dataclass
 class LatentCache:
-    """Mean and log-variance of pictures' latents, float32 (4, H/8, W/8) each."""
+    """Mean and log-variance of images' latents, float32 (4, H/8, W/8) each."""
 
     arrays: ArrayCache
 

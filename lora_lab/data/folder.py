@@ -1,4 +1,4 @@
-"""What lies in a folder of pictures: pictures, captions, and everything that is not understood, by name."""
+"""What lies in a folder of images: images, captions, and everything that is not understood, by name."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_lab.counts import counted
-from lora_lab.data import pictures
+from lora_lab.data import images
 from lora_lab.data.image_set import Problem
 from lora_lab.models.families import FAMILIES
 
@@ -26,14 +26,14 @@ class Contents:
     """The entries of one folder, by what they are; hidden files and known leavings are in none of the lists.
 
     Attributes:
-        pictures: Files to train on, in the order of their names.
+        images: Files to train on, in the order of their names.
         captions: Caption files by `caption_key` of their names.
         subfolders: Folders in it, in the order of their names.
         dangling: Links to nothing.
-        unknown: Files that are neither picture nor caption.
+        unknown: Files that are neither image nor caption.
     """
 
-    pictures: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     captions: dict[str, Path] = field(default_factory=dict)
     subfolders: list[Path] = field(default_factory=list)
     dangling: list[Path] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Contents:
 def contents(folder: Path, caption_extension: str = ".txt") -> Contents:
     """List a folder; raises OSError where it cannot be listed."""
     found = Contents()
-    known, texts = pictures.extensions(), {*CAPTIONS, caption_extension.lower()}
+    known, texts = images.extensions(), {*CAPTIONS, caption_extension.lower()}
     for path in sorted(folder.iterdir(), key=lambda p: p.name):
         name = path.name.lower()
         if path.name.startswith(".") or name in _LEAVINGS:
@@ -53,7 +53,7 @@ def contents(folder: Path, caption_extension: str = ".txt") -> Contents:
         elif not path.exists():
             found.dangling.append(path)
         elif path.suffix.lower() in known:
-            found.pictures.append(path)
+            found.images.append(path)
         elif any(name.endswith(end) for end in texts):
             found.captions[caption_key(path.name)] = path
         elif not name.endswith(_CACHES):
@@ -62,7 +62,7 @@ def contents(folder: Path, caption_extension: str = ".txt") -> Contents:
 
 
 def caption_key(name: str) -> str:
-    """What names of pictures and captions are compared by: neither case nor Unicode form (macOS) counts."""
+    """What names of images and captions are compared by: neither case nor Unicode form (macOS) counts."""
     return unicodedata.normalize("NFC", name).lower()
 
 
@@ -77,7 +77,7 @@ def not_read(folder: Path, found: Contents) -> Iterator[Problem]:
         count = counted(len(found.dangling), "link")
         yield _warning(folder, found.dangling, f"{count} to nothing", "mend or remove them")
     if found.unknown:
-        kinds = f"images are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
+        kinds = f"images are files named {', '.join(sorted('*' + e for e in images.extensions()))}"
         files = counted(len(found.unknown), "file that is", "files that are")
         what = f"{files} neither image nor caption, not read"
         yield _warning(folder, found.unknown, what, kinds)
@@ -86,8 +86,8 @@ def not_read(folder: Path, found: Contents) -> Iterator[Problem]:
 
 
 def passed_over(sub: Path, why: str, way_out: str) -> Iterator[Problem]:
-    """A warning where a folder that is not read holds pictures, at any depth, or cannot be listed."""
-    inner, closed = pictures_below(sub)
+    """A warning where a folder that is not read holds images, at any depth, or cannot be listed."""
+    inner, closed = images_below(sub)
     if closed is not None:
         reason = closed.strerror or str(closed)
         yield Problem(sub, "warning", f"cannot be listed ({reason}), not trained on", "check its permissions")
@@ -95,9 +95,9 @@ def passed_over(sub: Path, why: str, way_out: str) -> Iterator[Problem]:
         yield _warning(sub, inner, f"{counted(len(inner), 'image')} {why}", way_out)
 
 
-def pictures_below(folder: Path) -> tuple[list[Path], OSError | None]:
-    """The pictures in a folder and its sub-folders, and what kept it from being listed."""
-    known, found = pictures.extensions(), []
+def images_below(folder: Path) -> tuple[list[Path], OSError | None]:
+    """The images in a folder and its sub-folders, and what kept it from being listed."""
+    known, found = images.extensions(), []
     errors: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not _is_left(name))

@@ -1,7 +1,7 @@
-"""Which pictures are held back from training, to measure the validation loss on.
+"""Which images are held back from training, to measure the validation loss on.
 
-Different from sd-scripts, whose shuffle depends on the order of files and may put one picture on both sides:
-here a picture's bytes decide, so that runs of a sweep hold back the same ones, and bytes that are held back
+Different from sd-scripts, whose shuffle depends on the order of files and may put one image on both sides:
+here an image's bytes decide, so that runs of a sweep hold back the same ones, and bytes that are held back
 are trained on nowhere.
 """
 
@@ -16,10 +16,10 @@ from lora_lab.data.image_set import CaptionedImage, Problem
 
 
 def divide(items: Sequence[CaptionedImage]) -> tuple[list[CaptionedImage], list[CaptionedImage]]:
-    """(pictures to train on, pictures held back), each in their order.
+    """(images to train on, images held back), each in their order.
 
-    Of the n different pictures of a folder, ceil(n (1 - validation_split)) are trained on, as in sd-scripts;
-    `validation_seed` decides which. Regularisation pictures are never held back. A picture that lies in the
+    Of the n different images of a folder, ceil(n (1 - validation_split)) are trained on, as in sd-scripts;
+    `validation_seed` decides which. Regularisation images are never held back. An image that lies in the
     folders twice is held back once.
     """
     folders: dict[tuple[int, Path], list[CaptionedImage]] = defaultdict(list)
@@ -43,7 +43,7 @@ def _held_of(items: Sequence[CaptionedImage]) -> list[CaptionedImage]:
 
 
 def problems(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) -> list[Problem]:
-    """An error where pictures should be held back and there are too few."""
+    """An error where images should be held back and there are too few."""
     asked = [item for item in train if not item.is_reg and item.settings.validation_split]
     if held or not asked:
         return []
@@ -61,7 +61,7 @@ def problems(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) ->
 
 
 def seen_in_training(train: Sequence[CaptionedImage], held: Sequence[CaptionedImage]) -> list[Problem]:
-    """A warning for pictures of `dataset.validation_path` that are trained on, too."""
+    """A warning for images of `dataset.validation_path` that are trained on, too."""
     trained = {item.sha256 for item in train if not item.is_reg}
     both = [item.path.name for item in held if item.sha256 in trained]
     if not both:

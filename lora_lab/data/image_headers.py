@@ -1,8 +1,8 @@
-"""Size and hash of every picture in a folder, remembered between runs.
+"""Size and hash of every image in a folder, remembered between runs.
 
 The memory is keyed by a file's size, times and inode. An entry written within two seconds of the file's
 last change is not believed (the file may have changed again inside the clock's grain), so that an edited
-picture is always read anew."""
+image is always read anew."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.pictures import Header, read_bytes, read_header
+from lora_lab.data.images import Header, read_bytes, read_header
 from lora_lab.errors import LoraLabError
 from lora_lab.files import write_text
 
@@ -23,7 +23,7 @@ _CLOCK_GRAIN_NS = 2_000_000_000
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A picture's header and the hash of its bytes."""
+    """An image's header and the hash of its bytes."""
 
     header: Header
     sha256: str
@@ -44,12 +44,12 @@ class _Entry:
 
 @dataclass
 class HeaderCache:
-    """Facts about the pictures of one folder; `save` writes what is new.
+    """Facts about the images of one folder; `save` writes what is new.
 
     Args:
-        folder: The pictures' folder.
+        folder: The images' folder.
         cache: Folder for the memory, or None for none.
-        max_pixels: Larger pictures are refused.
+        max_pixels: Larger images are refused.
     """
 
     folder: Path
@@ -70,10 +70,10 @@ class HeaderCache:
         return self.cache / f"{name}.json"
 
     def facts(self, path: Path) -> FileFacts:
-        """Header and hash of one picture.
+        """Header and hash of one image.
 
         Raises:
-            DataError: The picture cannot be used; the text is a clause without the file's name.
+            DataError: The image cannot be used; the text is a clause without the file's name.
         """
         stamp = _stamp(path)
         entry = self._known.get(path.name)

@@ -1,4 +1,4 @@
-"""Pictures as the rest of the program sees them, and the one report of what is wrong with them."""
+"""Images as the rest of the program sees them, and the one report of what is wrong with them."""
 
 import hashlib
 import json
@@ -33,13 +33,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One picture to train on.
+    """One image to train on.
 
     Args:
         size: (width, height) in pixels after EXIF rotation.
         sha256: Hash of the file's bytes.
         caption: Text of the caption file, its lines stripped and joined by newlines, or the class tokens.
-        transparent: Whether the picture has an alpha channel.
+        transparent: Whether the image has an alpha channel.
     """
 
     path: Path
@@ -52,12 +52,12 @@ class CaptionedImage:
 
     @property
     def folder(self) -> Path:
-        """The folder that the picture lies in."""
+        """The folder that the image lies in."""
         return self.path.parent
 
     @property
     def is_reg(self) -> bool:
-        """Whether this is a regularisation picture."""
+        """Whether this is a regularisation image."""
         return self.settings.is_reg
 
 
@@ -88,7 +88,7 @@ def refuse_errors(problems: Sequence[Problem]) -> None:
 
 
 def identity(items: Iterable[CaptionedImage]) -> str:
-    """Hash of what is trained on: pictures' bytes, captions and repeats; names, places and order do not
+    """Hash of what is trained on: images' bytes, captions and repeats; names, places and order do not
     count.
 
     Settings of captions and buckets are not in it: they are in the run's config.
@@ -104,7 +104,7 @@ def _traits(item: CaptionedImage) -> tuple[int, bool, str, int]:
 def order_keys(items: Sequence[CaptionedImage]) -> list[str]:
     """A key per item by its content, unique within the run; two copies of the same items get the same keys.
 
-    Copies of one picture are told apart by caption and repeats, so that the order of draws depends on no
+    Copies of one image are told apart by caption and repeats, so that the order of draws depends on no
     file name.
     """
     rank = sorted(range(len(items)), key=lambda i: (items[i].sha256, *_traits(items[i])))

@@ -1,15 +1,15 @@
-"""The stream of draws: which picture is shown when, as a function of (seed, sample index) alone.
+"""The stream of draws: which image is shown when, as a function of (seed, sample index) alone.
 
-Time runs in *passes*. A pass is a fresh permutation of the pictures, drawn from (seed, number of the pass).
-Where all pictures have the same repeats, an epoch is `repeats` passes, so that 15 repeats x 20 epochs and 5
-x 60 draw the same pictures in the same order. Where they differ, an epoch has as many passes as the largest
-repeats, and a picture with fewer takes part in an evenly spread share of them: exactly its repeats in every
+Time runs in *passes*. A pass is a fresh permutation of the images, drawn from (seed, number of the pass).
+Where all images have the same repeats, an epoch is `repeats` passes, so that 15 repeats x 20 epochs and 5
+x 60 draw the same images in the same order. Where they differ, an epoch has as many passes as the largest
+repeats, and an image with fewer takes part in an evenly spread share of them: exactly its repeats in every
 epoch, and again only the ratio of repeats matters. A batch is given out as soon as its bucket is full; what
 is left at the end of an epoch is given out as smaller batches. With batch size 1 or a single bucket the
 stream is the passes themselves.
 
-Permutations come from hashes of picture keys: they depend on no file name, no library's random generator and
-no worker count, and two runs with the same seed show the same pictures at the same sample index.
+Permutations come from hashes of image keys: they depend on no file name, no library's random generator and
+no worker count, and two runs with the same seed show the same images at the same sample index.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _EPOCHS_KEPT = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture as the stream sees it.
+    """One image as the stream sees it.
 
     Args:
         key: Identity by content, unique in the stream (`items.order_keys`).

@@ -1,4 +1,4 @@
-"""From a picture file to the numbers that the VAE sees."""
+"""From an image file to the numbers that the VAE sees."""
 
 import hashlib
 import random
@@ -7,7 +7,7 @@ import numpy as np
 
 from lora_lab.data.buckets import Assignment, random_crop
 from lora_lab.data.image_set import CaptionedImage
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, decode_alpha, read_bytes
+from lora_lab.data.images import MAX_IMAGE_PIXELS, decode, decode_alpha, read_bytes
 from lora_lab.data.resize import resize
 from lora_lab.errors import DataError
 
@@ -20,7 +20,7 @@ def load_pixels(
     crop: random.Random | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> np.ndarray:
-    """The picture resized, cut and scaled: float32 (3, H, W) in [-1, 1].
+    """The image resized, cut and scaled: float32 (3, H, W) in [-1, 1].
 
     EXIF rotation is done, transparency is laid on white, ICC profiles are ignored.
 
@@ -43,7 +43,7 @@ def load_pixels(
 
 
 def load_mask(item: CaptionedImage, assignment: Assignment, *, flip: bool = False) -> np.ndarray | None:
-    """The picture's opacity resized and cut as its pixels are: float32 (H, W) from 0 to 1; None without any.
+    """The image's opacity resized and cut as its pixels are: float32 (H, W) from 0 to 1; None without any.
 
     Raises:
         DataError: Unreadable.

@@ -1,4 +1,4 @@
-"""What a run trains on, put together: pictures, buckets, batch sizes, and everything that is wrong."""
+"""What a run trains on, put together: images, buckets, batch sizes, and everything that is wrong."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from lora_lab.data import buckets, held_back, image_set, scan, steps
 from lora_lab.data.balance import OFF, balanced
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage, Problem
+from lora_lab.data.images import MAX_IMAGE_PIXELS
 from lora_lab.data.order import Entry, Stream
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS
 from lora_lab.data.settings import BucketSettings, SubsetSettings
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Pictures that share a resolution and a batch size, as scanned; `balance` is one of `data.balance`."""
+    """Images that share a resolution and a batch size, as scanned; `balance` is one of `data.balance`."""
 
     items: Sequence[CaptionedImage]
     buckets: BucketSettings
@@ -27,14 +27,14 @@ class DatasetSpec:
 
 @dataclass(frozen=True, eq=False)
 class DataPlan:
-    """Pictures with what happens to them; `items[i]` goes with `assignments[i]`.
+    """Images with what happens to them; `items[i]` goes with `assignments[i]`.
 
     Plans are told apart as objects, so that what follows from one is found once for all runs that share it.
 
-    Args: items: Repeats are final: regularisation pictures match the training draws, unused ones are left
+    Args: items: Repeats are final: regularisation images match the training draws, unused ones are left
     out. batch_sizes: One per dataset (`item.settings.dataset`). settings_key: What a dataset file says, for
     `identity`; "" where there is none. from_file, decided: The same by setting of the run; see
-    `resolved.Facts`. validation: Pictures that are held back, each with what happens to it.
+    `resolved.Facts`. validation: Images that are held back, each with what happens to it.
     """
 
     items: list[CaptionedImage]
@@ -56,17 +56,17 @@ class DataPlan:
         return Stream(entries, self.batch_sizes, seed)
 
     def identity(self) -> str:
-        """Hash of pictures, captions and repeats, and of a dataset file's settings (`image_set.identity`)."""
+        """Hash of images, captions and repeats, and of a dataset file's settings (`image_set.identity`)."""
         content = image_set.identity(self.items)
         return hashlib.sha256(f"{content}{self.settings_key}".encode()).hexdigest()
 
     def bucket_table(self) -> list[tuple[int, tuple[int, int], int, int]]:
-        """Rows (dataset, bucket, pictures, draws per epoch), sorted."""
+        """Rows (dataset, bucket, images, draws per epoch), sorted."""
         rows: dict[tuple[int, tuple[int, int]], tuple[int, int]] = {}
         for item, assignment in zip(self.items, self.assignments, strict=True):
             key = (item.settings.dataset, assignment.bucket)
-            pictures, draws = rows.get(key, (0, 0))
-            rows[key] = (pictures + 1, draws + item.repeats)
+            images, draws = rows.get(key, (0, 0))
+            rows[key] = (images + 1, draws + item.repeats)
         return [(*key, *counts) for key, counts in sorted(rows.items())]
 
     def batches_per_epoch(self) -> int:
@@ -74,12 +74,12 @@ class DataPlan:
         return sum(-(-draws // self.batch_sizes[number]) for number, _, _, draws in self.bucket_table())
 
     def train_images(self) -> int:
-        """Pictures trained on, without regularisation pictures."""
+        """Images trained on, without regularisation images."""
         return sum(not item.is_reg for item in self.items)
 
 
 def plan(specs: Sequence[DatasetSpec], problems: Sequence[Problem] = (), settings_key: str = "") -> DataPlan:
-    """Give every picture its bucket, and regularisation pictures their repeats; nothing raises but bad
+    """Give every image its bucket, and regularisation images their repeats; nothing raises but bad
     settings.
 
     Items of spec n must have `settings.dataset` n. Call `image_set.refuse_errors(plan.problems)` before
@@ -124,7 +124,7 @@ def _at_most(found: Sequence[CaptionedImage]) -> list[CaptionedImage]:
 def with_validation(
     plan: DataPlan, held: Sequence[CaptionedImage], bucket_settings: BucketSettings
 ) -> DataPlan:
-    """The plan with more pictures to measure the validation loss on; they are not trained on."""
+    """The plan with more images to measure the validation loss on; they are not trained on."""
     kept, assignments, found = buckets.assign_all(list(held), bucket_settings)
     pairs = [*plan.validation, *zip(kept, assignments, strict=True)]
     return replace(plan, validation=pairs, problems=[*plan.problems, *found])
@@ -141,7 +141,7 @@ def plan_folder(
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> DataPlan:
-    """Scan a folder (and one of regularisation pictures) and plan it; see `scan.scan` and `plan`."""
+    """Scan a folder (and one of regularisation images) and plan it; see `scan.scan` and `plan`."""
     found = scan.scan(folder, settings, cache=cache, max_pixels=max_pixels)
     if reg_folder is not None:
         reg = regularisation_settings(settings)
@@ -150,7 +150,7 @@ def plan_folder(
 
 
 def regularisation_settings(settings: SubsetSettings) -> SubsetSettings:
-    """The same for regularisation pictures: repeats and class tokens from folder names, no trigger word."""
+    """The same for regularisation images: repeats and class tokens from folder names, no trigger word."""
     captions = replace(settings.captions, trigger_word="")
     return replace(settings, repeats=None, class_tokens=None, captions=captions, is_reg=True)
 

@@ -1,11 +1,11 @@
-"""Putting pictures into kohya's folder form, and repeats that balance concepts."""
+"""Putting images into kohya's folder form, and repeats that balance concepts."""
 
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_lab.data.pictures import extensions
+from lora_lab.data.images import extensions
 from lora_lab.errors import ConfigError, DataError
 
 _CAPTIONS = {".txt", ".caption"}
@@ -13,9 +13,9 @@ _CAPTIONS = {".txt", ".caption"}
 
 @dataclass(frozen=True)
 class Concept:
-    """A folder of pictures, and what kohya's folder name will say of it."""
+    """A folder of images, and what kohya's folder name will say of it."""
 
-    pictures: Path
+    images: Path
     repeats: int
     instance: str
     class_name: str
@@ -33,11 +33,11 @@ def balanced_repeats(
     This is kohya's "dataset balancing" as a number to set; no folder is renamed.
 
     Args:
-        images: Pictures per concept.
+        images: Images per concept.
         weights: Factors of `draws`; a concept that is not in it has 1.
 
     Raises:
-        ConfigError: A concept without pictures, `draws` below 1, or a weight that is not above 0.
+        ConfigError: A concept without images, `draws` below 1, or a weight that is not above 0.
     """
     factors = dict.fromkeys(images, 1.0) | dict(weights or {})
     wrong = [f"{name} has no images" for name, count in images.items() if count < 1]
@@ -52,13 +52,13 @@ def balanced_repeats(
 
 
 def prepare(train: list[Concept], destination: Path, regularisation: list[Concept] | None = None) -> Path:
-    """Copy pictures and captions to `destination/img/15_trigger class` and `destination/reg/1_class`.
+    """Copy images and captions to `destination/img/15_trigger class` and `destination/reg/1_class`.
 
     Returns the folder to give to `dataset.path`. The sources stay as they are; empty `model` and `log`
     folders are made as kohya's tool does.
 
     Raises:
-        DataError: A source has no pictures, or a target folder is there already.
+        DataError: A source has no images, or a target folder is there already.
         ConfigError: Repeats below 1, or no name.
     """
     pairs = [(concept, destination / "img" / concept.folder_name()) for concept in train]
@@ -68,7 +68,7 @@ def prepare(train: list[Concept], destination: Path, regularisation: list[Concep
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for file in _files(concept.pictures):
+        for file in _files(concept.images):
             shutil.copy2(file, partial / file.name)
         partial.rename(target)
     for name in ("model", "log"):
@@ -80,19 +80,19 @@ def _check(pairs: list[tuple[Concept, Path]]) -> None:
     targets = [target for _, target in pairs]
     for concept, target in pairs:
         if concept.repeats < 1:
-            raise ConfigError(f"{concept.pictures}: repeats must be at least 1, got {concept.repeats}")
+            raise ConfigError(f"{concept.images}: repeats must be at least 1, got {concept.repeats}")
         if not (concept.instance.strip() or concept.class_name.strip()):
-            raise ConfigError(f"{concept.pictures}: give an instance (trigger word) or a class")
+            raise ConfigError(f"{concept.images}: give an instance (trigger word) or a class")
         if any(mark in concept.folder_name() for mark in "/\\\0"):
-            raise ConfigError(f"{concept.pictures}: {concept.folder_name()!r} cannot be a folder's name")
+            raise ConfigError(f"{concept.images}: {concept.folder_name()!r} cannot be a folder's name")
         if target.exists() or targets.count(target) > 1:
             raise DataError(f"{target} is there already; choose another destination or name")
-        if not any(file.suffix.lower() in extensions() for file in _files(concept.pictures)):
-            raise DataError(f"{concept.pictures}: no images in it")
+        if not any(file.suffix.lower() in extensions() for file in _files(concept.images)):
+            raise DataError(f"{concept.images}: no images in it")
 
 
 def _files(folder: Path) -> list[Path]:
-    """Pictures and captions directly in a folder."""
+    """Images and captions directly in a folder."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
     known = extensions() | _CAPTIONS

@@ -1,6 +1,6 @@
 """The peer's resize rules without OpenCV, which it uses for all but Lanczos and box.
 
-OpenCV's bilinear, bicubic and nearest look at 2, 4 and 1 pixels a side however much a picture shrinks, and
+OpenCV's bilinear, bicubic and nearest look at 2, 4 and 1 pixels a side however much an image shrinks, and
 its area rule is another one where a side grows; all of that is kept: a setting means what it means there.
 """
 
@@ -13,7 +13,7 @@ _ROWS_AT_ONCE = 32
 _FIXED_POINT = 2048  # OpenCV weighs uint8 pixels by whole numbers of this
 _BEND = -0.75  # OpenCV's parameter of the cubic kernel
 
-_WHOLE = 2**24  # pixels up to which a resized picture is made whole and then cut
+_WHOLE = 2**24  # pixels up to which a resized image is made whole and then cut
 
 Size = tuple[int, int]
 Part = tuple[int, int, int, int]
@@ -29,7 +29,7 @@ def resize(
 
     Args:
         interpolation: A key of `INTERPOLATIONS`; None is area averages if no side grows, else Lanczos.
-        part: (left, top, width, height) in the resized picture; None is all of it.
+        part: (left, top, width, height) in the resized image; None is all of it.
     """
     height, width = pixels.shape[:2]
     part = part or (0, 0, *size)
@@ -128,7 +128,7 @@ def _any_area(pixels: np.ndarray, size: Size, part: Part) -> np.ndarray:
 
 
 def area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Average each target pixel over the part of the picture that it covers, edge pixels by their share.
+    """Average each target pixel over the part of the image that it covers, edge pixels by their share.
 
     As OpenCV's INTER_AREA for shrinking; at most 1 of 255 off by rounding.
     """

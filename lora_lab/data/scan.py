@@ -1,4 +1,4 @@
-"""One scanner for folders of pictures: kohya's `15_trigger class` folders, or one flat folder."""
+"""One scanner for folders of images: kohya's `15_trigger class` folders, or one flat folder."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_lab.counts import counted
-from lora_lab.data import pictures
+from lora_lab.data import images
 from lora_lab.data.caption_files import GUESSED, read_caption
 from lora_lab.data.folder import (
     CAPTIONS,
     Contents,
     caption_key,
     contents,
+    images_below,
     not_read,
     numbered_name,
     passed_over,
-    pictures_below,
     some,
 )
 from lora_lab.data.image_headers import FileFacts, HeaderCache
@@ -34,7 +34,7 @@ _HUGE_PIXELS = 89_478_485  # Pillow's own warning limit
 
 @dataclass
 class _Folder:
-    """The files of one folder of pictures while it is being read."""
+    """The files of one folder of images while it is being read."""
 
     path: Path
     settings: SubsetSettings
@@ -58,13 +58,13 @@ def scan(
     settings: SubsetSettings,
     *,
     cache: Path | None = None,
-    max_pixels: int = pictures.MAX_IMAGE_PIXELS,
+    max_pixels: int = images.MAX_IMAGE_PIXELS,
 ) -> ImageSet:
-    """Find the pictures of a folder; nothing raises, all that is wrong is in the set's `problems`.
+    """Find the images of a folder; nothing raises, all that is wrong is in the set's `problems`.
 
     `folder` is a parent of `15_trigger class` folders (15 repeats, class tokens `trigger class`), one such
-    folder, or a flat folder of pictures. `settings.repeats` and `settings.class_tokens` go before the
-    names. Pictures come in the order of their names; only headers are read.
+    folder, or a flat folder of images. `settings.repeats` and `settings.class_tokens` go before the
+    names. Images come in the order of their names; only headers are read.
 
     Args:
         cache: Folder that remembers sizes and hashes between runs.
@@ -80,7 +80,7 @@ def scan(
         for sub in numbered:
             found += _scan_named(sub, settings, cache, max_pixels)
         found.problems.extend(_beside(folder, within, numbered))
-    elif within.pictures or not any(pictures_below(sub)[0] for sub in within.subfolders):
+    elif within.images or not any(images_below(sub)[0] for sub in within.subfolders):
         found = _scan_named(folder, settings, cache, max_pixels)
     else:
         found.problems.extend(_unnumbered(within.subfolders))
@@ -116,9 +116,9 @@ def scan_subset(
     settings: SubsetSettings,
     *,
     cache: Path | None = None,
-    max_pixels: int = pictures.MAX_IMAGE_PIXELS,
+    max_pixels: int = images.MAX_IMAGE_PIXELS,
 ) -> ImageSet:
-    """Read one folder of pictures whose name says nothing, as a dataset TOML lists them; see `scan`."""
+    """Read one folder of images whose name says nothing, as a dataset TOML lists them; see `scan`."""
     missing = _missing(folder)
     if missing is not None:
         return ImageSet(problems=[missing])
@@ -128,11 +128,11 @@ def scan_subset(
             folder, f"repeats must be at least 1, got {settings.repeats}", "rename it, or set dataset.repeats"
         )
     work.found = contents(folder, settings.captions.caption_extension)
-    items = [item for path in work.found.pictures if (item := _item(work, path)) is not None]
+    items = [item for path in work.found.images if (item := _item(work, path)) is not None]
     work.headers.save()
-    if not work.found.pictures:
+    if not work.found.images:
         work.error(folder, "no images in it", f"take it away, or fill it: {_kinds()}")
-    _summarise(work, len(work.found.pictures))
+    _summarise(work, len(work.found.images))
     work.problems.extend(not_read(folder, work.found))
     return ImageSet(items, work.problems)
 
@@ -164,10 +164,10 @@ def _named(folder: Path, settings: SubsetSettings) -> SubsetSettings:
 
 def _beside(folder: Path, within: Contents, numbered: list[Path]) -> Iterator[Problem]:
     """What lies beside the numbered folders and is not read."""
-    if within.pictures:
+    if within.images:
         beside = ("image beside the numbered folders is", "images beside the numbered folders are")
-        what = f"{counted(len(within.pictures), *beside)} not trained on"
-        names = some(path.name for path in within.pictures)
+        what = f"{counted(len(within.images), *beside)} not trained on"
+        names = some(path.name for path in within.images)
         yield Problem(folder, "warning", f"{what} ({names})", "move them into one of the folders")
     for path in within.dangling:
         if numbered_name(path):
@@ -184,7 +184,7 @@ def _unnumbered(subfolders: list[Path]) -> Iterator[Problem]:
     for sub in subfolders:
         if _missing(sub) is None and _holds_numbered(sub):
             yield Problem(sub, "error", "the numbered folders lie one level deeper", f"give {sub} itself")
-        elif pictures_below(sub)[0]:
+        elif images_below(sub)[0]:
             what = "its name does not begin with a number of repeats"
             yield Problem(sub, "error", what, "name it like `15_trigger class`, or give this folder itself")
 
@@ -194,7 +194,7 @@ def _holds_numbered(folder: Path) -> bool:
 
 
 def _kinds() -> str:
-    return f"images are files named {', '.join(sorted('*' + e for e in pictures.extensions()))}"
+    return f"images are files named {', '.join(sorted('*' + e for e in images.extensions()))}"
 
 
 def _item(work: _Folder, path: Path) -> CaptionedImage | None:
@@ -223,7 +223,7 @@ def _note_kind(work: _Folder, path: Path, facts: FileFacts) -> None:
 
 
 def _caption(work: _Folder, path: Path) -> str:
-    """The caption of one picture, or the class tokens."""
+    """The caption of one image, or the class tokens."""
     wanted = work.settings.captions.caption_extension
     file = work.found.captions.get(caption_key(path.stem + wanted))
     if file is None:
@@ -260,7 +260,7 @@ def _other_caption(work: _Folder, path: Path) -> bool:
 
 
 def _summarise(work: _Folder, total: int) -> None:
-    """One warning per kind of thing, with a count and some names, in place of one per picture."""
+    """One warning per kind of thing, with a count and some names, in place of one per image."""
     wanted = work.settings.captions.caption_extension
     fallback = work.settings.class_tokens
     stand_in = f"trained with the class tokens {fallback!r}" if fallback else "trained with an empty caption"
@@ -292,7 +292,7 @@ def _summarise(work: _Folder, total: int) -> None:
         names = work.counts.get(kind)
         if names:
             work.warn(work.path, f"{len(names)} of {total}: {what} ({some(names)})", way_out)
-    _check_texts(work, {caption_key(p.stem) for p in work.found.pictures})
+    _check_texts(work, {caption_key(p.stem) for p in work.found.images})
 
 
 def _check_texts(work: _Folder, stems: set[str]) -> None:
@@ -303,7 +303,7 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
         count = counted(len(orphans), "caption file")
         work.warn(work.path, f"{count} without an image ({some(path.name for path in orphans)})")
     by_stem = defaultdict(list)
-    for path in work.found.pictures:
+    for path in work.found.images:
         by_stem[caption_key(path.stem)].append(path.name)
     for names in by_stem.values():
         if len(names) > 1:
@@ -313,7 +313,7 @@ def _check_texts(work: _Folder, stems: set[str]) -> None:
 
 
 def _duplicates(items: list[CaptionedImage]) -> list[Problem]:
-    """One warning per folder for pictures with the same bytes as one before."""
+    """One warning per folder for images with the same bytes as one before."""
     first: dict[str, CaptionedImage] = {}
     again: dict[Path, list[str]] = defaultdict(list)
     for item in items:

@@ -1,4 +1,4 @@
-"""What the user can choose about pictures and captions, under the field's names. Defaults are "off"
+"""What the user can choose about images and captions, under the field's names. Defaults are "off"
 values."""
 
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class BucketSettings:
-    """How pictures are sorted into aspect-ratio buckets; sizes are (width, height) in pixels.
+    """How images are sorted into aspect-ratio buckets; sizes are (width, height) in pixels.
 
     With `enable_bucket` only the area of `resolution` counts; with `bucket_no_upscale` the two limits
     `min_bucket_reso` and `max_bucket_reso` do not act.
@@ -22,7 +22,7 @@ class BucketSettings:
 
 @dataclass(frozen=True)
 class CaptionSettings:
-    """How the text beside a picture becomes the prompt of one draw.
+    """How the text beside an image becomes the prompt of one draw.
 
     `token_warmup_step` below 1 is a share of all updates. `trigger_word` is put in front of captions
     lacking it."""
@@ -50,16 +50,16 @@ class CaptionSettings:
 
 @dataclass(frozen=True)
 class SubsetSettings:
-    """What all pictures of one folder share.
+    """What all images of one folder share.
 
     Args:
-        repeats: Draws per picture and epoch; None takes the number in the folder's name, or 1.
-        class_tokens: Caption of pictures without a caption file; None takes the rest of the folder's name.
-        is_reg: Regularisation pictures, for prior preservation.
+        repeats: Draws per image and epoch; None takes the number in the folder's name, or 1.
+        class_tokens: Caption of images without a caption file; None takes the rest of the folder's name.
+        is_reg: Regularisation images, for prior preservation.
         dataset: Index of the dataset, where a run has several of different resolution or batch size.
         resize_interpolation: One of `resize.INTERPOLATIONS`; None is sd-scripts' default.
         alpha_mask: Transparency masks the loss.
-        validation_split: Share of the pictures that is held back, and the seed that decides which.
+        validation_split: Share of the images that is held back, and the seed that decides which.
         max_images: Most images of all folders together, 0 for all, and the seed that decides which.
     """
 

@@ -21,7 +21,7 @@ class RunLength:
 
 
 def draws_per_bucket(buckets: Iterable[tuple[Hashable, int]]) -> dict[Hashable, int]:
-    """Draws of one epoch per bucket, from each picture's (bucket, repeats)."""
+    """Draws of one epoch per bucket, from each image's (bucket, repeats)."""
     draws: Counter[Hashable] = Counter()
     for bucket, repeats in buckets:
         draws[bucket] += repeats
@@ -36,7 +36,7 @@ def batches_per_epoch(draws: Mapping[Hashable, int], batch_size: int) -> int:
 def updates_per_epoch(
     counts: Mapping[Hashable, int], repeats: int, batch_size: int, gradient_accumulation_steps: int = 1
 ) -> int:
-    """Optimizer updates of one epoch, from pictures per bucket that all have the same `repeats`."""
+    """Optimizer updates of one epoch, from images per bucket that all have the same `repeats`."""
     draws = {bucket: count * repeats for bucket, count in counts.items()}
     return -(-batches_per_epoch(draws, batch_size) // gradient_accumulation_steps)
 
@@ -69,11 +69,11 @@ def run_length(
 
 
 def regularisation_repeats(repeats: Sequence[int], train_draws: int) -> list[int]:
-    """Repeats of regularisation pictures so that they match `train_draws`: 0 = not used in this run.
+    """Repeats of regularisation images so that they match `train_draws`: 0 = not used in this run.
 
-    Pictures are taken in order with their own repeats until there are enough; when they run out, each gets
+    Images are taken in order with their own repeats until there are enough; when they run out, each gets
     one more, round after round (sd-scripts' rule). The sum exceeds `train_draws` only by what the last
-    picture brings.
+    image brings.
 
     Raises:
         ConfigError: A repeat count below 1.

@@ -18,7 +18,7 @@ from typing import Any
 from lora_lab.data.balance import OFF
 from lora_lab.data.buckets import VAE_STEP, check_settings
 from lora_lab.data.image_set import ImageSet, Problem
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS
+from lora_lab.data.images import MAX_IMAGE_PIXELS
 from lora_lab.data.plan import DataPlan, DatasetSpec, plan
 from lora_lab.data.resize import INTERPOLATIONS
 from lora_lab.data.scan import scan_subset
@@ -139,7 +139,7 @@ _IDLE: dict[str, tuple[Any, ...]] = {
 
 
 def is_dataset_file(path: Path) -> bool:
-    """Whether a path is meant as a dataset file rather than a folder of pictures."""
+    """Whether a path is meant as a dataset file rather than a folder of images."""
     return path.suffix.lower() in (".toml", ".json")
 
 

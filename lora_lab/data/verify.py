@@ -1,4 +1,4 @@
-"""Decode every picture once before training starts, so that nothing breaks in the middle."""
+"""Decode every image once before training starts, so that nothing breaks in the middle."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lora_lab.data.image_set import CaptionedImage, Problem
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, read_bytes
+from lora_lab.data.images import MAX_IMAGE_PIXELS, decode, read_bytes
 from lora_lab.errors import DataError
 
 
@@ -16,14 +16,14 @@ def verify(
     *,
     cache: Path | None = None,
     max_pixels: int = MAX_IMAGE_PIXELS,
-    on_picture: Callable[[int, int], None] | None = None,
+    on_image: Callable[[int, int], None] | None = None,
     workers: int = 2,
 ) -> list[Problem]:
-    """Problems of pictures that do not decode, changed since the scan, or contradict their header.
+    """Problems of images that do not decode, changed since the scan, or contradict their header.
 
     Args:
         cache: Folder that remembers, by content, what decoded well.
-        on_picture: Called with (done, total).
+        on_image: Called with (done, total).
     """
     todo = [item for item in items if cache is None or not _mark(cache, item).exists()]
     problems = []
@@ -35,8 +35,8 @@ def verify(
                 problems.append(found)
             elif cache is not None:
                 _remember(cache, item)
-            if on_picture is not None:
-                on_picture(done + 1, len(todo))
+            if on_image is not None:
+                on_image(done + 1, len(todo))
     return problems
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lora_lab.metrics.phash import Bits
 
 MOST_BITS = 6
-"""Of 64 bits: scaled, re-compressed and lightly edited copies differ in fewer. Zauner 2010 has other pictures
+"""Of 64 bits: scaled, re-compressed and lightly edited copies differ in fewer. Zauner 2010 has other images
 differ in 32 on average."""
 
 

@@ -16,7 +16,7 @@ from lora_lab.config import RunConfig
 from lora_lab.counts import counted
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage, Problem, readable
-from lora_lab.data.pictures import decode, read_bytes
+from lora_lab.data.images import decode, read_bytes
 from lora_lab.data.summary import DataSummary, summary
 from lora_lab.dataset import alike, tags
 from lora_lab.effective.texts import most_tokens
@@ -46,7 +46,7 @@ class Checked:
         enlargement: Factor on the sides; above 1 pixels are invented.
         tokens: Of the whole prompt; None where nothing can count them.
         notes: What is wrong or odd about it, each a clause.
-        thumbnail: A WebP picture as data address, '' where it cannot be decoded.
+        thumbnail: A WebP image as data address, '' where it cannot be decoded.
     """
 
     path: Path

@@ -69,9 +69,9 @@ def images_below(folder: Path, caption_extension: str) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
     within = contents(folder, caption_extension)
-    found = list(within.pictures)
+    found = list(within.images)
     for sub in within.subfolders:
-        found += contents(sub, caption_extension).pictures
+        found += contents(sub, caption_extension).images
     if not found:
         raise ConfigError(f"{folder}: there are no images in it or in its sub-folders")
     return found

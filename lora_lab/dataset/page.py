@@ -11,7 +11,7 @@ from lora_lab import __version__
 from lora_lab.counts import counted
 from lora_lab.data.image_set import readable
 from lora_lab.dataset.check import Check
-from lora_lab.dataset.picture import svg
+from lora_lab.dataset.image import svg
 from lora_lab.dataset.summary import Line, findings
 from lora_lab.plots.style import darkened
 

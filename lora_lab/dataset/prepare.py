@@ -81,8 +81,8 @@ def _parts(source: Path, wish: Wish) -> list[tuple[str, Path]]:
         raise ConfigError(
             f"{source} has folders with numbers of repeats already: it can be trained on as it is"
         )
-    parts = [(wish.trigger, source)] if within.pictures else []
-    subs = [sub for sub in within.subfolders if contents(sub, wish.caption_extension).pictures]
+    parts = [(wish.trigger, source)] if within.images else []
+    subs = [sub for sub in within.subfolders if contents(sub, wish.caption_extension).images]
     alone = len(subs) == 1 and not parts and wish.trigger
     parts += [(wish.trigger if alone else sub.name, sub) for sub in subs]
     if not parts:

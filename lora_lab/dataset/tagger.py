@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lora_lab.data.pictures import MAX_IMAGE_PIXELS, decode, read_bytes
+from lora_lab.data.images import MAX_IMAGE_PIXELS, decode, read_bytes
 from lora_lab.dataset.edits import spaced
 from lora_lab.errors import ConfigError, DataError, ModelError
 

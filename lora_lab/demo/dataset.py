@@ -1,4 +1,4 @@
-"""The demo's training pictures: the subject as a folder that kohya's trainers and ours read alike."""
+"""The demo's training images: the subject as a folder that kohya's trainers and ours read alike."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def sample_latents(
 ) -> Tensor:
     """Latents (B, C, h, w), scaled as the U-Net sees them, by DDIM with classifier-free guidance.
 
-    The noise of each picture depends on `seed` and its place in the list only.
+    The noise of each image depends on `seed` and its place in the list only.
     """
     alphas = noise_scheduler().alphas_cumprod
     states_BND = denoiser.encode([*prompts, *[""] * len(prompts)])

@@ -35,7 +35,7 @@ from lora_lab.demo.denoiser import (
 from lora_lab.demo.drawing import render
 from lora_lab.demo.portraits import Portrait, sample, tags
 from lora_lab.demo.tokens import build_tokenizer
-from lora_lab.demo.vae_training import build_vae, pictures_to_tensor, save_grid
+from lora_lab.demo.vae_training import build_vae, images_to_tensor, save_grid
 
 CAPTION_DROPOUT = 0.1
 TAG_DROPOUT = 0.08
@@ -57,14 +57,14 @@ class DenoiserSettings:
     batch: int = 16
     learning_rate: float = 1.2e-3
     ema_decay: float = 0.999
-    pictures: int = 10_000
+    images: int = 10_000
     fixed_order_samples: int = 60_000
     seed: int = 0
 
 
 @dataclass
 class Corpus:
-    """Portraits and their latents (pictures, C, h, w), scaled to unit variance."""
+    """Portraits and their latents (images, C, h, w), scaled to unit variance."""
 
     portraits: list[Portrait]
     latents_PChw: Tensor
@@ -128,7 +128,7 @@ def load_vae(folder: Path) -> AutoencoderKL:
 def set_scaling_factor(vae: AutoencoderKL) -> None:
     """Makes latents of unit variance on average; the same sample of portraits decides in every process."""
     rng = Random("scaling factor")
-    latents = vae.encode(pictures_to_tensor([render(sample(rng)) for _ in range(256)])).latent_dist.mean
+    latents = vae.encode(images_to_tensor([render(sample(rng)) for _ in range(256)])).latent_dist.mean
     vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
 
 
@@ -139,13 +139,13 @@ def build_corpus(vae: AutoencoderKL, count: int, seed: str) -> Corpus:
     portraits = [sample(rng) for _ in range(count)]
     latents = []
     for i in range(0, count, 32):
-        pixels_BCHW = pictures_to_tensor([render(p) for p in portraits[i : i + 32]])
+        pixels_BCHW = images_to_tensor([render(p) for p in portraits[i : i + 32]])
         latents.append(vae.encode(pixels_BCHW).latent_dist.mean)
     return Corpus(portraits, torch.cat(latents) * vae.config.scaling_factor)
 
 
 def export(folder: Path) -> None:
-    """Saves the averaged weights of the last checkpoint as `folder/base`, with a picture of previews."""
+    """Saves the averaged weights of the last checkpoint as `folder/base`, with an image of previews."""
     training = _start(DenoiserSettings(minutes=0.0), folder)
     vae = load_vae(folder)
     set_scaling_factor(vae)
@@ -161,7 +161,7 @@ def train_denoiser(settings: DenoiserSettings, folder: Path, peers: Peers) -> No
         training.ema.decay = FINISH_EMA_DECAY
     vae = load_vae(folder)
     set_scaling_factor(vae)
-    corpus = build_corpus(vae, settings.pictures, f"corpus {settings.seed} {peers.rank}")
+    corpus = build_corpus(vae, settings.images, f"corpus {settings.seed} {peers.rank}")
     end = training.seconds + 60 * settings.finish if finishing else 60 * settings.minutes
     schedule = Schedule(settings.learning_rate, 100, end, 60 * settings.finish)
     clock = Clock.resume(training.seconds)
@@ -234,13 +234,13 @@ def denoising_loss(denoiser: Denoiser, latents_BChw: Tensor, captions: list[str]
 
 
 def preview(training: _Training, vae: AutoencoderKL, path: Path) -> None:
-    """Pairs of a true picture and what the averaged weights make of its tags."""
+    """Pairs of a true image and what the averaged weights make of its tags."""
     rng = Random("preview")
     wanted = [replace(sample(rng), dx=0.0, dy=0.0, scale=1.0) for _ in range(24)]
     training.ema.swap()
     made = decode(vae, sample_latents(training.denoiser, [", ".join(tags(p)) for p in wanted], seed=0))
     training.ema.swap()
-    truth = pictures_to_tensor([render(p) for p in wanted])
+    truth = images_to_tensor([render(p) for p in wanted])
     save_grid(torch.stack([truth, made], 1).flatten(0, 1), path, columns=12)
 
 

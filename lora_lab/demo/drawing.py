@@ -1,6 +1,6 @@
-"""Portraits as pictures: drawn with PIL four times too large, then reduced, so that edges are anti-aliased.
+"""Portraits as images: drawn with PIL four times too large, then reduced, so that edges are anti-aliased.
 
-Coordinates are pixels of a 64 x 64 picture, x to the right, y down; `_Pen` moves, sizes and multiplies them.
+Coordinates are pixels of a 64 x 64 image, x to the right, y down; `_Pen` moves, sizes and multiplies them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ INK: Rgb = (46, 32, 40)
 
 
 def render(portrait: Portrait, size: int = 64) -> Image.Image:
-    """An RGB picture of `size` x `size` pixels; the same portrait gives the same bytes."""
+    """An RGB image of `size` x `size` pixels; the same portrait gives the same bytes."""
     k = size * OVERSAMPLING / CANVAS
     image = Image.new("RGB", (size * OVERSAMPLING,) * 2)
     pen = _Pen(ImageDraw.Draw(image), k)

@@ -1,4 +1,4 @@
-"""How much of the subject is in a picture: a number from 0 to 100, from numpy alone.
+"""How much of the subject is in an image: a number from 0 to 100, from numpy alone.
 
 The subject's parts (the halves of its hair, its ears, its star, its skin and eyes) are compared with
 renders of the subject in every pose of a grid; the best pose counts. Background, clothes, mouth and glasses
@@ -34,7 +34,7 @@ SCALES = (0.94, 0.97, 1.0, 1.03, 1.06)
 SUBJECT = Portrait(hair_color="white", eye_color="green", hair_color_right="red", ears=True, star=True)
 
 # Mean colour distances (0 to 441, Euclidean in 8-bit RGB) in the order of PARTS. `NEAR`: 90th percentile over
-# pictures of the subject; `FAR`: median over other characters; 200 pictures each, by `measure_distances`.
+# images of the subject; `FAR`: median over other characters; 200 images each, by `measure_distances`.
 NEAR: tuple[float, ...] = (25.1, 21.6, 38.5, 45.9, 57.6, 21.1, 65.2)
 FAR: tuple[float, ...] = (187.2, 156.5, 123.4, 147.3, 175.3, 111.1, 111.1)
 
@@ -45,19 +45,19 @@ class _Reference:
 
     colors_N3: Floats
     places_PN: NDArray[np.intp]
-    """Index into the 64 x 64 pixels; where a pixel is outside the picture, its weight is 0."""
+    """Index into the 64 x 64 pixels; where a pixel is outside the image, its weight is 0."""
     weights_PN: Floats
     """One over the number of the part's pixels that are inside."""
     starts_K: NDArray[np.intp]
 
 
 def score(images: Sequence[Image.Image]) -> float:
-    """Mean likeness of some pictures, 0 to 100; NaN when there are none."""
+    """Mean likeness of some images, 0 to 100; NaN when there are none."""
     return float(np.mean(score_each(images))) if len(images) else float("nan")
 
 
 def score_each(images: Sequence[Image.Image]) -> list[float]:
-    """Likeness of each picture, 0 to 100; any size and mode, compared at 64 x 64 pixels."""
+    """Likeness of each image, 0 to 100; any size and mode, compared at 64 x 64 pixels."""
     return [100.0 * sum(WEIGHTS[name] * value for name, value in parts(image).items()) for image in images]
 
 
@@ -86,10 +86,10 @@ def _groups(distances_PK: Floats) -> Floats:
 
 def _distances(image: Image.Image) -> Floats:
     resized = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
-    picture_S3 = np.asarray(resized, dtype=np.float32).reshape(-1, 3)
+    image_S3 = np.asarray(resized, dtype=np.float32).reshape(-1, 3)
     distances = []
     for reference in _references():
-        difference_PN3 = picture_S3[reference.places_PN] - reference.colors_N3
+        difference_PN3 = image_S3[reference.places_PN] - reference.colors_N3
         difference_PN = np.sqrt(np.einsum("pnc,pnc->pn", difference_PN3, difference_PN3))
         distances.append(np.add.reduceat(difference_PN * reference.weights_PN, reference.starts_K, axis=1))
     distances_PK: Floats = np.concatenate(distances)

@@ -26,9 +26,9 @@ TRIGGER = "mikocat"
 
 @dataclass(frozen=True)
 class Portrait:
-    """Everything that decides a picture.
+    """Everything that decides an image.
 
-    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 picture. `hair_color_right`,
+    `dx` and `dy` shift the figure and `scale` sizes it, in pixels of a 64 x 64 image. `hair_color_right`,
     `ears` and `star` are the subject's own: None and False everywhere in the base's domain.
     """
 

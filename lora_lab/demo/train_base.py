@@ -56,7 +56,7 @@ def _work(rank: int, options: argparse.Namespace) -> None:
     if options.stage in ("vae", "all"):
         train_vae(VaeSettings(minutes=options.vae_minutes), options.out, peers)
     if options.stage in ("denoiser", "all"):
-        settings = DenoiserSettings(options.minutes, options.finish, pictures=options.images)
+        settings = DenoiserSettings(options.minutes, options.finish, images=options.images)
         train_denoiser(settings, options.out, peers)
 
 

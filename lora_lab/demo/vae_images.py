@@ -1,4 +1,4 @@
-"""Pictures with shapes that no portrait has, so that the VAE can show features that the base never saw."""
+"""Images with shapes that no portrait has, so that the VAE can show features that the base never saw."""
 
 from __future__ import annotations
 

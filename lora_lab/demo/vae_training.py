@@ -1,6 +1,6 @@
 """Stage one: the VAE, 64 x 64 pixels to latents (4, 16, 16)."""
 
-# Shapes: B pictures, C channels, H and W pixels (64), h and w latent cells (16).
+# Shapes: B images, C channels, H and W pixels (64), h and w latent cells (16).
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def build_vae() -> AutoencoderKL:
     return vae
 
 
-def pictures_to_tensor(pictures: list[Image.Image]) -> Tensor:
+def images_to_tensor(images: list[Image.Image]) -> Tensor:
     """(B, 3, H, W) from -1 to 1."""
-    return torch.from_numpy(np.stack([to_array(p) for p in pictures]))
+    return torch.from_numpy(np.stack([to_array(p) for p in images]))
 
 
 def vae_loss(vae: AutoencoderKL, pixels_BCHW: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def train_vae(settings: VaeSettings, folder: Path, peers: Peers) -> None:
     torch.manual_seed(1000 * peers.rank + step)
     rng = Random(f"vae {settings.seed} {peers.rank} {step}")
     while not schedule.over(trained):
-        pixels_BCHW = pictures_to_tensor([vae_image(rng) for _ in range(settings.batch)])
+        pixels_BCHW = images_to_tensor([vae_image(rng) for _ in range(settings.batch)])
         set_rate(optimizer, schedule.rate(step, trained))
         loss, trained = _step(vae, optimizer, pixels_BCHW, peers, clock)
         step += 1
@@ -115,8 +115,8 @@ def _checkpoint(
     vae: AutoencoderKL, optimizer: torch.optim.Optimizer, folder: Path, record: dict[str, float]
 ) -> None:
     rng = Random("vae validation")
-    domain = pictures_to_tensor([render(sample(rng)) for _ in range(32)])
-    unseen = pictures_to_tensor([render(subject(rng)) for _ in range(16)])
+    domain = images_to_tensor([render(sample(rng)) for _ in range(32)])
+    unseen = images_to_tensor([render(subject(rng)) for _ in range(16)])
     log_line(folder / "vae.jsonl", {**record, "psnr": psnr(vae, domain), "psnr_subject": psnr(vae, unseen)})
     rows = torch.cat([domain[:12], unseen[:12]])
     save_grid(torch.stack([rows, reconstruct(vae, rows)], 1).flatten(0, 1), folder / "vae.png", columns=12)
@@ -130,13 +130,13 @@ def reconstruct(vae: AutoencoderKL, pixels_BCHW: Tensor) -> Tensor:
 
 
 def psnr(vae: AutoencoderKL, pixels_BCHW: Tensor) -> float:
-    """Peak signal to noise in dB, over all pixels of all pictures together."""
+    """Peak signal to noise in dB, over all pixels of all images together."""
     error = F.mse_loss((reconstruct(vae, pixels_BCHW) + 1) / 2, (pixels_BCHW + 1) / 2).item()
     return -10 * log10(error)
 
 
 def save_grid(pixels_BCHW: Tensor, path: Path, columns: int) -> None:
-    """A PNG of pictures, twice their size, row by row."""
+    """A PNG of images, twice their size, row by row."""
     rows = -(-len(pixels_BCHW) // columns)
     grid = Image.new("RGB", (columns * 130, rows * 130))
     for i, pixels in enumerate(pixels_BCHW):

@@ -1,4 +1,4 @@
-"""All that can be said of a run before it starts: pictures, base model, what acts, fingerprint."""
+"""All that can be said of a run before it starts: images, base model, what acts, fingerprint."""
 
 from __future__ import annotations
 
@@ -49,18 +49,19 @@ def examine(config: RunConfig, device_type: str) -> Examined:
         device_type: cuda, cpu or mps: what the run will train on.
 
     Raises:
-        DataError: The pictures cannot be used.
+        DataError: The images cannot be used.
         ModelError: There is no usable base model, VAE or LoRA file where the config says.
-        ConfigError: Settings contradict the pictures.
+        ConfigError: Settings contradict the images.
     """
     model = _identified(config.base_model.path)
     identities = {"base_model": _identity_of(config.base_model.path)}
     if config.base_model.vae:
         identities["vae"] = _vae_identity(Path(config.base_model.vae).expanduser())
     if config.network.network_weights:
-        identities["network_weights"] = _file_identity("network_weights", config.network.network_weights)
+        file = config.network.network_weights
+        identities["network_weights"] = _file_identity("network_weights", file, model.family)
     if config.network.base_weights:
-        identities["base_weights"] = _merged_identity(config)
+        identities["base_weights"] = _merged_identity(config, model.family)
     training_data = gather(config)
     further = _preview_bases(config, identities["base_model"])
     facts = replace(facts_of(config, training_data, model, device_type), preview_bases=further)
@@ -92,7 +93,7 @@ def _caption_warnings(
 
 
 def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, device_type: str) -> Facts:
-    """The facts about a run's pictures and base model."""
+    """The facts about a run's images and base model."""
     plan = training_data.plan
     trigger, place = _found_trigger(plan) if _looks_for_trigger(config) else (None, "")
     return replace(
@@ -111,7 +112,7 @@ def facts_of(config: RunConfig, training_data: TrainingData, model: ModelFile, d
 
 @lru_cache(maxsize=64)
 def _of_images(plan: DataPlan) -> Facts:
-    """The facts that follow from the pictures alone, found once for all rows that share them."""
+    """The facts that follow from the images alone, found once for all rows that share them."""
     own = [item for item in plan.items if not item.is_reg]
     repeats = {item.repeats for item in own}
     stream = plan.stream(0)  # the same lengths with every seed
@@ -162,7 +163,7 @@ def _with_and_without(captions: CaptionSettings, trigger: str) -> tuple[CaptionS
 
 
 def _data_identity(plan: DataPlan, facts: Facts) -> str:
-    """Pictures and captions; the repeats, where they are all the same, are a setting and not part of it."""
+    """Images and captions; the repeats, where they are all the same, are a setting and not part of it."""
     return _identity(plan, facts.repeats is None or bool(facts.reg_images or facts.from_file))
 
 
@@ -213,13 +214,14 @@ def _preview_bases(config: RunConfig, own: str) -> tuple[PreviewBase, ...]:
 
 
 @lru_cache(maxsize=64)
-def _file_identity(name: str, text: str) -> str:
+def _file_identity(name: str, text: str, family: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ModelError(f"network.{name}={path}: there is no such file")
     try:
         found = planned.identity(path)
         planned.refuse_untaken(path, name)
+        planned.refuse_other_family(path, family)
         return found
     except ModelError as error:
         raise ModelError(f"network.{name}: {error}") from error
@@ -233,7 +235,7 @@ def _form_of(text: str | None) -> str | None:
     return planned.form(Path(text).expanduser())
 
 
-def _merged_identity(config: RunConfig) -> str:
+def _merged_identity(config: RunConfig, family: str) -> str:
     """What is merged into the base model, by content and strength, in its order."""
     merged = config.network.merged()
-    return digest([(_file_identity("base_weights", file), strength) for file, strength in merged])
+    return digest([(_file_identity("base_weights", file, family), strength) for file, strength in merged])

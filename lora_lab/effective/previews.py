@@ -122,7 +122,7 @@ def drawn(resolved: Resolved, prompt: int, seed: int, strength: float) -> str:
 def wanted_shots(resolved: Resolved) -> dict[str, tuple[int, int, float]]:
     """The previews that every checkpoint of a run is to have: prompt, seed, strength by what draws them.
 
-    Of prompts that come to the same text, the first one has the picture.
+    Of prompts that come to the same text, the first one has the image.
     """
     own = resolved.preview
     found: dict[str, tuple[int, int, float]] = {}

@@ -15,7 +15,7 @@ from torch import Tensor
 from lora_lab.errors import ModelError
 from lora_lab.files import replacing
 from lora_lab.lora_files.not_a_lora import refuse_not_a_lora
-from lora_lab.models.weight_headers import refuse_non_weights
+from lora_lab.models.weight_headers import read_header
 
 _MIB = 1 << 20
 _SEAL = "lora_lab.seal"
@@ -72,7 +72,7 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     safetensors, truncated, damaged, or not a LoRA.
     """
     path = Path(path)
-    _refuse_early(path)
+    read_header(path)  # says in our words what is wrong with most files
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
@@ -80,8 +80,8 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             refuse_not_a_lora(path, names)
             # Copied out of the mapping: a file that is written over later must not reach into memory here.
             tensors = {name: file.get_tensor(name).clone() for name in names}
-    except SafetensorError as error:
-        raise ModelError(f"{path} is {_damage(str(error))}; {_AGAIN}") from None
+    except SafetensorError:
+        raise ModelError(f"{path} is damaged: its header does not fit its content; {_AGAIN}") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelError(f"{path} cannot be read: {error}; {_AGAIN}") from None
     sealed = _SEAL in metadata
@@ -95,24 +95,6 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 _AGAIN = "copy or download it again"
-
-
-def _refuse_early(path: Path) -> None:
-    size = refuse_non_weights(path)
-    with open(path, "rb") as file:
-        start = file.read(16)
-    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
-        raise ModelError(
-            f"{path} is a pickle (.pt, .ckpt, .bin), which could run code; only .safetensors LoRAs are read"
-        )
-    if size < 8:
-        raise ModelError(f"{path} is truncated ({size} bytes); {_AGAIN}")
-
-
-def _damage(message: str) -> str:
-    if "IncompleteBuffer" in message or "not fully covered" in message.lower():
-        return "truncated: it has fewer bytes than its header says"
-    return f"not a safetensors file, or damaged ({message})"
 
 
 def _check_content(path: Path, metadata: Mapping[str, str]) -> None:

@@ -59,7 +59,11 @@ _PREFIXES: dict[str, str] = {
     # ComfyUI, checkpoints
     "diffusion_model.": "unet",
     "model.diffusion_model.": "unet",
-    # OneTrainer
+    # ComfyUI's text encoders, OneTrainer
+    "text_encoders.clip_l.transformer.": "te1",
+    "text_encoders.clip_g.transformer.": "te2",
+    "clip_l.transformer.": "te1",
+    "clip_g.transformer.": "te2",
     "clip_l.": "te1",
     "clip_g.": "te2",
 }

@@ -90,7 +90,8 @@ def refuse_untrained(modules: Mapping[str, Iterable[str]], rest: Sequence[str]) 
     for name, leaves in modules.items():
         own = set(leaves)
         if strange := sorted(own - _FACTORS[form_of(own)] - {"alpha"}):
+            kind = whole if " and " in (whole := kind_of(own)) else network_kind(strange[0])
             raise ModelError(
-                f"{name}.{strange[0]}: this is a {network_kind(strange[0])} network; only LoRA, LoCon, DoRA, "
-                f"LoHa and LoKr, without Tucker decomposition, can be trained on; {WITHOUT_REST}"
+                f"{name}.{strange[0]}: this is of {kind}; only LoRA, LoCon, DoRA, LoHa and LoKr, without "
+                f"Tucker decomposition, can be trained on; {WITHOUT_REST}"
             )

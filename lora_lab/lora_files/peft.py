@@ -53,7 +53,8 @@ class Said:
             rank: Of its tensors.
 
         Raises:
-            ModelError: The config gives the module another rank: it belongs to another file.
+            ModelError: The config gives the module another rank (it belongs to another file), or an alpha
+                that is no number.
         """
         config = self.configs.get("te1" if part == "te" else part, self.configs.get(""))
         if config is None:
@@ -64,14 +65,28 @@ class Said:
                 f"{path} has rank {rank}, but {self.source} says {expected}; it belongs to another file"
             )
         value = _matching(config.get("alpha_pattern"), path, config.get("lora_alpha"))
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
+        if value is None:
             return None
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ModelError(f"the alpha of {path} in {self.source} is {value!r}, not a number")
         return float(value) * (rank**0.5 if config.get("use_rslora") else 1.0)
 
     @property
     def source(self) -> str:
         """Where the configs stand, for messages."""
         return str(self.beside) if self.beside else f"the file's metadata ({_METADATA})"
+
+
+def _packed(path: Path, text: str) -> dict[str, dict[str, Any]]:
+    """diffusers' metadata value by part."""
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path}: its metadata ({_METADATA}) is not readable JSON ({broken_at(error)}), so the alphas "
+            "are not known"
+        ) from None
+    return _parts(value if isinstance(value, dict) else {})
 
 
 def said_of(path: Path, names: Iterable[str], metadata: Mapping[str, str]) -> Said:
@@ -81,7 +96,7 @@ def said_of(path: Path, names: Iterable[str], metadata: Mapping[str, str]) -> Sa
         ModelError: The config is unreadable, is of another adapter than LoRA, or has an option with which
             the tensors mean something else.
     """
-    parts = _parts(_json(metadata.get(_METADATA, "")))
+    parts = _packed(path, metadata.get(_METADATA, ""))
     said = Said(parts)
     beside = path.parent / "adapter_config.json"
     own = path.stem == "adapter_model" or any(name.startswith("base_model.model.") for name in names)
@@ -119,14 +134,6 @@ def _refuse_others(path: Path, source: str, config: Config) -> None:
     odd = [name for name in _OTHER_MATHS if config.get(name)]
     if odd:
         raise ModelError(f"{path} was trained with PEFT's {odd[0]}, as {source} says; it is not read here")
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _parts(flat: Config) -> dict[str, dict[str, Any]]:

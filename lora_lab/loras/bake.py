@@ -29,7 +29,7 @@ from lora_lab.models.identify import ModelFile
 from lora_lab.models.lora_family import UNKNOWN
 from lora_lab.models.parts import Part, parts
 from lora_lab.models.weights import open_tensors
-from lora_lab.networks.merging import difference, has_weight, refuse_unmerged
+from lora_lab.networks.merging import difference, has_weight, misfit, refuse_unmerged
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".msgpack", ".onnx", ".index.json", ".h5")
 
@@ -221,10 +221,8 @@ def baked(module: Module, ratio: float, weight: Tensor) -> Tensor:
     start = weight.float()
     try:
         found = difference(start.reshape(*start.shape[:2], -1), module.leaves).reshape(start.shape)
-    except (KeyError, ValueError, RuntimeError, IndexError) as error:
-        raise ModelError(
-            f"{module.name} does not fit a weight of shape {tuple(weight.shape)}: {error}"
-        ) from None
+    except (KeyError, ValueError, RuntimeError, IndexError):
+        raise ModelError(misfit(module.name, module.leaves, tuple(weight.shape))) from None
     return start + found * ratio
 
 

@@ -39,7 +39,7 @@ def per_sample_loss(
     """The weighted loss of each sample, (B,), in fp32 or wider; `prior_loss_weight` is left to the caller.
 
     A mask from 0 to 1 multiplies the elementwise loss; the mean is still over all elements, as in sd-scripts,
-    so that a picture counts by how much of it is unmasked.
+    so that an image counts by how much of it is unmasked.
     """
     if pred_BCHW.dtype in (torch.float16, torch.bfloat16):
         pred_BCHW = pred_BCHW.float()

@@ -7,15 +7,15 @@ from PIL import Image
 Pixels = npt.NDArray[np.float32]
 
 BLACK_BELOW = 6.0
-"""A picture whose 99th percentile of brightness (0 to 255) is below this is black."""
+"""An image whose 99th percentile of brightness (0 to 255) is below this is black."""
 FLAT_BELOW = 2.5
-"""A picture whose brightness deviates less than this (0 to 255) has nothing on it."""
+"""An image whose brightness deviates less than this (0 to 255) has nothing on it."""
 SAME_BELOW = 0.05
-"""A mean difference from the base model's picture below this (0 to 255) is rounding, not an effect."""
+"""A mean difference from the base model's image below this (0 to 255) is rounding, not an effect."""
 
 
 def pixels(image: Image.Image) -> Pixels:
-    """The picture as float (H, W, 3), 0 to 255."""
+    """The image as float (H, W, 3), 0 to 255."""
     return np.asarray(image.convert("RGB"), dtype=np.float32)
 
 
@@ -24,7 +24,7 @@ def numbers(image: Image.Image, base: Image.Image | None) -> dict[str, float | N
 
     Args:
         image: The preview.
-        base: The bare base model's picture of the same prompt and seed, or None where there is none.
+        base: The bare base model's image of the same prompt and seed, or None where there is none.
     """
     image_HWC = pixels(image)
     grey_HW = image_HWC.mean(axis=2)

@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def likeness(image: Image.Image, _base: Image.Image | None) -> dict[str, float | None]:
-    """How much of the demo's character is in a picture, from 0 to 100."""
+    """How much of the demo's character is in an image, from 0 to 100."""
     from lora_lab.demo.likeness import score
 
     return {"likeness": score([image])}

@@ -1,6 +1,6 @@
-"""Embeddings of pictures and texts by CLIP and DINO models, computed once for each content.
+"""Embeddings of images and texts by CLIP and DINO models, computed once for each content.
 
-Models come from a local folder, or from the hub's cache by name. Nothing here needs torchvision: picture
+Models come from a local folder, or from the hub's cache by name. Nothing here needs torchvision: image
 processors are asked for their PIL form, whose numbers differ from the other one's.
 """
 
@@ -23,7 +23,7 @@ from lora_lab.models.content_hash import file_hash
 from lora_lab.models.folder import read_json
 
 BATCH = 16
-"""Pictures that are embedded at once."""
+"""Images that are embedded at once."""
 KINDS = {
     "clip": ("clip",),
     "dino": ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit"),
@@ -40,7 +40,7 @@ class Embedder:
     Args:
         kind: A key of `KINDS`.
         folder: The model's folder.
-        cache: Folder of all embeddings; they lie there by model content and picture content.
+        cache: Folder of all embeddings; they lie there by model content and image content.
         device: Where the model runs.
     """
 
@@ -50,14 +50,14 @@ class Embedder:
         self._device = device
         self._cache = cache / "embeddings" / f"{kind}-{identity(folder)[:16]}"
 
-    def images(self, pictures: Sequence[Image.Image]) -> Vectors:
-        """The embeddings of pictures.
+    def images(self, images: Sequence[Image.Image]) -> Vectors:
+        """The embeddings of images.
 
         Raises:
             ModelError: The model cannot be loaded.
         """
-        plain = [picture.convert("RGB") for picture in pictures]
-        return self._cached([_content(picture) for picture in plain], plain, self._embed_images)
+        plain = [image.convert("RGB") for image in images]
+        return self._cached([_content(image) for image in plain], plain, self._embed_images)
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """The embeddings of texts, by a CLIP model; what is too long for it is cut off.
@@ -82,8 +82,8 @@ class Embedder:
         return np.stack([found[key] for key in keys])
 
     @torch.no_grad()
-    def _embed_images(self, pictures: Sequence[Image.Image]) -> Vectors:
-        inputs = self._processor(images=list(pictures), return_tensors="pt").to(self._device)
+    def _embed_images(self, images: Sequence[Image.Image]) -> Vectors:
+        inputs = self._processor(images=list(images), return_tensors="pt").to(self._device)
         if self._kind == "dino":
             return _of_length_one(self._model(**inputs).last_hidden_state[:, 0])
         pooled = self._model.vision_model(pixel_values=inputs["pixel_values"]).pooler_output
@@ -185,9 +185,9 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _content(picture: Image.Image) -> str:
-    digest = hashlib.sha256(repr(picture.size).encode())
-    digest.update(picture.tobytes())
+def _content(image: Image.Image) -> str:
+    digest = hashlib.sha256(repr(image.size).encode())
+    digest.update(image.tobytes())
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Perceptual hashes: 64 bits that a picture keeps when it is scaled, compressed or slightly changed."""
+"""Perceptual hashes: 64 bits that an image keeps when it is scaled, compressed or slightly changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from scipy.fft import dctn
 
 SIDE = 32
-"""Pixels of the small grey picture that is transformed."""
+"""Pixels of the small grey image that is transformed."""
 KEPT = 8
 """Lowest frequencies per axis that make the bits."""
 
@@ -18,7 +18,7 @@ Bits = npt.NDArray[np.bool_]
 
 
 def phash(image: Image.Image) -> Bits:
-    """The 64 bits of a picture: which of its 8 x 8 lowest DCT frequencies lie above their median.
+    """The 64 bits of an image: which of its 8 x 8 lowest DCT frequencies lie above their median.
 
     After Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions".
     """
@@ -28,7 +28,7 @@ def phash(image: Image.Image) -> Bits:
 
 
 def nearest(image: Image.Image, others: Sequence[Image.Image]) -> float:
-    """How alike a picture and the nearest of others are, mirrored ones included: 1 - differing bits / 64."""
+    """How alike an image and the nearest of others are, mirrored ones included: 1 - differing bits / 64."""
     own = phash(image)
     hashes = [phash(one) for other in others for one in (other, ImageOps.mirror(other.convert("RGB")))]
     return 1 - min(int(np.count_nonzero(own != bits)) for bits in hashes) / own.size

@@ -26,7 +26,7 @@ class MetricEntry:
         doc: What its number means and how it is to be read.
         target: The function, as module:name. One of a preview takes (image, base model's image or None) and
             gives numbers; one of a set takes a `sets.PreviewSet` and gives a `sets.SetNumbers`.
-        of_set: It needs all previews of a checkpoint at once, or models and training pictures.
+        of_set: It needs all previews of a checkpoint at once, or models and training images.
         needs: The settings that have to name a model.
         less_is_better: Those of its numbers that a LoRA without any effect has the best of: they say what is
             wrong, not what works.
@@ -196,7 +196,7 @@ def measure(image: Image.Image, base: Image.Image | None, strength: float, names
 
     Args:
         image: The preview.
-        base: The bare base model's picture of the same prompt and seed, or None.
+        base: The bare base model's image of the same prompt and seed, or None.
         strength: LoRA strength it was rendered with; at 0 it is meant to equal the base.
         names: Keys of `METRICS`; those of whole sets are passed over.
     """

@@ -1,7 +1,7 @@
 """Metrics of a checkpoint's previews as a whole: likeness to references, prompts, variety, drift, copies.
 
 CLIP-I, CLIP-T and DINO as in Ruiz et al. 2023 (DreamBooth), section 4.1; there, differences of 0.1 (DINO) and
-0.05 (CLIP-T) showed in what people preferred. They see the whole picture, background included, and agree with
+0.05 (CLIP-T) showed in what people preferred. They see the whole image, background included, and agree with
 people only so far: `lora-lab verdict` says how far they agree with you.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lora_lab.metrics.embed import Embedder
 
 COPY_FROM = 1 - 6 / 64
-"""A preview whose pHash is this like a training picture's is flagged as a copy."""
+"""A preview whose pHash is this like a training image's is flagged as a copy."""
 COPY = "like a training image"
 COPY_FLAGS = (COPY, "like a training picture")
 """The flag, and as older records have it."""
@@ -34,7 +34,7 @@ COPY_FLAGS = (COPY, "like a training picture")
 
 @dataclass(frozen=True)
 class Shown:
-    """One preview: `text` is what it shows in words that CLIP knows, `base` the bare base model's picture."""
+    """One preview: `text` is what it shows in words that CLIP knows, `base` the bare base model's image."""
 
     image: Image.Image
     text: str
@@ -82,8 +82,8 @@ class PreviewSet:
     """All previews of a checkpoint, what they are held against, and the models.
 
     Attributes:
-        references: Pictures that previews should be like; best ones that were not trained on.
-        training: Pictures that were trained on, for the copy check.
+        references: Images that previews should be like; best ones that were not trained on.
+        training: Images that were trained on, for the copy check.
     """
 
     shown: Sequence[Shown]
@@ -171,7 +171,7 @@ def diversity(previews: PreviewSet) -> SetNumbers:
 
 
 def copies(previews: PreviewSet) -> SetNumbers:
-    """How like the nearest training picture a preview is, mirrored ones included; 1 is the same picture."""
+    """How like the nearest training image a preview is, mirrored ones included; 1 is the same image."""
     if not previews.training:
         return SetNumbers([{"copy_phash": None} for _ in previews.shown])
     alike = [nearest(item.image, previews.training) for item in previews.shown]

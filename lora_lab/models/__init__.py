@@ -1,4 +1,4 @@
-"""Base models: what a file is (without torch), and loading, prompts, prediction and pictures (with torch).
+"""Base models: what a file is (without torch), and loading, prompts, prediction and images (with torch).
 
 What needs torch is imported on first use, so that planning can import this package without it.
 """

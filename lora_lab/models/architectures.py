@@ -14,7 +14,7 @@ _LAYERS: tuple[tuple[str, str], ...] = (
     ("AuraFlow", r"(?:double_layers|single_layers|joint_transformer_blocks)_\d"),
     ("Chroma", r"distilled_guidance_layer"),
     ("HunyuanVideo", r"txt_in_individual_token_refiner"),
-    ("Flux", r"(?:double_blocks|single_blocks|single_transformer_blocks)_\d"),
+    ("Flux or HunyuanVideo", r"(?:double_blocks|single_blocks|single_transformer_blocks)_\d"),
     ("Stable Cascade", r"lora_prior|(?:down|up)_blocks_\d+_\d+_(?:channelwise|kv_mapper|attention)"),
     ("Qwen-Image", r"transformer_blocks_\d+_(?:img|txt)_m(?:od|lp)"),
     ("Stable Diffusion 3", r"joint_blocks_\d|transformer_blocks_\d+_attn_(?:add_[qkv]_proj|to_add_out)"),
@@ -29,7 +29,7 @@ _LAYERS: tuple[tuple[str, str], ...] = (
     ("Cosmos or Anima", r"llm_adapter_|blocks_\d+_(?:self|cross)_attn_(?:[qkv]|output)_proj"),
     ("Wan", r"blocks_\d+_(?:(?:self|cross)_attn_[qkvo]|ffn_\d)(?:_|$)"),
     ("LTX-Video", r"patchify_proj|caption_projection"),
-    ("PixArt", r"adaln_single|transformer_blocks_\d+_attn[12]_"),
+    ("PixArt, LTX-Video or CogVideoX", r"adaln_single|transformer_blocks_\d+_attn[12]_"),
     ("a diffusion transformer", r"transformer_blocks_\d"),
 )
 _TEXTS: tuple[tuple[str, str], ...] = (

@@ -1,6 +1,6 @@
 """A loaded base model, and the four things training and previews ask of it besides text.
 
-Shape legend: B samples, C latent channels, h w latent sides, H W picture sides, T text positions,
+Shape legend: B samples, C latent channels, h w latent sides, H W image sides, T text positions,
 D text width, P pooled width.
 """
 
@@ -49,7 +49,7 @@ class BaseModel:
     """Whether the model says that it was trained on betas rescaled to zero terminal SNR."""
     latent_channels: int
     latent_factor: int
-    """Picture side over latent side."""
+    """Image side over latent side."""
     scaling_factor: float
     shift_factor: float
     max_length: int
@@ -100,7 +100,7 @@ def predict(
 
 
 def encode_images(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of the latents of pictures: float32, unscaled, (B, C, h, w) each.
+    """Mean and log-variance of the latents of images: float32, unscaled, (B, C, h, w) each.
 
     Args:
         pixels: (B, 3, H, W) in [-1, 1].
@@ -124,7 +124,7 @@ def scale(base: BaseModel, latents: Tensor) -> Tensor:
 
 
 def decode(base: BaseModel, latents: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in about [-1, 1], float32, of scaled latents (B, C, h, w)."""
+    """Images (B, 3, H, W) in about [-1, 1], float32, of scaled latents (B, C, h, w)."""
     vae = base.vae
     unscaled = latents.float() / base.scaling_factor + base.shift_factor
     return vae.decode(unscaled.to(vae.device, vae.dtype), return_dict=False)[0].float()

@@ -26,6 +26,12 @@ def family_of(widths: Mapping[str, int], keys: Iterable[str], metadata: Mapping[
     return found.name if found else UNKNOWN
 
 
+def certain_family(widths: Mapping[str, int], metadata: Mapping[str, str]) -> str:
+    """As `family_of`, without what names suggest: tools call the only text encoder `te1`, too."""
+    found = _by_width(widths) or stated(metadata)
+    return found.name if found else UNKNOWN
+
+
 def stated(metadata: Mapping[str, str]) -> Family | None:
     """The family that a file's metadata names; None if it names none."""
     version = metadata.get("ss_base_model_version", "").lower()

@@ -128,7 +128,13 @@ def _check(target: Target, leaves: Leaves) -> None:
     except (RuntimeError, KeyError, IndexError, ValueError):
         fits = None
     if fits is None or fits.numel() != weight.numel():
-        shapes = ", ".join(
-            f"{leaf} {tuple(value.shape)}" for leaf, value in leaves.items() if leaf != "alpha"
-        )
-        raise ModelError(f"{target.name}: {shapes} in the LoRA; the base model has {tuple(weight.shape)}")
+        raise ModelError(misfit(target.name, leaves, tuple(target.module.weight.shape)))
+
+
+def misfit(name: str, leaves: Leaves, shape: tuple[int, ...]) -> str:
+    """What to say of a module that cannot be added to a weight of this shape."""
+    lacking = {"down", "up"} - leaves.keys() if {"down", "up"} & leaves.keys() else set()
+    if lacking:
+        return f"{name} lacks {', '.join(sorted(lacking))}; the file is damaged or incomplete"
+    shapes = ", ".join(f"{leaf} {tuple(value.shape)}" for leaf, value in leaves.items() if leaf != "alpha")
+    return f"{name} does not fit: {shapes} in the LoRA; the base model has {shape}"

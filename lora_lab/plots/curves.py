@@ -1,4 +1,4 @@
-"""Drawing lines over training: all runs in one picture where they are few, else a small picture for each."""
+"""Drawing lines over training: all runs in one image where they are few, else a small image for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOGETHER = 6
-"""More lines than this in one picture cannot be told apart."""
+"""More lines than this in one image cannot be told apart."""
 POINTS = 600
 """Points of a faint line; more would only make the file larger."""
 BEHIND = 120
@@ -121,7 +121,7 @@ def _marks(axes: Axes, curve: Curve, look: Look, colour: str) -> None:
 
 
 def _behind(curves: Sequence[Curve]) -> LineCollection:
-    """All lines in a grey that stands back on light and on dark paper, as one small picture."""
+    """All lines in a grey that stands back on light and on dark paper, as one small image."""
     from matplotlib.collections import LineCollection
 
     lines = [list(zip(*thinned(item.x, item.y, BEHIND), strict=True)) for item in curves]
@@ -129,7 +129,7 @@ def _behind(curves: Sequence[Curve]) -> LineCollection:
 
 
 def _apart(curves: Sequence[Curve], look: Look, labels: tuple[str, str]) -> Figure:
-    """A small picture per run, with all the others in grey behind."""
+    """A small image per run, with all the others in grey behind."""
     columns = 4 if len(curves) > 9 else 3
     lines = ceil(len(curves) / columns)
     made = style.figure(height=0.9 + 1.45 * lines)

@@ -1,4 +1,4 @@
-"""The plots there are: one row each; and writing them as pictures and as data."""
+"""The plots there are: one row each; and writing them as images and as data."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _setting(subject: Subject, text: str) -> str:
 def write(
     made: Sequence[Plot], folder: Path, formats: Sequence[str], look: Look, *, data: bool = False
 ) -> list[Path]:
-    """Write plots as pictures, one file per format, and with `data` as CSV beside them; returns the files.
+    """Write plots as images, one file per format, and with `data` as CSV beside them; returns the files.
 
     Raises:
         ConfigError: A format is not one of `style.FORMATS`.

@@ -158,7 +158,7 @@ def save(made: Figure, path: Path) -> None:
 
 
 def darkened(svg: str) -> str:
-    """An SVG picture drawn for light paper, for dark paper: each colour of the look by its counterpart."""
+    """An SVG image drawn for light paper, for dark paper: each colour of the look by its counterpart."""
     light, dark = Look(), Look(dark=True)
     names = ("ink", "muted", "faint", "paper", "bad")
     pairs = {getattr(light, name): getattr(dark, name) for name in names}

@@ -1,4 +1,4 @@
-"""Fixed prompts x seeds x strengths to pictures, for any number of adapters in one batch."""
+"""Fixed prompts x seeds x strengths to images, for any number of adapters in one batch."""
 
 from lora_lab.preview.png import parameters_text, save_png
 from lora_lab.preview.render import RenderSettings, Shot, render

@@ -33,7 +33,7 @@ class Router(Protocol):
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to render: `slot` is the adapter's slot in the pack, -1 for the bare base model."""
+    """One image to render: `slot` is the adapter's slot in the pack, -1 for the bare base model."""
 
     slot: int
     prompt: str
@@ -81,7 +81,7 @@ def render(
         chunk = shots[start : start + settings.batch_size]
         pixels_BCHW = _render_batch(base, router, chunk, settings)
         for pixels_CHW in pixels_BCHW.float().cpu():
-            # A non-finite picture is shown as black, which is what other tools make of it.
+            # A non-finite image is shown as black, which is what other tools make of it.
             values = torch.nan_to_num((pixels_CHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             yield Image.fromarray(values.permute(1, 2, 0).numpy())
 

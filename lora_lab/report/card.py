@@ -64,8 +64,8 @@ class Exported:
         return stated(self.metadata) or FAMILIES[ASSUMED]
 
 
-def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]]) -> str:
-    """The card as Markdown; `pictures` lie in a folder beside it that is named as the LoRA."""
+def card(data: ReportData, of: Exported, images: Sequence[tuple[Preview, Path]]) -> str:
+    """The card as Markdown; `images` lie in a folder beside it that is named as the LoRA."""
     name, run, judged, config, metadata = of.name, of.run, of.judged, of.config, of.metadata
     environment = Environment(
         loader=PackageLoader("lora_lab.report"),
@@ -77,7 +77,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
     family = of.family
     shown = [
         Shown(f"{name}/{file.name}", _inline(item.text), item.seed, show(float(item.strength)))
-        for item, file in pictures
+        for item, file in images
     ]
     return environment.get_template("card.md").render(
         name=name,
@@ -88,7 +88,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
         elsewhere=run.elsewhere,
         trigger=trigger,
         prompt=shown[0].prompt if shown else trigger or "an image",
-        pictures=shown,
+        previews=shown,
         strength=show(of.strength.value),
         judged=[show(value) for value in of.strength.judged],
         settings=_settings(run, config),
@@ -102,7 +102,7 @@ def card(data: ReportData, of: Exported, pictures: Sequence[tuple[Preview, Path]
 
 
 def shown_by_webui(data: ReportData, of: Exported) -> dict[str, Any]:
-    """What A1111 and Forge show of the LoRA beside its picture."""
+    """What A1111 and Forge show of the LoRA beside its image."""
     trigger = trigger_of(of.config, data.worker(of.run).record)
     negative = str(of.config.get("preview.negative_prompt") or "")
     notes = [f"A LoRA for {of.family.title}.", *support(data, of.run, of.judged, of.advised)]

@@ -6,7 +6,7 @@ TEXTS = {
     "no_question": "What do these settings do?",
     "byline": (
         "{runs:training run|training runs}, {checkpoints:checkpoint|checkpoints}, "
-        "{pictures:training image|training images}"
+        "{images:training image|training images}"
     ),
     "byline_elsewhere": "{n:LoRA|LoRAs} trained elsewhere",
     "period": "trained {start} to {end}",
@@ -47,7 +47,7 @@ TEXTS = {
     "material_text": (
         "Some of the training images, and what the base model makes of the prompts without any LoRA."
     ),
-    "training_picture": "training image {n}",
+    "training_image": "training image {n}",
     "bare": "base model, no LoRA",
     # Patterns.
     "patterns": "All runs",
@@ -59,7 +59,7 @@ TEXTS = {
     "status": "state",
     "epochs": "epochs",
     "minutes": "minutes",
-    "picture": "image",
+    "image": "image",
     "same_as": "the same experiment as {run}: {reason}",
     "same_as_plain": "the same experiment as {run}",
     "raters_of": "by {n}",
@@ -81,7 +81,7 @@ TEXTS = {
     "with_reference": "all else as {reference}",
     "as_reference": "with all else as in the reference",
     "prompt_row": "“{text}”, seed {seed}, LoRA strength {strength}",
-    "no_picture": "no image",
+    "no_image": "no image",
     "no_score": "no score",
     "no_pairs": "No two runs differ in this setting alone: nothing can be said of it.",
     "together": "Always changed together, so that nothing tells them apart: {settings}.",

@@ -17,7 +17,7 @@ from lora_lab.files import replacing, write_json, write_text
 from lora_lab.outputs import is_marked, refuse_to_overwrite, remember
 from lora_lab.plots import Subject
 from lora_lab.report.card import UNKNOWN_LICENSE, Exported, card, shown_by_webui
-from lora_lab.report.pictures import chosen_shots
+from lora_lab.report.images import chosen_shots
 from lora_lab.report.recommended import OF_MACHINES
 from lora_lab.report.runs import ReportData, report_data
 from lora_lab.report.webui import Strength, strength_of
@@ -68,7 +68,7 @@ def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKN
     _refuse_another(data, choice, metadata)
     name = file_name(metadata.get("ss_output_name") or f"{data.folder.name}-{choice.source.stem}")
     shots = chosen_shots(choice.checkpoint.previews)
-    target, text, webui, picture = (folder / f"{name}.{end}" for end in ("safetensors", "md", "json", "png"))
+    target, text, webui, image = (folder / f"{name}.{end}" for end in ("safetensors", "md", "json", "png"))
     facts = _metadata(data, choice, metadata)
     # A sweep and its runs may be renamed with what was exported into their own folder.
     inside = folder.resolve().is_relative_to(data.folder.path.resolve())
@@ -76,10 +76,10 @@ def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKN
     # Versions that left no marks wrote nothing for A1111: what is there is the user's own.
     earlier = [target, text, *(folder / name / Path(item.file).name for item in shots)]
     replaced = is_marked(folder) or not _is_of(target, facts)
-    refuse_to_overwrite([webui, picture, *(earlier if replaced else ())], by)
+    refuse_to_overwrite([webui, image, *(earlier if replaced else ())], by)
     whole = save_lora(target, portable(file), {**metadata, **facts})
-    pictures = _pictures(data, choice, shots, folder / name)
-    shown = [(shot, copy) for shot, copy in zip(shots, pictures, strict=True) if copy]
+    images = _images(data, choice, shots, folder / name)
+    shown = [(shot, copy) for shot, copy in zip(shots, images, strict=True) if copy]
     about = Exported(
         name=name,
         run=choice.run,
@@ -93,8 +93,8 @@ def export(subject: Subject, folder: Path, chosen: str = "", license: str = UNKN
     write_text(text, card(data, about, shown))
     write_json(webui, shown_by_webui(data, about))
     if shown:
-        _copy(shown[0][1], picture)
-    made = [target, text, webui, *([picture] if shown else ()), *(file for _, file in shown)]
+        _copy(shown[0][1], image)
+    made = [target, text, webui, *([image] if shown else ()), *(file for _, file in shown)]
     remember(made, by)
     return made
 
@@ -247,7 +247,7 @@ def _config(data: ReportData, run: RunEvidence) -> dict[str, Any]:
     return without_places(values)
 
 
-def _pictures(data: ReportData, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
+def _images(data: ReportData, choice: Choice, shots: list[Preview], folder: Path) -> list[Path | None]:
     """The previews as they were rendered, with the settings that are written in them."""
     found: list[Path | None] = []
     for shot in shots:

@@ -1,4 +1,4 @@
-"""The page: what its template is given, and writing it with its pictures and plots as one folder."""
+"""The page: what its template is given, and writing it with its images and plots as one folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lora_lab.plots.style import darkened
 from lora_lab.report import findings as found_of
 from lora_lab.report import sections
 from lora_lab.report.findings import Finding
-from lora_lab.report.pictures import Album
+from lora_lab.report.images import Album
 from lora_lab.report.recommended import copied
 from lora_lab.report.runs import ReportData, report_data
 from lora_lab.report.side_by_side import SideBySide, material, sheets
@@ -34,8 +34,8 @@ from lora_lab.verdict.evidence import SCORE
 from lora_lab.words import check_language
 
 PAGE = "index.html"
-PARTS = re.compile(r"index\.html|plots/[^/]+\.svg|pictures/\d+\.webp")
-"""The files of a report."""
+PARTS = re.compile(r"index\.html|plots/[^/]+\.svg|(?:images|pictures)/\d+\.webp")
+"""The files of a report; older ones have their images in pictures/."""
 FEW_RIVALS = 5
 """More names than these in a sentence say less than their number."""
 MARKS = {
@@ -53,7 +53,7 @@ CONTENTS = (
 
 @dataclass(frozen=True)
 class Block:
-    """One setting: its findings, its pictures, its plot."""
+    """One setting: its findings, its images, its plot."""
 
     key: str
     label: str
@@ -169,7 +169,7 @@ def _head(data: ReportData) -> dict[str, Any]:
             "byline",
             runs=sum(not run.elsewhere for run in own),
             checkpoints=sum(len(run.checkpoints) for run in own if not run.elsewhere),
-            pictures=max((record.images for record in data.records), default=0),
+            images=max((record.images for record in data.records), default=0),
         )
     ]
     if added := sum(bool(run.elsewhere) for run in own):
@@ -250,14 +250,12 @@ def _blocks(data: ReportData, made: Sequence[Plot], album: Album) -> list[Block]
     drawn = {plot.data.axis.key: plot.name for plot in made if isinstance(plot.data, SettingPlot)}
     blocks = []
     for key in dict.fromkeys([*by_key, *data.subject.settings]):
-        pictures = sheets(data, key, album)
-        if not pictures and key not in by_key:
+        images = sheets(data, key, album)
+        if not images and key not in by_key:
             continue
         text = words.say("fig_setting", criterion=words.judged_by(), setting=words.label(key))
         blocks.append(
-            Block(
-                key, words.label(key), tuple(by_key.get(key, ())), tuple(pictures), drawn.get(key, ""), text
-            )
+            Block(key, words.label(key), tuple(by_key.get(key, ())), tuple(images), drawn.get(key, ""), text)
         )
     return blocks
 

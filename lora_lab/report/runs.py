@@ -55,7 +55,7 @@ class ReportData:
         return self.subject.sweep.runs[run.same_as or run.name].worker
 
     def shown(self, run: RunEvidence) -> Checkpoint | None:
-        """The checkpoint whose pictures stand for a run: the judged one, else the last with pictures."""
+        """The checkpoint whose images stand for a run: the judged one, else the last with images."""
         record = self.worker(run).record
         chosen = record.checkpoint(run.chosen) if run.chosen else None
         if chosen and chosen.previews:

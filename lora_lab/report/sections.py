@@ -10,7 +10,7 @@ from typing import Any
 from lora_lab import config
 from lora_lab.axes import show_setting
 from lora_lab.plots.subject import varied
-from lora_lab.report.pictures import Album, Tile
+from lora_lab.report.images import Album, Tile
 from lora_lab.report.runs import ReportData
 from lora_lab.report.side_by_side import thumbnail
 from lora_lab.verdict.evidence import SCORE, RunEvidence
@@ -134,7 +134,7 @@ def _note(data: ReportData, run: RunEvidence) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not end with usable pictures."""
+    """A run that did not end with usable images."""
 
     run: str
     status: str

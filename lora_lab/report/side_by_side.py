@@ -1,4 +1,4 @@
-"""Pictures side by side: runs that differ in one setting alone, one prompt and seed per row."""
+"""Images side by side: runs that differ in one setting alone, one prompt and seed per row."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from lora_lab.anchors import anchor_folder, anchor_name
 from lora_lab.axes import axis, scale, show, show_setting
 from lora_lab.effective import compare
-from lora_lab.report.pictures import Album, Tile, by_shot, chosen_shots, shot
+from lora_lab.report.images import Album, Tile, by_shot, chosen_shots, shot
 from lora_lab.report.runs import ReportData
 from lora_lab.store import Preview
 from lora_lab.verdict.evidence import RunEvidence
 
 MOST_COLUMNS = 6
-MOST_PICTURES = 6
-"""Training pictures that are shown."""
+MOST_IMAGES = 6
+"""Training images that are shown."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _column(data: ReportData, run: RunEvidence, head: str, rows: Sequence[Previe
 
 
 def thumbnail(data: ReportData, run: RunEvidence, album: Album) -> Tile | None:
-    """The first picture of a run, for the table of all runs."""
+    """The first image of a run, for the table of all runs."""
     checkpoint = data.shown(run)
     first = chosen_shots(checkpoint.previews, 1) if checkpoint else []
     place = data.worker(run).file(first[0]) if first else None
@@ -137,11 +137,11 @@ def thumbnail(data: ReportData, run: RunEvidence, album: Album) -> Tile | None:
 
 
 def material(data: ReportData, album: Album) -> tuple[list[Tile], list[tuple[str, Tile]]]:
-    """Training pictures, and the bare base model's pictures of the reference's prompts with their text."""
+    """Training images, and the bare base model's images of the reference's prompts with their text."""
     files = data.subject.sweep.training_images
-    first = [file for file in files if file.parent == files[0].parent][:MOST_PICTURES]
-    pictures = [tile for tile in map(album.add, first) if tile]
-    return pictures, _bare(data, album)
+    first = [file for file in files if file.parent == files[0].parent][:MOST_IMAGES]
+    images = [tile for tile in map(album.add, first) if tile]
+    return images, _bare(data, album)
 
 
 def _bare(data: ReportData, album: Album) -> list[tuple[str, Tile]]:

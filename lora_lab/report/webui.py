@@ -15,7 +15,7 @@ from lora_lab.store import Checkpoint
 from lora_lab.store.scores import ScoreLog
 
 USUAL_STRENGTH = 0.8
-"""Where a LoRA has no pictures at all."""
+"""Where a LoRA has no images at all."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Strength:
 
     Attributes:
         value: The one to begin with.
-        judged: The strengths of the pictures that people gave its score for; empty where nobody has.
+        judged: The strengths of the images that people gave its score for; empty where nobody has.
     """
 
     value: float
@@ -55,7 +55,7 @@ def user_metadata(
     """The content of `NAME.json`; a click on the LoRA then writes its tag, and the activation text behind.
 
     Args:
-        notes: Sentences; the first one is shown on the LoRA's picture.
+        notes: Sentences; the first one is shown on the LoRA's image.
     """
     return {
         "description": notes[0],

@@ -49,7 +49,7 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
         task.resolve(device.type)
     _disown(task, identity)
     assert task.training_data
-    previews.copy_pictures(task.folder, task.training_data)
+    previews.copy_images(task.folder, task.training_data)
     events.send("phase", phase="preview")
     paths = ["", *(item.path for item in task.resolved.facts.preview_bases)]
     for path in paths:

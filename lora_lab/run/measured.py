@@ -1,4 +1,4 @@
-"""Metrics that look at all previews of a checkpoint at once, with models and the training pictures."""
+"""Metrics that look at all previews of a checkpoint at once, with models and the training images."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from PIL import Image, UnidentifiedImageError
 from lora_lab.anchors import anchor_name
 from lora_lab.data.buckets import Assignment
 from lora_lab.data.image_set import CaptionedImage
-from lora_lab.data.pictures import decode, extensions, read_bytes
+from lora_lab.data.images import decode, extensions, read_bytes
 from lora_lab.errors import DataError
 from lora_lab.metrics import set_names
 from lora_lab.metrics.sets import COPY_FLAGS, Models, PreviewSet, Shown, measure_set
 from lora_lab.resolved import Resolved
-from lora_lab.run.previews import anchors_of, cut_picture
+from lora_lab.run.previews import anchors_of, cut_image
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, Preview, RunFolder
 from lora_lab.training_data import TrainingData
 
-MOST_PICTURES = 64
-"""Pictures that previews are held against; of more, this many are taken evenly."""
+MOST_IMAGES = 64
+"""Images that previews are held against; of more, this many are taken evenly."""
 
 Placed = tuple[CaptionedImage, Assignment]
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def measure_checkpoint(
     held_against = PreviewSet(
         [_shown(item, folder, resolved) for item in checkpoint.previews],
         references(metric.references, training_data.validation or training),
-        _pictures(training) if "copy" in names else (),
+        _images(training) if "copy" in names else (),
         _models(metric.clip_model, metric.dino_model, cache, device),
     )
     found = measure_set(held_against, names)
@@ -80,13 +80,13 @@ def _shown(item: Preview, folder: RunFolder, resolved: Resolved) -> Shown:
 
 
 def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Image]:
-    """The pictures that previews should be like: those of a folder, or those of the run.
+    """The images that previews should be like: those of a folder, or those of the run.
 
     Raises:
-        DataError: The folder holds no pictures, or one that cannot be read.
+        DataError: The folder holds no images, or one that cannot be read.
     """
     if folder is None:
-        return list(_pictures(instead))
+        return list(_images(instead))
     place = Path(folder).expanduser()
     files = sorted(file for file in place.rglob("*") if file.suffix.lower() in extensions())
     if not files:
@@ -95,19 +95,19 @@ def references(folder: str | None, instead: Sequence[Placed]) -> list[Image.Imag
 
 
 def _decoded(path: Path) -> Image.Image:
-    """A picture of the user's, turned and laid on white as the training's are."""
+    """An image of the user's, turned and laid on white as the training's are."""
     try:
         return Image.fromarray(decode(read_bytes(path)))
     except DataError as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
 
 
-def _pictures(placed: Sequence[Placed]) -> tuple[Image.Image, ...]:
-    return tuple(cut_picture(item, place) for item, place in _evenly(placed))
+def _images(placed: Sequence[Placed]) -> tuple[Image.Image, ...]:
+    return tuple(cut_image(item, place) for item, place in _evenly(placed))
 
 
 def _evenly(items: Sequence[T]) -> list[T]:
-    count = min(len(items), MOST_PICTURES)
+    count = min(len(items), MOST_IMAGES)
     return [items[number * len(items) // count] for number in range(count)]
 
 

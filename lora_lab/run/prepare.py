@@ -108,7 +108,7 @@ class Caches:
 class Prepared:
     """One run, ready to take part in a pack.
 
-    `texts` is there where its text encoders stay frozen, `validation` where pictures are held back.
+    `texts` is there where its text encoders stay frozen, `validation` where images are held back.
     """
 
     base: BaseModel
@@ -120,13 +120,13 @@ class Prepared:
 
 
 def prepare(
-    task: "ToPrepare", caches: Caches, on_picture: Callable[[int, int], None] | None = None
+    task: "ToPrepare", caches: Caches, on_image: Callable[[int, int], None] | None = None
 ) -> Prepared:
     """Check the images, fill the caches and describe the run to the loop.
 
     Args:
         caches: Shared by the pack.
-        on_picture: Called with (done, total) while images are encoded.
+        on_image: Called with (done, total) while images are encoded.
 
     Raises:
         DataError: An image does not decode.
@@ -141,9 +141,9 @@ def prepare(
             max_pixels=data.max_image_pixels,
         )
     )
-    pictures = Pictures(base, training_data, caches.latents_in(task.cache), data.cache_latents)
+    images = Images(base, training_data, caches.latents_in(task.cache), data.cache_latents)
     if data.cache_latents:
-        pictures.fill(on_picture)
+        images.fill(on_image)
     job = job_of(task.name, resolved, base)
     texts = None
     if not job.trains_text_encoder:
@@ -151,7 +151,7 @@ def prepare(
     source = Source(
         training_data.stream,
         training_data.items,
-        pictures.latent,
+        images.latent,
         texts.states if texts else None,
         process_of(resolved, base),
         job.loss,
@@ -161,7 +161,7 @@ def prepare(
         base.device,
     )
     return Prepared(
-        base, training_data, job, source, texts, _validation(resolved, source, pictures, training_data)
+        base, training_data, job, source, texts, _validation(resolved, source, images, training_data)
     )
 
 
@@ -193,14 +193,14 @@ def on_base(config: RunConfig, base: BaseModel) -> ToPrepare:
 
 
 def _validation(
-    resolved: Resolved, source: Source, pictures: "Pictures", training_data: TrainingData
+    resolved: Resolved, source: Source, images: "Images", training_data: TrainingData
 ) -> Validation | None:
     """What the run is measured on; None where no images are held back."""
     if not training_data.validation:
         return None
     held = []
     for item, place in training_data.validation:
-        latent = pictures.whole(item, place)
+        latent = images.whole(item, place)
         caption = undropped(item.caption, item.settings.captions)
         held.append(HeldBack(item.sha256, caption, latent.mean_Chw, latent.sizes))
     timesteps = sorted(set(resolved.train.validation_timesteps))
@@ -239,8 +239,8 @@ def job_of(name: str, resolved: Resolved, base: BaseModel) -> Job:
     )
 
 
-class Pictures:
-    """Latents of a run's pictures, from the cache or made on the spot."""
+class Images:
+    """Latents of a run's images, from the cache or made on the spot."""
 
     def __init__(
         self, base: BaseModel, training_data: TrainingData, cache: LatentCache, cached: bool
@@ -251,14 +251,14 @@ class Pictures:
         self._cached = cached
         self._ready: dict[tuple[int, bool], Latent] = {}
 
-    def fill(self, on_picture: Callable[[int, int], None] | None = None) -> None:
-        """Encode every picture (and its mirror image under flip_aug) that the cache does not hold."""
+    def fill(self, on_image: Callable[[int, int], None] | None = None) -> None:
+        """Encode every image (and its mirror image under flip_aug) that the cache does not hold."""
         items = self._training_data.items
         for number, item in enumerate(items):
             for mirrored in (False, True) if item.settings.flip_aug else (False,):
                 self._ready[number, mirrored] = self._make(number, mirrored, None)
-            if on_picture:
-                on_picture(number + 1, len(items))
+            if on_image:
+                on_image(number + 1, len(items))
 
     def latent(self, image: int, mirrored: bool, rng: random.Random) -> Latent:
         """The latent of one draw; a random crop is drawn from `rng`, and only where nothing is cached."""
@@ -273,7 +273,7 @@ class Pictures:
         return self.whole(item, place if crop is None else random_crop(place, crop), mirrored)
 
     def whole(self, item: CaptionedImage, place: Assignment, mirrored: bool = False) -> Latent:
-        """The latent of a picture resized and cut as `place` says."""
+        """The latent of an image resized and cut as `place` says."""
         mean, logvar = self._distribution(item, place, mirrored)
         scale = self._base.scaling_factor
         return Latent(
@@ -302,7 +302,7 @@ class Pictures:
 def _mask(
     item: CaptionedImage, place: Assignment, mirrored: bool, size: Sequence[int]
 ) -> torch.Tensor | None:
-    """The picture's opacity at the latent's size, (h, w): area means, as sd-scripts has it."""
+    """The image's opacity at the latent's size, (h, w): area means, as sd-scripts has it."""
     mask_HW = load_mask(item, place, flip=mirrored) if item.transparent else None
     if mask_HW is None:
         return None

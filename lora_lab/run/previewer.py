@@ -43,7 +43,7 @@ def missing_on(task: Task, path: str) -> list[Checkpoint]:
 
 
 class Previewer:
-    """Renders with the adapters of one pack on one base model; an interrupt is noticed between two pictures.
+    """Renders with the adapters of one pack on one base model; an interrupt is noticed between two images.
 
     `path` is that of the further base model, '' the runs' own.
     """
@@ -61,7 +61,7 @@ class Previewer:
         """Render the bare base model for the prompts of all runs.
 
         Raises:
-            RunFolderError: A picture cannot be written.
+            RunFolderError: An image cannot be written.
         """
         self._events.send("phase", phase="preview")
         with clock(tasks, "preview"):

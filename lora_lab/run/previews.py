@@ -26,8 +26,8 @@ from lora_lab.store import Checkpoint, Preview, RunFolder, SweepFolder, preview_
 from lora_lab.store.layout import lora_name
 from lora_lab.training_data import TrainingData
 
-ANCHOR_PICTURES = 6
-"""Training pictures that are copied beside the previews."""
+ANCHOR_IMAGES = 6
+"""Training images that are copied beside the previews."""
 DRAWN = "drawn.json"
 """Beside the base model's images: what draws each of them."""
 SEEN_ON_PREVIEWS = ("black", "flat", "same as base", *COPY_FLAGS)
@@ -54,7 +54,7 @@ class Wanted:
 
     @property
     def path(self) -> Path:
-        """Where the picture goes; a prompt that has got another number keeps its files, so a name may be
+        """Where the image goes; a prompt that has got another number keeps its files, so a name may be
         taken."""
         path = self.folder.previews(self.checkpoint.tag) / preview_name(self.prompt, self.seed, self.strength)
         file = str(path.relative_to(self.folder.path))
@@ -280,34 +280,34 @@ def _own_identity(folder: Path, base: BaseModel | None) -> str:
         return known
     identity = f"{base.identity} {base.vae_identity}"
     if known and known != identity:
-        for picture in folder.glob("*.png"):
-            picture.unlink()
+        for image in folder.glob("*.png"):
+            image.unlink()
     write_text(mark, identity)
     return identity
 
 
-def pictures_of(folder: RunFolder, training_data: TrainingData) -> Path:
-    """Where a few training pictures of a run lie, shared within the sweep."""
+def images_of(folder: RunFolder, training_data: TrainingData) -> Path:
+    """Where a few training images of a run lie, shared within the sweep."""
     return SweepFolder(folder.path.parent).anchors / f"pictures-{training_data.identity[:8]}"
 
 
-def copy_pictures(folder: RunFolder, training_data: TrainingData) -> None:
-    """Put a few training pictures beside the previews, cut as they are trained on."""
-    target = pictures_of(folder, training_data)
+def copy_images(folder: RunFolder, training_data: TrainingData) -> None:
+    """Put a few training images beside the previews, cut as they are trained on."""
+    target = images_of(folder, training_data)
     own = [
         pair
         for pair in zip(training_data.items, training_data.assignments, strict=True)
         if not pair[0].is_reg
     ]
-    stride = max(len(own) // ANCHOR_PICTURES, 1)
-    for number, (item, place) in enumerate(own[::stride][:ANCHOR_PICTURES]):
+    stride = max(len(own) // ANCHOR_IMAGES, 1)
+    for number, (item, place) in enumerate(own[::stride][:ANCHOR_IMAGES]):
         path = target / f"{number}.png"
         if not path.is_file():
             with replacing(path) as temporary:
-                cut_picture(item, place).save(temporary, "PNG")
+                cut_image(item, place).save(temporary, "PNG")
 
 
-def cut_picture(item: CaptionedImage, place: Assignment) -> Image.Image:
-    """A training picture as it is trained on."""
+def cut_image(item: CaptionedImage, place: Assignment) -> Image.Image:
+    """A training image as it is trained on."""
     pixels_CHW = (load_pixels(item, place) + 1) * 127.5
     return Image.fromarray(pixels_CHW.round().clip(0, 255).astype("uint8").transpose(1, 2, 0))

@@ -7,19 +7,19 @@ from PIL import Image
 from lora_lab.anchors import anchor_name
 from lora_lab.effective.previews import wanted_shots
 from lora_lab.metrics.basic import flags
-from lora_lab.run.previews import anchors_of, pictures_of
+from lora_lab.run.previews import anchors_of, images_of
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint
 
 SHOW_NOTHING = {"black": "black", "flat": "of one flat colour"}
-"""Flags of a picture with nothing on it, in words. Latents that are not numbers are rendered black."""
+"""Flags of an image with nothing on it, in words. Latents that are not numbers are rendered black."""
 
 
 def ruined(task: Task, checkpoint: Checkpoint) -> str:
     """Why a checkpoint's previews are to end its run; '' where they are not.
 
     Every preview with the LoRA in it has to be black or flat. That may be meant: so none of the base model's
-    own images of the same prompts and seeds may be, and none of the training pictures that lie beside them.
+    own images of the same prompts and seeds may be, and none of the training images that lie beside them.
     Where the base model's images are missing (`preview.anchors=false`), nobody can tell.
     """
     wanted = wanted_shots(task.resolved) if task.resolved.preview.stop_black else {}
@@ -44,12 +44,12 @@ def ruined(task: Task, checkpoint: Checkpoint) -> str:
 
 
 def _may_be_meant(task: Task) -> bool:
-    """Whether the base model or the training pictures show nothing, too, or that is not known."""
+    """Whether the base model or the training images show nothing, too, or that is not known."""
     assert task.prepared
     own = task.resolved.preview
     place = anchors_of(task.folder, task.resolved)
     of_base = [place / anchor_name(prompt, seed) for prompt in range(len(own.prompts)) for seed in own.seeds]
-    trained_on = pictures_of(task.folder, task.prepared.training_data).glob("*.png")
+    trained_on = images_of(task.folder, task.prepared.training_data).glob("*.png")
     try:
         return not own.anchors or any(map(_shows_nothing, [*of_base, *trained_on]))
     except OSError:
@@ -57,5 +57,5 @@ def _may_be_meant(task: Task) -> bool:
 
 
 def _shows_nothing(file: Path) -> bool:
-    with Image.open(file) as picture:
-        return bool(set(flags(picture, None, 0.0)) & set(SHOW_NOTHING))
+    with Image.open(file) as image:
+        return bool(set(flags(image, None, 0.0)) & set(SHOW_NOTHING))

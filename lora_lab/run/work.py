@@ -122,7 +122,7 @@ class PackWork:
                     ToPrepare(task.name, task.resolved, task.training_data, task.config.cache), caches
                 )
                 task.save_schedule = SaveSchedule.of(task.resolved)
-                previews.copy_pictures(task.folder, task.training_data)
+                previews.copy_images(task.folder, task.training_data)
 
     def _make_pack(self, base: BaseModel, ready: Sequence[Task], company: Company) -> Pack:
         pack = self._pack_on(base, company, ready[0].resolved)

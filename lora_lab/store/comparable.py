@@ -1,4 +1,4 @@
-"""Which judgements can be combined: those of equal pictures alone. And what they come to, by checkpoint."""
+"""Which judgements can be combined: those of equal images alone. And what they come to, by checkpoint."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def comparable_scores(scores: Sequence[Score]) -> tuple[list[Score], list[Said]]
     pixels; and what is not.
 
     Scores of other prompts, seeds, strengths or render settings say something else; those that most
-    checkpoints have are taken, of two equally many the later ones. Of a checkpoint whose pictures were
-    rendered anew and judged again, the newest pictures' scores are taken.
+    checkpoints have are taken, of two equally many the later ones. Of a checkpoint whose images were
+    rendered anew and judged again, the newest images' scores are taken.
     """
     return _comparable(scores, "scores_n")
 
@@ -30,7 +30,7 @@ def comparable_pairs(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Said]]:
 
 
 def _comparable(items: Sequence[Judgement], count: str) -> tuple[list[Judgement], list[Said]]:
-    groups = _of_equal_pictures(items)
+    groups = _of_equal_images(items)
     if not groups:
         return [], []
     taken = max(
@@ -66,12 +66,12 @@ def _sides(item: Score | Pair) -> list[tuple[Place, str]]:
 
 
 def _looks(item: Score | Pair) -> list[Hashable]:
-    """What drew the pictures that were shown; none where that was not kept."""
+    """What drew the images that were shown; none where that was not kept."""
     drawn = [item.drawn] if isinstance(item, Score) else item.drawn
     return [tuple(sorted(look)) for look in drawn if look]
 
 
-def _of_equal_pictures(items: Sequence[Judgement]) -> list[list[Judgement]]:
+def _of_equal_images(items: Sequence[Judgement]) -> list[list[Judgement]]:
     """The judgements by what was shown, in their order.
 
     Runs whose previews are drawn in different ways by what they try out, such as another clip skip, are
@@ -95,7 +95,7 @@ def _of_equal_pictures(items: Sequence[Judgement]) -> list[list[Judgement]]:
     found: dict[Hashable, list[Judgement]] = defaultdict(list)
     for item in items:
         shots = frozenset(item.shots)
-        # Of versions that did not say what drew the pictures: of those that said so first.
+        # Of versions that did not say what drew the images: of those that said so first.
         own = ("session", item.session, shots) if _looks(item) else first.get(shots, shots)
         found[root(own)].append(item)
     return list(found.values())

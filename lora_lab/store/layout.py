@@ -202,7 +202,7 @@ class SweepFolder:
 
     @property
     def anchors(self) -> Path:
-        """Previews of the bare base models and thumbnails of training pictures."""
+        """Previews of the bare base models and thumbnails of training images."""
         return self.path / "anchors"
 
     @property

@@ -22,7 +22,7 @@ PHASES = ("load", "cache", "train", "save", "preview", "metric")
 
 @dataclass
 class Preview:
-    """One rendered picture and what was measured on it.
+    """One rendered image and what was measured on it.
 
     `drawn` is what drew it beside the weights (`effective.previews.drawn`), '' in early records. `base_model`
     is the name of the model that it was rendered on, '' where that is the run's own.
@@ -48,8 +48,8 @@ class Preview:
 class Checkpoint:
     """One saved LoRA; `loss` is the mean since the checkpoint before, `seconds` the training time so far.
 
-    `samples` counts all draws, `reg_samples` those of regularisation pictures among them. `validation` is the
-    loss on held-back pictures by timestep, `validation_loss` its mean. `discarded`: its LoRA file was given
+    `samples` counts all draws, `reg_samples` those of regularisation images among them. `validation` is the
+    loss on held-back images by timestep, `validation_loss` its mean. `discarded`: its LoRA file was given
     up for room; previews and scores stay.
     """
 

@@ -10,7 +10,7 @@ A judgement belongs to what was shown: the checkpoint, its `shots`, what drew th
 |---------|---|
 | session | `rater`, `mode` ("score" or "compare"), `seed`, `order` (what is shown, in order) or `places` \
 (what is compared, or may yet be shown), `prompts`, \
-`shots` ([prompt, seed, strength] of the pictures shown of each), `layout`, \
+`shots` ([prompt, seed, strength] of the images shown of each), `layout`, \
 `target` (how many judgements are aimed at), `alike` (lists of \
 [run, tag] with the same pixels) |
 | more    | `order` (what a second session shows next, chosen by its scores so far) |
@@ -19,7 +19,7 @@ A judgement belongs to what was shown: the checkpoint, its `shots`, what drew th
 `also` ([run, tag] of checkpoints with the very same pixels) |
 | skip    | `run`, `tag`, `position`, `repeat` |
 | pair    | `left`, `right` ([run, tag] each), `position`, `result`, `seconds`, `shots`, and of each side \
-what a score says of its pictures: `left_shown`, `right_shown`, `left_drawn`, `right_drawn` |
+what a score says of its images: `left_shown`, `right_shown`, `left_drawn`, `right_drawn` |
 | cancel  | `cancels` (the id of a score, skip or pair) |
 | close   | the session is over and may be revealed |
 | discard | the session was a mistake: nothing of it counts |
@@ -56,7 +56,7 @@ Shot = tuple[int, int, float]
 class Score:
     """One judgement of one checkpoint; `value` runs from 0 to 100, `repeat` marks a hidden second showing.
 
-    `shots` are the pictures that were shown of it, `shown` is a hash of their pixels, '' where that was not
+    `shots` are the images that were shown of it, `shown` is a hash of their pixels, '' where that was not
     kept; `drawn` is what drew each of them (`effective.previews.drawn`), () likewise; `also` are other
     checkpoints with the very same pixels, for which it counts, too. `line` is its line in the log: what came
     later has a higher one.
@@ -114,8 +114,8 @@ class Skip:
 class Pair:
     """One comparison of two checkpoints; `result` is one of `RESULTS`.
 
-    `shots` are the pictures that were shown of both. `shown` and `drawn` hold for the left one, then for the
-    right one, what a `Score` says of its pictures.
+    `shots` are the images that were shown of both. `shown` and `drawn` hold for the left one, then for the
+    right one, what a `Score` says of its images.
     """
 
     id: str

@@ -1,9 +1,9 @@
 """The table of a sweep, derived from its run folders: one row per checkpoint.
 
 Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
-`samples`, `exposures` per picture), the settings as dotted keys, what people gave (`score`, the mean over
+`samples`, `exposures` per image), the settings as dotted keys, what people gave (`score`, the mean over
 raters, put on one scale as in the verdict; `score_n`, judgements; `raters`, how many), `loss`,
-`validation_loss` and `validation_loss.200` (on held-back pictures, by timestep; where there are any),
+`validation_loss` and `validation_loss.200` (on held-back images, by timestep; where there are any),
 `metric.*` (means over the checkpoint's previews), `flags`, timings (`train_seconds` up to the checkpoint,
 `run_seconds.*` of the whole run by phase), `same_as`, `prefix_of` (the longer run whose weights on the way
 are this one's), `file`. A run without checkpoints has one row. A row that is another run's experiment carries
@@ -137,7 +137,7 @@ def _checkpoint(item: Checkpoint, worker: Run) -> Row:
 
 
 def _validation(item: Checkpoint) -> Row:
-    """The loss on held-back pictures, mean and by timestep; nothing where it was not measured."""
+    """The loss on held-back images, mean and by timestep; nothing where it was not measured."""
     if item.validation_loss is None and not item.validation:
         return {}
     each = {f"validation_loss.{timestep}": loss for timestep, loss in item.validation.items()}
@@ -145,7 +145,7 @@ def _validation(item: Checkpoint) -> Row:
 
 
 def exposures(samples: int, record: RunRecord) -> float | None:
-    """How often each training picture was seen, on average; regularisation pictures do not count."""
+    """How often each training image was seen, on average; regularisation images do not count."""
     return round(samples / record.images, 4) if record.images and samples else None
 
 

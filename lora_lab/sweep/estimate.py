@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 START_SECONDS = 5.0
 """Until a worker has imported what it needs."""
 BYTES_PER_PIXEL = 1.6
-"""Of a PNG with a picture in it, by the demo's and the photographs' previews."""
+"""Of a PNG with an image in it, by the demo's and the photographs' previews."""
 GB = 1e9
 USUAL = Cost(0.5, 1.0, 0.5)
 """The pace of packs of which none was timed: a step of a pack takes half a sample's time of its own. That is
@@ -103,19 +103,19 @@ def estimate(
     rows: Sequence[PlannedRun],
     packs: Sequence[Sequence[str]],
     device: Device,
-    pictures: Mapping[str, int] | None = None,
+    images: Mapping[str, int] | None = None,
 ) -> Estimate:
     """The cost of what a plan trains and renders.
 
     Args:
-        pictures: Previews of LoRAs that were trained elsewhere, by their names: one more worker's.
+        images: Previews of LoRAs that were trained elsewhere, by their names: one more worker's.
     """
     timings, words = device.timings, device.words
     by_name = {row.name: row for row in rows}
     trained = [by_name[name] for pack in packs for name in pack]
     steps, samples = sum(row.steps_left for row in trained), sum(map(_samples_left, trained))
     costs = [_pack([by_name[name] for name in pack], rows, timings) for pack in packs]
-    costs += [_elsewhere(pictures, rows[0], timings)] if pictures else []
+    costs += [_elsewhere(images, rows[0], timings)] if images else []
     disk = [_disk(row, timings) for row in rows if row.to_do]
     known = [size for size in disk if size is not None]
     whole = sum(known) if known and len(known) == len(disk) else None
@@ -171,14 +171,14 @@ def _pack(
     return _PackCost(seconds, max(pace.error for pace in known), held, runs)
 
 
-def _elsewhere(pictures: Mapping[str, int], like: PlannedRun, timings: Sequence[Timing]) -> _PackCost | None:
+def _elsewhere(images: Mapping[str, int], like: PlannedRun, timings: Sequence[Timing]) -> _PackCost | None:
     """The cost of rendering what was trained elsewhere; None where no preview was timed."""
     similar, spread = closest(timings, like.resolved)
     each = _per_image(like, timings)
     if not similar or not each:
         return None
     start = max(item.start for item in similar) + START_SECONDS
-    runs = {name: count * each + start / len(pictures) for name, count in pictures.items()}
+    runs = {name: count * each + start / len(images) for name, count in images.items()}
     return _PackCost(sum(runs.values()), spread, None, runs)
 
 

@@ -21,6 +21,7 @@ from lora_lab.files import replacing
 from lora_lab.kohya.trained import BESIDE, Trained, trained
 from lora_lab.lora_files import planned
 from lora_lab.models.content_hash import file_hash
+from lora_lab.models.identify import identify
 from lora_lab.resolved import Resolved
 from lora_lab.store import ENDED, Checkpoint, RunFolder, RunRecord, SweepFolder, read_or_failed, write_record
 from lora_lab.store.layout import epoch_tag, lora_name, step_tag
@@ -85,7 +86,7 @@ def planned_rows(
 
     Raises:
         ConfigError: A file is missing or a name is taken.
-        ModelError: A file is damaged.
+        ModelError: A file is damaged, no LoRA, or none for the base model.
     """
     there = read_sweep_folder(sweep.path).runs if sweep.is_sweep() else {}
     known = {name: run.record for name, run in there.items() if run.record.external}
@@ -99,7 +100,7 @@ def planned_rows(
         left = previews_missing(record, like, tags) if status == "previews" else 0
         told = str(record.external.get("source")), str(record.external.get("trainer"))
         rows.append(ExternalRow(name, *told, status, len(tags), left))
-    new = [(name, trained(path)) for name, path in _new(sources, known.values())]
+    new = _looked_at(_new(sources, known.values()), like.facts.family)
     names = _names([name or as_name(item.source.stem) for name, item in new], new, there)
     each = len(wanted_shots(like))
     rows += [
@@ -127,14 +128,11 @@ def add(sweep: SweepFolder, sources: Sequence[Source], like: RunConfig | None = 
 
     Raises:
         ConfigError: A file is missing or a name is taken; nothing was written.
-        ModelError: A file is no LoRA; nothing was written.
+        ModelError: A file is no LoRA, or none for the base model; nothing was written.
     """
-    found = [(name, trained(path)) for name, path in sources]
-    for _, item in found:
-        for file, _, _ in item.files:
-            planned.identity(file)
     there = {run.name: run for run in read_sweep_folder(sweep.path).runs.values()} if sweep.is_sweep() else {}
     job = like or _job(list(there.values()), sweep)
+    found = _looked_at(sources, identify(job.base_model.path).family)
     composed = next((run.record.composed for run in there.values() if run.record.composed), [])
     names = _names([name or as_name(item.source.stem) for name, item in found], found, there)
     made = []
@@ -177,6 +175,17 @@ def of_sweep(
             _start_over(run, None)
     new = _new(sources, there.values())
     return [*there, *(add(sweep, new, like) if new else ())]
+
+
+def _looked_at(sources: Sequence[Source], family: str) -> list[tuple[str, Trained]]:
+    """The trainings; whatever in their files could not be merged into a model of the family is refused."""
+    found = [(name, trained(path)) for name, path in sources]
+    for _, item in found:
+        for file, _, _ in item.files:
+            planned.identity(file)
+            planned.refuse_untaken(file, "base_weights")
+            planned.refuse_other_family(file, family)
+    return found
 
 
 def _start_over(run: RunFolder, job: RunConfig | None) -> None:

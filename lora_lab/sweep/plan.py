@@ -235,7 +235,7 @@ def plan(
         redo: Move runs of other settings out of the way instead of refusing.
 
     Raises:
-        ConfigError: Every mistake of every row at once: settings, pictures, models, optimizers; or the folder
+        ConfigError: Every mistake of every row at once: settings, images, models, optimizers; or the folder
             holds the runs of another sweep file.
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
@@ -257,8 +257,8 @@ def plan(
     if base.engine.share_prefixes:
         mark_prefixes(rows, folder)
     elsewhere = shown_elsewhere(sweep, folder, rows, retry)
-    pictures = {one.name: one.to_render for one in elsewhere if one.to_render}
-    known = known_of(base, device) if pictures or any(row.to_do for row in rows) else Device()
+    images = {one.name: one.to_render for one in elsewhere if one.to_render}
+    known = known_of(base, device) if images or any(row.to_do for row in rows) else Device()
     packs, ends_early = packs_of(rows, base, folder, known), stopping(rows, folder)
     own = [(row.name, row.resolved.acting) for row in rows if not row.same_as]
     return Plan(
@@ -272,7 +272,7 @@ def plan(
         device,
         base,
         dirs,
-        estimate(rows, packs, known, pictures),
+        estimate(rows, packs, known, images),
         retry,
         elsewhere,
     )
@@ -319,7 +319,7 @@ def _row(composed: Composed, found: Examined) -> PlannedRun:
 
 @lru_cache(maxsize=64)
 def _draws_per_image(images: DataPlan) -> float:
-    """Mean draws of a training picture in an epoch; regularisation pictures do not count."""
+    """Mean draws of a training image in an epoch; regularisation images do not count."""
     own = [item.repeats for item in images.items if not item.is_reg]
     return sum(own) / max(1, len(own))
 

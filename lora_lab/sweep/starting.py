@@ -147,10 +147,10 @@ def _images(wish: Wish) -> list[tuple[str, str]]:
         raise ConfigError(f"--images {wish.images}: there is no such folder")
     words = [(_set("dataset.path", str(folder.resolve())), "")]
     within = contents(folder)
-    if within.pictures and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
+    if within.images and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
         epoch = DEMO_EPOCH if wish.base == DEMO else EPOCH
-        repeats = max(1, round(epoch / len(within.pictures)))
-        images = len(within.pictures)
+        repeats = max(1, round(epoch / len(within.images)))
+        images = len(within.images)
         count = f"{counted(images, 'image')}: {counted(repeats * images, 'sample')} an epoch"
         words.append((f"dataset.repeats={repeats}", count))
     if wish.trigger:

@@ -30,7 +30,7 @@ Pair = tuple[Runner, Batch]
 class Record:
     """One update of one run. `epoch` counts from 1; `loss` is the mean over the update's samples.
 
-    `samples` counts all draws so far, `reg_samples` those of regularisation pictures among them.
+    `samples` counts all draws so far, `reg_samples` those of regularisation images among them.
 
     `learning_rates` are those really used, by part. `key_norm` is the layers' mean weight norm where
     `scale_weight_norms` is on. `validation` is the validation loss by timestep, `validation_loss` its mean,
@@ -112,7 +112,7 @@ class PackTrainer:
     def validate(self, runner: Runner, validation: Validation) -> dict[int, float]:
         """The validation loss of one run as it stands, by timestep; training does not notice.
 
-        Every picture counts the same. Schedule-free optimizers are measured with the weights meant for use.
+        Every image counts the same. Schedule-free optimizers are measured with the weights meant for use.
         """
         found: dict[int, list[float]] = {timestep: [] for timestep in validation.timesteps}
         runner.rest()

@@ -24,7 +24,7 @@ class Runner:
 
     Attributes:
         update: Updates done.
-        samples: Samples seen, and `reg_samples` those of regularisation pictures among them.
+        samples: Samples seen, and `reg_samples` those of regularisation images among them.
         epoch: Epoch of the last batch, from 1.
         dropout_seed: Decides the dropout masks of the last batch.
         losses: Mean losses of the micro-batches since the last update, on the device.

@@ -2,7 +2,7 @@
 
 Everything random about a sample comes from generators seeded by (run's seed, sample index, purpose). So
 nothing has to be replayed on resuming, a run does not depend on its pack-mates, and runs with one seed see
-the same pictures, noise and timesteps at the same sample index, whatever else differs between them.
+the same images, noise and timesteps at the same sample index, whatever else differs between them.
 
 Shapes: B samples of one batch, C latent channels, h x w latent pixels.
 """
@@ -30,7 +30,7 @@ class Batch:
 
     `sizes_B6` is SDXL's conditioning: original height and width, crop top and left, target height and width.
     `mask_B1hw` multiplies the loss where `alpha_mask` is on.
-    `weights_B` is each sample's factor in the loss: 1, or `prior_loss_weight` for regularisation pictures.
+    `weights_B` is each sample's factor in the loss: 1, or `prior_loss_weight` for regularisation images.
     """
 
     noisy_BChw: Tensor
@@ -45,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Latent:
-    """A picture as the VAE sees it, on the CPU: scaled mean and deviation, (C, h, w), and its six sizes.
+    """An image as the VAE sees it, on the CPU: scaled mean and deviation, (C, h, w), and its six sizes.
 
     `mask_hw` is how much of each latent pixel counts in the loss; None for all of it.
     """
@@ -57,7 +57,7 @@ class Latent:
 
 
 LatentOf = Callable[[int, bool, random.Random], Latent]
-"""Takes the picture's index, whether it is mirrored, and the draw's generator for a random crop."""
+"""Takes the image's index, whether it is mirrored, and the draw's generator for a random crop."""
 TextOf = Callable[[Sequence[str]], TextStates]
 
 
@@ -67,8 +67,8 @@ class Source:
 
     Args:
         stream: Order of draws.
-        items: The pictures that the stream's indices mean.
-        latent_of: Gives a picture's latent.
+        items: The images that the stream's indices mean.
+        latent_of: Gives an image's latent.
         text_of: Gives captions' states where the text encoders are not trained, else None.
         process: The noise process of the run.
     """
@@ -133,11 +133,11 @@ class Source:
         return sample_rng(self.seed, item.sample_index, purpose)
 
     def _caption(self, item: Draw, update: int) -> str:
-        picture = self.items[item.image]
+        image = self.items[item.image]
         rng = self._rng(item, "caption")
         return process(
-            picture.caption,
-            picture.settings.captions,
+            image.caption,
+            image.settings.captions,
             rng,
             item.epoch,
             step=update,

@@ -28,7 +28,7 @@ LENGTHS = ("train.max_train_epochs", "train.max_train_steps", "dataset.repeats")
 SAVING = ("train.save_every_n_epochs", "train.save_every_n_steps")
 
 UNSHOWABLE = ("black", "flat")
-"""Flags of a checkpoint whose pictures show nothing."""
+"""Flags of a checkpoint whose images show nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CheckpointEvidence:
     """One checkpoint.
 
     Attributes:
-        exposures: How often each picture was seen until then.
+        exposures: How often each image was seen until then.
         score: What the verdict judges by: `human`, or the automatic metric that was asked for.
         human: Mean over raters, all on one scale, from 0 to 100.
         judgements: Judgements behind `human`, hidden repeats included.
@@ -82,7 +82,7 @@ class RunEvidence:
         training: The run whose training this is, where it is a checkpoint of another run's; '' is its own.
         chosen: The checkpoint that stands for the run, or ''.
         score: That checkpoint's score; None with the reason in `missing`.
-        usable: Whether it ended with pictures that show something; None while that is open.
+        usable: Whether it ended with images that show something; None while that is open.
         elsewhere: Who trained it, where that was another program: it is scored, its settings are not judged.
     """
 
@@ -132,9 +132,9 @@ class Evidence:
         comparisons: What people said of two checkpoints side by side; it is never mixed with scores.
         notes: What a reader of the numbers has to know.
         gaps: What the verdict lacks, and which runs it leaves out for that; to be said before all else.
-        pictures: How much one picture more or less moves an automatic metric: the standard deviation that is
-            left of repeats when the run's and the picture's own level are taken out, its degrees of freedom,
-            and the pictures of each run; None where nothing was repeated, or people score.
+        images: How much one image more or less moves an automatic metric: the standard deviation that is
+            left of repeats when the run's and the image's own level are taken out, its degrees of freedom,
+            and the images of each run; None where nothing was repeated, or people score.
         folder: The sweep's folder, where verdicts on it are kept; '' for scores that are not a sweep's own.
     """
 
@@ -147,7 +147,7 @@ class Evidence:
     comparisons: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
-    pictures: tuple[float, int, int] | None = None
+    images: tuple[float, int, int] | None = None
     folder: str = ""
 
     @property
@@ -227,7 +227,7 @@ def _scored(run: RunEvidence, by: str) -> RunEvidence:
     if by == SCORE:
         items = [replace(item, score=item.human) for item in run.checkpoints]
     else:
-        # A picture that shows nothing has no likeness to measure.
+        # An image that shows nothing has no likeness to measure.
         items = [
             replace(item, score=None if set(item.flags) & set(UNSHOWABLE) else item.metrics.get(by))
             for item in run.checkpoints

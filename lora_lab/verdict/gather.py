@@ -36,7 +36,7 @@ def evidence(
     score: str = "last",
     metric: str | None = None,
 ) -> Evidence:
-    """Gather what is known of a sweep's runs. Without torch, and without looking at a picture.
+    """Gather what is known of a sweep's runs. Without torch, and without looking at an image.
 
     Args:
         sweep: Its folder, or what was read of it.
@@ -74,14 +74,14 @@ def evidence(
         comparisons,
         tuple(dict.fromkeys(notes)),
         _gaps(unread),
-        _pictures(read, grouped_runs, metric) if metric else None,
+        _images(read, grouped_runs, metric) if metric else None,
         str(sweep.folder.path if isinstance(sweep, Sweep) else sweep.path),
     )
     return judged(found)
 
 
-def _pictures(sweep: Sweep, runs: Sequence[RunEvidence], metric: str) -> tuple[float, int, int] | None:
-    """What one picture more or less moves a metric, by last checkpoints of repeated runs; see `Evidence`."""
+def _images(sweep: Sweep, runs: Sequence[RunEvidence], metric: str) -> tuple[float, int, int] | None:
+    """What one image more or less moves a metric, by last checkpoints of repeated runs; see `Evidence`."""
     groups: dict[str, list[dict[tuple[int, int, float], float]]] = {}
     for run in runs:
         items = sweep.runs[run.name].checkpoints
@@ -156,7 +156,7 @@ def _reread(sweep: Sweep) -> list[Said]:
 
 
 def _replaced(sweep: Sweep, log: ScoreLog) -> list[Said]:
-    """Scores of pictures that are no longer among the previews: they stand beside others now."""
+    """Scores of images that are no longer among the previews: they stand beside others now."""
     there = {
         (name, item.tag): {shot.drawn for shot in item.previews}
         for name, run in sweep.runs.items()
@@ -189,7 +189,7 @@ def _run(run: Run, changes: tuple[str, ...], unread: str, same_as: str, combined
         status=run.status,
         reason=run.reason,
         known_as=run.known_as,
-        # Nothing may pair what cannot be compared, plots and pictures side by side as little as the verdict.
+        # Nothing may pair what cannot be compared, plots and images side by side as little as the verdict.
         settings={} if unread else own.settings,
         unread=unread,
         seed=own.seed,

@@ -159,7 +159,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a setting: its runs with a score, and their mean (not matched: for a picture only)."""
+    """One value of a setting: its runs with a score, and their mean (not matched: for an image only)."""
 
     value: Any
     runs: tuple[str, ...]
@@ -270,7 +270,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class UsableShare:
-    """How many runs of one level ended with pictures that show something, with a 95 % Wilson interval."""
+    """How many runs of one level ended with images that show something, with a 95 % Wilson interval."""
 
     key: str
     value: Any

@@ -9,7 +9,7 @@ FILES = [(group, name) for group, names in groups().items() for name in names]
 
 @pytest.mark.parametrize(("group", "name"), FILES, ids=lambda value: str(value))
 def test_file_composes(group: str, name: str) -> None:
-    config = compose([f"{group}={name}", "base_model.path=some.safetensors", "dataset.path=pictures"])
+    config = compose([f"{group}={name}", "base_model.path=some.safetensors", "dataset.path=images"])
     check(config)
 
 

@@ -12,16 +12,16 @@ from lora_lab.run.work import PackWork
 from lora_lab.store import SweepFolder, read_record
 from lora_lab.sweep import Plan, plan, rows_from_overrides
 from tests import tiny
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 from tests.run.bench import Stop
-from tests.run.bench import write_pictures as write_tiny
+from tests.run.bench import write_images as write_tiny
 
 RECIPES = [name for name in groups()["recipe"] if name != "none"]
 FAMILY = {"style": "sdxl", "copier": "sd1", "parameters": "sd1"}
 BASE_MODEL = {"style": "sdxl", "copier": "sd15", "parameters": "sd15"}
 
 STATED = {
-    # Pictures, steps, looks at each picture; and what the guide says of the rest.
+    # Images, steps, looks at each image; and what the guide says of the rest.
     "style_locon": (30, 3600, 120, {"network.network_dim": 64, "network.preset": "full",
                                     "lr_scheduler.name": "cosine", "dataset.keep_tokens": 1}),
     "style_locon_1x30": (120, 3600, 30, {"network.type": "locon", "dataset.repeats": 1}),
@@ -44,13 +44,13 @@ def kind(name: str) -> str:
     return name.split("_")[0]
 
 
-def planned(name: str, root: Path, pictures: int) -> Plan:
-    """The plan of one run of a recipe on so many pictures."""
+def planned(name: str, root: Path, images: int) -> Plan:
+    """The plan of one run of a recipe on so many images."""
     prediction = "v_prediction" if name.endswith("_v") else "epsilon"
-    write_pictures(root / "pictures", pictures, "10_miko girl")
+    write_images(root / "images", images, "10_miko girl")
     write_model(root / "model", FAMILY[kind(name)], prediction_type=prediction)
     words = [f"base_model={BASE_MODEL[kind(name)]}", f"recipe={name}", f"base_model.path='{root}/model'"]
-    words += [f"dataset.path='{root}/pictures'", f"results='{root}/results'", f"cache='{root}/cache'"]
+    words += [f"dataset.path='{root}/images'", f"results='{root}/results'", f"cache='{root}/cache'"]
     return plan(rows_from_overrides([["train.seed=1"]]), [*words, "device=cuda", "engine.workers=1"])
 
 
@@ -72,12 +72,12 @@ def test_a_recipe_trains(name: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     prediction = "v_prediction" if name.endswith("_v") else "epsilon"
     model = tiny.folder(FAMILY[kind(name)], prediction_type=prediction)
-    pictures = write_tiny(tmp_path / "pictures", 1 if kind(name) == "copier" else 3)
+    images = write_tiny(tmp_path / "images", 1 if kind(name) == "copier" else 3)
     folder = SweepFolder(tmp_path / "results" / "recipes").run(name)
     config = compose(
         [
             f"base_model={BASE_MODEL[kind(name)]}", f"recipe={name}", f"base_model.path='{model}'",
-            f"dataset.path='{pictures}'", f"cache='{tmp_path}/cache'", "device=cpu",
+            f"dataset.path='{images}'", f"cache='{tmp_path}/cache'", "device=cpu",
             "train.max_train_steps=2", "dataset.resolution='32'",
             "dataset.enable_bucket=false", "network.network_dim=4", "preview=off",
         ]

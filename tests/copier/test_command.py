@@ -1,4 +1,4 @@
-"""`lora-lab copier` on a tiny base model, from two pictures to LoRA, sheet and numbers."""
+"""`lora-lab copier` on a tiny base model, from two images to LoRA, sheet and numbers."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """A command on a coloured picture and its grey twin."""
+    """A command on a coloured image and its grey twin."""
     pixels = np.random.default_rng(0).integers(0, 255, (48, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels).convert("L").save(tmp_path / "b.png")
@@ -66,7 +66,7 @@ def delta(tensors: dict[str, torch.Tensor], name: str) -> torch.Tensor:
     return float(tensors[f"{name}.alpha"]) / len(down) * (up.flatten(1) @ down.flatten(1))
 
 
-def test_two_pictures_become_a_lora(
+def test_two_images_become_a_lora(
     words: list[str], engine: Here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--precision", "fp32", "--strengths=-1,0.5,1"]) == 0
@@ -83,11 +83,11 @@ def test_two_pictures_become_a_lora(
     report = json.loads((folder.path / "copier.json").read_text(encoding="utf-8"))
     assert report["retained_energy"] == pytest.approx(1)
     assert [item["strength"] for item in report["strengths"]] == [-1, 0.5, 1]
-    assert len(report["pictures"]) == 2 * 2 * 4
-    still = [item for item in report["pictures"] if item["strength"] == 0]
+    assert len(report["images"]) == 2 * 2 * 4
+    still = [item for item in report["images"] if item["strength"] == 0]
     assert all((item["towards_b"], item["distance"]) == (0, 0) for item in still)
     assert set(report["copies"]) == {"base", "A", "B"}
-    assert Image.open(folder.path / "copier" / report["pictures"][0]["file"]).size == (32, 48)
+    assert Image.open(folder.path / "copier" / report["images"][0]["file"]).size == (32, 48)
     colours = Image.open(folder.path / "copier.png").convert("RGB").getcolors(1 << 20)
     assert colours and len(colours) > 50
     assert "towards B" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How far a picture moved towards an edit, on changes whose answer is known."""
+"""How far an image moved towards an edit, on changes whose answer is known."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ OTHER = RNG.uniform(0, 255, (16, 12, 3))
 OTHER_GREY = np.repeat((OTHER @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
 
 
-def test_black_and_white_is_a_rule_for_every_picture() -> None:
+def test_black_and_white_is_a_rule_for_every_image() -> None:
     edit = edit_of(BEFORE, GREY)
     assert edit.explained == pytest.approx(1) and edit.is_rule
     whole, half = moved(edit, OTHER, OTHER_GREY), moved(edit, OTHER, (OTHER + OTHER_GREY) / 2)

@@ -1,4 +1,4 @@
-"""The two pictures: what is refused, and what the runs are called and trained on."""
+"""The two images: what is refused, and what the runs are called and trained on."""
 
 from pathlib import Path
 
@@ -7,32 +7,32 @@ import pytest
 from PIL import Image
 
 from lora_lab.config import compose
-from lora_lab.copier.pair import check_strengths, default_name, place_pictures, read_pair, recipe_for, rows
+from lora_lab.copier.pair import check_strengths, default_name, place_images, read_pair, recipe_for, rows
 from lora_lab.errors import ConfigError, DataError
 from lora_lab.store import SweepFolder
 
 
-def picture(path: Path, size: tuple[int, int] = (32, 48), value: int = 100) -> Path:
+def image(path: Path, size: tuple[int, int] = (32, 48), value: int = 100) -> Path:
     Image.new("RGB", size, (value, 50, 50)).save(path)
     return path
 
 
-def test_two_pictures(tmp_path: Path) -> None:
-    pair = read_pair(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", value=200))
+def test_two_images(tmp_path: Path) -> None:
+    pair = read_pair(image(tmp_path / "a.png"), image(tmp_path / "b.png", value=200))
     assert pair.before.shape == pair.after.shape == (48, 32, 3)
     assert float(np.abs(pair.after.astype(float) - pair.before).mean()) == pytest.approx(100 / 3)
 
 
-def test_pictures_that_cannot_be_a_pair(tmp_path: Path) -> None:
-    a, broken = picture(tmp_path / "a.png"), tmp_path / "broken.png"
+def test_images_that_cannot_be_a_pair(tmp_path: Path) -> None:
+    a, broken = image(tmp_path / "a.png"), tmp_path / "broken.png"
     broken.write_bytes(a.read_bytes()[:60])
-    wide = picture(tmp_path / "wide.png", (48, 32))
+    wide = image(tmp_path / "wide.png", (48, 32))
     for other, words in (
         (tmp_path / "none.png", "none.png does not exist"),
         (tmp_path, "is a folder; give the image itself"),
         (broken, "broken.png cannot be used"),
         (wide, r"differ in size: .*a.png is 32 x 48, .*wide.png is 48 x 32 pixels; .*bring both to one size"),
-        (picture(tmp_path / "same.png"), "are the same image: there is no difference to learn"),
+        (image(tmp_path / "same.png"), "are the same image: there is no difference to learn"),
     ):
         with pytest.raises(DataError, match=words):
             read_pair(a, other)
@@ -53,13 +53,13 @@ def test_strengths() -> None:
             check_strengths(wrong)
 
 
-def test_each_picture_gets_a_folder_of_its_own(tmp_path: Path) -> None:
-    pair = read_pair(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", value=200))
+def test_each_image_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    pair = read_pair(image(tmp_path / "a.png"), image(tmp_path / "b.png", value=200))
     folder = SweepFolder(tmp_path / "results" / "copier-a-b")
-    places = place_pictures(folder, pair)
+    places = place_images(folder, pair)
     assert [[file.name for file in place.iterdir()] for place in places] == [["A.png"], ["B.png"]]
     (places[0] / "old.png").write_bytes(b"left over from other images")
-    assert [file.name for file in place_pictures(folder, pair)[0].iterdir()] == ["A.png"]
+    assert [file.name for file in place_images(folder, pair)[0].iterdir()] == ["A.png"]
     assert not list(folder.runs())
     found = rows("copier-a-b", ["recipe=copier"], places, merged=tmp_path / "a.safetensors")
     assert [row.name for row in found.rows] == ["A", "B"]

@@ -65,7 +65,7 @@ def test_limits_that_exclude_the_resolution_are_refused(given_settings, key):
         buckets.bucket_sizes(given_settings)
 
 
-def test_a_picture_below_one_step_is_refused_by_name():
+def test_an_image_below_one_step_is_refused_by_name():
     settings = BucketSettings((512, 512), bucket_no_upscale=True)
     with pytest.raises(DataError, match="63x63.*64 pixels"):
         buckets.assign((63, 63), settings)
@@ -75,7 +75,7 @@ def test_a_picture_below_one_step_is_refused_by_name():
     assert [(p.severity, p.path.name) for p in problems] == [("error", "63.png")]
 
 
-def test_a_picture_enlarged_much_is_named():
+def test_an_image_enlarged_much_is_named():
     item = CaptionedImage(Path("tiny.png"), (64, 64), "x", 1, "", SubsetSettings())
     _, _, problems = buckets.assign_all([item], BucketSettings((512, 512)))
     assert problems[0].severity == "warning" and "8.0 times" in problems[0].what
@@ -88,7 +88,7 @@ def test_a_picture_enlarged_much_is_named():
     no_upscale=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_the_crop_always_lies_in_the_picture(size, side, step, no_upscale, seed):
+def test_the_crop_always_lies_in_the_image(size, side, step, no_upscale, seed):
     settings = BucketSettings((side, side), True, 256, 2048, step, no_upscale)
     try:
         got = buckets.assign(size, settings)
@@ -103,7 +103,7 @@ def test_the_crop_always_lies_in_the_picture(size, side, step, no_upscale, seed)
             assert 0 <= start <= whole - cut
 
 
-def test_crop_conditioning_counts_in_the_mirrored_picture():
+def test_crop_conditioning_counts_in_the_mirrored_image():
     got = buckets.assign((640, 480), BucketSettings((512, 512)))
     assert (got.resized, got.bucket) == ((597, 448), (576, 448))
     assert buckets.crop_top_left(got) == (0, 10)

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from lora_lab.data.buckets import assign, assign_all
 from lora_lab.data.image_set import ImageSet, refuse_errors
-from lora_lab.data.pictures import decode, read_header
+from lora_lab.data.images import decode, read_header
 from lora_lab.data.pixels import load_pixels
 from lora_lab.data.resize import INTERPOLATIONS, resize
 from lora_lab.data.scan import scan
@@ -34,7 +34,7 @@ def said(found: ImageSet, severity: str, folder: Path) -> list[str]:
     return [p.what for p in found.problems if p.severity == severity and p.path == folder]
 
 
-def test_a_numbered_folder_without_a_picture_is_an_error(tmp_path):
+def test_a_numbered_folder_without_an_image_is_an_error(tmp_path):
     save(tmp_path / "10_miko" / "a.png")
     (tmp_path / "10_neko").mkdir()
     save(tmp_path / "10_usagi" / "photos" / "a.png")
@@ -124,8 +124,8 @@ def test_usual_repeats_are_not_warned_of(tmp_path):
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
 @pytest.mark.parametrize("stem", ["café", "がぎぐ", "Ångström"])
 def test_captions_match_in_any_unicode_form(tmp_path, forms, stem):
-    picture, text = (unicodedata.normalize(form, stem) for form in forms)
-    save(tmp_path / f"{picture}.png")
+    image, text = (unicodedata.normalize(form, stem) for form in forms)
+    save(tmp_path / f"{image}.png")
     (tmp_path / f"{text}.txt").write_text("a caption")
     found = scan(tmp_path, PLAIN)
     assert [i.caption for i in found.items] == ["a caption"]

@@ -1,4 +1,4 @@
-"""Which pictures are held back: by content, per folder, kohya's count, and never on both sides."""
+"""Which images are held back: by content, per folder, kohya's count, and never on both sides."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_each_folder_keeps_the_peers_number(folder, split):
     assert all(place.bucket == (64, 64) for _, place in plan.validation)
 
 
-def test_thirty_pictures_and_a_tenth_is_three(tmp_path):
+def test_thirty_images_and_a_tenth_is_three(tmp_path):
     (tmp_path / "1_a").mkdir()
     for i in range(30):
         Image.new("RGB", (64, 64), (i, 0, 0)).save(tmp_path / "1_a" / f"{i}.png")
@@ -61,7 +61,7 @@ def test_the_choice_follows_the_seed_and_the_bytes_alone(folder, tmp_path_factor
     assert choice(renamed) == choice(folder)
 
 
-def test_a_picture_held_back_is_trained_on_nowhere(folder):
+def test_an_image_held_back_is_trained_on_nowhere(folder):
     held = {item.path for item, _ in planned(folder, 0.4).validation}
     for path in held:  # a copy of each in the other folder
         other = folder / ("1_b" if path.parent.name == "2_a" else "2_a")
@@ -72,7 +72,7 @@ def test_a_picture_held_back_is_trained_on_nowhere(folder):
     assert not set(digests) & {item.sha256 for item in plan.items}
 
 
-def test_regularisation_pictures_stay(folder, tmp_path_factory):
+def test_regularisation_images_stay(folder, tmp_path_factory):
     reg = tmp_path_factory.mktemp("reg")
     (reg / "1_person").mkdir()
     for i in range(4):

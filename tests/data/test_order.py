@@ -23,7 +23,7 @@ def _images(stream: Stream, epochs: int) -> list[int]:
     batch=st.integers(1, 5),
     seed=st.integers(0, 5),
 )
-def test_each_epoch_shows_each_picture_exactly_its_repeats(repeats, buckets, batch, seed):
+def test_each_epoch_shows_each_image_exactly_its_repeats(repeats, buckets, batch, seed):
     entries = _entries(repeats, buckets)
     stream = Stream(entries, batch, seed)
     expected_batches = sum(
@@ -78,11 +78,11 @@ def test_only_the_ratio_of_repeats_matters_at_batch_1():
     assert _images(Stream(_entries([6, 2, 4]), 1, 3), 2) == _images(Stream(_entries([3, 1, 2]), 1, 3), 4)
 
 
-def test_a_larger_batch_takes_the_same_pictures_of_one_bucket_in_the_same_order():
+def test_a_larger_batch_takes_the_same_images_of_one_bucket_in_the_same_order():
     assert _images(Stream(_entries([4] * 5), 1, 3), 3) == _images(Stream(_entries([4] * 5), 3, 3), 3)
 
 
-def test_rare_pictures_are_spread_over_the_passes():
+def test_rare_images_are_spread_over_the_passes():
     stream = Stream(_entries([20] + [2] * 200), 1, 0)
     shown = _images(stream, 1)
     per_pass = Counter()
@@ -102,7 +102,7 @@ def test_order_depends_on_seed_and_content_but_not_on_listing_order():
 
 
 def test_passes_are_even():
-    """Each picture comes first about equally often."""
+    """Each image comes first about equally often."""
     stream = Stream(_entries([1] * 5), 1, 11)
     first = Counter(stream.epoch(e)[0].draws[0].image for e in range(1, 1001))
     assert all(150 < first[i] < 250 for i in range(5))  # 4 standard deviations of 200

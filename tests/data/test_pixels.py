@@ -36,7 +36,7 @@ def _whole(size: tuple[int, int]) -> Assignment:
 
 
 def _load(path: Path, size: tuple[int, int], **kwargs) -> np.ndarray:
-    """The picture unresized as (H, W, 3) in 0..255."""
+    """The image unresized as (H, W, 3) in 0..255."""
     values = load_pixels(_item(path, size), _whole(size), **kwargs)
     return np.rint((values.transpose(1, 2, 0) + 1) * 127.5).astype(int)
 
@@ -149,8 +149,8 @@ def test_transparency_is_laid_on_white(tmp_path, mode):
     layer = Image.new("RGBA", (4, 2), (10, 10, 10, 255))
     for x in (0, 1):
         layer.putpixel((x, 0), (200, 0, 0, 0))
-    picture = layer.convert(mode) if mode != "P" else layer.quantize(4)
-    picture.save(tmp_path / "a.png")
+    image = layer.convert(mode) if mode != "P" else layer.quantize(4)
+    image.save(tmp_path / "a.png")
     got = _load(tmp_path / "a.png", (4, 2))
     assert (got[0, :2] == 255).all() and (np.abs(got[1] - 10) <= 1).all()
 
@@ -191,7 +191,7 @@ def test_cut_and_flip(tmp_path):
     assert offsets == set(range(9))
 
 
-def test_a_picture_changed_after_the_scan_is_refused(tmp_path):
+def test_an_image_changed_after_the_scan_is_refused(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (4, 4)).save(path)
     item = _item(path, (4, 4))
@@ -217,7 +217,7 @@ def test_real_photographs(tmp_path):
         got = load_pixels(item, assignment)
         assert got.shape == (3, assignment.bucket[1], assignment.bucket[0])
         assert -1 <= got.min() < -0.5 and 0.5 < got.max() <= 1
-        # the middle of the picture is still in the middle, at about its brightness
+        # the middle of the image is still in the middle, at about its brightness
         source = photographs[item.path.stem].astype(float) / 127.5 - 1
         assert abs(got.mean() - source.mean()) < 0.1
     assert {a.bucket for a in assignments} == {

@@ -38,7 +38,7 @@ def test_a_folder_becomes_batches(tmp_path):
         assert {plan.assignments[d.image].bucket for d in batch.draws} == {batch.bucket}
 
 
-def test_regularisation_pictures_match_the_training_draws(tmp_path):
+def test_regularisation_images_match_the_training_draws(tmp_path):
     _fill(tmp_path / "set" / "4_miko girl", [(64, 64)] * 9)
     _fill(tmp_path / "reg" / "2_girl", [(64, 64)] * 5, 50)
     plan = plan_folder(tmp_path / "set", SETTINGS, BUCKETS, 1, reg_folder=tmp_path / "reg")

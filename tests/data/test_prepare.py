@@ -66,6 +66,6 @@ def test_prepare_checks_before_it_copies(tmp_path, values, error, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_prepare_needs_pictures(tmp_path):
+def test_prepare_needs_images(tmp_path):
     with pytest.raises(DataError, match="no images in it"):
         prepare([Concept(_source(tmp_path / "photos", 0), 1, "a", "b")], tmp_path / "out")

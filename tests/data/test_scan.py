@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lora_lab.data import pictures
+from lora_lab.data import images
 from lora_lab.data.image_set import ImageSet, identity, order_keys, refuse_errors, report
 from lora_lab.data.scan import scan
 from lora_lab.data.settings import CaptionSettings, SubsetSettings
@@ -20,14 +20,14 @@ from lora_lab.errors import DataError
 PLAIN = SubsetSettings()
 
 
-def _picture(seed: int = 0, size: tuple[int, int] = (48, 32)) -> Image.Image:
+def _image(seed: int = 0, size: tuple[int, int] = (48, 32)) -> Image.Image:
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     return Image.fromarray(values)
 
 
-def _save(path: Path, picture: Image.Image | None = None, caption: str | None = None, **kwargs) -> Path:
+def _save(path: Path, image: Image.Image | None = None, caption: str | None = None, **kwargs) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    (picture or _picture(zlib.crc32(path.name.encode()))).save(path, **kwargs)
+    (image or _image(zlib.crc32(path.name.encode()))).save(path, **kwargs)
     if caption is not None:
         path.with_suffix(".txt").write_text(caption, encoding="utf-8")
     return path
@@ -62,7 +62,7 @@ def test_a_flat_folder_and_a_numbered_folder_given_itself(tmp_path):
     assert [(i.repeats, i.caption) for i in scan(tmp_path / "7_miko", PLAIN).items] == [(7, "miko")]
 
 
-def test_regularisation_pictures(tmp_path):
+def test_regularisation_images(tmp_path):
     _save(tmp_path / "1_girl" / "a.png")
     assert [i.is_reg for i in scan(tmp_path, SubsetSettings(is_reg=True)).items] == [True]
 
@@ -91,7 +91,7 @@ def test_what_is_left_out_is_named(tmp_path):
     _save(tmp_path / "15_x" / "a.png", caption="x")
     _save(tmp_path / "loose.png")
     _save(tmp_path / "notes" / "b.png")
-    _save(tmp_path / "15_x" / "c.gif", _picture().convert("P"))
+    _save(tmp_path / "15_x" / "c.gif", _image().convert("P"))
     _save(tmp_path / "15_x" / "._a.png")
     (tmp_path / "15_x" / "alone.txt").write_text("x")
     text = _by_severity(scan(tmp_path, PLAIN), "warning")
@@ -107,7 +107,7 @@ def test_what_is_left_out_is_named(tmp_path):
 
 def _truncated(path: Path, kind: str) -> None:
     buffer = io.BytesIO()
-    _picture(1, (200, 150)).save(buffer, kind)
+    _image(1, (200, 150)).save(buffer, kind)
     path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
 
 
@@ -134,7 +134,7 @@ BAD = {
 }
 
 
-def test_all_bad_pictures_are_named_in_one_report(tmp_path):
+def test_all_bad_images_are_named_in_one_report(tmp_path):
     for name, make in BAD.items():
         make(tmp_path / name)
     _save(tmp_path / "good.png")
@@ -148,7 +148,7 @@ def test_all_bad_pictures_are_named_in_one_report(tmp_path):
 
 
 def test_the_pixel_limit_can_be_set(tmp_path):
-    _save(tmp_path / "a.png", _picture(0, (100, 100)))
+    _save(tmp_path / "a.png", _image(0, (100, 100)))
     assert "max_image_pixels = 9999" in _by_severity(scan(tmp_path, PLAIN, max_pixels=9999), "error")
     assert not _by_severity(scan(tmp_path, PLAIN, max_pixels=10_000), "error")
     assert Image.MAX_IMAGE_PIXELS == 89_478_485  # the global is as it was
@@ -158,11 +158,11 @@ def test_the_pixel_limit_can_be_set(tmp_path):
 @given(kind=st.sampled_from(["PNG", "JPEG", "WEBP", "BMP"]), data=st.data())
 def test_damaged_files_raise_nothing_but_data_errors(kind, data):
     buffer = io.BytesIO()
-    _picture(1, (40, 30)).save(buffer, kind)
+    _image(1, (40, 30)).save(buffer, kind)
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    for read in (pictures.read_header, pictures.decode):
+    for read in (images.read_header, images.decode):
         try:
             read(bytes(content), 10**6)
         except DataError as error:
@@ -178,20 +178,20 @@ def _exif(orientation: int) -> Image.Exif:
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sizes_are_after_exif_rotation(tmp_path, suffix, orientation):
-    _save(tmp_path / f"a{suffix}", _picture(0, (48, 32)), exif=_exif(orientation))
+    _save(tmp_path / f"a{suffix}", _image(0, (48, 32)), exif=_exif(orientation))
     (item,) = scan(tmp_path, PLAIN).items
     assert item.size == ((32, 48) if orientation > 4 else (48, 32))
     assert verify([item]) == []
 
 
 def test_odd_kinds_are_taken_and_said(tmp_path):
-    frames = [_picture(i) for i in range(3)]
+    frames = [_image(i) for i in range(3)]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
-    _save(tmp_path / "cmyk.jpg", _picture().convert("CMYK"))
-    _save(tmp_path / "clear.png", _picture().convert("RGBA"))
-    _save(tmp_path / "palette.png", _picture().convert("P"))
-    _save(tmp_path / "grey.png", _picture().convert("L"))
+    _save(tmp_path / "cmyk.jpg", _image().convert("CMYK"))
+    _save(tmp_path / "clear.png", _image().convert("RGBA"))
+    _save(tmp_path / "palette.png", _image().convert("P"))
+    _save(tmp_path / "grey.png", _image().convert("L"))
     found = scan(tmp_path, PLAIN)
     assert len(found.items) == 6 and not _by_severity(found, "error") and verify(found.items) == []
     text = _by_severity(found, "warning")
@@ -244,9 +244,9 @@ def test_caption_lines(tmp_path):
 
 
 def test_duplicates_and_shared_names_are_named(tmp_path):
-    _save(tmp_path / "1_a" / "a.png", _picture(1), caption="one")
-    _save(tmp_path / "2_b" / "b.png", _picture(1), caption="one")
-    _save(tmp_path / "2_b" / "b.jpg", _picture(2))
+    _save(tmp_path / "1_a" / "a.png", _image(1), caption="one")
+    _save(tmp_path / "2_b" / "b.png", _image(1), caption="one")
+    _save(tmp_path / "2_b" / "b.jpg", _image(2))
     found = scan(tmp_path, PLAIN)
     text = _by_severity(found, "warning")
     assert "1 image counts twice (b.png = " in text and "shares its caption's name" in text
@@ -257,14 +257,14 @@ def test_duplicates_and_shared_names_are_named(tmp_path):
 def test_identity_is_of_content_not_of_names(tmp_path):
     for folder, names in (("one", "ab"), ("two", "yx")):
         for seed, name in enumerate(names):
-            _save(tmp_path / folder / f"{name}.png", _picture(seed), caption=f"tag{seed}")
+            _save(tmp_path / folder / f"{name}.png", _image(seed), caption=f"tag{seed}")
     one, two = (scan(tmp_path / f, PLAIN).items for f in ("one", "two"))
     assert identity(one) == identity(two)
     assert sorted(order_keys(one)) == sorted(order_keys(two))
     assert identity(scan(tmp_path / "one", SubsetSettings(repeats=2)).items) != identity(one)
     (tmp_path / "one" / "a.txt").write_text("other")
     assert identity(scan(tmp_path / "one", PLAIN).items) != identity(two)
-    _save(tmp_path / "two" / "y.png", _picture(9))
+    _save(tmp_path / "two" / "y.png", _image(9))
     assert identity(scan(tmp_path / "two", PLAIN).items) != identity(one)
 
 
@@ -274,9 +274,9 @@ def settled(monkeypatch):
     monkeypatch.setattr("lora_lab.data.image_headers._CLOCK_GRAIN_NS", -(10**12))
 
 
-def test_a_second_scan_reads_no_picture(tmp_path, settled, monkeypatch):
+def test_a_second_scan_reads_no_image(tmp_path, settled, monkeypatch):
     for i in range(3):
-        _save(tmp_path / "set" / f"{i}.png", _picture(i))
+        _save(tmp_path / "set" / f"{i}.png", _image(i))
     first = scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     monkeypatch.setattr(
         "lora_lab.data.image_headers.read_bytes", lambda path: pytest.fail(f"{path} was read")
@@ -285,11 +285,11 @@ def test_a_second_scan_reads_no_picture(tmp_path, settled, monkeypatch):
     assert again.items == first.items and len(first.items) == 3
 
 
-def test_an_edited_picture_is_read_anew(tmp_path, settled):
-    path = _save(tmp_path / "set" / "a.bmp", _picture(1))
+def test_an_edited_image_is_read_anew(tmp_path, settled):
+    path = _save(tmp_path / "set" / "a.bmp", _image(1))
     (before,) = scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache").items
     old = path.stat()
-    _save(path, _picture(2))
+    _save(path, _image(2))
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))  # same length, same modification time
     (after,) = scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache").items
     assert after.sha256 != before.sha256
@@ -299,7 +299,7 @@ def test_a_fresh_entry_is_not_believed(tmp_path, monkeypatch):
     _save(tmp_path / "set" / "a.png")
     scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     reads = []
-    real = pictures.read_bytes
+    real = images.read_bytes
     monkeypatch.setattr("lora_lab.data.image_headers.read_bytes", lambda p: reads.append(p) or real(p))
     scan(tmp_path / "set", PLAIN, cache=tmp_path / "cache")
     assert len(reads) == 1
@@ -321,20 +321,20 @@ def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path):
 
 
 def test_verify_finds_what_headers_hide(tmp_path):
-    whole = _save(tmp_path / "a.jpg", _picture(0, (200, 150)))
+    whole = _save(tmp_path / "a.jpg", _image(0, (200, 150)))
     (tmp_path / "c.png").write_bytes(_damaged_png())
     found = scan(tmp_path, PLAIN)
     seen = []
-    problems = verify(found.items, cache=tmp_path / "v", on_picture=lambda *n: seen.append(n))
+    problems = verify(found.items, cache=tmp_path / "v", on_image=lambda *n: seen.append(n))
     assert {p.path.name for p in problems} == {"c.png"} and seen[-1] == (2, 2)
     assert len(verify(found.items, cache=tmp_path / "v")) == 1  # the good one is remembered, bad ones are not
-    whole.write_bytes(_save(tmp_path / "other.jpg", _picture(5)).read_bytes())
+    whole.write_bytes(_save(tmp_path / "other.jpg", _image(5)).read_bytes())
     assert "changed since it was scanned" in report(verify(found.items))
 
 
 def _damaged_png() -> bytes:
     buffer = io.BytesIO()
-    _picture(3, (64, 64)).save(buffer, "PNG")
+    _image(3, (64, 64)).save(buffer, "PNG")
     data = bytearray(buffer.getvalue())
     data[len(data) // 2] ^= 0xFF
     return bytes(data)

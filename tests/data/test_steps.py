@@ -19,7 +19,7 @@ def _bucket_settings(kind: str, side: int) -> BucketSettings:
 
 
 def _entries(row: dict) -> tuple[list[Entry], list[int]]:
-    """The row's pictures as stream entries, and the batch size of each dataset."""
+    """The row's images as stream entries, and the batch size of each dataset."""
     data = GOLDEN["data"][row["data"]]
     sets = data.get("datasets") or [{"resolution": 64, "subsets": data["train"], "reg": data["reg"]}]
     entries, sizes = [], []
@@ -75,7 +75,7 @@ def test_simulated_batches_are_consumed(accumulation):
 
 
 def test_worked_examples():
-    # 30 pictures in buckets of 11, 10 and 9, batch 4: 9 batches, not 7.5
+    # 30 images in buckets of 11, 10 and 9, batch 4: 9 batches, not 7.5
     assert steps.updates_per_epoch({"a": 11, "b": 10, "c": 9}, 1, 4) == 9
     assert steps.updates_per_epoch({"a": 30}, 15, 1) * 20 == 9000
     assert steps.run_length(1 * 5, max_train_epochs=800).updates == 4000
@@ -93,7 +93,7 @@ def test_an_empty_epoch_is_refused():
         steps.run_length(0, max_train_epochs=1)
 
 
-def test_regularisation_pictures_beyond_need_are_not_used():
+def test_regularisation_images_beyond_need_are_not_used():
     assert steps.regularisation_repeats([1] * 40, 10) == [1] * 10 + [0] * 30
     assert steps.regularisation_repeats([2] * 5, 36) == [8, 7, 7, 7, 7]
     assert steps.regularisation_repeats([], 36) == []

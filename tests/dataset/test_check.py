@@ -15,7 +15,7 @@ from lora_lab.dataset.summary import findings
 
 
 def photo(seed: int, size: tuple[int, int] = (512, 512)) -> Image.Image:
-    """A picture with structure at every scale, as photographs have: noise that grows with its wavelength."""
+    """An image with structure at every scale, as photographs have: noise that grows with its wavelength."""
     rng = np.random.default_rng(seed)
     image = np.zeros((size[1], size[0], 3))
     for side in (2, 4, 8, 16, 64):
@@ -163,17 +163,17 @@ def test_a_folder_that_is_not_there_is_one_message(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "lora-lab: /nowhere/photos: there is no such folder\n"
 
 
-def test_buckets_are_a_table_and_a_picture(
+def test_buckets_are_a_table_and_an_image(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.jpg").unlink()
-    picture = tmp_path / "buckets.png"
+    image = tmp_path / "buckets.png"
     words = [str(folder), "base_model=sd15", f"cache='{tmp_path}/cache'"]
-    assert main(["dataset", "buckets", *words, "-o", str(picture)]) == 0
+    assert main(["dataset", "buckets", *words, "-o", str(image)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["256x1024", "0.25", "1", "1", "50%", "(stripe.png)"] in rows
     assert ["512x512", "1.00", "8", "8", "0%"] in rows
-    assert Image.open(picture).size[0] > 800
+    assert Image.open(image).size[0] > 800
     assert main(["dataset", "buckets", *words, "-o", "x.pdf"]) == 2
 
 

@@ -15,7 +15,7 @@ from lora_lab.demo.drawing import BACKGROUND_RGB, render
 from lora_lab.demo.likeness import score
 from lora_lab.demo.portraits import TRIGGER, sample, subject, tags
 from lora_lab.demo.vae_images import to_image
-from lora_lab.demo.vae_training import pictures_to_tensor, psnr, reconstruct
+from lora_lab.demo.vae_training import images_to_tensor, psnr, reconstruct
 
 BACKGROUNDS = ("blue", "green", "pink", "yellow")
 
@@ -67,12 +67,12 @@ def test_the_trigger_is_several_unknown_pieces_and_captions_fit(denoiser):
 
 def test_the_vae_keeps_the_domain_and_the_subject(vae):
     rng = Random(1)
-    assert psnr(vae, pictures_to_tensor([render(sample(rng)) for _ in range(8)])) > 28
-    real = pictures_to_tensor([render(subject(rng)) for _ in range(8)])
+    assert psnr(vae, images_to_tensor([render(sample(rng)) for _ in range(8)])) > 28
+    real = images_to_tensor([render(subject(rng)) for _ in range(8)])
     assert score([to_image(p.numpy()) for p in reconstruct(vae, real)]) > 70
 
 
-def test_previews_are_pictures(previews):
+def test_previews_are_images(previews):
     for image in previews:
         assert 15 < np.asarray(image, dtype=float).std() < 120
 

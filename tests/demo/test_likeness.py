@@ -18,7 +18,7 @@ OWN = [
 ]
 
 
-def test_real_pictures_score_high():
+def test_real_images_score_high():
     rng = Random(100)
     scores = score_each([render(subject(rng)) for _ in range(30)])
     assert np.mean(scores) > 95
@@ -33,7 +33,7 @@ def test_other_characters_score_low():
 
 
 @pytest.mark.parametrize("rgb", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (250, 220, 196), (30, 80, 240)])
-def test_flat_pictures_score_about_nothing(rgb):
+def test_flat_images_score_about_nothing(rgb):
     assert score([Image.new("RGB", (64, 64), rgb)]) < 8
 
 
@@ -83,7 +83,7 @@ def test_hair_in_one_color_is_not_two_tone():
 
 
 def test_size_and_mode_do_not_matter():
-    picture = render(subject(Random(3)))
-    large = picture.resize((256, 256), Image.Resampling.NEAREST).convert("RGBA")
-    assert score([large]) == pytest.approx(score([picture]), abs=0.01)
+    image = render(subject(Random(3)))
+    large = image.resize((256, 256), Image.Resampling.NEAREST).convert("RGBA")
+    assert score([large]) == pytest.approx(score([image]), abs=0.01)
     assert np.isnan(score([]))

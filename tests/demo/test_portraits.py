@@ -8,7 +8,7 @@ from lora_lab.demo.drawing import BACKGROUND_RGB, HAIR_RGB, render
 from lora_lab.demo.portraits import TRIGGER, Portrait, sample, subject, tags, vocabulary
 
 
-def test_the_same_portrait_gives_the_same_picture():
+def test_the_same_portrait_gives_the_same_image():
     one = [render(sample(Random(7))).tobytes() for _ in range(2)]
     assert one[0] == one[1]
     assert render(sample(Random(8))).tobytes() != one[0]
@@ -22,9 +22,9 @@ def test_size_and_mode(size):
 
 
 def test_drawn_colors_are_those_of_the_attributes():
-    picture = np.asarray(render(Portrait(hair_color="green", background="pink")))
-    assert tuple(picture[2, 2]) == BACKGROUND_RGB["pink"]
-    assert tuple(picture[15, 26]) == HAIR_RGB["green"]
+    image = np.asarray(render(Portrait(hair_color="green", background="pink")))
+    assert tuple(image[2, 2]) == BACKGROUND_RGB["pink"]
+    assert tuple(image[15, 26]) == HAIR_RGB["green"]
 
 
 def test_tags_name_every_attribute_of_the_domain():

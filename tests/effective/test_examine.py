@@ -1,4 +1,4 @@
-"""What is read off pictures and models for deciding about a config."""
+"""What is read off images and models for deciding about a config."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from lora_lab.config import compose
 from lora_lab.effective import Examined, examine
 from lora_lab.errors import DataError, ModelError
 from lora_lab.sweep.packs import pack_key
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 
 
 @pytest.fixture
 def look(tmp_path: Path):
-    write_pictures(tmp_path / "pictures", 4)
+    write_images(tmp_path / "images", 4)
     write_model(tmp_path / "model")
 
     def looker(*overrides: str, device: str = "cuda") -> Examined:
         where = [
             "base_model=sd15",
-            f"dataset.path='{tmp_path}/pictures'",
+            f"dataset.path='{tmp_path}/images'",
             f"base_model.path='{tmp_path}/model'",
         ]
         return examine(compose([*where, f"cache='{tmp_path}/cache'", *overrides]), device)
@@ -40,15 +40,15 @@ def test_trigger_word(look, tmp_path: Path) -> None:
     assert not look("dataset.trigger_word=miko").resolved.facts.trigger_missing
     assert look("dataset.trigger_word=neko").resolved.facts.trigger_missing
     assert not look().resolved.facts.trigger_missing
-    (tmp_path / "pictures" / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
-    other = write_pictures(tmp_path / "second", 1)
+    (tmp_path / "images" / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
+    other = write_images(tmp_path / "second", 1)
     (other / "15_miko girl" / "000.txt").write_text("smile\n", encoding="utf-8")
     assert look("dataset.trigger_word=miko", f"dataset.path='{other}'").resolved.facts.trigger_missing
 
 
 def test_repeats_of_folders_and_of_the_setting(look, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "two", 2, "10_a")
-    write_pictures(tmp_path / "two", 3, "20_b")
+    write_images(tmp_path / "two", 2, "10_a")
+    write_images(tmp_path / "two", 3, "20_b")
     path = f"dataset.path='{tmp_path}/two'"
     assert look(path).resolved.facts.repeats is None
     assert look(path, "dataset.repeats=7").resolved.facts.repeats == 7
@@ -57,11 +57,11 @@ def test_repeats_of_folders_and_of_the_setting(look, tmp_path: Path) -> None:
 
 
 def test_balance_of_repeats_counts(look, tmp_path: Path) -> None:
-    """Folders of 10 and 20 repeats against 20 and 10: the same pictures, another experiment."""
+    """Folders of 10 and 20 repeats against 20 and 10: the same images, another experiment."""
     prints = set()
     for root, first, second in (("x", 10, 20), ("y", 20, 10)):
-        folder = write_pictures(tmp_path / root, 2, f"{first}_a")
-        write_pictures(tmp_path / root, 4, f"{second}_b")
+        folder = write_images(tmp_path / root, 2, f"{first}_a")
+        write_images(tmp_path / root, 4, f"{second}_b")
         prints.add(look(f"dataset.path='{folder}'").resolved.fingerprint)
     assert len(prints) == 2
 

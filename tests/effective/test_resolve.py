@@ -23,7 +23,7 @@ FACTS = Facts(images=30, repeats=15, draws_per_epoch=450, batches_per_epoch=450)
 
 
 def config(*overrides: str) -> RunConfig:
-    return compose(["base_model=sd15", "base_model.path=m.safetensors", "dataset.path=pictures", *overrides])
+    return compose(["base_model=sd15", "base_model.path=m.safetensors", "dataset.path=images", *overrides])
 
 
 def of(*overrides: str, facts: Facts = FACTS) -> Resolved:
@@ -38,7 +38,7 @@ def inert(*overrides: str, facts: Facts = FACTS) -> set[str]:
     return {item.key for item in of(*overrides, facts=facts).inert}
 
 
-# Decided outside of the settings: by the model's headers, or by the pictures' identity.
+# Decided outside of the settings: by the model's headers, or by the images' identity.
 BY_FACTS = {"base_model.family", "dataset.repeats", "dataset.balance"}
 
 ON_FLOW = replace(FACTS, prediction_type=FLOW)
@@ -132,7 +132,7 @@ def acting() -> list[str]:
 
 
 PLACES = dict.fromkeys(
-    ("base", "base_2", "family", "pictures", "others", "glass", "silent", "lora", "cache", "results"), "here"
+    ("base", "base_2", "family", "images", "others", "glass", "silent", "lora", "cache", "results"), "here"
 )
 """What stands for the places that trials name; fingerprints take identities in their stead."""
 
@@ -286,7 +286,7 @@ class TestLength:
 
 
 class TestRepeatsAreALabel:
-    """15 repeats x 20 epochs against 5 x 60 on thirty pictures."""
+    """15 repeats x 20 epochs against 5 x 60 on thirty images."""
 
     @staticmethod
     def marks(*overrides: str, batch: int = 1, buckets: int = 1) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from lora_lab.effective.texts import (
 )
 from lora_lab.models import identify, locate
 from lora_lab.models.counting import TokenCounter, token_counter
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 
 TAGS = ", ".join(["blue sky"] * 60)
 WORDS = TokenCounter(lambda text: len(text.split()), 75)
@@ -32,11 +32,11 @@ def item(caption: str, name: str = "a.png", **settings: object) -> CaptionedImag
 
 def examined(root: Path, *words: str, folder: str = "10_miko cat", captions: tuple[str, ...] = ()):
     if not (root / "model").is_dir():
-        write_pictures(root / "pictures", 2, folder)
+        write_images(root / "images", 2, folder)
         write_model(root / "model", "sd1")
-    for file, text in zip(sorted((root / "pictures").rglob("*.png")), captions, strict=False):
+    for file, text in zip(sorted((root / "images").rglob("*.png")), captions, strict=False):
         file.with_suffix(".txt").write_text(text, encoding="utf-8")
-    own = [f"base_model.path='{root}/model'", f"dataset.path='{root}/pictures'", f"cache='{root}/cache'"]
+    own = [f"base_model.path='{root}/model'", f"dataset.path='{root}/images'", f"cache='{root}/cache'"]
     return examine(compose(["base_model=sd15", *own, *words]), "cuda").resolved
 
 

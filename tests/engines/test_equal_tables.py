@@ -9,14 +9,12 @@ import pytest
 from benchmarks.engines import differences, through
 from lora_lab.sweep import RowSpec, SweepFile
 from tests import tiny
-from tests.run.bench import Bench, write_pictures
+from tests.run.bench import Bench, write_images
 
 
 @pytest.mark.slow  # a start of torch and a training per engine
 def test_the_tables_are_equal(tmp_path: Path) -> None:
-    bench = Bench(
-        write_pictures(tmp_path / "pictures"), tmp_path / "cache", tmp_path / "sweep", tiny.folder()
-    )
+    bench = Bench(write_images(tmp_path / "images"), tmp_path / "cache", tmp_path / "sweep", tiny.folder())
     base = tuple(text for text in bench.common if not text.startswith("results="))
     rows = (RowSpec("one", ()), RowSpec("alpha", ("network.network_alpha=2",)))
     sweep = SweepFile("tiny", tmp_path / "tiny.yaml", "", base, rows)

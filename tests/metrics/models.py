@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 SIZE = 32
-"""Pixels of the models' pictures."""
+"""Pixels of the models' images."""
 
 
 def _place(name: str) -> Path:
@@ -21,7 +21,7 @@ def _place(name: str) -> Path:
 
 @cache
 def clip_folder(seed: int = 0) -> Path:
-    """A CLIP model with both halves, tokenizer and picture processor. Treat it as read-only."""
+    """A CLIP model with both halves, tokenizer and image processor. Treat it as read-only."""
     from transformers import CLIPConfig, CLIPModel
 
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -50,7 +50,7 @@ def clip_folder(seed: int = 0) -> Path:
 
 @cache
 def dino_folder(seed: int = 0, kind: str = "vit") -> Path:
-    """A DINO model (ViT, or DINOv2) with its picture processor. Treat it as read-only."""
+    """A DINO model (ViT, or DINOv2) with its image processor. Treat it as read-only."""
     from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIZE}

@@ -13,13 +13,13 @@ from lora_lab.metrics import METRICS, measure, metric_names
 from lora_lab.metrics.registry import MetricEntry, stand_in
 
 
-def picture(values: np.ndarray) -> Image.Image:
+def drawn(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.repeat(values[..., None], 3, axis=2).astype(np.uint8))
 
 
 RNG = np.random.default_rng(0)
-NOISE = picture(RNG.integers(0, 256, (32, 32)))
-RAMP = picture(np.tile(np.arange(0, 256, 8), (32, 1)))
+NOISE = drawn(RNG.integers(0, 256, (32, 32)))
+RAMP = drawn(np.tile(np.arange(0, 256, 8), (32, 1)))
 DARK_WITH_A_LAMP = np.zeros((32, 32))
 DARK_WITH_A_LAMP[:4, :4] = 255
 
@@ -42,12 +42,12 @@ def test_numbers() -> None:
         (NOISE, None, 1.0, []),
         (NOISE, NOISE, 1.0, ["same as base"]),
         (NOISE, NOISE, 0.0, []),
-        (picture(np.zeros((32, 32))), RAMP, 1.0, ["black"]),
-        (picture(np.full((32, 32), 4.0)), None, 1.0, ["black"]),
-        (picture(np.full((32, 32), 255.0)), None, 1.0, ["flat"]),
-        (picture(127 + RNG.integers(0, 2, (32, 32))), None, 1.0, ["flat"]),
-        (picture(DARK_WITH_A_LAMP), RAMP, 1.0, []),
-        (picture(np.zeros((32, 32))), picture(np.zeros((32, 32))), 1.0, ["black", "same as base"]),
+        (drawn(np.zeros((32, 32))), RAMP, 1.0, ["black"]),
+        (drawn(np.full((32, 32), 4.0)), None, 1.0, ["black"]),
+        (drawn(np.full((32, 32), 255.0)), None, 1.0, ["flat"]),
+        (drawn(127 + RNG.integers(0, 2, (32, 32))), None, 1.0, ["flat"]),
+        (drawn(DARK_WITH_A_LAMP), RAMP, 1.0, []),
+        (drawn(np.zeros((32, 32))), drawn(np.zeros((32, 32))), 1.0, ["black", "same as base"]),
         (NOISE, RAMP.resize((16, 16)), 1.0, []),
     ],
 )

@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 MODELS_OF_SETS = [name for name, entry in METRICS.items() if entry.of_set]
 
 
-def picture(seed: int, size: int = 48) -> Image.Image:
-    """Smooth random colours, so that scaling keeps the picture."""
+def drawn(seed: int, size: int = 48) -> Image.Image:
+    """Smooth random colours, so that scaling keeps the image."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
 
@@ -31,20 +31,20 @@ def picture(seed: int, size: int = 48) -> Image.Image:
 def previews(cache: Path, shown: list[Shown] | None = None, **choices: object) -> PreviewSet:
     models = Models(str(clip_folder()), str(dino_folder()), cache, CPU)
     made = shown or [
-        Shown(picture(1), "a woman", 0, 1, 1.0, picture(11)),
-        Shown(picture(2), "a woman", 0, 2, 1.0, picture(12)),
-        Shown(picture(3), "a cat", 1, 1, 1.0, None),
+        Shown(drawn(1), "a woman", 0, 1, 1.0, drawn(11)),
+        Shown(drawn(2), "a woman", 0, 2, 1.0, drawn(12)),
+        Shown(drawn(3), "a cat", 1, 1, 1.0, None),
     ]
     given = {
-        "references": [picture(20), picture(21)],
-        "training": [picture(30), picture(31)],
+        "references": [drawn(20), drawn(21)],
+        "training": [drawn(30), drawn(31)],
         "models": models,
     }
     return PreviewSet(made, **{**given, **choices})  # type: ignore[arg-type]
 
 
 def embedded(folder: Path, image: Image.Image, clip: bool) -> np.ndarray:
-    """A picture's embedding by hand: resize, scale to -1..1, the whole model."""
+    """An image's embedding by hand: resize, scale to -1..1, the whole model."""
     from transformers import CLIPModel, ViTModel
 
     pixels_HWC = np.asarray(
@@ -73,25 +73,25 @@ def test_every_metric_of_sets_gives_a_number(name: str, tmp_path: Path) -> None:
 def test_likeness_to_references_is_the_mean_cosine(name: str, clip: bool, tmp_path: Path) -> None:
     folder = clip_folder() if clip else dino_folder()
     found = measure_set(previews(tmp_path), [name]).each
-    own = embedded(folder, picture(2), clip)
-    others = [embedded(folder, picture(seed), clip) for seed in (20, 21)]
+    own = embedded(folder, drawn(2), clip)
+    others = [embedded(folder, drawn(seed), clip) for seed in (20, 21)]
     assert found[1][name] == pytest.approx(np.mean([own @ other for other in others]), abs=2e-4)
 
 
 def test_drift_and_diversity(tmp_path: Path) -> None:
     found = measure_set(previews(tmp_path), ["drift", "diversity"])
-    one, other = (embedded(dino_folder(), picture(seed), False) for seed in (1, 2))
-    base = embedded(dino_folder(), picture(11), False)
+    one, other = (embedded(dino_folder(), drawn(seed), False) for seed in (1, 2))
+    base = embedded(dino_folder(), drawn(11), False)
     assert found.each[0]["drift"] == pytest.approx((1 - one @ base) / 2, abs=2e-4)
     assert found.each[2]["drift"] is None, "there is no image of the base model"
     assert found.whole["diversity"] == pytest.approx(1 - one @ other, abs=2e-4)
-    alone = previews(tmp_path, [Shown(picture(1), "a", 0, 1, 1.0), Shown(picture(2), "b", 1, 1, 1.0)])
+    alone = previews(tmp_path, [Shown(drawn(1), "a", 0, 1, 1.0), Shown(drawn(2), "b", 1, 1, 1.0)])
     assert measure_set(alone, ["diversity"]).whole == {"diversity": None}, "one seed of each prompt"
 
 
 def test_diversity_is_taken_at_the_strength_nearest_1(tmp_path: Path) -> None:
-    same = [Shown(picture(1), "a", 0, seed, 1.0) for seed in (1, 2)]
-    other = [Shown(picture(seed), "a", 0, seed, 0.0) for seed in (1, 2)]
+    same = [Shown(drawn(1), "a", 0, seed, 1.0) for seed in (1, 2)]
+    other = [Shown(drawn(seed), "a", 0, seed, 0.0) for seed in (1, 2)]
     found = measure_set(previews(tmp_path, [*other, *same]), ["diversity"])
     assert found.whole["diversity"] == pytest.approx(0, abs=1e-6)
 
@@ -100,44 +100,44 @@ def test_clip_t_tells_texts_apart(tmp_path: Path) -> None:
     found = measure_set(previews(tmp_path), ["clip_t"]).each
     texts = Embedder("clip", clip_folder(), tmp_path, CPU).texts(["a woman", "a cat"])
     assert not np.allclose(texts[0], texts[1])
-    own = embedded(clip_folder(), picture(3), True)
+    own = embedded(clip_folder(), drawn(3), True)
     assert found[2]["clip_t"] == pytest.approx(float(own @ texts[1]), abs=2e-4)
 
 
 def test_copies_are_found_mirrored_and_scaled(tmp_path: Path) -> None:
-    copy = ImageOps.mirror(picture(30)).resize((80, 80))
-    shown = [Shown(copy, "", 0, 1, 1.0), Shown(picture(5), "", 0, 2, 1.0)]
+    copy = ImageOps.mirror(drawn(30)).resize((80, 80))
+    shown = [Shown(copy, "", 0, 1, 1.0), Shown(drawn(5), "", 0, 2, 1.0)]
     models = Models(None, None, tmp_path, CPU)
     found = measure_set(previews(tmp_path, shown, models=models), ["copy"])
     assert found.flags == [[COPY], []]
     assert found.each[0]["copy_phash"] > 0.95 > found.each[1]["copy_phash"]  # type: ignore[operator]
     assert "copy_dino" not in found.each[0], "no model is named"
-    with_model = measure_set(previews(tmp_path, [Shown(picture(31), "", 0, 1, 1.0)]), ["copy"])
+    with_model = measure_set(previews(tmp_path, [Shown(drawn(31), "", 0, 1, 1.0)]), ["copy"])
     assert with_model.each[0]["copy_dino"] == pytest.approx(1, abs=1e-5)
 
 
 def test_phash_has_64_bits_and_ignores_brightness() -> None:
-    image = picture(4)
+    image = drawn(4)
     brighter = Image.eval(image, lambda value: value // 2 + 60)
     assert phash(image).shape == (64,)
     assert nearest(brighter, [image]) > 0.9
-    assert nearest(picture(6), [image]) < 0.8
+    assert nearest(drawn(6), [image]) < 0.8
 
 
-def test_embeddings_are_kept_by_content_of_picture_and_model(
+def test_embeddings_are_kept_by_content_of_image_and_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Embedder("dino", dino_folder(), tmp_path, CPU).images([picture(1), picture(2), picture(1)])
+    first = Embedder("dino", dino_folder(), tmp_path, CPU).images([drawn(1), drawn(2), drawn(1)])
     files = sorted(tmp_path.rglob("*.npy"))
     assert len(files) == 2, "an image is embedded once"
     again = Embedder("dino", dino_folder(), tmp_path, CPU)
     monkeypatch.setattr(again, "_load", lambda *a, **k: pytest.fail("the model is loaded"))
-    np.testing.assert_array_equal(again.images([picture(1), picture(2), picture(1)]), first)
-    other = Embedder("dino", dino_folder(seed=1), tmp_path, CPU).images([picture(1)])
+    np.testing.assert_array_equal(again.images([drawn(1), drawn(2), drawn(1)]), first)
+    other = Embedder("dino", dino_folder(seed=1), tmp_path, CPU).images([drawn(1)])
     assert not np.allclose(other[0], first[0]), "another model's embedding is not taken for this one's"
     files[0].write_bytes(b"cut off")
     np.testing.assert_allclose(
-        Embedder("dino", dino_folder(), tmp_path, CPU).images([picture(1), picture(2)]), first[:2], atol=1e-6
+        Embedder("dino", dino_folder(), tmp_path, CPU).images([drawn(1), drawn(2)]), first[:2], atol=1e-6
     )
 
 
@@ -163,7 +163,7 @@ def test_wrong_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (broken / "config.json").write_text(json.dumps({"model_type": "vit"}))
     (broken / "model.safetensors").write_bytes(hashlib.sha256(b"").digest())
     with pytest.raises(ModelError, match="cannot be loaded|no weights|damaged|safetensors"):
-        Embedder("dino", broken, tmp_path, CPU).images([picture(1)])
+        Embedder("dino", broken, tmp_path, CPU).images([drawn(1)])
 
 
 def test_a_metric_without_its_model_is_refused_in_the_plan() -> None:
@@ -188,6 +188,6 @@ def test_previews_are_measured_anew_with_another_model_only_where_one_counts() -
 
 def test_single_previews_leave_sets_alone() -> None:
     assert set_names(["basic", "copy", "dino"]) == ["copy", "dino"]
-    assert measure(picture(1), None, 1.0, ["basic", "copy", "dino"]).numbers.keys() == {
+    assert measure(drawn(1), None, 1.0, ["basic", "copy", "dino"]).numbers.keys() == {
         "brightness", "contrast", "sharpness", "base_distance",
     }  # fmt: skip

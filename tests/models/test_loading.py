@@ -192,7 +192,7 @@ def test_clip_skip_beyond_the_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_pictures_round_trip_through_scaling(family: str) -> None:
+def test_images_round_trip_through_scaling(family: str) -> None:
     base = tiny.base(family)
     pixels = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mean, logvar = encode_images(base, pixels)

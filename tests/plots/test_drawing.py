@@ -89,13 +89,13 @@ def _fields(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("count", [1, TOGETHER, TOGETHER + 1, 25])
-def test_few_curves_share_a_picture_and_many_have_one_each(count: int) -> None:
+def test_few_curves_share_an_image_and_many_have_one_each(count: int) -> None:
     curves = [Curve(f"run {n}", [1, 2, 3], [n + 1, n + 2, n + 1], best=1) for n in range(count)]
     made = draw_curves(curves, Look(), "title", ("x", "y"))
     assert len(made.axes) == (1 if count <= TOGETHER else count)
 
 
-def test_series_in_one_picture_can_be_told_apart_without_colour() -> None:
+def test_series_in_one_image_can_be_told_apart_without_colour() -> None:
     assert len(set(MARKS)) >= TOGETHER
 
 

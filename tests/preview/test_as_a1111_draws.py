@@ -1,4 +1,4 @@
-"""What the text of a preview says makes A1111 draw the same picture: sampler, schedule, noise, words."""
+"""What the text of a preview says makes A1111 draw the same image: sampler, schedule, noise, words."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Rendering: batches equal single pictures, strength 0 is the bare base, and diffusers draws the same."""
+"""Rendering: batches equal single images, strength 0 is the bare base, and diffusers draws the same."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def packed(base: BaseModel, specs: Sequence[AdapterSpec] = SPECS) -> Pack:
 
 @pytest.fixture(scope="module")
 def sd1() -> Iterator[tuple[BaseModel, Pack]]:
-    """A tiny model with two adapters, whose pictures span the whole range of brightness."""
+    """A tiny model with two adapters, whose images span the whole range of brightness."""
     base = tiny.base("sd1")
     pack = packed(base)
     yield base, pack

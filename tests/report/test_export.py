@@ -56,7 +56,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Subject:
-    folder = scored.sweep(tmp_path, pictures=True)
+    folder = scored.sweep(tmp_path, images=True)
     for run, fingerprint in (("base", "f" * 64), ("alpha-16", "a" * 64)):
         record = read_record(folder.run(run))
         record.fingerprint = fingerprint
@@ -158,9 +158,9 @@ def test_the_front_matter_of_the_card(made: Subject, tmp_path: Path) -> None:
 
 
 def test_what_a1111_shows_of_it(made: Subject, tmp_path: Path) -> None:
-    _, _, told, picture, *pictures = export(made, tmp_path / "out")
-    assert (told.name, picture.name) == ("made-base-000020.json", "made-base-000020.png")
-    assert picture.read_bytes() == pictures[0].read_bytes()
+    _, _, told, image, *images = export(made, tmp_path / "out")
+    assert (told.name, image.name) == ("made-base-000020.json", "made-base-000020.png")
+    assert image.read_bytes() == images[0].read_bytes()
     values = json.loads(told.read_text())
     notes = values.pop("notes")
     assert "Score 90 of 100: 1 judgement by anna." in notes

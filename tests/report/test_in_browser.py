@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = scored.sweep(tmp_path_factory.mktemp("browser"), pictures=True)
-    scored.write_run(folder, "a-very-long-name=" + "x" * 60, ["network.network_alpha=3"], 5.0, pictures=True)
+    folder = scored.sweep(tmp_path_factory.mktemp("browser"), images=True)
+    scored.write_run(folder, "a-very-long-name=" + "x" * 60, ["network.network_alpha=3"], 5.0, images=True)
     return write_report(subject(folder), folder.report)
 
 

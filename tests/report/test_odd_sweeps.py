@@ -45,7 +45,7 @@ def test_words_with_dollars_are_drawn_as_they_stand(tmp_path: Path, word: str) -
 
 @pytest.mark.slow
 def test_a_report_of_odd_words_is_written(tmp_path: Path) -> None:
-    sweep = scored.sweep(tmp_path, pictures=True)
+    sweep = scored.sweep(tmp_path, images=True)
     for name, word in zip(("base", "alpha-16", "alpha-64", "lion"), WORDS, strict=False):
         change(sweep, name, "dataset.trigger_word", word)
     text = write_report(subject(sweep), tmp_path / "report").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def test_a_report_of_odd_words_is_written(tmp_path: Path) -> None:
 def test_a_run_of_an_impossible_number_ends_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, text: str
 ) -> None:
-    sweep = scored.sweep(tmp_path, pictures=True)
+    sweep = scored.sweep(tmp_path, images=True)
     file = sweep.run("alpha-16").config_file
     change(sweep, "alpha-16", "loss.loss_type", "huber")
     change(sweep, "alpha-16", key, 777.5)
@@ -74,7 +74,7 @@ def test_a_run_of_an_impossible_number_ends_nothing(
 
 @pytest.mark.slow
 def test_a_report_and_plots_of_damaged_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = scored.sweep(tmp_path, pictures=True)
+    sweep = scored.sweep(tmp_path, images=True)
     sweep.run("alpha-16").run_file.write_text('{"status": 5}')
     sweep.run("lion").config_file.write_text("colour: red")
     sweep.run("alpha-64").steps_file.write_text('{"step": "x"}\n{"step": 1, "loss": "low"}\n')
@@ -123,7 +123,7 @@ def test_runs_of_an_earlier_version_are_not_paired_with_newer_ones(
 def test_the_mean_that_an_effect_is_measured_against_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = scored.sweep(tmp_path, pictures=True)
+    sweep = scored.sweep(tmp_path, images=True)
     monkeypatch.setattr("lora_lab.report.page.plots", lambda subject: [])
     for language, words in (("en", "mean of 2 seeds 85"), ("ja", "シード2個の平均85")):
         html = write_report(subject(sweep), tmp_path / language, language).read_text(encoding="utf-8")

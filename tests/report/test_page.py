@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
-    return scored.sweep(tmp_path_factory.mktemp("report"), pictures=True)
+    return scored.sweep(tmp_path_factory.mktemp("report"), images=True)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_without_scores_it_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("unplotted")
 def test_runs_that_are_not_done_and_files_that_are_damaged_stop_nothing(tmp_path: Path) -> None:
-    folder = scored.sweep(tmp_path, pictures=True)
+    folder = scored.sweep(tmp_path, images=True)
     folder.run("base").run_file.write_text("{")
     folder.run("lion").config_file.write_text("a: [")
     folder.run("lion-16").run_file.unlink()
@@ -186,7 +186,7 @@ def test_what_somebody_else_put_there_stays(sweep: SweepFolder, tmp_path: Path, 
 
 @pytest.mark.usefixtures("unplotted")
 def test_a_report_without_a_mark_is_replaced_in_its_own_place_alone(tmp_path: Path) -> None:
-    own = scored.sweep(tmp_path, pictures=True)
+    own = scored.sweep(tmp_path, images=True)
     page = write_report(subject(own), own.report)
     for mark in own.report.rglob(MARK):
         mark.unlink()

@@ -1,4 +1,4 @@
-"""A made-up sweep: run folders, records and tiny pictures as training would leave them, in milliseconds."""
+"""A made-up sweep: run folders, records and tiny images as training would leave them, in milliseconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRENGTHS = (1.0,)
 TAGS = ("000005", "000010")
 
 
-def picture(path: Path, number: int, size: tuple[int, int] = (32, 48), text: str = "") -> None:
+def write_image(path: Path, number: int, size: tuple[int, int] = (32, 48), text: str = "") -> None:
     """Write a PNG of one colour with a darker disc; each number looks different."""
     hue = number * 0.381966 % 1
     red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.5, 0.8))
@@ -65,13 +65,13 @@ def write_run(sweep: SweepFolder, name: str, overrides: Sequence[str] = (), **re
 def checkpoint(
     run: RunFolder, tag: str, number: int, size: tuple[int, int] = (32, 48), **values: Any
 ) -> Checkpoint:
-    """A checkpoint with all its previews written; pictures are numbered from `number`."""
+    """A checkpoint with all its previews written; images are numbered from `number`."""
     previews = []
     for prompt, text in enumerate(PROMPTS):
         for seed in SEEDS:
             for strength in STRENGTHS:
                 file = run.previews(tag) / preview_name(prompt, seed, strength)
-                picture(file, number + len(previews), size, f"{text}\nLora: {run.name}-{tag}")
+                write_image(file, number + len(previews), size, f"{text}\nLora: {run.name}-{tag}")
                 previews.append(
                     Preview(
                         str(file.relative_to(run.path)),
@@ -91,13 +91,13 @@ def checkpoint(
 
 
 def anchors(sweep: SweepFolder, run: RunFolder) -> None:
-    """Write the bare base model's pictures for a run's prompts, and three training pictures."""
+    """Write the bare base model's images for a run's prompts, and three training images."""
     base = anchor_folder(run, config.load(run.config_file, checked=False))
     for prompt in range(len(PROMPTS)):
         for seed in SEEDS:
-            picture(base / anchor_name(prompt, seed), 200 + prompt, text="Model: thebase")
+            write_image(base / anchor_name(prompt, seed), 200 + prompt, text="Model: thebase")
     for number in range(3):
-        picture(sweep.anchors / "pictures-00aa11bb" / f"{number}.png", 220 + number)
+        write_image(sweep.anchors / "pictures-00aa11bb" / f"{number}.png", 220 + number)
 
 
 def make_sweep(folder: Path, runs: dict[str, Sequence[str]] | None = None) -> SweepFolder:

@@ -28,7 +28,7 @@ class Stop(Interrupt):
         return "stopped by SIGTERM" if self.left == 1 else ""
 
 
-def write_pictures(folder: Path, count: int = 5, name: str = "1_zz girl") -> Path:
+def write_images(folder: Path, count: int = 5, name: str = "1_zz girl") -> Path:
     """Noise in two aspect-ratio buckets, with captions."""
     target = folder / name
     target.mkdir(parents=True)
@@ -41,9 +41,9 @@ def write_pictures(folder: Path, count: int = 5, name: str = "1_zz girl") -> Pat
 
 
 class Bench:
-    """Makes and works through runs of one sweep; five pictures, two epochs, so ten updates."""
+    """Makes and works through runs of one sweep; five images, two epochs, so ten updates."""
 
-    def __init__(self, pictures: Path, cache: Path, sweep: Path, base: Path | None = None) -> None:
+    def __init__(self, images: Path, cache: Path, sweep: Path, base: Path | None = None) -> None:
         self.sweep = SweepFolder(sweep)
         self.common = [
             # Every setting that these tests count on is said here: the shipped choices may change.
@@ -55,7 +55,7 @@ class Bench:
             "lr_scheduler=constant",
             f"base_model.path={base or tiny.folder()}",
             "base_model.family=auto",
-            f"dataset.path={pictures}",
+            f"dataset.path={images}",
             f"cache={cache}",
             f"results={sweep.parent}",
             "device=cpu",

@@ -1,11 +1,11 @@
-"""Five pictures and their caches, shared by all tests of the worker."""
+"""Five images and their caches, shared by all tests of the worker."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.run.bench import Bench, write_pictures
+from tests.run.bench import Bench, write_images
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,9 +15,9 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures in one folder of one repeat."""
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five images in one folder of one repeat."""
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(pictures: Path, cache: Path, tmp_path: Path) -> Bench:
+def bench(images: Path, cache: Path, tmp_path: Path) -> Bench:
     """A bench with a sweep folder of its own."""
-    return Bench(pictures, cache, tmp_path / "results" / "sweep")
+    return Bench(images, cache, tmp_path / "results" / "sweep")

@@ -134,7 +134,7 @@ def predicted(model: BaseModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_merged_files_act_as_adapters_do(name: str, tmp_path: Path) -> None:
-    """A file merged at strength 0.6 gives the pictures that the adapter gives at strength 0.6."""
+    """A file merged at strength 0.6 gives the images that the adapter gives at strength 0.6."""
     file, spec, dtype = tmp_path / "a.safetensors", FORMS[name], torch.float64
     tensors = trained(name, file)
     merged = copy.deepcopy(base())

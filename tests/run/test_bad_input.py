@@ -15,7 +15,7 @@ from lora_lab.files import read_lines
 from lora_lab.store import read_record
 from lora_lab.store.table import rows
 from tests import tiny
-from tests.run.bench import Bench, write_pictures
+from tests.run.bench import Bench, write_images
 
 
 @pytest.fixture(autouse=True)
@@ -54,21 +54,21 @@ def trapped(folder: Path) -> str:
     return f"base_model.path={folder / 'trap.ckpt'}"
 
 
-def no_pictures(folder: Path) -> str:
+def no_images(folder: Path) -> str:
     (folder / "empty").mkdir()
     return f"dataset.path={folder / 'empty'}"
 
 
 def strange_captions(folder: Path) -> str:
-    pictures = write_pictures(folder / "strange", 2)
-    (pictures / "1_zz girl" / "1.txt").write_bytes(b"\xff\xfe\xfd\x80\x81\xa0 z\xf8")
-    return f"dataset.path={pictures}"
+    images = write_images(folder / "strange", 2)
+    (images / "1_zz girl" / "1.txt").write_bytes(b"\xff\xfe\xfd\x80\x81\xa0 z\xf8")
+    return f"dataset.path={images}"
 
 
-def broken_picture(folder: Path) -> str:
-    pictures = write_pictures(folder / "broken", 2)
-    (pictures / "1_zz girl" / "1.png").write_text("<html>not found</html>")
-    return f"dataset.path={pictures}"
+def broken_image(folder: Path) -> str:
+    images = write_images(folder / "broken", 2)
+    (images / "1_zz girl" / "1.png").write_text("<html>not found</html>")
+    return f"dataset.path={images}"
 
 
 def results_are_a_file(folder: Path) -> str:
@@ -81,10 +81,10 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "lora for a model": (lora, "LoRA"),
     "truncated model": (truncated, "truncated"),
     "pickle with code": (trapped, "trap.ckpt"),
-    "no images": (no_pictures, "no images"),
+    "no images": (no_images, "no images"),
     "no folder": (lambda folder: f"dataset.path={folder}/gone", "no such folder"),
     "strange captions": (strange_captions, "1.txt"),
-    "broken image": (broken_picture, "1.png"),
+    "broken image": (broken_image, "1.png"),
     "unknown key": (lambda _: "network.network_dimm=4", "network_dim"),
     "unknown metric": (
         lambda _: "metric.names=[clip]",
@@ -131,7 +131,7 @@ def test_a_sweep_goes_on_around_a_failing_row(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_lab.sweep.launch.make_engine", lambda _: InThisProcess(bench))
-    broken = write_pictures(tmp_path / "broken", 1) / "1_zz girl" / "0.png"
+    broken = write_images(tmp_path / "broken", 1) / "1_zz girl" / "0.png"
     data = bytearray(broken.read_bytes())
     data[len(data) // 2] ^= 0xFF  # the header is whole: only decoding it shows
     broken.write_bytes(data)

@@ -35,8 +35,8 @@ ROWS = {
 
 
 @pytest.fixture
-def bench(pictures: Path, cache: Path, tmp_path: Path) -> Bench:
-    return Bench(pictures, cache, tmp_path / "results" / "sweep", flow_family.folder())
+def bench(images: Path, cache: Path, tmp_path: Path) -> Bench:
+    return Bench(images, cache, tmp_path / "results" / "sweep", flow_family.folder())
 
 
 def weights(bench: Bench, name: str) -> dict[str, torch.Tensor]:
@@ -75,9 +75,9 @@ def test_trained_and_previewed(bench: Bench) -> None:
     assert metadata["modelspec.architecture"] == "linear-v1/lora"
     assert "modelspec.prediction_type" not in metadata
     (preview,) = record.checkpoints[-1].previews
-    picture = Image.open(folder.path / preview.file)
-    assert picture.size == (32, 32)
-    assert picture.getextrema() != ((0, 0),) * 3
+    image = Image.open(folder.path / preview.file)
+    assert image.size == (32, 32)
+    assert image.getextrema() != ((0, 0),) * 3
 
 
 @pytest.mark.slow
@@ -115,12 +115,12 @@ def test_settings_of_flows_act(bench: Bench, setting: str) -> None:
 
 def test_previews_are_shifted(bench: Bench) -> None:
     bench.work([bench.write("one", *FLOW), bench.write("other", *FLOW, "preview.flow_shift=1")])
-    pictures = []
+    images = []
     for name in ("one", "other"):
         folder = bench.sweep.run(name)
         (preview,) = read_record(folder).checkpoints[-1].previews
-        pictures.append(Image.open(folder.path / preview.file).tobytes())
-    assert pictures[0] != pictures[1]
+        images.append(Image.open(folder.path / preview.file).tobytes())
+    assert images[0] != images[1]
 
 
 def test_the_planner_knows_what_a_flow_has(bench: Bench) -> None:

@@ -56,9 +56,9 @@ def go(leaders: Sequence[RunFolder], stop: Stop | None = None) -> None:
 
 
 @pytest.fixture(scope="module")
-def apart(pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
+def apart(images: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     """The short runs, each trained alone."""
-    bench = Bench(pictures, cache, tmp_path_factory.mktemp("apart") / "results" / "sweep")
+    bench = Bench(images, cache, tmp_path_factory.mktemp("apart") / "results" / "sweep")
     folders = [bench.write("short", *SHORT), bench.write("middle", *MIDDLE)]
     for folder in folders:
         bench.work([folder])
@@ -81,9 +81,9 @@ def assert_the_same(adopted: RunFolder, alone: RunFolder, *, rendered_live: bool
         assert mine == theirs
         assert [item.file for item in one.previews] == [item.file for item in two.previews] != []
         for shown, reference in zip(one.previews, two.previews, strict=True):
-            made, expected_picture = adopted.path / shown.file, alone.path / reference.file
+            made, expected_image = adopted.path / shown.file, alone.path / reference.file
             # From a file, whose numbers are rounded, a pixel may be another one.
-            assert not rendered_live or pixels(made) == pixels(expected_picture)
+            assert not rendered_live or pixels(made) == pixels(expected_image)
     logs = [[{**row, "seconds": 0} for row in read_steps(folder)] for folder in (adopted, alone)]
     assert logs[0] == logs[1] and len(logs[0]) == own.total_steps
     assert (own.step, own.samples, own.exposures_per_image) == (

@@ -22,7 +22,7 @@ from lora_lab import models
 from lora_lab.__main__ import main
 from lora_lab.store import SweepFolder, read_record
 from tests.models import recipe
-from tests.run.bench import write_pictures
+from tests.run.bench import write_images
 
 CONFIGS = Path(models.__file__).parent / "configs" / "sd1"
 MODULES = 264
@@ -79,9 +79,9 @@ def test_full_size_model_trains_and_renders(
         assert len(list(file.keys())) == 3 * MODULES
         assert file.metadata()["ss_network_dim"] == "4"
     [preview] = checkpoint.previews
-    with Image.open(folder.path / preview.file) as picture:
-        assert picture.size == (64, 64)
-        assert len(picture.getcolors(64 * 64)) > 100
+    with Image.open(folder.path / preview.file) as image:
+        assert image.size == (64, 64)
+        assert len(image.getcolors(64 * 64)) > 100
     table = tmp_path / "table.csv"
     assert main(["table", str(tmp_path / "results" / "full"), "-o", str(table)]) == 0
     [row] = csv.DictReader(table.open())
@@ -90,11 +90,11 @@ def test_full_size_model_trains_and_renders(
 
 def settings(model: Path, place: Path) -> list[str]:
     """Two steps at 64x64 and one preview of two steps."""
-    pictures = write_pictures(place / "pictures")
+    images = write_images(place / "images")
     return [
         "base_model=sd15",
         f"base_model.path={model}",
-        f"dataset.path={pictures}",
+        f"dataset.path={images}",
         "dataset.resolution='64'",
         "dataset.min_bucket_reso=64",
         "dataset.max_bucket_reso=64",

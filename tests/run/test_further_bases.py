@@ -47,7 +47,7 @@ def test_every_checkpoint_is_rendered_on_each(bench: Bench) -> None:
         own, other = checkpoint.previews
         assert (own.prompt, own.base_model) == (0, "")
         assert (other.prompt, other.base_model, other.text) == (1, OTHER.name, own.text)
-        # Merged into the other model, the file draws that very picture; merging rounds elsewhere.
+        # Merged into the other model, the file draws that very image; merging rounds elsewhere.
         merged = replace(
             resolved.network,
             base_weights=[str(folder.path / checkpoint.file)],

@@ -1,4 +1,4 @@
-"""Metrics of a checkpoint's previews, held against its pictures."""
+"""Metrics of a checkpoint's previews, held against its images."""
 
 from pathlib import Path
 
@@ -21,18 +21,18 @@ from lora_lab.training_data import gather
 CPU = torch.device("cpu")
 
 
-def picture(seed: int) -> Image.Image:
+def image(seed: int) -> Image.Image:
     small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(small).resize((64, 64), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> RunConfig:
-    """A run over two pictures of 64 x 64."""
+    """A run over two images of 64 x 64."""
     folder = tmp_path / "1_woman"
     folder.mkdir()
     for seed in (1, 2):
-        picture(seed).save(folder / f"{seed}.png")
+        image(seed).save(folder / f"{seed}.png")
     return compose(
         [
             "base_model=demo", f"dataset.path={tmp_path}", f"cache={tmp_path / 'cache'}",
@@ -57,7 +57,7 @@ def test_numbers_and_flags_reach_previews_and_checkpoint(config: RunConfig, tmp_
     for prompt, seed in ((0, 1), (1, 9)):
         file = run.previews("000001") / f"p{prompt}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture(seed).save(file)
+        image(seed).save(file)
         shown.append(Preview(str(file.relative_to(run.path)), prompt, 7, 1.0, flags=[COPY]))
     checkpoint = Checkpoint("000001", "x", 1, 1, 1, previews=shown)
     for _ in range(2):  # measuring again changes nothing

@@ -8,17 +8,17 @@ import torch
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.store import read_record
 from lora_lab.store.table import rows
-from tests.run.bench import Bench, write_pictures
+from tests.run.bench import Bench, write_images
 
 OWN = ("preview.seeds=[]", "train.save_precision=fp32", "train.save_every_n_steps=4")
 
 
 @pytest.fixture
 def reg(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "reg", 4, "1_girl")
+    return write_images(tmp_path / "reg", 4, "1_girl")
 
 
-def test_exposures_count_training_pictures_alone(bench: Bench, reg: Path) -> None:
+def test_exposures_count_training_images_alone(bench: Bench, reg: Path) -> None:
     folder = bench.write("a", *OWN, f"dataset.reg_path={reg}")
     bench.work([folder])
     record = read_record(folder)

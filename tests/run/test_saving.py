@@ -79,9 +79,9 @@ def test_the_last_state_stays_if_asked(bench: Bench, keep: bool) -> None:
     assert folder.saved_states() == ([1] if keep else [])
 
 
-def test_a_dataset_file_of_two_resolutions_trains(bench: Bench, pictures: Path, tmp_path: Path) -> None:
+def test_a_dataset_file_of_two_resolutions_trains(bench: Bench, images: Path, tmp_path: Path) -> None:
     file = tmp_path / "set.toml"
-    subset = f'[[datasets.subsets]]\nimage_dir = "{pictures / "1_zz girl"}"\n'
+    subset = f'[[datasets.subsets]]\nimage_dir = "{images / "1_zz girl"}"\n'
     file.write_text(
         "[general]\nenable_bucket = false\nflip_aug = true\n"
         f"[[datasets]]\nresolution = 32\nbatch_size = 2\n{subset}"

@@ -19,9 +19,9 @@ ONE = ("train.max_train_epochs=null", "train.max_train_steps=1", "train.save_eve
 
 
 @pytest.fixture(scope="module")
-def shown(pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
+def shown(images: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
     """Runs alike but for their previews, in one pack; 'plain' has the bench's."""
-    bench = Bench(pictures, cache, tmp_path_factory.mktemp("shown") / "results" / "sweep")
+    bench = Bench(images, cache, tmp_path_factory.mktemp("shown") / "results" / "sweep")
     folders = [bench.write("plain", *ONE)]
     folders += [bench.write(key, *ONE, f"{key}={value}") for key, value in PREVIEWS.items()]
     folders.append(bench.write("small-batch", *ONE, "preview.seeds=[3,4]", "preview.batch_size=1"))
@@ -38,7 +38,7 @@ def first(folder: RunFolder) -> np.ndarray:
 
 
 @pytest.mark.parametrize("key", PREVIEWS)
-def test_a_setting_of_previews_changes_the_pictures(shown: SweepFolder, key: str) -> None:
+def test_a_setting_of_previews_changes_the_images(shown: SweepFolder, key: str) -> None:
     plain, other = first(shown.run("plain")), first(shown.run(key))
     assert plain.shape != other.shape or np.abs(plain - other).max() > 0
     assert (plain.shape != other.shape) == (key == "preview.size")

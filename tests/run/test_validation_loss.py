@@ -11,7 +11,7 @@ from lora_lab.run.task import Task
 from lora_lab.store import RunFolder, read_record
 from lora_lab.store.table import rows
 from lora_lab.training_data import gather
-from tests.run.bench import Bench, Stop, write_pictures
+from tests.run.bench import Bench, Stop, write_images
 
 
 class StopAfter(Stop):
@@ -69,7 +69,7 @@ def test_split_pack_table_and_resume(bench: Bench) -> None:
 
 
 def test_a_folder_of_its_own_changes_no_weight(bench: Bench, tmp_path: Path) -> None:
-    other = write_pictures(tmp_path / "held", 2)
+    other = write_images(tmp_path / "held", 2)
     bench.work([bench.write("plain", *OWN)])
     bench.work([bench.write("held", *OWN, f"dataset.validation_path={other}")])
     plain, held = (read_record(bench.sweep.run(name)) for name in ("plain", "held"))
@@ -80,7 +80,7 @@ def test_a_folder_of_its_own_changes_no_weight(bench: Bench, tmp_path: Path) -> 
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_validation_pictures_that_are_trained_on_are_named(bench: Bench, pictures: Path) -> None:
-    config = Task.open(bench.write("a", f"dataset.validation_path={pictures}")).config
+def test_validation_images_that_are_trained_on_are_named(bench: Bench, images: Path) -> None:
+    config = Task.open(bench.write("a", f"dataset.validation_path={images}")).config
     texts = [str(problem) for problem in gather(config).problems]
     assert any("5 of 5 validation images are trained on, too" in text for text in texts)

@@ -16,7 +16,7 @@ from lora_lab.run import previews
 from lora_lab.run.task import Task
 from lora_lab.store import PHASES, RunFolder, RunRecord, read_record
 from tests import tiny
-from tests.run.bench import Bench, Stop, write_pictures
+from tests.run.bench import Bench, Stop, write_images
 
 FOUR = {
     "a": (),
@@ -28,10 +28,10 @@ FOUR = {
 
 @pytest.fixture(scope="module")
 def four(
-    pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+    images: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[RunFolder, RunRecord]]:
     """Four different runs through two slots."""
-    bench = Bench(pictures, cache, tmp_path_factory.mktemp("results") / "sweep")
+    bench = Bench(images, cache, tmp_path_factory.mktemp("results") / "sweep")
     folders = [bench.write(name, *extra) for name, extra in FOUR.items()]
     bench.work(folders, slots=2)
     return {folder.name: (folder, read_record(folder)) for folder in folders}
@@ -118,8 +118,8 @@ def test_sheets_and_anchors_lie_beside(four: dict[str, tuple[RunFolder, RunRecor
         assert colours and len(colours) > 50
 
 
-def test_a_run_with_broken_pictures_fails_alone(bench: Bench, tmp_path: Path) -> None:
-    broken = write_pictures(tmp_path / "broken", 2) / "1_zz girl" / "0.png"
+def test_a_run_with_broken_images_fails_alone(bench: Bench, tmp_path: Path) -> None:
+    broken = write_images(tmp_path / "broken", 2) / "1_zz girl" / "0.png"
     broken.write_bytes(broken.read_bytes()[:-200])
     folders = [
         bench.write("good", "train.max_train_epochs=1"),

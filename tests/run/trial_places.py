@@ -14,7 +14,7 @@ def write_places(root: Path) -> dict[str, str | Path]:
         "base": tiny.folder(),
         "base_2": tiny.folder("sd1", 1),
         "family": "sd1",
-        "pictures": write_images(root / "pictures"),
+        "images": write_images(root / "images"),
         "others": write_images(root / "others", seed=1),
         "silent": write_images(root / "silent", captions=False),
         "glass": write_images(root / "glass", mode="RGBA"),

@@ -1,4 +1,4 @@
-"""Judgements are combined where they are of equal pictures, and named where they are not."""
+"""Judgements are combined where they are of equal images, and named where they are not."""
 
 from itertools import count
 
@@ -24,7 +24,7 @@ def values(*given: Score) -> tuple[list[float], list[str]]:
     return [item.value for item in kept], [str(note) for note in notes]
 
 
-def test_other_prompts_of_the_same_numbers_are_other_pictures() -> None:
+def test_other_prompts_of_the_same_numbers_are_other_images() -> None:
     kept, notes = values(score(10, "a", "1", "old"), score(20, "b", "1", "old"), score(30, "a", "2", "new"))
     assert kept == [10, 20], "most checkpoints have those"
     assert notes == ["1 score of images that other prompts or preview settings drew left out"]
@@ -40,13 +40,13 @@ def test_runs_drawn_in_their_own_ways_are_comparable_where_they_were_shown_toget
     assert values(*apart)[0] == [20]
 
 
-def test_a_prompt_that_has_another_number_now_is_the_same_picture() -> None:
+def test_a_prompt_that_has_another_number_now_is_the_same_image() -> None:
     moved = ((1, 7, 1.0),)
     assert values(score(10, "a", "1", "smile"), score(20, "b", "2", "smile", moved)) == ([10, 20], [])
     assert values(score(10, "a", "1", "smile"), score(20, "a", "2", "hat", moved))[0] == [20]
 
 
-def test_scores_that_do_not_say_what_drew_their_pictures_go_with_the_first_that_do() -> None:
+def test_scores_that_do_not_say_what_drew_their_images_go_with_the_first_that_do() -> None:
     early = score(5, "c", "0")
     kept, notes = values(early, score(10, "a", "1", "old"), score(20, "a", "2", "new"))
     assert kept == [5, 10] and len(notes) == 1
@@ -63,7 +63,7 @@ def pair(
     )  # fmt: skip
 
 
-def test_one_ranking_is_of_comparisons_of_equal_pictures() -> None:
+def test_one_ranking_is_of_comparisons_of_equal_images() -> None:
     kept, notes = comparable_pairs([pair(1, "1"), pair(2, "1"), pair(3, "2", prompt=1)])
     assert [item.line for item in kept] == [3], "of equally many checkpoints the later ones"
     assert [str(note) for note in notes] == [
@@ -77,7 +77,7 @@ def test_one_ranking_is_of_comparisons_of_equal_pictures() -> None:
     ]
 
 
-def test_comparisons_of_pictures_that_were_rendered_anew_are_left_out() -> None:
+def test_comparisons_of_images_that_were_rendered_anew_are_left_out() -> None:
     kept, notes = comparable_pairs(
         [pair(1, "1", "x", ("a1", "b1")), pair(2, "1", "x", ("a1", "b1")), pair(3, "1", "x", ("a2", "b1"))]
     )

@@ -18,7 +18,7 @@ from tests import scored
 @pytest.fixture
 def folder(tmp_path: Path) -> SweepFolder:
     """The made sweep with files of known sizes: 1,000 bytes a LoRA, 500 a state."""
-    made = scored.sweep(tmp_path / "results", pictures=True)
+    made = scored.sweep(tmp_path / "results", images=True)
     for run in made.runs():
         for item in read_record(run).checkpoints:
             file = run.path / item.file
@@ -71,14 +71,14 @@ def test_a_twin_keeps_its_last_checkpoint_in_the_run_that_did_the_work(folder: S
 
 def test_room_is_made_and_nothing_else_changes(folder: SweepFolder) -> None:
     before, sweep = rows(folder), read_sweep_folder(folder.path)
-    pictures = sorted(folder.path.rglob("*.png"))
+    images = sorted(folder.path.rglob("*.png"))
     found = disposable(sweep, ["best", "last"])
     assert (
         give_up(sweep, found.unwanted)
         == found.size
         == sum(1000 if item.tag else 500 for item in found.unwanted)
     )
-    assert rows(folder) == before and sorted(folder.path.rglob("*.png")) == pictures
+    assert rows(folder) == before and sorted(folder.path.rglob("*.png")) == images
     base = folder.run("base")
     assert sizes_of(base).checkpoints == 1000 and sizes_of(base).states == 0
     # A sweep that is started again takes the run for done.

@@ -21,7 +21,7 @@ NAMES = {"alpha-16": "sixteen0"}
 @pytest.fixture
 def sweep(tmp_path: Path) -> SweepFolder:
     """A sweep whose runs carry what readers need."""
-    made = scored.sweep(tmp_path / "results", pictures=True)
+    made = scored.sweep(tmp_path / "results", images=True)
     for number, name in enumerate(scored.RUNS):
         record = read_record(made.run(name))
         record.place, record.question = number, "Does alpha matter?"
@@ -41,8 +41,8 @@ def told(folder: SweepFolder, place: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["verdict", str(folder.path), "--json"]) == 0
     found["verdict in JSON"] = capsys.readouterr().out
     found["report"] = write_report(about, place).read_text()
-    pictures = sorted((place / "pictures").iterdir())
-    found["pictures"] = repr([picture.read_bytes() for picture in pictures])
+    images = sorted((place / "images").iterdir())
+    found["images"] = repr([image.read_bytes() for image in images])
     return found
 
 

@@ -24,7 +24,7 @@ from tests import scored
 @pytest.fixture
 def sweep(tmp_path: Path) -> SweepFolder:
     """Seven runs, all but one of them scored."""
-    return scored.sweep(tmp_path, pictures=True)
+    return scored.sweep(tmp_path, images=True)
 
 
 def twin(sweep: SweepFolder, name: str, of: str, **record: Any) -> None:
@@ -97,8 +97,8 @@ def test_a_linked_run_is_one_like_others(sweep: SweepFolder, tmp_path: Path) -> 
     sweep.run("lion").path.symlink_to(elsewhere)
     run = read_sweep_folder(sweep.path).runs["lion"]
     assert run.status == "done" and not run.problem
-    picture = run.file(run.checkpoints[-1].previews[0])
-    assert picture is not None and picture.is_file()
+    image = run.file(run.checkpoints[-1].previews[0])
+    assert image is not None and image.is_file()
     shutil.rmtree(elsewhere)
     lost = read_sweep_folder(sweep.path).runs["lion"]
     assert lost.status == "failed" and f"is a link to {elsewhere}, which cannot be read" in lost.reason

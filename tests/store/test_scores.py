@@ -222,7 +222,7 @@ def test_scores_of_earlier_versions_have_the_shots_of_their_session(sweep: Sweep
     assert (rating.value, rating.count) == (70, 2)
 
 
-def test_pictures_rendered_anew_are_not_averaged_with_the_old_ones(sweep: SweepFolder) -> None:
+def test_images_rendered_anew_are_not_averaged_with_the_old_ones(sweep: SweepFolder) -> None:
     add_score(sweep, 80, shots=WIDE, shown="old")
     add_score(sweep, 90, "04", shots=WIDE, shown="other")
     add_score(sweep, 20, shots=WIDE, shown="new")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from lora_lab.sweep import Plan, plan, read_sweep
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("material")
-    write_pictures(root / "pictures")
+    write_images(root / "images")
     write_model(root / "model")
     write_model(root / "other", seed=1)
     write_model(root / "sdxl", family="sdxl")
@@ -20,7 +20,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(place: Path, tmp_path: Path):
-    """Plan a sweep given as text, on the test's pictures and model, as for a GPU."""
+    """Plan a sweep given as text, on the test's images and model, as for a GPU."""
 
     def planner(text: str, *extra: str, **choices: bool) -> Plan:
         path = tmp_path / "try.yaml"
@@ -33,7 +33,7 @@ def make(place: Path, tmp_path: Path):
 def where(place: Path, tmp_path: Path) -> list[str]:
     return [
         "base_model=sd15",
-        f"dataset.path='{place}/pictures'",
+        f"dataset.path='{place}/images'",
         f"base_model.path='{place}/model'",
         f"results='{tmp_path}/results'",
         f"cache='{tmp_path}/cache'",

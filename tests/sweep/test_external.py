@@ -88,6 +88,37 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def test_a_plan_refuses_what_could_not_be_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before hours of training beside it."""
+    flux = {"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.ones(2, 4)}
+    module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    small = {f"{module}.lora_down.weight": torch.ones(2, 32), f"{module}.lora_up.weight": torch.ones(32, 2)}
+    save_file(flux, tmp_path / "flux.safetensors")
+    save_file(small, tmp_path / "xl.safetensors", {"ss_base_model_version": "sdxl_base_v1-0"})
+    save_file({f"{module}.oft_blocks": torch.ones(2, 4, 4)}, tmp_path / "oft.safetensors")
+    save_file(small, tmp_path / "good.safetensors")
+    values = {"base": [*SHORT, f"results={tmp_path}/r", f"cache={tmp_path}/c"], "patterns": {"own": []}}
+    for name, said in (
+        ("flux", "is a LoRA for Flux"),
+        ("xl", "is for Stable Diffusion XL, but the base model is Stable Diffusion 1.x"),
+        ("oft", "are OFT"),
+        ("gone", "there is no such file or folder"),
+    ):
+        path = tmp_path / "few.yaml"
+        path.write_text(
+            yaml.safe_dump({**values, "external": {"theirs": str(tmp_path / f"{name}.safetensors")}})
+        )
+        for command in (["plan"], ["sweep", "--quiet"]):
+            assert main([*command, str(path)]) == 2
+            assert said in capsys.readouterr().err
+    path.write_text(yaml.safe_dump({**values, "external": {"theirs": str(tmp_path / "good.safetensors")}}))
+    assert main(["plan", str(path)]) == 0
+    assert "theirs" in capsys.readouterr().out
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.slow
 def test_a_file_is_rendered_as_the_run_that_made_it(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SweepFolder(swept / "results" / "few")
@@ -227,7 +258,7 @@ def test_a_plan_shows_them_as_rows_that_are_rendered_and_never_trained(
     assert "rendered and not trained: mine, one" in text and "renders 4 previews of" in text
 
 
-def test_their_pictures_are_part_of_what_it_costs(
+def test_their_images_are_part_of_what_it_costs(
     make, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = SWEEP.replace("patterns", f"external: {{mine: '{theirs}'}}\npatterns")

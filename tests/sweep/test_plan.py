@@ -1,4 +1,4 @@
-"""Plans on pictures and models made for the test."""
+"""Plans on images and models made for the test."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from lora_lab.files import write_json
 from lora_lab.store import Checkpoint, RunRecord, SweepFolder, write_record
 from lora_lab.sweep import Plan, devices, plan, read_sweep, rows_from_overrides
 from lora_lab.sweep.kept import as_launched
-from tests.material import write_pictures
+from tests.material import write_images
 from tests.sweep.conftest import where
 
 BASE = (
@@ -44,10 +44,10 @@ class TestRows:
 
     def test_config_is_the_whole_job(self, make, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(place)
-        found = make(THREE, "dataset.path=pictures", "base_model.path=./model")
+        found = make(THREE, "dataset.path=images", "base_model.path=./model")
         config = found.row("b").config
         assert (config.name, config.sweep) == ("b", "try")
-        assert config.dataset.path == str(place / "pictures")
+        assert config.dataset.path == str(place / "images")
         assert Path(config.base_model.path) == place / "model"
 
     def test_extra_overrides_win_in_every_row(self, make) -> None:
@@ -167,7 +167,7 @@ class TestSameExperiment:
         path = place / "models.yaml"
         path.write_text(text.replace("PLACE", str(place)), encoding="utf-8")
         extra = [
-            f"dataset.path={place}/pictures",
+            f"dataset.path={place}/images",
             "device=cuda",
             f"cache={place}/cache",
             f"results={place}/r",
@@ -207,13 +207,13 @@ class TestGoingOn:
         row = make(changed, redo=True).row("b")
         assert (row.status, row.aside) == ("planned", True)
 
-    def test_the_same_pictures_elsewhere_are_the_same_experiment(self, make, tmp_path: Path) -> None:
-        write_pictures(tmp_path / "copy")
+    def test_the_same_images_elsewhere_are_the_same_experiment(self, make, tmp_path: Path) -> None:
+        write_images(tmp_path / "copy")
         finish(make(THREE), "b")
         assert make(THREE, f"dataset.path='{tmp_path}/copy'").row("b").status == "done"
 
     def test_a_changed_caption_is_another_experiment(self, make, tmp_path: Path) -> None:
-        copy = write_pictures(tmp_path / "copy")
+        copy = write_images(tmp_path / "copy")
         (copy / "15_miko girl" / "000.txt").write_text("miko, other\n", encoding="utf-8")
         finish(make(THREE), "b")
         assert make(THREE, f"dataset.path='{tmp_path}/copy'").row("b").status == "conflict"

@@ -213,7 +213,7 @@ def test_mistakes_are_named_before_anything_runs(
         ),
     ],
 )
-def test_a_judge_is_looked_for_in_the_space_too(space: dict[str, Any], said: str) -> None:
+def test_a_judge_is_looked_for_in_the_space_too(engine: AtOnce, space: dict[str, Any], said: str) -> None:
     sweep = read_sweep(write(space=space, judge="dino"))
     extra = [] if "preview" in space else ["preview.seeds=[1]"]
     if not said:

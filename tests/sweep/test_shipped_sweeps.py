@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.sweep import Plan, plan, read_sweep
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))
@@ -13,10 +13,10 @@ FAMILY = {"style_locon": "sdxl"}
 
 
 def planned(path: Path, root: Path, *extra: str) -> Plan:
-    write_pictures(root / "pictures")
+    write_images(root / "images")
     family = FAMILY.get(path.stem, "sd1")
     write_model(root / "model", family)
-    where = [f"dataset.path='{root}/pictures'", f"base_model.path='{root}/model'"]
+    where = [f"dataset.path='{root}/images'", f"base_model.path='{root}/model'"]
     where += [f"results='{root}/results'", f"cache='{root}/cache'", "device=cuda", "engine.workers=1"]
     return plan(read_sweep(path), [*where, *extra])
 

@@ -15,7 +15,7 @@ from lora_lab.sweep import plan, read_sweep
 from lora_lab.sweep.starting import NO_CARD, Wish, card_sizes, fitting, text
 from tests.data.test_folder import save
 from tests.kohya.presets import MIDDLE, NEWER, NEWEST, OLDEST
-from tests.material import write_model, write_pictures
+from tests.material import write_images, write_model
 
 CASES = [("sd1", 8), ("sdxl", 12), ("sdxl", NO_CARD)]
 
@@ -67,7 +67,7 @@ def test_a_demo_sweep_of_photographs_is_small(tmp_path: Path, photos: Path) -> N
 
 
 def test_kohya_folders_keep_their_repeats(tmp_path: Path) -> None:
-    folder = write_pictures(tmp_path / "set", count=2)
+    folder = write_images(tmp_path / "set", count=2)
     values = yaml.safe_load(text(Wish("k", "demo", folder, "miko")))
     assert not any(word.startswith("dataset.repeats") for word in values["base"])
 

@@ -23,16 +23,16 @@ class AtOnce:
             record = read_record(run)
             points = SaveSchedule.of(Resolved.from_plain(record.resolved))
             tag, epoch = points.tags()[-1], -(-record.total_steps // record.updates_per_epoch)
-            file, picture = f"checkpoints/{run.name}-{tag}.safetensors", f"previews/{tag}/p0-s7-w1.png"
-            for place in (run.path / file, run.path / picture):
+            file, image = f"checkpoints/{run.name}-{tag}.safetensors", f"previews/{tag}/p0-s7-w1.png"
+            for place in (run.path / file, run.path / image):
                 place.parent.mkdir(parents=True, exist_ok=True)
             (run.path / file).write_bytes(b"lora")
             shade = sum(map(ord, run.name)) % 256
-            Image.new("RGB", (16, 16), (shade, 90, 255 - shade)).save(run.path / picture)
+            Image.new("RGB", (16, 16), (shade, 90, 255 - shade)).save(run.path / image)
             steps = record.total_steps
             record.status, record.step, record.device = "done", steps, "cpu"
             record.seconds = {"train": 3.0}
-            shot = Preview(picture, 0, 7, 1.0, "a prompt")
+            shot = Preview(image, 0, 7, 1.0, "a prompt")
             record.checkpoints = [Checkpoint(tag, file, epoch, steps, steps, 0.5, 3.0, 4, previews=[shot])]
             write_record(run, record)
             run.steps_file.write_text('{"step": 1, "epoch": 1, "samples": 1, "loss": 0.5}\n')

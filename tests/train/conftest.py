@@ -1,4 +1,4 @@
-"""A tiny base model, a few pictures, and packs of runs on them, in float64: rounding cannot hide errors."""
+"""A tiny base model, a few images, and packs of runs on them, in float64: rounding cannot hide errors."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,9 +33,9 @@ ROWS = {
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures in two aspect-ratio buckets, two repeats."""
-    root = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five images in two aspect-ratio buckets, two repeats."""
+    root = tmp_path_factory.mktemp("images")
     folder = root / "2_zz girl"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -50,12 +50,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Bench:
     """Trains named rows on one tiny base model."""
 
-    def __init__(self, pictures: Path, cache: Path, dtype: torch.dtype) -> None:
+    def __init__(self, images: Path, cache: Path, dtype: torch.dtype) -> None:
         self.base = tiny.base("sd1", dtype=dtype)
         self._common = [
             "base_model=sd15",
             "base_model.path=unused",
-            f"dataset.path={pictures}",
+            f"dataset.path={images}",
             f"cache={cache}",
             "dataset.resolution='64'",
             "dataset.min_bucket_reso=64",
@@ -128,6 +128,6 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def bench(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A bench in float64."""
-    return Bench(pictures, tmp_path_factory.mktemp("cache"), torch.float64)
+    return Bench(images, tmp_path_factory.mktemp("cache"), torch.float64)

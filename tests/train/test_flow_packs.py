@@ -16,9 +16,9 @@ EXTRA = ("loss.huber_schedule=constant", "loss.flow_shift=2.5")
 
 
 @pytest.fixture(scope="module")
-def flows(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def flows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with flow_family.registered():
-        bench = Bench(pictures, tmp_path_factory.mktemp("cache"), torch.float64)
+        bench = Bench(images, tmp_path_factory.mktemp("cache"), torch.float64)
         bench.base = load(flow_family.folder(), dtype=torch.float64)
         yield bench
 

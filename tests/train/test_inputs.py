@@ -1,4 +1,4 @@
-"""Settings of pictures and captions that reach the loop: masks, weighted words, interpolation."""
+"""Settings of images and captions that reach the loop: masks, weighted words, interpolation."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.fixture
 def weighted(tmp_path: Path) -> Path:
-    """Two pictures whose captions weigh a word, one of them half transparent."""
+    """Two images whose captions weigh a word, one of them half transparent."""
     folder = tmp_path / "1_zz"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -76,8 +76,8 @@ def test_masks_leave_the_transparent_half_out(bench: Bench, weighted: Path) -> N
     for update in range(12):
         (draws,) = source.micro_batches(update, 1)
         batch = source.batch(draws, update)
-        picture = source.items[draws.draws[0].image]
-        if not picture.transparent:
+        image = source.items[draws.draws[0].image]
+        if not image.transparent:
             assert batch.mask_B1hw is None
             continue
         mask = batch.mask_B1hw[0, 0]
@@ -92,7 +92,7 @@ def test_masks_leave_the_transparent_half_out(bench: Bench, weighted: Path) -> N
     )
 
 
-def test_opaque_and_masked_pictures_share_a_batch(bench: Bench, weighted: Path) -> None:
+def test_opaque_and_masked_images_share_a_batch(bench: Bench, weighted: Path) -> None:
     own = [*PLAIN, f"dataset.path={weighted}", "dataset.alpha_mask=true", "train.train_batch_size=2"]
     (prepared,) = bench.prepared(["adamw"], own)
     (draws,) = prepared.source.micro_batches(0, 1)

@@ -105,7 +105,7 @@ def test_resuming_in_another_pack_is_within_rounding(bench: Bench, packed: dict[
 def test_records_count_steps_epochs_and_samples(bench: Bench) -> None:
     _, _, records = bench.train(["lion", "accumulated"])
     lion = [record for record in records if record.run == "lion"]
-    # buckets of 3 and 2 pictures x 2 repeats at batch 2: ceil(6 / 2) + ceil(4 / 2) updates per epoch
+    # buckets of 3 and 2 images x 2 repeats at batch 2: ceil(6 / 2) + ceil(4 / 2) updates per epoch
     assert [record.step for record in lion] == list(range(1, 11))
     assert [record.epoch for record in lion] == [1] * 5 + [2] * 5
     assert lion[-1].samples == 20
@@ -115,7 +115,7 @@ def test_records_count_steps_epochs_and_samples(bench: Bench) -> None:
 
 
 def test_the_loss_of_shared_seeds_starts_equal(bench: Bench) -> None:
-    """Runs with one seed see the same first picture, noise and timestep; a new LoRA changes nothing."""
+    """Runs with one seed see the same first image, noise and timestep; a new LoRA changes nothing."""
     _, _, records = bench.train(["adamw", "adafactor"])
     first = [record.loss for record in records if record.step == 1]
     assert first[0] == pytest.approx(first[1], rel=1e-9)

@@ -13,7 +13,7 @@ NAMES = [name for name in registry.names() if registry.find(name).alias_of is No
 
 
 @pytest.fixture(scope="module")
-def single(pictures, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def single(images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A bench in float32, with a row per optimizer."""
     for name in NAMES:
         row = registry.find(name)
@@ -25,7 +25,7 @@ def single(pictures, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench
         ]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")
-        yield Bench(pictures, tmp_path_factory.mktemp("cache"), torch.float32)
+        yield Bench(images, tmp_path_factory.mktemp("cache"), torch.float32)
     for name in NAMES:
         del ROWS[f"opt {name}"]
 

@@ -11,8 +11,8 @@ from tests.train.conftest import Bench
 
 
 @pytest.fixture(scope="module")
-def half(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(pictures, tmp_path_factory.mktemp("cache"), torch.float16)
+def half(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(images, tmp_path_factory.mktemp("cache"), torch.float16)
 
 
 def test_the_scale_follows_torchs_scaler() -> None:

@@ -121,8 +121,8 @@ def test_timesteps_stay_in_their_range(bench: Bench) -> None:
     assert seen <= set(range(300, 310)) and len(seen) > 5
 
 
-def test_the_prior_weight_multiplies_the_loss_of_regularisation(bench: Bench, pictures) -> None:
-    own = [f"dataset.reg_path={pictures}", "loss.prior_loss_weight=0.3"]
+def test_the_prior_weight_multiplies_the_loss_of_regularisation(bench: Bench, images) -> None:
+    own = [f"dataset.reg_path={images}", "loss.prior_loss_weight=0.3"]
     (prepared,) = bench.prepared(["adamw"], own)
     for update in range(8):
         (draws,) = prepared.source.micro_batches(update, 1)

@@ -20,20 +20,20 @@ def _rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def by_hand(bench: Bench, runner: Runner, validation) -> dict[int, float]:
-    """Every picture alone, noise and formulas written out."""
+    """Every image alone, noise and formulas written out."""
     found = {}
     alpha_bar = torch.cumprod(1 - bench.base.betas, 0)
     for timestep in (100, 500, 900):
         losses = []
-        for picture in validation.pictures:
-            text = f"0\nvalidation {picture.key}\n{timestep}"
+        for image in validation.images:
+            text = f"0\nvalidation {image.key}\n{timestep}"
             seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-            noise = torch.randn(picture.latent_Chw.shape, generator=torch.Generator().manual_seed(seed))
+            noise = torch.randn(image.latent_Chw.shape, generator=torch.Generator().manual_seed(seed))
             share = alpha_bar[timestep]
-            noisy = share.sqrt() * picture.latent_Chw + (1 - share).sqrt() * noise
+            noisy = share.sqrt() * image.latent_Chw + (1 - share).sqrt() * noise
             runner._pack.route([runner.slot])
             runner._pack.new_draw({})
-            states = encode_text(bench.base, tokenize(bench.base, [picture.caption]), 1)
+            states = encode_text(bench.base, tokenize(bench.base, [image.caption]), 1)
             predicted = bench.base.unet(
                 noisy[None].double(), torch.tensor([timestep]), encoder_hidden_states=states.hidden
             ).sample[0]
@@ -51,9 +51,9 @@ def test_it_is_the_mean_over_samples_and_unlike_the_training_loss(bench: Bench) 
     for slot, item in enumerate(prepared):
         trainer.add(Runner(item.job, slot, pack, item.source))
     assert [len(item.training_data.items) for item in prepared] == [3, 3]
-    pictures = prepared[0].validation.pictures
-    assert len(pictures) == 2 and len({tuple(p.latent_Chw.shape) for p in pictures}) <= 2
-    assert all(picture.caption.startswith("zz, tag") for picture in pictures), "captions are not shuffled"
+    images = prepared[0].validation.images
+    assert len(images) == 2 and len({tuple(p.latent_Chw.shape) for p in images}) <= 2
+    assert all(image.caption.startswith("zz, tag") for image in images), "captions are not shuffled"
     for _ in range(4):
         trainer.step()
     results = []

@@ -1,4 +1,4 @@
-"""Noise by source: what pictures and the eye add to training, and what more of each would buy."""
+"""Noise by source: what images and the eye add to training, and what more of each would buy."""
 
 import random
 from dataclasses import replace
@@ -15,8 +15,8 @@ from lora_lab.verdict.sources import noise_by_source
 from tests.verdict.made import Row, evidence
 
 
-def test_pictures_are_told_from_training(tmp_path: Path) -> None:
-    # 12 trainings of one setting, 8 points apart; six pictures, each 9 from what run and prompt have.
+def test_images_are_told_from_training(tmp_path: Path) -> None:
+    # 12 trainings of one setting, 8 points apart; six images, each 9 from what run and prompt have.
     draw, folder = random.Random(3), SweepFolder(tmp_path / "made")
     prompts = [draw.gauss(0, 15) for _ in range(6)]
     for number in range(12):
@@ -32,8 +32,8 @@ def test_pictures_are_told_from_training(tmp_path: Path) -> None:
         item = Checkpoint("000010", "checkpoints/000010.safetensors", 10, 100, 100, previews=previews)
         write_record(run, RunRecord(status="done", checkpoints=[item]))
     found = gather(folder, metric="likeness")
-    assert found.pictures is not None
-    sd, df, count = found.pictures
+    assert found.images is not None
+    sd, df, count = found.images
     assert (df, count) == (55, 6) and sd == pytest.approx(9, rel=0.25), (
         "prompts of their own level are no noise"
     )

@@ -1,4 +1,4 @@
-"""Pictures and captions, and how they become batches."""
+"""Images and captions, and how they become batches."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _SHUFFLED = ("dataset.shuffle_caption=true",)
 
 @dataclass
 class DatasetConfig:
-    """Pictures and captions, and how they become batches."""
+    """Images and captions, and how they become batches."""
 
     path: str = setting(
         "",

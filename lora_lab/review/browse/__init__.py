@@ -1,1 +1,1 @@
-"""Looking at a sweep: pictures, settings, curves and timings."""
+"""Looking at a sweep: images, settings, curves and timings."""

@@ -1,4 +1,4 @@
-"""What stands beside the previews to judge them by: the bare base model's pictures and training pictures."""
+"""What stands beside the previews to judge them by: the bare base model's images and training images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lora_lab.review.browse.runs import Run, Sweep
 
 
 def box(run: Run, longest: int) -> tuple[int, int]:
-    """Width and height in which a run's picture is shown, the longer side being `longest`."""
+    """Width and height in which a run's image is shown, the longer side being `longest`."""
     width, height = run.size
     factor = longest / max(width, height)
     return max(round(width * factor), 1), max(round(height * factor), 1)
@@ -18,20 +18,20 @@ def box(run: Run, longest: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Beside:
-    """A picture to judge by: the bare base model's, or one that was trained on."""
+    """An image to judge by: the bare base model's, or one that was trained on."""
 
     label: str
-    picture: str
+    image: str
     size: tuple[int, int]
     words: str = ""
 
 
 def beside(sweep: Sweep, runs: Sequence[Run], fixed: Mapping[str, str]) -> tuple[list[Beside], list[Beside]]:
-    """The bare base model's pictures of the prompts and seeds that are shown, and training pictures."""
+    """The bare base model's images of the prompts and seeds that are shown, and training images."""
     found: dict[str, Beside] = {}
     models = {model_name(run) for run in runs}
     for run in runs:
-        for prompt, seed, name, file in run.base_pictures():
+        for prompt, seed, name, file in run.base_images():
             asked = {PROMPT: str(prompt), SEED: str(seed)}
             wanted = all(fixed.get(key, "") in ("", value) for key, value in asked.items())
             if wanted and name not in found and file.is_file():

@@ -17,7 +17,7 @@ from lora_lab.review.session.sessions import RATER_COOKIE, SessionProgress, open
 from lora_lab.review.web.gallery import gallery_of, page
 
 SHOWN = 5
-"""Pictures on a sweep's card."""
+"""Images on a sweep's card."""
 
 
 def routes() -> list[Route]:
@@ -35,7 +35,7 @@ class Card:
     runs: int
     statuses: dict[str, int]
     checkpoints: int
-    pictures: list[str]
+    images: list[str]
     sessions: list[SessionProgress]
     blind: bool
 

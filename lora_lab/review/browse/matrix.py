@@ -65,9 +65,9 @@ class Tile:
     """One place of the matrix.
 
     Attributes:
-        kind: 'picture'; 'waiting' (the run will come to it), 'ended' (it failed, diverged or was cancelled
+        kind: 'image'; 'waiting' (the run will come to it), 'ended' (it failed, diverged or was cancelled
             before), 'none' (it has no such preview and never will).
-        words: The reason of anything but a plain picture: flags, why the run ended, what it is the same as.
+        words: The reason of anything but a plain image: flags, why the run ended, what it is the same as.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Tile:
     prompt: int
     seed: int
     strength: float
-    picture: str = ""
+    image: str = ""
     words: tuple[str, ...] = ()
 
     @property
@@ -105,9 +105,9 @@ class Cell:
 
     @property
     def lead(self) -> Tile | None:
-        """The tile on top: the first picture, else the first reason."""
-        pictures = (tile for tile in self.tiles if tile.kind == "picture")
-        return next(pictures, self.tiles[0] if self.tiles else None)
+        """The tile on top: the first image, else the first reason."""
+        images = (tile for tile in self.tiles if tile.kind == "image")
+        return next(images, self.tiles[0] if self.tiles else None)
 
 
 @dataclass(frozen=True)
@@ -298,10 +298,10 @@ def tile(run: Run, place: Mapping[str, str]) -> Tile:
     same = (run.why,) if run.same_as else ()
     shot = run.previews.get(where)
     if shot is not None:
-        # What is wrong with a picture says more than how its run ended; the last picture shows both.
+        # What is wrong with an image says more than how its run ended; the last image shows both.
         ended = (run.status,) if _ended(run) and tag == run.last_shown else ()
         words = (*shot.flags, *ended, *same)
-        return Tile("picture", run, *where, run.picture(tag, shot), words)
+        return Tile("image", run, *where, run.image(tag, shot), words)
     if tag in run.checkpoints and run.checkpoints[tag].previews:
         return Tile("none", run, *where, words=("no such preview",))
     if run.status == "running" or run.status == "planned":

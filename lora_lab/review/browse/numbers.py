@@ -1,4 +1,4 @@
-"""The pages without pictures: curves, timings, and how settings differ."""
+"""The pages without images: curves, timings, and how settings differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The matrix page, small pictures, and the addresses of everything that is only looked at."""
+"""The matrix page, small images, and the addresses of everything that is only looked at."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def routes() -> list[Route]:
         Route("/sweep/{sweep}/look/timings", numbers.timings_page),
         Route("/sweep/{sweep}/look/settings", numbers.settings_page),
         *running.routes(),
-        Route("/sweep/{sweep}/thumb/{size:int}/{picture}", thumb),
+        Route("/sweep/{sweep}/thumb/{size:int}/{image}", thumb),
     ]
 
 
@@ -65,9 +65,9 @@ def version(request: Request) -> Response:
 
 
 def thumb(request: Request) -> Response:
-    """A picture made smaller; its opaque name changes with its content, so a browser may keep it."""
+    """An image made smaller; its opaque name changes with its content, so a browser may keep it."""
     gallery, size = gallery_of(request), request.path_params["size"]
-    file = gallery.picture(request.path_params["sweep"], request.path_params["picture"])
+    file = gallery.image(request.path_params["sweep"], request.path_params["image"])
     if size not in SIZES:
         raise HTTPException(404, f"small images are {', '.join(map(str, SIZES))} pixels long")
     try:

@@ -1,4 +1,4 @@
-"""The full view of one preview: the picture, what is known of it, and where the keys lead."""
+"""The full view of one preview: the image, what is known of it, and where the keys lead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import PHASES
 
 LONGEST = 1024
-"""Long side in pixels at which the full view reserves room for a picture that is no larger."""
+"""Long side in pixels at which the full view reserves room for an image that is no larger."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def size_text(count: int) -> str:
 def comparisons(sweep: Sweep, shown: Tile) -> list[tuple[str, str]]:
     """What a preview is most often compared with: label and address."""
     here = f"/sweep/{quote(sweep.name)}/look/compare"
-    if shown.kind != "picture":
+    if shown.kind != "image":
         return []
     base = f"{shown.run.name}:base:{shown.prompt}:{shown.seed}:0"
     found = [("the base model without LoRA", base)]
@@ -219,6 +219,6 @@ def comparisons(sweep: Sweep, shown: Tile) -> list[tuple[str, str]]:
     }
     for key, text in labels.items():
         other = by_key[key].tile
-        if other is not None and other.kind == "picture":
+        if other is not None and other.kind == "image":
             found.append((text(by_key[key]), other.pane))
     return [(label, f"{here}?{urlencode([('pane', shown.pane), ('pane', pane)])}") for label, pane in found]

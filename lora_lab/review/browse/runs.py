@@ -1,4 +1,4 @@
-"""The runs of a sweep as the gallery's pages show them: pictures by opaque names, what each run changes."""
+"""The runs of a sweep as the gallery's pages show them: images by opaque names, what each run changes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Coordinates = tuple[str, int, int, float]
 UNKNOWN_SIZE = (512, 512)
 
 
-def picture_id(*parts: object) -> str:
-    """An opaque name of a picture; equal parts give equal names, whichever process asks."""
+def image_id(*parts: object) -> str:
+    """An opaque name of an image; equal parts give equal names, whichever process asks."""
     return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=10).hexdigest()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep as pages show it; its numbers and pictures are those of the run that did the work.
+    """One run of a sweep as pages show it; its numbers and images are those of the run that did the work.
 
     `without_effect` are settings of a twin's that differ from those of the run that did the work.
     """
@@ -122,14 +122,14 @@ class Run:
         found += [key for key in self.without_effect if key not in found]
         return [(key, axis(key).label, show_setting(key, self.settings[key])) for key in found]
 
-    def picture(self, tag: str, shot: Preview) -> str:
+    def image(self, tag: str, shot: Preview) -> str:
         """The opaque name of a preview; another one when it was rendered again with other settings."""
         seconds = self.checkpoints[tag].seconds
         where = self.read.worker.folder.path
-        return picture_id(where, shot.file, self.record.preview_fingerprint, seconds)
+        return image_id(where, shot.file, self.record.preview_fingerprint, seconds)
 
-    def base_pictures(self) -> Iterator[tuple[int, int, str, Path]]:
-        """The bare base model's pictures of its prompts: prompt, seed, opaque name, file."""
+    def base_images(self) -> Iterator[tuple[int, int, str, Path]]:
+        """The bare base model's images of its prompts: prompt, seed, opaque name, file."""
         if self.config is None:
             return
         folder = anchor_folder(self.read.folder, self.config, self.read.worker.record)
@@ -137,7 +137,7 @@ class Run:
         for prompt in range(len(shown.prompts) * (1 + len(shown.base_model))):
             for seed in self.config.preview.seeds:
                 file = folder / anchor_name(prompt, seed)
-                yield prompt, seed, picture_id("base", file), file
+                yield prompt, seed, image_id("base", file), file
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class Sweep:
         return sorted(names - set(LESS_IS_BETTER) - set(DESCRIBING))
 
     @cached_property
-    def pictures(self) -> dict[str, Path]:
-        """Every picture that the records name, by its opaque name; nothing else is ever served."""
+    def images(self) -> dict[str, Path]:
+        """Every image that the records name, by its opaque name; nothing else is ever served."""
         found: dict[str, Path] = {}
         bases: set[Path] = set()
         for run in self.runs.values():
@@ -189,14 +189,14 @@ class Sweep:
                 for (tag, *_), shot in run.previews.items():
                     file = run.read.file(shot)
                     if file and file.suffix.lower() == ".png":
-                        found[run.picture(tag, shot)] = file
+                        found[run.image(tag, shot)] = file
             if run.config is None:
                 continue
             base = anchor_folder(run.read.folder, run.config, run.read.worker.record)
             if base not in bases:
                 bases.add(base)
-                found.update({name: file for _, _, name, file in run.base_pictures()})
-        found.update({picture_id("training", file): file for file in self.read.training_images})
+                found.update({name: file for _, _, name, file in run.base_images()})
+        found.update({image_id("training", file): file for file in self.read.training_images})
         return found
 
     def file(self, name: str) -> Path | None:
@@ -204,7 +204,7 @@ class Sweep:
 
         A run's folder may itself be a link to another disk.
         """
-        found = self.pictures.get(name)
+        found = self.images.get(name)
         if found is None or not found.is_file():
             return None
         own = self.folder.path / found.relative_to(self.folder.path).parts[0]
@@ -212,10 +212,10 @@ class Sweep:
 
     @cached_property
     def training(self) -> list[str]:
-        """Opaque names of training pictures, each picture once."""
+        """Opaque names of training images, each image once."""
         unique: dict[bytes, str] = {}
         for file in self.read.training_images:
-            unique.setdefault(hashlib.sha256(file.read_bytes()).digest(), picture_id("training", file))
+            unique.setdefault(hashlib.sha256(file.read_bytes()).digest(), image_id("training", file))
         return list(unique.values())
 
 

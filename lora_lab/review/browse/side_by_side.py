@@ -17,14 +17,14 @@ from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.web.gallery import gallery_of, page
 
 BASE = "base"
-"""In place of a checkpoint's tag: the bare base model's picture of that run's prompt and seed."""
+"""In place of a checkpoint's tag: the bare base model's image of that run's prompt and seed."""
 MOST = 12
 LONGEST = 1024
 
 
 @dataclass(frozen=True)
 class Pane:
-    """One picture of a comparison; `without` is the address of the comparison that lacks it."""
+    """One image of a comparison; `without` is the address of the comparison that lacks it."""
 
     tile: Tile
     label: str
@@ -63,7 +63,7 @@ def _address(here: str, panes: Sequence[str]) -> str:
 
 
 def pane_of(sweep: Sweep, text: str) -> Pane:
-    """The picture of `run:checkpoint:prompt:seed:strength`, as `Tile.pane` writes it.
+    """The image of `run:checkpoint:prompt:seed:strength`, as `Tile.pane` writes it.
 
     Raises:
         HTTPException: There is no such run (404), or a number is none (400).
@@ -78,10 +78,10 @@ def pane_of(sweep: Sweep, text: str) -> Pane:
     except ValueError:
         raise HTTPException(400, "prompt, seed and strength are numbers") from None
     if tag == BASE:
-        found = {(prompt, seed): item for prompt, seed, item, file in run.base_pictures() if file.is_file()}
-        picture = found.get((made.prompt, made.seed), "")
-        kind, words = ("picture", ()) if picture else ("none", ("no image of the base model",))
-        made = replace(made, kind=kind, picture=picture, words=words)
+        found = {(prompt, seed): item for prompt, seed, item, file in run.base_images() if file.is_file()}
+        image = found.get((made.prompt, made.seed), "")
+        kind, words = ("image", ()) if image else ("none", ("no image of the base model",))
+        made = replace(made, kind=kind, image=image, words=words)
         return Pane(made, "without a LoRA", box(run, max(*run.size, LONGEST)), True)
     label = checkpoint_label(run.checkpoints[tag]) if tag in run.checkpoints else tag
     return Pane(made, label, box(run, max(*run.size, LONGEST)), False)

@@ -93,8 +93,8 @@ def verdict(request: Request) -> Response:
     """The report with the verdict, as `lora-lab report` writes it."""
     folder, query = _folder(request), _query(*_asked(request)[1:])
     html = (folder / PAGE).read_text(encoding="utf-8")
-    # Its pictures belong to the language and the judge that the page was asked for.
-    html = re.sub(r'((?:src|srcset)="(?:plots|pictures)/[^"]+)"', rf'\1{query}"', html)
+    # Its images belong to the language and the judge that the page was asked for.
+    html = re.sub(r'((?:src|srcset)="(?:plots|images)/[^"]+)"', rf'\1{query}"', html)
     style = hashlib.sha256(STYLE.findall(html)[0].encode()).digest()
     allowed = f"style-src 'sha256-{base64.b64encode(style).decode()}'"
     policy = f"default-src 'none'; img-src 'self'; {allowed}; base-uri 'none'; frame-ancestors 'none'"
@@ -102,7 +102,7 @@ def verdict(request: Request) -> Response:
 
 
 def part(request: Request) -> Response:
-    """A picture or a plot of a written report."""
+    """An image or a plot of a written report."""
     name = f"{request.path_params['kind']}/{request.path_params['file']}"
     file = _reports(request).place(*_asked(request)) / name
     if not PARTS.fullmatch(name) or not file.is_file():

@@ -41,7 +41,7 @@ class Again:
     """What a rater gave so far to what was shown in a session, and how steadily.
 
     Attributes:
-        given: Scores by checkpoint, of the same pictures, in all of the rater's sessions, with the level of
+        given: Scores by checkpoint, of the same images, in all of the rater's sessions, with the level of
             each session taken out.
         eye_sd: The standard deviation of one score that is reckoned with.
     """
@@ -51,7 +51,7 @@ class Again:
 
 
 def known(sweep: Sweep, log: ScoreLog, progress: SessionProgress) -> Again | None:
-    """What a second session can go by; None where too little was scored, or pictures are gone."""
+    """What a second session can go by; None where too little was scored, or images are gone."""
     from lora_lab.verdict.leaders import eye, without_levels
     from lora_lab.verdict.raters import combine
 

@@ -1,4 +1,4 @@
-"""What a blind session shows: which pictures, in which order, and nothing in them that names anything."""
+"""What a blind session shows: which images, in which order, and nothing in them that names anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEWEST_WITH_REPEATS = 8
 """Items below which nothing is repeated: it would be recognised."""
 UNUSABLE = ("black", "flat")
 """Flags of checkpoints that are left out unless they are asked for: what to think of them is known."""
-TRAINING_PICTURES = 4
+TRAINING_IMAGES = 4
 MATTE = (128, 128, 128)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -32,11 +32,11 @@ Step = tuple[str, str, bool]
 
 
 def candidates(sweep: Sweep, *, unusable: bool = False) -> list[Place]:
-    """The checkpoints that have pictures, in the sweep's order; a run that is another one's twin has none.
+    """The checkpoints that have images, in the sweep's order; a run that is another one's twin has none.
 
     Args:
         sweep: The sweep as it is now.
-        unusable: With those whose pictures are black or flat.
+        unusable: With those whose images are black or flat.
     """
     return [
         (run.name, item.tag)
@@ -53,7 +53,7 @@ def last_of_each_run(places: Iterable[Place]) -> list[Place]:
 
 
 def shots_of(sweep: Sweep, place: Place) -> set[Shot]:
-    """The pictures that a checkpoint has."""
+    """The images that a checkpoint has."""
     run, tag = place
     return {shot[1:] for shot in sweep.runs[run].previews if shot[0] == tag}
 
@@ -61,7 +61,7 @@ def shots_of(sweep: Sweep, place: Place) -> set[Shot]:
 def common_shots(
     sweep: Sweep, places: Sequence[Place], prompts: Iterable[int], strength: float
 ) -> tuple[list[Shot], list[Place]]:
-    """The pictures to show of every checkpoint, and the checkpoints that have them all.
+    """The images to show of every checkpoint, and the checkpoints that have them all.
 
     Scores are only comparable over the same prompts and seeds: what most checkpoints have is shown, and a
     checkpoint that lacks some of it is left out.
@@ -101,7 +101,7 @@ def shuffled(places: Sequence[Place], share: float, seed: int) -> list[Step]:
 
 
 def pixels_of(files: Sequence[Path | None]) -> str:
-    """A hash of the pixels of pictures, whatever else their files say; '' where one cannot be read."""
+    """A hash of the pixels of images, whatever else their files say; '' where one cannot be read."""
     found = hashlib.blake2b(digest_size=16)
     for file in files:
         if file is None:
@@ -117,13 +117,13 @@ def pixels_of(files: Sequence[Path | None]) -> str:
 
 
 def shown_files(sweep: Sweep, place: Place, shots: Sequence[Shot]) -> list[Path | None]:
-    """The files of a checkpoint's pictures, None where one is not there."""
+    """The files of a checkpoint's images, None where one is not there."""
     files = [_file(sweep, place, shot) for shot in shots]
     return [file if file and file.is_file() else None for file in files]
 
 
 def drawn_of(sweep: Sweep, place: Place, shots: Sequence[Shot]) -> list[str]:
-    """What drew each of a checkpoint's pictures; none where one is not there, or of an earlier version."""
+    """What drew each of a checkpoint's images; none where one is not there, or of an earlier version."""
     run = sweep.runs.get(place[0])
     found = [run.previews.get((place[1], *shot)) for shot in shots] if run else []
     drawn = [item.drawn if item else "" for item in found]
@@ -159,14 +159,14 @@ def alike(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> dict[
 
 
 def anonymous(file: Path, size: tuple[int, int] | None) -> bytes:
-    """A picture as PNG that holds nothing but its pixels, fit into `size` (width, height) on grey.
+    """An image as PNG that holds nothing but its pixels, fit into `size` (width, height) on grey.
 
     Args:
-        file: A picture in any format.
-        size: None is the picture's own.
+        file: An image in any format.
+        size: None is the image's own.
 
     Raises:
-        OSError: The file cannot be read, or is no picture.
+        OSError: The file cannot be read, or is no image.
     """
     data = file.read_bytes()
     found = _pixels_only(data, size)
@@ -210,8 +210,8 @@ def _encoded_again(data: bytes, size: tuple[int, int] | None) -> bytes:
 
 @dataclass(frozen=True)
 class Stage:
-    """The files of a session's pictures. `size` is the one size of all; `bare` holds the bare base model's
-    picture of each shot, or None; `texts` are the prompts of the shots."""
+    """The files of a session's images. `size` is the one size of all; `bare` holds the bare base model's
+    image of each shot, or None; `texts` are the prompts of the shots."""
 
     sweep: Sweep
     shots: tuple[Shot, ...]
@@ -222,11 +222,11 @@ class Stage:
 
     @property
     def training_sizes(self) -> list[tuple[int, int]]:
-        """(width, height) of the training pictures as they are sent; a square where one cannot be read."""
+        """(width, height) of the training images as they are sent; a square where one cannot be read."""
         return [_size_or_square(file) for file in self.training]
 
     def file(self, place: Place, number: int) -> Path | None:
-        """The file of a checkpoint's picture of the shot `number`, if it is there."""
+        """The file of a checkpoint's image of the shot `number`, if it is there."""
         return _file(self.sweep, place, self.shots[number])
 
 
@@ -235,13 +235,13 @@ def _file(sweep: Sweep, place: Place, shot: Shot) -> Path | None:
     preview = run.previews.get((place[1], *shot)) if run else None
     if run is None or preview is None:
         return None
-    return sweep.file(run.picture(place[1], preview))
+    return sweep.file(run.image(place[1], preview))
 
 
 def stage(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> Stage:
     """Gather what a session shows beside its checkpoints.
 
-    All items share one set of base pictures and prompt texts, those of most runs: each run's own would
+    All items share one set of base images and prompt texts, those of most runs: each run's own would
     tell runs on another base model apart.
     """
     first = last_of_each_run(places)
@@ -255,7 +255,7 @@ def stage(sweep: Sweep, places: Sequence[Place], shots: Sequence[Shot]) -> Stage
         sweep,
         tuple(shots),
         size,
-        tuple(sweep.pictures[name] for name in sweep.training[:TRAINING_PICTURES]),
+        tuple(sweep.images[name] for name in sweep.training[:TRAINING_IMAGES]),
         bare or (None,) * len(shots),
         texts.most_common(1)[0][0] if texts else ("",) * len(shots),
     )
@@ -276,7 +276,7 @@ def _size_or_square(file: Path) -> tuple[int, int]:
 
 
 def _bare(run: Run, shots: Sequence[Shot]) -> list[Path | None]:
-    files = {(prompt, seed): file for prompt, seed, _, file in run.base_pictures() if file.is_file()}
+    files = {(prompt, seed): file for prompt, seed, _, file in run.base_images() if file.is_file()}
     return [files.get((prompt, seed)) for prompt, seed, _ in shots]
 
 

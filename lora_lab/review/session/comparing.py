@@ -69,7 +69,7 @@ def judge(request: Request, given: Posted) -> Response:
 def _what_was_shown(
     session_store: SessionStore, progress: SessionProgress, sides: Mapping[str, Place]
 ) -> dict[str, Any]:
-    """The pictures of both sides that a comparison belongs to."""
+    """The images of both sides that a comparison belongs to."""
     stage = session_store.stage(progress)
     found: dict[str, Any] = {"shots": stage.shots}
     for side, place in sides.items():

@@ -46,7 +46,7 @@ def _both(pair: Pair) -> frozenset[Place]:
 def _most_open(
     places: tuple[Place, ...], known: tuple[Pair, ...], before: tuple[frozenset[Place], ...], seed: float
 ) -> tuple[Place, Place]:
-    """Kept, since every picture of a pair asks for it."""
+    """Kept, since every image of a pair asks for it."""
     # Heavy libraries wait until somebody compares.
     from lora_lab.verdict.ranking import count_wins, strengths
 

@@ -83,7 +83,7 @@ class ScoredRow:
     changes: str
     values: tuple[float, ...]
     said: tuple[str, ...]
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
 
     @property
     def value(self) -> float:
@@ -98,7 +98,7 @@ def changes_of(sweep: Sweep, run: str) -> str:
     return ", ".join(f"{label} {value}" for _, label, value in sweep.runs[run].changes) or "the base settings"
 
 
-def _pictures(sweep: Sweep, place: Place, shots: Sequence[Shot], drawn: Sequence[str]) -> tuple[str, ...]:
+def _images(sweep: Sweep, place: Place, shots: Sequence[Shot], drawn: Sequence[str]) -> tuple[str, ...]:
     """What was shown of a checkpoint, as far as it is still among its previews: never others in its place."""
     run = sweep.runs.get(place[0])
     if run is None:
@@ -108,7 +108,7 @@ def _pictures(sweep: Sweep, place: Place, shots: Sequence[Shot], drawn: Sequence
         previews = [by_drawn.get(look) for look in drawn]
     else:
         previews = [run.previews.get((place[1], *shot)) for shot in shots]
-    return tuple(run.picture(place[1], item) for item in previews if item)
+    return tuple(run.image(place[1], item) for item in previews if item)
 
 
 def _scored(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
@@ -140,7 +140,7 @@ def _row(sweep: Sweep, progress: SessionProgress, place: Place, scores: Sequence
         changes_of(sweep, place[0]),
         tuple(item.value for item in scores),
         tuple(dict.fromkeys(text for item in scores for text in (*item.tags, item.note) if text)),
-        _pictures(sweep, place, progress.session.shots, scores[-1].drawn),
+        _images(sweep, place, progress.session.shots, scores[-1].drawn),
     )
 
 
@@ -159,7 +159,7 @@ def _compared(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
             (
                 row,
                 changes_of(sweep, row.place[0]),
-                _pictures(sweep, row.place, progress.session.shots, drawn.get(row.place, ())),
+                _images(sweep, row.place, progress.session.shots, drawn.get(row.place, ())),
             )
             for row in rows
         ],

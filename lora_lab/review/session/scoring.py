@@ -1,4 +1,4 @@
-"""Scoring blind: one checkpoint's pictures at a time, 0 to 100."""
+"""Scoring blind: one checkpoint's images at a time, 0 to 100."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def judge(request: Request, given: Posted) -> Response:
 
 
 def _what_was_shown(session_store: SessionStore, progress: SessionProgress, place: Place) -> dict[str, Any]:
-    """The pictures that a score belongs to, and the other checkpoints that have the very same ones."""
+    """The images that a score belongs to, and the other checkpoints that have the very same ones."""
     stage = session_store.stage(progress)
     also = progress.session.also.get(place, ())
     return {

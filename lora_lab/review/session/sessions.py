@@ -109,7 +109,7 @@ class SessionStore:
         return [_progress(sweep, folder, log, session) for session in reversed(log.sessions)]
 
     def stage(self, progress: SessionProgress) -> Stage:
-        """The pictures of a session; gathered once, and again when a picture has gone."""
+        """The images of a session; gathered once, and again when an image has gone."""
         own = progress.session
         if own.id not in self._stages:
             places = own.places or tuple((run, tag) for run, tag, _ in own.order)
@@ -117,7 +117,7 @@ class SessionStore:
         return self._stages[own.id]
 
     def forget_stage(self, progress: SessionProgress) -> None:
-        """Have the pictures of a session gathered again."""
+        """Have the images of a session gathered again."""
         self._stages.pop(progress.session.id, None)
 
     def write(self, progress: SessionProgress, kind: str, **values: Any) -> str:

@@ -46,7 +46,7 @@ def routes() -> list[Route]:
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be chosen from: checkpoints with pictures, prompts by number, strengths."""
+    """What can be chosen from: checkpoints with images, prompts by number, strengths."""
 
     places: tuple[Place, ...]
     unusable: int
@@ -148,7 +148,7 @@ def _compare_fields(given: Posted, places: Sequence[Place]) -> dict[str, object]
 
 
 def _chosen(sweep: Sweep, log: ScoreLog, given: Posted, mode: str) -> tuple[str, list[Shot], list[Place]]:
-    """Who judges, which pictures of each, and which checkpoints.
+    """Who judges, which images of each, and which checkpoints.
 
     Raises:
         HTTPException: The answers are wrong or leave nothing to show (400).
@@ -193,7 +193,7 @@ def _rater(name: str, log: ScoreLog) -> str:
 
 
 def scored_alike(sweep: Sweep, log: ScoreLog, shots: Sequence[Shot], rater: str = "") -> dict[Place, float]:
-    """The checkpoints that have a score of these very pictures, with the last one; of one rater, or of
+    """The checkpoints that have a score of these very images, with the last one; of one rater, or of
     all."""
     return {
         place: item.value

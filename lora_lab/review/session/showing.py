@@ -1,4 +1,4 @@
-"""The pictures of a blind session: an address names a session, a position and a number, and nothing else."""
+"""The images of a blind session: an address names a session, a position and a number, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ before it."""
 def routes() -> list[Route]:
     """The routes of this module."""
     return [
-        Route("/session/{session}/picture/{position:int}/{number:int}", picture),
+        Route("/session/{session}/image/{position:int}/{number:int}", image),
         Route("/session/{session}/training/{number:int}", training),
         Route("/session/{session}/bare/{number:int}", bare),
     ]
@@ -75,8 +75,8 @@ def seen(given: Posted) -> float | None:
     return seconds
 
 
-def picture(request: Request) -> Response:
-    """One picture of what stands at a position; of a pair, the right one's follow the left one's."""
+def image(request: Request) -> Response:
+    """One image of what stands at a position; of a pair, the right one's follow the left one's."""
     session_store = session_store_of(request)
     progress = session_store.find(request.path_params["session"])
     places = shown(progress, request.path_params["position"])
@@ -94,14 +94,14 @@ def picture(request: Request) -> Response:
 
 
 def training(request: Request) -> Response:
-    """One of the training pictures."""
+    """One of the training images."""
     session_store = session_store_of(request)
     stage = session_store.stage(session_store.find(request.path_params["session"]))
     return _numbered(request, stage.training, None)
 
 
 def bare(request: Request) -> Response:
-    """The bare base model's picture of a shot."""
+    """The bare base model's image of a shot."""
     session_store = session_store_of(request)
     stage = session_store.stage(session_store.find(request.path_params["session"]))
     return _numbered(request, stage.bare, stage.size)
@@ -116,7 +116,7 @@ def _numbered(request: Request, files: tuple[Path | None, ...], size: tuple[int,
 
 
 def _answer(file: Path, size: tuple[int, int] | None) -> Response:
-    """The picture without anything that names it, not even when it was made."""
+    """The image without anything that names it, not even when it was made."""
     try:
         return Response(anonymous(file, size), media_type="image/png")
     except OSError as error:

@@ -1,4 +1,4 @@
-// What scoring and comparing share: pictures loaded ahead, the size that fits, answers that are stored before
+// What scoring and comparing share: images loaded ahead, the size that fits, answers that are stored before
 // anything moves on.
 
 export async function post(address, values) {
@@ -15,10 +15,10 @@ export async function post(address, values) {
   return found;
 }
 
-// A picture with its words. It is decoded and made as small as it is shown away from the page's own thread, so that
+// An image with its words. It is decoded and made as small as it is shown away from the page's own thread, so that
 // showing it costs nothing; a canvas gives its memory back at once, while an <img> that is removed keeps it (Chromium,
-// ten pictures an item: 17 MB each time).
-class Picture {
+// ten images an item: 17 MB each time).
+class ShownImage {
   constructor(address, words, natural) {
     this.figure = document.createElement("figure");
     this.canvas = document.createElement("canvas");
@@ -68,7 +68,7 @@ class Picture {
   }
 }
 
-// A tap, and a swipe to either side (the next picture comes from the right).
+// A tap, and a swipe to either side (the next image comes from the right).
 function touch(element, tapped, swiped) {
   let from = null;
   element.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; });
@@ -103,34 +103,34 @@ export class Shower {
     const node = document.createElement("div");
     node.className = "item";
     node.hidden = true;
-    const item = { node, ready: false, pictures: [], seen: new Set() };
+    const item = { node, ready: false, images: [], seen: new Set() };
     for (let side = 0; side < this.sides; side += 1) {
       const group = document.createElement("div");
       group.className = "group";
       for (let shot = 0; shot < this.shots; shot += 1) {
         const number = side * this.shots + shot;
-        const picture = new Picture(`/session/${this.session}/picture/${position}/${number}`, this.texts[shot], this.natural);
-        item.pictures.push(picture);
-        touch(picture.figure, () => this.tap(shot), (by) => { if (this.layout === "one") this.step(by); });
-        group.append(picture.figure);
+        const image = new ShownImage(`/session/${this.session}/image/${position}/${number}`, this.texts[shot], this.natural);
+        item.images.push(image);
+        touch(image.figure, () => this.tap(shot), (by) => { if (this.layout === "one") this.step(by); });
+        group.append(image.figure);
       }
       node.append(group);
     }
     this.lay(item);
     this.area.append(node);
-    item.loaded = Promise.all(item.pictures.map((picture) => picture.loaded)).then(() => { item.ready = true; });
+    item.loaded = Promise.all(item.images.map((image) => image.loaded)).then(() => { item.ready = true; });
     this.items.set(position, item);
     return item;
   }
 
-  // Shows the item of a position, and loads those of `ahead`; resolves when its pictures are there.
+  // Shows the item of a position, and loads those of `ahead`; resolves when its images are there.
   async show(position, ahead) {
     const item = this.items.get(position) ?? this.make(position);
     this.current = position;
     this.number = 0;
     for (const [key, other] of this.items) {
       if (key !== position && !ahead.includes(key)) {
-        for (const picture of other.pictures) picture.drop();
+        for (const image of other.images) image.drop();
         other.node.remove();
         this.items.delete(key);
       }
@@ -139,7 +139,7 @@ export class Shower {
     if (this.current !== position) return;
     for (const [key, other] of this.items) other.node.hidden = key !== position;
     this.look();
-    // Back to the first picture, where one is shown at a time, and to all of them after one was enlarged.
+    // Back to the first image, where one is shown at a time, and to all of them after one was enlarged.
     if (this.layout === "one") { this.layout = this.usual; this.fit(); }
     // First what is shown is painted, then the next ones are asked for.
     requestAnimationFrame(() => setTimeout(() => {
@@ -150,14 +150,14 @@ export class Shower {
 
   // The name of what is shown, which goes with what is said of it.
   get item() {
-    return this.items.get(this.current)?.pictures.find((picture) => picture.item)?.item ?? "";
+    return this.items.get(this.current)?.images.find((image) => image.item)?.item ?? "";
   }
 
   get ready() {
     return this.items.get(this.current)?.ready ?? false;
   }
 
-  // Chooses the number of columns with which the pictures are largest, and lays all items out with it.
+  // Chooses the number of columns with which the images are largest, and lays all items out with it.
   fit() {
     const caption = matchMedia("(max-height: 30rem) and (min-width: 30rem)").matches ? 0 : 26;
     const gap = 8;
@@ -181,7 +181,7 @@ export class Shower {
   }
 
   lay(item) {
-    for (const picture of item.pictures) picture.size(this.size, this.size / this.ratio);
+    for (const image of item.images) image.size(this.size, this.size / this.ratio);
     for (const group of item.node.children) {
       group.style.gridTemplateColumns = `repeat(${this.columns}, ${this.size}px)`;
       [...group.children].forEach((figure, number) => {
@@ -196,7 +196,7 @@ export class Shower {
     this.look();
   }
 
-  // A tap enlarges a picture of a grid, and another leads back; it leads on to the next where one is shown at a time.
+  // A tap enlarges an image of a grid, and another leads back; it leads on to the next where one is shown at a time.
   tap(shot) {
     if (this.shots < 2) return;
     if (this.usual === "one") return this.step(1);
@@ -215,12 +215,12 @@ export class Shower {
     this.onlook?.();
   }
 
-  // How many pictures of each side were not looked at yet.
+  // How many images of each side were not looked at yet.
   get unseen() {
     return this.shots - (this.items.get(this.current)?.seen.size ?? 0);
   }
 
-  // Between all pictures and one at a time.
+  // Between all images and one at a time.
   turn() {
     if (this.shots > 1) this.layout = this.usual = this.layout === "one" ? "grid" : "one";
     this.fit();

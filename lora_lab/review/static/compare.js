@@ -5,7 +5,7 @@ import { PAUSE, SOONEST, Shower, lookFirst, notice, openClosing, post } from "/s
 const page = document.getElementById("compare");
 const { session } = page.dataset;
 const total = Number(page.dataset.total);
-const shower = new Shower(document.getElementById("pictures"), {
+const shower = new Shower(document.getElementById("images"), {
   session, shots: Number(page.dataset.shots), texts: JSON.parse(page.dataset.texts), sides: 2,
   width: Number(page.dataset.width), height: Number(page.dataset.height), layout: page.dataset.layout,
 });

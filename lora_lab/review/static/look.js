@@ -75,7 +75,7 @@ async function refresh() {
   const page = await fetchPart(address);
   if (table) {
     patchRows(page);
-    // The first pictures bring prompts to choose from, and the base model's picture.
+    // The first images bring prompts to choose from, and the base model's image.
     for (const name of [".beside", "#view", ".bar > .prompt"]) patch(name, page);
   }
   else document.querySelector(".charts")?.replaceWith(page.querySelector(".charts"));

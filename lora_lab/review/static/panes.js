@@ -1,4 +1,4 @@
-// Several pictures under one zoom: side by side, one wiped over the other, or their difference.
+// Several images under one zoom: side by side, one wiped over the other, or their difference.
 import { dismissible, listen, showKeys } from "/static/keys.js";
 import { Zoom, fetchPart } from "/static/zoom.js";
 
@@ -35,7 +35,7 @@ function setMode(wanted) {
   overlay();
 }
 
-// What lies over the first pane: the other picture behind a divider, or the canvas of the difference.
+// What lies over the first pane: the other image behind a divider, or the canvas of the difference.
 function overlay() {
   stage.querySelectorAll(".over, .divider, .slid").forEach((item) => item.remove());
   panes().forEach((pane, number) => pane.classList.toggle("leading", number === 0));
@@ -83,16 +83,16 @@ function drag(divider, frame) {
   });
 }
 
-// The divider is a line of the window; the picture behind it is cut at that line, wherever it lies.
+// The divider is a line of the window; the image behind it is cut at that line, wherever it lies.
 function divide() {
   const divider = stage.querySelector(".divider");
   const over = stage.querySelector("img.over");
   if (!divider || !over) return;
   const frame = divider.parentElement.getBoundingClientRect();
-  const picture = over.getBoundingClientRect();
+  const image = over.getBoundingClientRect();
   divider.style.left = `${divided * frame.width}px`;
   divider.setAttribute("aria-valuenow", Math.round(divided * 100));
-  const cut = (frame.left + divided * frame.width - picture.left) / Math.max(picture.width, 1);
+  const cut = (frame.left + divided * frame.width - image.left) / Math.max(image.width, 1);
   over.style.clipPath = `inset(0 0 0 ${Math.min(Math.max(cut, 0), 1) * 100}%)`;
 }
 

@@ -12,7 +12,7 @@ const total = Number(page.dataset.total);
 let known = Number(page.dataset.known);
 const judged = new Map(Object.entries(JSON.parse(page.dataset.judged)).map(([key, said]) => [Number(key), said]));
 const tags = JSON.parse(page.dataset.tags);
-const shower = new Shower(document.getElementById("pictures"), {
+const shower = new Shower(document.getElementById("images"), {
   session, shots: Number(page.dataset.shots), texts: JSON.parse(page.dataset.texts), sides: 1,
   width: Number(page.dataset.width), height: Number(page.dataset.height), layout: page.dataset.layout,
 });
@@ -268,7 +268,7 @@ const KEYS = [
 ];
 
 const ANYTIME = new Set(["?", "l", "Backspace", "u", "Enter"]);
-// Until the pictures are there nothing is judged; while a score is being stored nothing else is.
+// Until the images are there nothing is judged; while a score is being stored nothing else is.
 listen(KEYS, (row) => !busy && (shower.ready || row.keys.some((key) => ANYTIME.has(key))) && (!done || row.keys.some((key) => ANYTIME.has(key))));
 slider.addEventListener("input", () => set(Number(slider.value)));
 for (const button of page.querySelectorAll("[data-act]")) {

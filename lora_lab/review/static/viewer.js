@@ -1,4 +1,4 @@
-// The full view: keys and links swap the picture and what is said of it, without leaving the page.
+// The full view: keys and links swap the image and what is said of it, without leaving the page.
 import { dismissible, listen, showKeys } from "/static/keys.js";
 import { Zoom, fetchPart } from "/static/zoom.js";
 
@@ -48,7 +48,7 @@ async function go(address) {
 }
 
 function preload() {
-  for (const link of swap.querySelectorAll("[data-picture]")) new Image().src = link.dataset.picture;
+  for (const link of swap.querySelectorAll("[data-image]")) new Image().src = link.dataset.image;
 }
 
 function apply() {

@@ -1,5 +1,5 @@
 // One zoom and pan over several frames. A frame may stand apart by an offset of its own, which it keeps when the
-// frames are moved together again. Positions are in shares of a picture, so that pictures of other sizes follow.
+// frames are moved together again. Positions are in shares of an image, so that images of other sizes follow.
 
 const LEAST = 0.2;
 const MOST = 64;
@@ -61,7 +61,7 @@ export class Zoom {
     element.addEventListener("dblclick", () => this.shared.scale > 1.01 ? this.fit() : this.one(number));
   }
 
-  // Where a frame looks: scale (1 fits the frame) and the point of the picture in the middle of the frame.
+  // Where a frame looks: scale (1 fits the frame) and the point of the image in the middle of the frame.
   of(number) {
     const own = this.offsets[number] ?? { scale: 1, x: 0, y: 0 };
     return { scale: this.shared.scale * own.scale, x: this.shared.x + own.x, y: this.shared.y + own.y };
@@ -106,7 +106,7 @@ export class Zoom {
     this.set(number, { scale: now.scale, x: now.x - dx / (seen.width * size), y: now.y - dy / (seen.height * size) });
   }
 
-  // One pixel of the picture on one pixel of the screen.
+  // One pixel of the image on one pixel of the screen.
   one(number = this.leading < 0 ? this.frames[0]?.number : this.leading) {
     const seen = this.measure(number);
     if (!seen) return;
@@ -130,7 +130,7 @@ export class Zoom {
       const seen = this.measure(frame.number);
       if (!seen || !seen.box.width) continue;
       for (const image of frame.element.querySelectorAll("img, canvas")) {
-        // A picture that lies over another one keeps its own offset.
+        // An image that lies over another one keeps its own offset.
         const look = this.of(Number(image.dataset.of ?? frame.number));
         const size = seen.fit * look.scale;
         const x = seen.box.width / 2 - look.x * seen.width * size;

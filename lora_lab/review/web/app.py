@@ -47,7 +47,7 @@ def create_app(results: Path, options: Options | None = None) -> Starlette:
             *inviting.routes(),
             *results_pages.routes(),
             *launch_pages.routes(),
-            *guarded([*look.routes(), Route("/sweep/{sweep}/picture/{picture}", picture)]),
+            *guarded([*look.routes(), Route("/sweep/{sweep}/image/{image}", image)]),
             Route("/favicon.ico", icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
@@ -66,9 +66,9 @@ def icon(request: Request) -> Response:
     return FileResponse(HERE / "static" / "icon.svg", media_type="image/svg+xml")
 
 
-def picture(request: Request) -> Response:
-    """A picture that the sweep's records name, as it was rendered; `picture` is its opaque name."""
-    file = gallery_of(request).picture(request.path_params["sweep"], request.path_params["picture"])
+def image(request: Request) -> Response:
+    """An image that the sweep's records name, as it was rendered; `image` is its opaque name."""
+    file = gallery_of(request).image(request.path_params["sweep"], request.path_params["image"])
     return FileResponse(
         file, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"}
     )

@@ -48,7 +48,7 @@ class Options:
         allowed: Further names that a browser may know this machine by, such as a proxy's.
         reachable: The first address that other machines may open, with a slash at its end; empty where only
             this one can connect.
-        cache: Folder of pictures made smaller or made anonymous; None is `.review` in the results folder.
+        cache: Folder of images made smaller or made anonymous; None is `.review` in the results folder.
     """
 
     only: str = ""
@@ -83,7 +83,7 @@ class Gallery:
 
     @property
     def cache(self) -> Path:
-        """Where pictures that were made smaller or anonymous are kept."""
+        """Where images that were made smaller or anonymous are kept."""
         return self.options.cache or self.results / ".review"
 
     def names(self) -> list[str]:
@@ -119,18 +119,18 @@ class Gallery:
         except RunFolderError as error:
             raise HTTPException(404, str(error)) from error
 
-    def picture(self, name: str, picture: str) -> Path:
-        """The file of a sweep's picture by its opaque name.
+    def image(self, name: str, image: str) -> Path:
+        """The file of a sweep's image by its opaque name.
 
         A page asks for a hundred at once; what was read for the page is looked at first, without asking the
         disk whether anything changed.
 
         Raises:
-            HTTPException: There is no such sweep or picture (404).
+            HTTPException: There is no such sweep or image (404).
         """
         known = self.sweep_cache.known(self.results / name) if PLAIN_NAME.fullmatch(name) else None
-        found = known.file(picture) if known else None
-        found = found or self.read(name).file(picture)
+        found = known.file(image) if known else None
+        found = found or self.read(name).file(image)
         if found is None:
             raise HTTPException(404, "there is no such image")
         return found
@@ -139,8 +139,8 @@ class Gallery:
         """Read all sweeps, so that the first page does not wait for them."""
         for name in self.names():
             with suppress(HTTPException):
-                # What pictures there are is worked out with it.
-                _ = self.read(name).pictures
+                # What images there are is worked out with it.
+                _ = self.read(name).images
 
 
 def gallery_of(request: Request) -> Gallery:

@@ -1,4 +1,4 @@
-"""Small copies of pictures, made when they are first asked for and kept on disk by content."""
+"""Small copies of images, made when they are first asked for and kept on disk by content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = (128, 192, 256, 384)
 """Long sides in pixels that may be asked for: few, so that the folder stays small."""
 QUALITY = 82
 AT_ONCE = 2
-"""Pictures that are decoded at the same time; each takes its full size in memory."""
+"""Images that are decoded at the same time; each takes its full size in memory."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Small:
 class Thumbnails:
     """The folder of small copies; safe to use from several threads.
 
-    A copy is named by its original's content, so it outlives moves and renames, and a picture that was
+    A copy is named by its original's content, so it outlives moves and renames, and an image that was
     rendered again gets another one. What a file contains is remembered as long as the file stays the same.
     """
 
@@ -41,35 +41,35 @@ class Thumbnails:
     _content: dict[tuple[str, int, int, int], str] = field(default_factory=dict)
     _busy: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(AT_ONCE))
 
-    def tag(self, picture: Path) -> str:
-        """The content of a picture as 32 hex digits.
+    def tag(self, image: Path) -> str:
+        """The content of an image as 32 hex digits.
 
         Raises:
             OSError: The file is gone.
         """
-        stat = picture.stat()
-        key = str(picture), stat.st_size, stat.st_mtime_ns, stat.st_ino
+        stat = image.stat()
+        key = str(image), stat.st_size, stat.st_mtime_ns, stat.st_ino
         if key not in self._content:
-            with open(picture, "rb") as file:
+            with open(image, "rb") as file:
                 self._content[key] = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         return self._content[key]
 
-    def small(self, picture: Path, size: int) -> Small:
-        """A copy whose long side is `size`, or the picture itself where it is no larger.
+    def small(self, image: Path, size: int) -> Small:
+        """A copy whose long side is `size`, or the image itself where it is no larger.
 
         Raises:
-            OSError: The file is gone or is no picture.
+            OSError: The file is gone or is no image.
         """
-        tag = self.tag(picture)
+        tag = self.tag(image)
         kept = self.folder / tag[:2] / f"{tag}-{size}.webp"
         try:
             return Small(kept.read_bytes(), "image/webp", f"{tag}-{size}")
         except OSError:
             pass
         with self._busy:
-            data = _shrunk(picture, size)
+            data = _shrunk(image, size)
         if data is None:
-            return Small(picture.read_bytes(), "image/png", tag)
+            return Small(image.read_bytes(), "image/png", tag)
         try:
             with replacing(kept) as temporary:
                 temporary.write_bytes(data)
@@ -79,9 +79,9 @@ class Thumbnails:
         return Small(data, "image/webp", f"{tag}-{size}")
 
 
-def _shrunk(picture: Path, size: int) -> bytes | None:
-    """The picture as WebP with a long side of `size`; None where it is no larger than that."""
-    with Image.open(picture) as image:
+def _shrunk(file: Path, size: int) -> bytes | None:
+    """The image as WebP with a long side of `size`; None where it is no larger than that."""
+    with Image.open(file) as image:
         if max(image.size) <= size:
             return None
         factor = size / max(image.size)

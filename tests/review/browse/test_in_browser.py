@@ -54,7 +54,7 @@ def press(tab: Any, key: str, expected: str) -> None:
     tab.wait_for_url(f"**{expected}**")
 
 
-def test_arrow_keys_go_from_picture_to_picture(tab: Any) -> None:
+def test_arrow_keys_go_from_image_to_image(tab: Any) -> None:
     tab.goto(f"look/view?{FIRST}")
     assert place(tab) == "good, epoch 5"
     press(tab, "ArrowRight", "prompt=1")
@@ -85,7 +85,7 @@ def test_escape_comes_back_to_the_same_matrix(tab: Any) -> None:
 
 
 def looks(tab: Any) -> list[list[float]]:
-    """For each pane: the scale, and the point of its picture that is in the middle of the frame."""
+    """For each pane: the scale, and the point of its image that is in the middle of the frame."""
     return tab.evaluate(
         """() => [...document.querySelectorAll('.frame')].map(frame => {
             const image = frame.querySelector('img.shown'), m = new DOMMatrix(image.style.transform);
@@ -155,7 +155,7 @@ def test_zoom_and_mode_stay_when_the_prompt_changes(tab: Any) -> None:
         assert now == pytest.approx(then, abs=1e-6)
 
 
-def test_the_slider_uncovers_the_other_picture(tab: Any) -> None:
+def test_the_slider_uncovers_the_other_image(tab: Any) -> None:
     tab.goto(f"look/compare?{PANES}")
     tab.wait_for_load_state("networkidle")
     tab.keyboard.press("l")
@@ -195,7 +195,7 @@ def test_the_difference_is_absolute_and_amplified(tab: Any) -> None:
     assert shown == [abs(a - b) for a, b in zip(one, two, strict=True)]
 
 
-def test_pictures_are_chosen_in_the_matrix_and_compared(tab: Any) -> None:
+def test_images_are_chosen_in_the_matrix_and_compared(tab: Any) -> None:
     tab.goto("look")
     for number in (0, 2):
         tab.locator(".tile").filter(has=tab.locator("[name=pane]")).nth(number).hover()
@@ -251,3 +251,12 @@ def test_frames_are_equally_large_whatever_their_captions_say(tab: Any) -> None:
     frames = [item.bounding_box() for item in tab.locator(".frame").all()]
     assert captions[1] >= captions[0]
     assert frames[0]["height"] == frames[1]["height"] > 100 and frames[0]["width"] == frames[1]["width"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (683, 384), (844, 390)])
+@pytest.mark.parametrize("part", ["", "/running", "/settings", "/curves", "/timings"])
+def test_no_page_is_wider_than_its_window(tab: Any, part: str, width: int, height: int) -> None:
+    tab.set_viewport_size({"width": width, "height": height})
+    answer = tab.goto(f"look{part}")
+    assert answer and answer.status == 200
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,4 +1,4 @@
-"""Rows, columns and what stands where there is no picture."""
+"""Rows, columns and what stands where there is no image."""
 
 from pathlib import Path
 
@@ -38,14 +38,14 @@ def test_runs_and_checkpoints_are_drawn_unless_something_else_is_asked_for(sweep
 
 def test_every_run_has_a_row_and_every_gap_a_kind(sweep: Sweep) -> None:
     assert kinds(drawn(sweep)) == {
-        "good": ["picture", "picture"],
-        "diverged": ["picture", "ended"],
+        "good": ["image", "image"],
+        "diverged": ["image", "ended"],
         "failed": ["ended", "ended"],
-        "stopped": ["picture", "ended"],
-        "black": ["picture", "picture"],
+        "stopped": ["image", "ended"],
+        "black": ["image", "image"],
         "waiting": ["waiting", "waiting"],
-        "orphan": ["picture", "ended"],
-        "twin": ["picture", "picture"],
+        "orphan": ["image", "ended"],
+        "twin": ["image", "image"],
     }
 
 
@@ -71,7 +71,7 @@ def test_a_run_whose_worker_holds_its_lock_is_running(tmp_path: Path) -> None:
     now = sweep_cache.read(folder)
     lock.release()
     assert now.version != before.version and now.live
-    assert kinds(drawn(now))["orphan"] == ["picture", "waiting"]
+    assert kinds(drawn(now))["orphan"] == ["image", "waiting"]
 
 
 def test_settings_that_differ_are_axes_and_cells_stack_the_rest(sweep: Sweep) -> None:
@@ -88,10 +88,10 @@ def test_settings_that_differ_are_axes_and_cells_stack_the_rest(sweep: Sweep) ->
     assert len(next(names for names in runs.values() if "good" in names)) == 5
 
 
-def test_a_stack_shows_its_first_picture(sweep: Sweep) -> None:
+def test_a_stack_shows_its_first_image(sweep: Sweep) -> None:
     matrix = drawn(sweep, rows="train.train_batch_size", columns="optimizer.learning_rate")
     leads = [cell.lead for row in matrix.rows(0, 99) for cell in row.cells if len(cell.tiles) > 1]
-    assert leads and all(lead is not None and lead.kind == "picture" for lead in leads)
+    assert leads and all(lead is not None and lead.kind == "image" for lead in leads)
 
 
 def test_checkpoints_that_are_not_drawn_mean_each_runs_last(sweep: Sweep) -> None:
@@ -119,7 +119,7 @@ def test_filters_leave_runs_out_and_shrink_the_drawn_axis(sweep: Sweep) -> None:
 def test_nonsense_is_answered_with_what_is_sensible(sweep: Sweep, query: dict[str, str]) -> None:
     matrix = drawn(sweep, **query)
     assert matrix.view.rows == "run" and matrix.view.columns in ("checkpoint", "prompt")
-    assert any("picture" in row for row in kinds(matrix).values())
+    assert any("image" in row for row in kinds(matrix).values())
 
 
 def test_a_view_survives_its_address(sweep: Sweep) -> None:
@@ -159,10 +159,10 @@ def test_a_damaged_record_and_a_damaged_config_are_rows(tmp_path: Path) -> None:
     by_setting = drawn(SweepCache().read(folder), rows="optimizer.name", columns="train.seed").rows(0, 99)
     assert sum(len(cell.tiles) for row in by_setting for cell in row.cells) == len(found)
     assert found["good"].kind == "ended" and "is damaged" in found["good"].words[1]
-    assert found["black"].kind == "picture"
+    assert found["black"].kind == "image"
 
 
-def test_pictures_outside_the_folder_have_no_name(tmp_path: Path) -> None:
+def test_images_outside_the_folder_have_no_name(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     folder = make_troubled(tmp_path / "results" / "bad")
     sweep_cache = SweepCache()
@@ -171,27 +171,27 @@ def test_pictures_outside_the_folder_have_no_name(tmp_path: Path) -> None:
     secret.write_bytes((good.path / file).read_bytes())
     record = good.run_file.read_text()
     good.run_file.write_text(record.replace(file, "../../../secret.png", 1))
-    assert secret not in [path.resolve() for path in sweep_cache.read(folder).pictures.values()]
+    assert secret not in [path.resolve() for path in sweep_cache.read(folder).images.values()]
     (good.path / file).unlink()
     (good.path / file).symlink_to(secret)
     good.run_file.write_text(record)
     now = sweep_cache.read(folder)
-    name = next(name for name, path in now.pictures.items() if path == good.path / file)
+    name = next(name for name, path in now.images.items() if path == good.path / file)
     assert now.file(name) is None
-    assert sum(now.file(other) is not None for other in now.pictures) == len(now.pictures) - 1
+    assert sum(now.file(other) is not None for other in now.images) == len(now.images) - 1
 
 
-def test_a_picture_that_was_rendered_again_has_another_name(tmp_path: Path) -> None:
+def test_an_image_that_was_rendered_again_has_another_name(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "bad")
     sweep_cache = SweepCache()
-    before = set(sweep_cache.read(folder).pictures)
+    before = set(sweep_cache.read(folder).images)
     file = folder.run("good").run_file
     file.write_text(file.read_text().replace('"preview_fingerprint": ""', '"preview_fingerprint": "new"'))
-    after = set(sweep_cache.read(folder).pictures)
+    after = set(sweep_cache.read(folder).images)
     assert len(before & after) == len(before) - 4 and len(after) == len(before)
 
 
-def test_training_pictures_stand_there_once(tmp_path: Path) -> None:
+def test_training_images_stand_there_once(tmp_path: Path) -> None:
     folder = make_troubled(tmp_path / "bad")
     other = folder.anchors / "pictures-ffffffff"
     other.mkdir()

@@ -15,7 +15,7 @@ from tests.review.conftest import ADDRESS
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return scored.sweep(tmp_path_factory.mktemp("results"), pictures=True).path.parent
+    return scored.sweep(tmp_path_factory.mktemp("results"), images=True).path.parent
 
 
 def test_runs_stand_by_their_best_score_and_those_without_one_last(results: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_page_holds_the_first_rows_and_the_address_of_the_rest(pages: TestClie
     assert 'class="more"' not in second
 
 
-def test_pictures_say_their_size_and_wait_until_they_are_seen(pages: TestClient) -> None:
+def test_images_say_their_size_and_wait_until_they_are_seen(pages: TestClient) -> None:
     images = re.findall(r"<img [^>]*>", page(pages, LOOK))
     assert len(images) > 8
     for image in images:
@@ -94,7 +94,7 @@ def test_thumbnails_are_small_typed_and_may_be_kept(pages: TestClient) -> None:
     [
         "/sweep/bad/thumb/192/00000000000000000000",
         "/sweep/bad/thumb/192/..%2f..%2frun.json",
-        "/sweep/bad/picture/good%2frun.json",
+        "/sweep/bad/image/good%2frun.json",
         "/sweep/..%2f/look",
         f"{LOOK}/view?run=../good",
         f"{LOOK}/compare?pane=good",
@@ -173,7 +173,7 @@ def test_a_failed_run_has_a_view_too(pages: TestClient) -> None:
     assert "run=diverged" in steps_of(html)["PageUp"]
 
 
-def test_a_comparison_shows_each_picture_and_how_the_settings_differ(pages: TestClient) -> None:
+def test_a_comparison_shows_each_image_and_how_the_settings_differ(pages: TestClient) -> None:
     html = page(pages, f"{LOOK}/compare?pane=good:000005:0:7:1&pane=black:000010:0:7:1&pane=good:base:0:7:0")
     assert len(re.findall(r'class="shown"', html)) == 3
     assert "adamw" in html and "lion" in html and "without a LoRA" in html

@@ -11,7 +11,7 @@ import pytest
 
 from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder
-from tests.material import write_pictures
+from tests.material import write_images
 from tests.review.conftest import Recorder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -72,7 +72,7 @@ def score_all(tab: Any, judge: random.Random) -> int:
 
 
 def test_from_images_to_an_export(tab: Any, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "photos", 3)
+    write_images(tmp_path / "photos", 3)
     tab.goto("/")
     tab.click("text=New sweep")
     values = {"name": "mine", "base": "demo", "images": "photos", "trigger": "miko"}

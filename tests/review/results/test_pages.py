@@ -21,7 +21,7 @@ from tests.review.conftest import ADDRESS
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one scored sweep."""
-    return scored.sweep(tmp_path_factory.mktemp("results"), pictures=True).path.parent
+    return scored.sweep(tmp_path_factory.mktemp("results"), images=True).path.parent
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_another_language_and_another_judge(asking: TestClient) -> None:
 
 @pytest.mark.slow
 def test_a_new_score_is_in_the_next_verdict(tmp_path: Path) -> None:
-    folder = scored.sweep(tmp_path, pictures=True)
+    folder = scored.sweep(tmp_path, images=True)
     with TestClient(create_app(tmp_path), ADDRESS) as asking:
         before = asking.get("/sweep/made/verdict/").text
         assert "Best so far: base " in before.replace("base-r2", "")
@@ -94,7 +94,7 @@ def test_what_cannot_be_exported_is_said_on_the_page(asking: TestClient) -> None
 
 
 def test_nothing_of_it_is_shown_during_a_blind_session(results: Path, tmp_path: Path) -> None:
-    folder = scored.sweep(tmp_path, pictures=True)
+    folder = scored.sweep(tmp_path, images=True)
     order = [["base", "000010", False], ["lion", "000020", False]]
     given = {
         "rater": "anna",

@@ -1,4 +1,4 @@
-"""The second session over HTTP: offered when the first is closed, blind, of the same pictures."""
+"""The second session over HTTP: offered when the first is closed, blind, of the same images."""
 
 from starlette.testclient import TestClient
 
@@ -42,9 +42,9 @@ def test_its_scores_decide_what_it_shows_next(client: TestClient, sweep: SweepFo
     assert len(start.order) == PART < start.target and set(start.places) >= {step[:2] for step in start.order}
     for position in range(PART - 1):
         assert say(client, identity, position, 60).json()["known"] == PART, "chosen when a part is whole"
-    assert client.get(f"/session/{identity}/picture/{PART}/0").status_code == 404
+    assert client.get(f"/session/{identity}/image/{PART}/0").status_code == 404
     assert say(client, identity, PART - 1, 60).json()["known"] == 2 * PART
-    assert client.get(f"/session/{identity}/picture/{PART}/0").status_code == 200
+    assert client.get(f"/session/{identity}/image/{PART}/0").status_code == 200
     assert say(client, identity, PART - 1, 20).json()["known"] == 2 * PART, "what is chosen stays"
     client.post(f"/score/{identity}/undo", json={})
     say(client, identity, PART - 1, 50)

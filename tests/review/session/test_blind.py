@@ -83,14 +83,14 @@ def test_equal_pixels_are_one_item_whatever_their_files_say(sweep: SweepFolder) 
     places, shots = candidates(read), [(0, 7, 1.0), (1, 7, 1.0)]
     found = alike(read, places, shots)
     assert found["base-run", "000010"] == [("batch-four", "000010")]
-    # One picture of two is not enough.
+    # One image of two is not enough.
     assert found["batch-four", "000005"] == [] and ("batch-four", "000010") not in found
     assert len(found) == len(places) - 1 and list(found) == [place for place in places if place in found]
     assert alike(read, places, shots[:1])["base-run", "000005"] == [("batch-four", "000005")]
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text"])
-def test_pictures_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage: str) -> None:
+def test_images_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage: str) -> None:
     for run in ("base-run", "batch-four"):
         file = sweep.run(run).path / "previews/000010/p0-s7-w1.png"
         file.unlink() if damage == "missing" else file.write_text("" if damage == "empty" else "no image")
@@ -99,7 +99,7 @@ def test_pictures_that_cannot_be_read_are_never_alike(sweep: SweepFolder, damage
     assert len(found) == 8 and not any(found.values())
 
 
-def test_a_picture_loses_all_that_names_it(tmp_path: Path) -> None:
+def test_an_image_loses_all_that_names_it(tmp_path: Path) -> None:
     info = PngInfo()
     info.add_text("parameters", "Lora: secret-run")
     info.add_itxt("more", "secret-run")
@@ -117,15 +117,15 @@ def test_a_picture_loses_all_that_names_it(tmp_path: Path) -> None:
         assert image.info == {}
 
 
-def test_all_pictures_have_one_size(tmp_path: Path) -> None:
-    made_up.picture(tmp_path / "wide.png", 1, (64, 32))
+def test_all_images_have_one_size(tmp_path: Path) -> None:
+    made_up.write_image(tmp_path / "wide.png", 1, (64, 32))
     (tmp_path / "out.png").write_bytes(anonymous(tmp_path / "wide.png", (32, 48)))
     with Image.open(tmp_path / "out.png") as image:
         assert (image.size, image.mode) == ((32, 48), "RGB")
         assert image.getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_only_checkpoints_with_pictures_of_runs_of_their_own_are_offered(sweep: SweepFolder) -> None:
+def test_only_checkpoints_with_images_of_runs_of_their_own_are_offered(sweep: SweepFolder) -> None:
     places = candidates(SweepCache().read(sweep))
     assert {run for run, _ in places} == set(made_up.RUNS)
     assert len(places) == 8
@@ -142,7 +142,7 @@ def test_black_ones_are_left_out_unless_asked_for(sweep: SweepFolder) -> None:
     assert ("lion-fast", "000010") in candidates(read, unusable=True)
 
 
-def test_a_checkpoint_that_lacks_a_picture_is_not_compared_with_the_others(sweep: SweepFolder) -> None:
+def test_a_checkpoint_that_lacks_an_image_is_not_compared_with_the_others(sweep: SweepFolder) -> None:
     run = sweep.run("batch-four")
     record = read_record(run)
     del record.checkpoints[0].previews[1]
@@ -157,8 +157,8 @@ def test_a_checkpoint_that_lacks_a_picture_is_not_compared_with_the_others(sweep
     assert common_shots(read, places, [0], 0.3) == ([], [])
 
 
-def test_all_items_share_one_set_of_base_pictures(sweep: SweepFolder) -> None:
-    # A run on another base model has another base picture, which would tell it apart.
+def test_all_items_share_one_set_of_base_images(sweep: SweepFolder) -> None:
+    # A run on another base model has another base image, which would tell it apart.
     other = made_up.write_run(sweep, "other-model", ["base_model.path=/models/other.safetensors"])
     shown = made_up.checkpoint(other, "000010", 90)
     made_up.write_run(
@@ -168,15 +168,15 @@ def test_all_items_share_one_set_of_base_pictures(sweep: SweepFolder) -> None:
     read = SweepCache().read(sweep)
     places = last_of_each_run(candidates(read))
     found = stage(read, places, [(0, 7, 1.0), (1, 7, 1.0)])
-    own = {file for *_, file in read.runs["other-model"].base_pictures()}
+    own = {file for *_, file in read.runs["other-model"].base_images()}
     assert None not in found.bare and not set(found.bare) & own
     assert len(found.training) == 3
     assert found.size == (32, 48)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
-def test_other_kinds_of_pictures_become_plain_rgb(tmp_path: Path, mode: str) -> None:
-    made_up.picture(tmp_path / "rgb.png", 3)
+def test_other_kinds_of_images_become_plain_rgb(tmp_path: Path, mode: str) -> None:
+    made_up.write_image(tmp_path / "rgb.png", 3)
     with Image.open(tmp_path / "rgb.png") as image:
         other = image.convert(mode)
     info = PngInfo()

@@ -33,43 +33,43 @@ def test_a_comparison_says_what_was_shown_of_both(client: TestClient, sweep: Swe
     assert pair.shown[0] != pair.shown[1]
 
 
-def test_the_pictures_are_those_of_the_pair(client: TestClient, sweep: SweepFolder) -> None:
+def test_the_images_are_those_of_the_pair(client: TestClient, sweep: SweepFolder) -> None:
     session = begin(client, "compare")
     left, right, following = (
-        client.get(f"/session/{session}/picture/{address}").content for address in ("0/0", "0/2", "1/0")
+        client.get(f"/session/{session}/image/{address}").content for address in ("0/0", "0/2", "1/0")
     )
     assert left != right and following
     prefer(client, session, 0, "left")
     pair = read_scores(sweep).pairs[0]
-    # A session over one of the two shows the very same picture.
+    # A session over one of the two shows the very same image.
     client.cookies.clear()
     number = list(read_scores(sweep).sessions[session].places).index(pair.left)
     alone = begin(client, which="chosen", place=[str(number)])
-    assert client.get(f"/session/{alone}/picture/0/0").content == left
+    assert client.get(f"/session/{alone}/image/0/0").content == left
 
 
 def test_no_pair_is_shown_beyond_the_next(client: TestClient) -> None:
     session = begin(client, "compare")
-    assert client.get(f"/session/{session}/picture/1/3").status_code == 200
-    assert client.get(f"/session/{session}/picture/2/0").status_code == 404
-    assert client.get(f"/session/{session}/picture/0/4").status_code == 404
+    assert client.get(f"/session/{session}/image/1/3").status_code == 200
+    assert client.get(f"/session/{session}/image/2/0").status_code == 404
+    assert client.get(f"/session/{session}/image/0/4").status_code == 404
 
 
 def test_what_was_loaded_ahead_is_what_is_judged_next(client: TestClient) -> None:
     session = begin(client, "compare")
     for position, result in enumerate(("left", "tie", "right", "both_bad", "left", "right")):
-        ahead = client.get(f"/session/{session}/picture/{position + 1}/0").content
+        ahead = client.get(f"/session/{session}/image/{position + 1}/0").content
         prefer(client, session, position, result)
-        assert client.get(f"/session/{session}/picture/{position + 1}/0").content == ahead
+        assert client.get(f"/session/{session}/image/{position + 1}/0").content == ahead
 
 
 def test_undo_shows_the_same_pair_again(client: TestClient, sweep: SweepFolder) -> None:
     session = begin(client, "compare")
     for position in range(3):
         prefer(client, session, position, "left")
-    shown = client.get(f"/session/{session}/picture/2/0").content
+    shown = client.get(f"/session/{session}/image/2/0").content
     assert client.post(f"/compare/{session}/undo", json={}).json()["position"] == 2
-    assert client.get(f"/session/{session}/picture/2/0").content == shown
+    assert client.get(f"/session/{session}/image/2/0").content == shown
     assert len(read_scores(sweep).pairs) == 2
     assert [client.post(f"/compare/{session}/undo", json={}).json()["position"] for _ in range(3)] == [
         1,
@@ -82,10 +82,10 @@ def test_a_session_goes_on_after_a_restart(client: TestClient, sweep: SweepFolde
     session = begin(client, "compare")
     for position in range(3):
         prefer(client, session, position, "left")
-    shown = client.get(f"/session/{session}/picture/3/0").content
+    shown = client.get(f"/session/{session}/image/3/0").content
     again = TestClient(create_app(sweep.path.parent), ADDRESS)
     assert 'data-start="3"' in again.get(f"/compare/{session}").text
-    assert again.get(f"/session/{session}/picture/3/0").content == shown
+    assert again.get(f"/session/{session}/image/3/0").content == shown
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_ranking_follows_what_was_preferred(client: TestClient, sweep: Sweep
     session = begin(client, "compare", which="last", target="20")
     order = ["lion-fast", "batch-four", "base-run", "alpha-sixteen"]
     for position in range(20):
-        # Ask what is shown by its pictures' order in the log: judge, look, take back, judge rightly.
+        # Ask what is shown by its images' order in the log: judge, look, take back, judge rightly.
         prefer(client, session, position, "tie")
         pair = read_scores(sweep).pairs[-1]
         client.post(f"/compare/{session}/undo", json={})

@@ -48,7 +48,7 @@ def begin(page: Any, mode: str = "score", rater: str = "Anna", **values: str) ->
 def at(page: Any, position: int | str, mode: str = "score") -> None:
     """Wait until what stands at a position is shown."""
     page.wait_for_selector(f'#{mode}[data-position="{position}"]')
-    # What is said sooner was meant for the pictures before.
+    # What is said sooner was meant for the images before.
     page.wait_for_timeout(320)
 
 
@@ -102,7 +102,7 @@ def assert_blind(page: Any, answers: list[Answer]) -> None:
         assert not [word for word in GIVES_AWAY if word in head or word.encode() in answer.body], head
         if "/static/" not in answer.asked:
             assert not re.search("etag|last-modified|content-disposition|accept-ranges", answer.headers)
-        if "/picture/" in answer.asked:
+        if "/image/" in answer.asked:
             with Image.open(io.BytesIO(answer.body)) as image:
                 image.load()
                 assert (image.format, image.mode, image.info) == ("PNG", "RGB", {})
@@ -283,7 +283,7 @@ def test_nothing_is_cut_off(chromium: Any, address: str, width: int, height: int
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (683, 384), (1280, 800)])
 @pytest.mark.parametrize("layout", ["one", "grid"])
-def test_pictures_have_room_in_every_window(
+def test_images_have_room_in_every_window(
     chromium: Any, address: str, width: int, height: int, layout: str
 ) -> None:
     page = chromium.new_context(viewport={"width": width, "height": height}, base_url=address).new_page()
@@ -327,7 +327,7 @@ def test_one_at_a_time_takes_a_score_when_all_were_seen(page: Any, sweep: SweepF
     assert scored(sweep) == {0: 64}
 
 
-def test_a_tap_enlarges_a_picture_of_the_grid(page: Any) -> None:
+def test_a_tap_enlarges_an_image_of_the_grid(page: Any) -> None:
     begin(page)
     figures = ".item:not([hidden]) figure:not([hidden])"
     assert len(page.query_selector_all(figures)) == 2

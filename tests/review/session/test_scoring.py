@@ -132,12 +132,12 @@ def test_a_session_goes_on_after_a_restart(client: TestClient, sweep: SweepFolde
     say(client, session, 0, 10)
     say(client, session, 1, None)
     order = read_scores(sweep).sessions[session].order
-    picture = client.get(f"/session/{session}/picture/2/1")
+    image = client.get(f"/session/{session}/image/2/1")
     again = TestClient(create_app(sweep.path.parent), ADDRESS)
     page = again.get(f"/score/{session}").text
     assert "&#34;0&#34;: {&#34;note&#34;" in page and "&#34;1&#34;:" in page and "&#34;2&#34;:" not in page
     assert read_scores(sweep).sessions[session].order == order
-    assert again.get(f"/session/{session}/picture/2/1").content == picture.content
+    assert again.get(f"/session/{session}/image/2/1").content == image.content
 
 
 def test_new_checkpoints_wait_for_the_next_session(client: TestClient, sweep: SweepFolder) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_has_gone_does_not_end_the_session(client: TestClient, sweep:
     order = read_scores(sweep).sessions[session].order
     gone = next(number for number, step in enumerate(order) if step[0] == "lion-fast")
     (sweep.path / "lion-fast" / "config.yaml").unlink()
-    assert client.get(f"/session/{session}/picture/{gone}/0").status_code in (200, 404)
+    assert client.get(f"/session/{session}/image/{gone}/0").status_code in (200, 404)
     assert client.get(f"/score/{session}").status_code == 200
     assert say(client, session, gone, None).status_code == 200
     client.post(f"/session/{session}/close", data={})
@@ -210,22 +210,22 @@ def test_a_repeat_cannot_be_told_by_its_address(client: TestClient, sweep: Sweep
     session = begin(client, repeats="50")
     order = read_scores(sweep).sessions[session].order
     # Every position has a name of its own, repeat or not.
-    names = {client.get(f"/session/{session}/picture/{at}/0").headers["x-item"] for at in range(len(order))}
+    names = {client.get(f"/session/{session}/image/{at}/0").headers["x-item"] for at in range(len(order))}
     assert len(names) == len(order)
     second = next(number for number, step in enumerate(order) if step[2])
     first = order.index((*order[second][:2], False))
-    one, other = (client.get(f"/session/{session}/picture/{number}/0") for number in (first, second))
+    one, other = (client.get(f"/session/{session}/image/{number}/0") for number in (first, second))
     assert one.content == other.content
     assert {key: value for key, value in one.headers.items() if key not in ("content-length", "x-item")} == {
         key: value for key, value in other.headers.items() if key not in ("content-length", "x-item")
     }
 
 
-def test_pictures_outside_the_session_are_not_there(client: TestClient) -> None:
+def test_images_outside_the_session_are_not_there(client: TestClient) -> None:
     session = begin(client)
-    for address in ("picture/10/0", "picture/0/2", "picture/-1/0", "training/3", "bare/2", "picture/0/x"):
+    for address in ("image/10/0", "image/0/2", "image/-1/0", "training/3", "bare/2", "image/0/x"):
         assert client.get(f"/session/{session}/{address}").status_code == 404
-    assert client.get(f"/session/{'0' * 32}/picture/0/0").status_code == 404
+    assert client.get(f"/session/{'0' * 32}/image/0/0").status_code == 404
     assert client.get("/score/nothing").status_code == 404
 
 
@@ -302,7 +302,7 @@ def test_seconds_that_are_no_number_are_refused(client: TestClient, seconds: obj
 
 def test_an_answer_belongs_to_the_item_that_was_shown(client: TestClient, sweep: SweepFolder) -> None:
     session = begin(client)
-    items = [client.get(f"/session/{session}/picture/{at}/0").headers["x-item"] for at in (0, 1)]
+    items = [client.get(f"/session/{session}/image/{at}/0").headers["x-item"] for at in (0, 1)]
     assert say(client, session, 0, 50, item=items[1]).status_code == 409
     assert read_scores(sweep).scores == []
     assert say(client, session, 0, 50, item=items[0]).status_code == 200
@@ -325,7 +325,7 @@ def test_a_score_says_what_was_shown(client: TestClient, sweep: SweepFolder) -> 
     say(client, session, 0, 50)
     (score,) = read_scores(sweep).scores
     assert score.shots == ((1, 7, 1.0),) and len(score.shown) == 32
-    made_up.picture(sweep.run(score.run).previews(score.tag) / "p1-s7-w1.png", 199)
+    made_up.write_image(sweep.run(score.run).previews(score.tag) / "p1-s7-w1.png", 199)
     say(client, session, 0, 60)
     (again,) = read_scores(sweep).scores
     assert again.shots == score.shots and again.shown != score.shown
@@ -350,7 +350,7 @@ def test_equal_pixels_are_shown_once_and_scored_for_both(client: TestClient, swe
     assert new.count(("base-run", "000010")) + new.count(("batch-four", "000010")) == 1, "as a bridge"
 
 
-def test_other_pictures_wait_in_the_next_session(client: TestClient, sweep: SweepFolder) -> None:
+def test_other_images_wait_in_the_next_session(client: TestClient, sweep: SweepFolder) -> None:
     session = begin(client, prompt=["0"], repeats="0")
     for position in range(8):
         say(client, session, position, 50)
@@ -378,11 +378,11 @@ def test_what_a_prompt_drew_is_known_when_another_has_its_number(
     client.post(f"/session/{later}/discard", data={})
     nothing = client.post("/sweep/demo/score", data={**FORM, "prompt": ["1"], "new": "1"})
     assert nothing.status_code == 400 and "nothing is left to show" in nothing.text
-    # What it said is shown with the pictures that were judged.
+    # What it said is shown with the images that were judged.
     seen = client.get(f"/sweep/demo/result/{session}").text
     run = SweepCache().read(sweep).runs["base-run"]
     shots = {
-        shot.text: run.picture("000010", shot) for (tag, *_), shot in run.previews.items() if tag == "000010"
+        shot.text: run.image("000010", shot) for (tag, *_), shot in run.previews.items() if tag == "000010"
     }
     assert shots["miko, smile"] in seen and shots["miko, hat"] not in seen
 

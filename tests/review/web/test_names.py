@@ -1,4 +1,4 @@
-"""Whatever sweeps and runs are called, every link of the gallery's views leads to a page or a picture."""
+"""Whatever sweeps and runs are called, every link of the gallery's views leads to a page or an image."""
 
 import html
 import re
@@ -56,5 +56,5 @@ def test_every_view_opens(finished_sweep: SweepFolder, tmp_path: Path, name: str
             asked |= dict.fromkeys(links(f"{home}/{page}", ask(client, f"{home}/{page}").text)[:MOST])
         answers = {address: ask(client, address) for address in asked}
         assert {a: one.status_code for a, one in answers.items() if one.status_code != 200} == {}
-        assert any("/thumb/" in one or "/picture/" in one for one in asked)
+        assert any("/thumb/" in one or "/image/" in one for one in asked)
         assert any(str(escape(name)) in one.text for a, one in answers.items() if a.startswith(home))

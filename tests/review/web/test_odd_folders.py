@@ -20,8 +20,8 @@ ADDRESS = "http://127.0.0.1:7868"
 LOOK = "/sweep/demo/look"
 
 
-def pictures(client: TestClient) -> list[str]:
-    """The addresses of the small pictures on the first page of Look."""
+def images(client: TestClient) -> list[str]:
+    """The addresses of the small images on the first page of Look."""
     import re
 
     return re.findall(r'"(/sweep/demo/thumb/[^"]+)"', client.get(LOOK).text)
@@ -30,20 +30,20 @@ def pictures(client: TestClient) -> list[str]:
 def test_a_run_that_is_a_link_is_looked_at_as_it_is_judged(
     client: TestClient, sweep: SweepFolder, tmp_path: Path
 ) -> None:
-    before = len(pictures(client))
+    before = len(images(client))
     elsewhere = tmp_path / "disk" / "lion"
     elsewhere.parent.mkdir()
     shutil.move(sweep.run("lion-fast").path, elsewhere)
     sweep.run("lion-fast").path.symlink_to(elsewhere)
-    found = pictures(client)
+    found = images(client)
     assert len(found) == before
     assert {client.get(address).status_code for address in found} == {200}
     session = begin(client, repeats="0")
-    codes = {client.get(f"/session/{session}/picture/{place}/0").status_code for place in range(8)}
+    codes = {client.get(f"/session/{session}/image/{place}/0").status_code for place in range(8)}
     assert codes == {200}
 
 
-def test_a_picture_that_is_a_link_out_of_its_run_is_never_shown(
+def test_an_image_that_is_a_link_out_of_its_run_is_never_shown(
     client: TestClient, sweep: SweepFolder, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.png"
@@ -53,10 +53,10 @@ def test_a_picture_that_is_a_link_out_of_its_run_is_never_shown(
             shutil.copy(run.path / shot.file, secret)
             (run.path / shot.file).unlink()
             (run.path / shot.file).symlink_to(secret)
-    gone = {client.get(address).status_code for address in pictures(client)}
+    gone = {client.get(address).status_code for address in images(client)}
     assert gone == {200, 404}
     session = begin(client, repeats="0")
-    codes = [client.get(f"/session/{session}/picture/{place}/0").status_code for place in range(8)]
+    codes = [client.get(f"/session/{session}/image/{place}/0").status_code for place in range(8)]
     assert codes.count(404) in (0, 2), "the gallery shows it nowhere"
 
 
@@ -100,7 +100,7 @@ def test_the_loss_of_a_row_is_the_checkpoints_mean(client: TestClient, sweep: Sw
 def test_a_renamed_run_keeps_its_session(client: TestClient, sweep: SweepFolder) -> None:
     session = begin(client, repeats="0")
     sweep.run("lion-fast").path.rename(sweep.run("another-name").path)
-    codes = {client.get(f"/session/{session}/picture/{place}/0").status_code for place in range(8)}
+    codes = {client.get(f"/session/{session}/image/{place}/0").status_code for place in range(8)}
     assert codes == {200}
 
 

@@ -91,9 +91,9 @@ def test_what_cannot_be_read_is_refused_in_words(client: TestClient, body: bytes
 
 PATHS = (
     "/sweep/%2e%2e", "/sweep/..%2f..%2fetc", "/sweep/demo%2f..", "/sweep/.hidden",
-    "/sweep/demo/picture/..%2f..%2fscores.jsonl", "/sweep/demo/picture/run.json", "/sweep/%00",
-    "/sweep/demo/picture/%2fetc%2fpasswd", "/static/..%2fapp.py", "/static/%2e%2e/app.py",
-    "/static/../app.py", "/static//etc/passwd", "/session/../../x/picture/0/0", "/sweep/demo%5c..%5c..",
+    "/sweep/demo/image/..%2f..%2fscores.jsonl", "/sweep/demo/image/run.json", "/sweep/%00",
+    "/sweep/demo/image/%2fetc%2fpasswd", "/static/..%2fapp.py", "/static/%2e%2e/app.py",
+    "/static/../app.py", "/static//etc/passwd", "/session/../../x/image/0/0", "/sweep/demo%5c..%5c..",
 )  # fmt: skip
 
 
@@ -113,18 +113,18 @@ def test_a_record_that_names_a_file_elsewhere_shows_nothing(client: TestClient, 
     for number, name in enumerate(("../../outside.png", str(sweep.path.parent / "outside.png"))):
         record.checkpoints[number].previews[0].file = name
     write_record(run, record)
-    assert not any("outside" in str(file) for file in SweepCache().read(sweep).pictures.values())
+    assert not any("outside" in str(file) for file in SweepCache().read(sweep).images.values())
     session = begin(client, repeats="0")
     order = read_scores(sweep).sessions[session].order
     for position, (name, *_) in enumerate(order):
-        codes = [client.get(f"/session/{session}/picture/{position}/{n}").status_code for n in (0, 1)]
+        codes = [client.get(f"/session/{session}/image/{position}/{n}").status_code for n in (0, 1)]
         assert codes == [404 if name == "base-run" else 200, 200]
 
 
 def test_every_answer_forbids_what_is_not_ours(client: TestClient) -> None:
     session = begin(client)
     addresses = (
-        "/", "/nothing", "/sweep/demo", f"/score/{session}", f"/session/{session}/picture/0/0",
+        "/", "/nothing", "/sweep/demo", f"/score/{session}", f"/session/{session}/image/0/0",
         "/static/base.css",
     )  # fmt: skip
     for address in addresses:
@@ -134,7 +134,7 @@ def test_every_answer_forbids_what_is_not_ours(client: TestClient) -> None:
         assert "unsafe" not in policy and "*" not in policy and "http" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-    for address in ("/", f"/score/{session}", f"/session/{session}/picture/0/0"):
+    for address in ("/", f"/score/{session}", f"/session/{session}/image/0/0"):
         assert client.get(address).headers["cache-control"] == "no-store"
 
 

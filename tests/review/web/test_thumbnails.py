@@ -1,4 +1,4 @@
-"""Small copies: made once per content, of the right size, and never in the way of a picture."""
+"""Small copies: made once per content, of the right size, and never in the way of an image."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def test_a_copy_is_made_once_per_content(tmp_path: Path, monkeypatch) -> None:
     assert Thumbnails(tmp_path / "cache").small(first, 192) == made, "also by a later server"
 
 
-def test_a_picture_that_changed_has_another_copy_and_tag(tmp_path: Path) -> None:
+def test_an_image_that_changed_has_another_copy_and_tag(tmp_path: Path) -> None:
     file = png(tmp_path / "a.png", "red")
     thumbnails = Thumbnails(tmp_path / "cache")
     before = thumbnails.small(file, 192)
@@ -44,7 +44,7 @@ def test_a_picture_that_changed_has_another_copy_and_tag(tmp_path: Path) -> None
     assert after.tag != before.tag and after.data != before.data
 
 
-def test_a_picture_that_is_small_already_is_sent_as_it_is(tmp_path: Path) -> None:
+def test_an_image_that_is_small_already_is_sent_as_it_is(tmp_path: Path) -> None:
     file = png(tmp_path / "a.png", "red", (64, 96))
     small = Thumbnails(tmp_path / "cache").small(file, 192)
     assert small.data == file.read_bytes() and small.media_type == "image/png"
@@ -57,7 +57,7 @@ def test_where_nothing_can_be_kept_copies_are_made_anew(tmp_path: Path) -> None:
     assert small.media_type == "image/webp"
 
 
-def test_a_broken_picture_is_an_os_error(tmp_path: Path) -> None:
+def test_a_broken_image_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(OSError, match="identify"):
         Thumbnails(tmp_path / "cache").small(tmp_path / "a.png", 192)

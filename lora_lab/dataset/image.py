@@ -1,4 +1,4 @@
-"""The aspect-ratio buckets of a dataset as a picture: the shape of each, and what lies in it."""
+"""The aspect-ratio buckets of a dataset as an image: the shape of each, and what lies in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROW = 0.34
 """Inches a bucket."""
 
 
-def write_picture(buckets: Sequence[BucketSummary], path: Path) -> None:
+def write_image(buckets: Sequence[BucketSummary], path: Path) -> None:
     """Draw buckets into a PNG or SVG file.
 
     Raises:
@@ -31,7 +31,7 @@ def write_picture(buckets: Sequence[BucketSummary], path: Path) -> None:
 
 
 def svg(buckets: Sequence[BucketSummary]) -> str:
-    """The picture as SVG text with letters in it, to stand in a page."""
+    """The image as SVG text with letters in it, to stand in a page."""
     look = Look(titled=False, outlines=False)
     with tempfile.TemporaryDirectory() as place, drawing(look):
         file = Path(place) / "buckets.svg"

@@ -1,4 +1,4 @@
-"""Opening picture files of every kind: headers fast, pixels as RGB.
+"""Opening image files of every kind: headers fast, pixels as RGB.
 
 Decoders raise nearly anything on damaged files, so that this module catches `Exception` around them and
 turns it into `DataError`."""
@@ -24,7 +24,7 @@ _limit_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's header says; `width` and `height` are in pixels after EXIF rotation."""
+    """What an image's header says; `width` and `height` are in pixels after EXIF rotation."""
 
     width: int
     height: int
@@ -34,7 +34,7 @@ class Header:
 
 
 def extensions() -> frozenset[str]:
-    """Lower-case file name extensions that are read as pictures."""
+    """Lower-case file name extensions that are read as images."""
     known = {".png", ".apng", ".webp", ".bmp", ".dib", *JPEGS}
     if ".avif" in Image.registered_extensions():
         known.add(".avif")
@@ -42,38 +42,38 @@ def extensions() -> frozenset[str]:
 
 
 def read_header(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Header:
-    """Read a picture's header; pixels are decoded only where the file looks cut off.
+    """Read an image's header; pixels are decoded only where the file looks cut off.
 
     Raises:
-        DataError: Not a picture, too large, or damaged; the text is a clause without the file's name.
+        DataError: Not an image, too large, or damaged; the text is a clause without the file's name.
     """
-    picture = _open(data, max_pixels)
+    image = _open(data, max_pixels)
     try:
-        frames = int(getattr(picture, "n_frames", 1))
-        width, height = picture.size
-        if _orientation(picture, data) in _ROTATED:
+        frames = int(getattr(image, "n_frames", 1))
+        width, height = image.size
+        if _orientation(image, data) in _ROTATED:
             width, height = height, width
-        header = Header(width, height, picture.mode, frames, _is_transparent(picture))
-        if _looks_cut_off(data, picture.format or ""):
-            picture.load()
+        header = Header(width, height, image.mode, frames, _is_transparent(image))
+        if _looks_cut_off(data, image.format or ""):
+            image.load()
     except Exception as error:
         raise DataError(f"damaged or cut off ({error})") from error
     return header
 
 
 def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray:
-    """All pixels of a picture as uint8 (H, W, 3): EXIF rotation done, first frame, transparency on white.
+    """All pixels of an image as uint8 (H, W, 3): EXIF rotation done, first frame, transparency on white.
 
     16-bit greys keep their upper 8 bits, CMYK and palettes are converted, ICC profiles are ignored.
 
     Raises:
-        DataError: Not a picture, too large, or damaged; the text is a clause without the file's name.
+        DataError: Not an image, too large, or damaged; the text is a clause without the file's name.
     """
-    picture = _open(data, max_pixels)
+    image = _open(data, max_pixels)
     try:
-        picture.seek(0)
-        picture.load()
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        image.seek(0)
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
         raise DataError(f"damaged or cut off ({error})") from error
 
@@ -84,13 +84,13 @@ def decode_alpha(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> np.ndarray 
     Raises:
         DataError: As `decode`.
     """
-    picture = _open(data, max_pixels)
+    image = _open(data, max_pixels)
     try:
-        picture.seek(0)
-        picture.load()
-        if not _is_transparent(picture):
+        image.seek(0)
+        image.load()
+        if not _is_transparent(image):
             return None
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))[:, :, 3:]
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[:, :, 3:]
     except Exception as error:
         raise DataError(f"damaged or cut off ({error})") from error
 
@@ -113,15 +113,15 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         with _limit_lock:
             before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                picture = Image.open(io.BytesIO(_without_texts(data)))
+                image = Image.open(io.BytesIO(_without_texts(data)))
             finally:
                 Image.MAX_IMAGE_PIXELS = before
     except Exception as error:
         raise DataError("not an image that can be read") from error
-    width, height = picture.size
+    width, height = image.size
     if width * height > max_pixels:
         raise DataError(f"{width}x{height} pixels are more than dataset.max_image_pixels = {max_pixels}")
-    return picture
+    return image
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -130,7 +130,7 @@ _TURNS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type
 
 
 def _without_texts(data: bytes) -> bytes:
-    """A PNG without the texts that nobody reads here: Pillow refuses the picture when they are large.
+    """A PNG without the texts that nobody reads here: Pillow refuses the image when they are large.
 
     Those that may hold an orientation stay. Of a damaged file nothing is taken.
     """
@@ -148,16 +148,16 @@ def _without_texts(data: bytes) -> bytes:
     return b"".join([*kept, data[at:]])
 
 
-def _orientation(picture: Image.Image, data: bytes) -> int:
+def _orientation(image: Image.Image, data: bytes) -> int:
     """The EXIF orientation, 1 = upright; a PNG is only asked when it has any, since asking decodes it."""
     marks = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation", b"com.adobe.xmp")
-    if picture.format == "PNG" and not any(mark in data for mark in marks):
+    if image.format == "PNG" and not any(mark in data for mark in marks):
         return 1
-    return int(picture.getexif().get(_ORIENTATION_TAG, 1))
+    return int(image.getexif().get(_ORIENTATION_TAG, 1))
 
 
-def _is_transparent(picture: Image.Image) -> bool:
-    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def _looks_cut_off(data: bytes, kind: str) -> bool:
@@ -171,14 +171,14 @@ def _looks_cut_off(data: bytes, kind: str) -> bool:
     return kind in ("BMP", "DIB", "AVIF")  # rare, and without an end mark
 
 
-def _to_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _grey_to_rgb(np.asarray(picture), picture.mode)
-    if _is_transparent(picture):
-        layer = picture.convert("RGBA")
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _grey_to_rgb(np.asarray(image), image.mode)
+    if _is_transparent(image):
+        layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def _grey_to_rgb(values: np.ndarray, mode: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The report's pictures: which previews are shown, and small copies of them."""
+"""The report's images: which previews are shown, and small copies of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lora_lab.store import Preview
 LONG_SIDE = 512
 """Pixels: sharp on a page that shows four beside each other, a tenth of the original's bytes."""
 TINY = 160
-"""Pictures no larger than this keep every pixel and are shown enlarged without blurring."""
+"""Images no larger than this keep every pixel and are shown enlarged without blurring."""
 QUALITY = 80
 MOST_SHOTS = 4
 
@@ -24,7 +24,7 @@ Shot = tuple[int, int, float]
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture on the page; `src` is relative to the page, the size is in pixels."""
+    """One image on the page; `src` is relative to the page, the size is in pixels."""
 
     src: str
     width: int
@@ -38,14 +38,14 @@ class Tile:
 
 @dataclass
 class Album:
-    """The folder of the report's pictures; each original is copied once."""
+    """The folder of the report's images; each original is copied once."""
 
     folder: Path
-    name: str = "pictures"
+    name: str = "images"
     _made: dict[Path, Tile | None] = field(default_factory=dict)
 
     def add(self, source: Path) -> Tile | None:
-        """A small copy of a picture; None where the original is missing or cannot be read."""
+        """A small copy of an image; None where the original is missing or cannot be read."""
         if source not in self._made:
             self._made[source] = self._copy(source)
         return self._made[source]
