@@ -89,7 +89,7 @@ class Grid(Table):
         if rest < 0:
             yield from self._entries()
             return
-        for column, width in zip(self.columns, _shared(needs, rest), strict=True):
+        for column, width in zip(self.columns, self._shared(needs, rest), strict=True):
             column.width = width
         yield from super().__rich_console__(console, options)
 
@@ -105,10 +105,24 @@ class Grid(Table):
         if _is_of_numbers(column):
             least = full
         elif place < self._titles:
-            least = min(full, LONGEST_TITLE)
+            least = min(full, LONGEST_TITLE + _blanks(column))
         else:
-            least = min(max((item.minimum for item in cells), default=0), LEAST_TEXT)
+            least = min(max((item.minimum for item in cells), default=0), LEAST_TEXT + _blanks(column))
         return max(head.minimum, least), max(head.maximum, full)
+
+    def _shared(self, needs: Sequence[tuple[int, int]], rest: int) -> list[int]:
+        """The letters of each column: what is left goes to those that have the fewest.
+
+        So a short text such as a change stays whole, and a sentence is folded.
+        """
+        given = [least for least, _ in needs]
+        blanks = [_blanks(column) for column in self.columns]
+        for _ in range(rest):
+            wanting = [place for place, (_, full) in enumerate(needs) if given[place] < full]
+            if not wanting:
+                break
+            given[min(wanting, key=lambda place: given[place] - blanks[place])] += 1
+        return given
 
     @property
     def _titles(self) -> int:
@@ -126,24 +140,16 @@ class Grid(Table):
                     yield Padding(Text.assemble(f"{head}: " if head else "", text), (0, 0, 0, INDENT))
 
 
-def _shared(needs: Sequence[tuple[int, int]], rest: int) -> list[int]:
-    """The letters of each column: what is left goes to those that have the fewest.
-
-    So a short text such as a change stays whole, and a sentence is folded.
-    """
-    given = [least for least, _ in needs]
-    for _ in range(rest):
-        wanting = [place for place, (_, full) in enumerate(needs) if given[place] < full]
-        if not wanting:
-            break
-        given[min(wanting, key=given.__getitem__)] += 1
-    return given
-
-
 def _is_of_numbers(column: Column) -> bool:
     """Whether a column's cells end at the right."""
     cell = next(iter(column.cells), None)
     return column.justify == "right" or (isinstance(cell, Cell) and cell.right)
+
+
+def _blanks(column: Column) -> int:
+    """Letters that stand around the text of a column's cells and count as theirs."""
+    cell = next(iter(column.cells), None)
+    return cell.before + cell.after if isinstance(cell, Cell) else 0
 
 
 def _text(cell: RenderableType) -> Text:
