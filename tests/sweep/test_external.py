@@ -259,8 +259,13 @@ def test_a_plan_shows_them_as_rows_that_are_rendered_and_never_trained(
 
 
 def test_their_images_are_part_of_what_it_costs(
-    make, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make,
+    theirs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # paths of any length leave each cell its line
     text = SWEEP.replace("patterns", f"external: {{mine: '{theirs}'}}\npatterns")
     timed(SweepFolder(tmp_path / "results" / "earlier"), make(SWEEP, *CPU), ["x"])
     with_, without = make(text, *CPU).estimate, make(SWEEP, *CPU).estimate
