@@ -329,9 +329,9 @@ TEXTS = {
     "title_notes": "notes:",
     # What a plan can decide.
     "plan_finds": (
-        "judged by {by}, it finds, four times in five, an effect of {now} points between the base and a row "
-        "that is run once; with the base once more {base}, with everything once more {all} (until there are "
-        "scores, a run trained again is expected to vary by {sd} points, sd)"
+        "judged by {by}, it finds, four times in five, an effect of {now:point|points} between the base and "
+        "a row that is run once; with the base once more {base}, with everything once more {all} (until "
+        "there are scores, a run trained again is expected to vary by {sd:point|points}, sd)"
     ),
     "plan_by_people": "people's scores",
     "plan_by_metric": "the metric {metric}",
