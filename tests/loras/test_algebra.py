@@ -86,7 +86,7 @@ def test_what_does_not_belong_together(tmp_path: Path) -> None:
     sdxl = {"lora_te2_x.lora_down.weight": numbers(2, 3), "lora_te2_x.lora_up.weight": numbers(3, 2)}
     with pytest.raises(ModelError, match="a.safetensors is for sd1, d.safetensors is for sdxl"):
         merge([one, opened(tmp_path / "d.safetensors", sdxl)], [1, 1])
-    with pytest.raises(ConfigError, match="--ratios has 1 numbers for 2 files"):
+    with pytest.raises(ConfigError, match="--ratios has 1 number for 2 files"):
         merge([one, xl], [1])
     with pytest.raises(ConfigError, match="must be finite"):
         merge([one], [float("nan")])
