@@ -149,8 +149,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically; non-finite numbers become null."""
-    write_text(path, json_text(finite(value)) + "\n")
+    """Write a JSON file atomically; non-finite numbers become null.
+
+    Names of files that are no UTF-8 hold halves of signs, which are written as their numbers.
+    """
+    text = json_text(finite(value)) + "\n"
+    write_text(path, text.encode(errors="backslashreplace").decode())
 
 
 def json_text(value: Any, depth: int = 0) -> str:

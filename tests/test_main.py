@@ -348,3 +348,18 @@ def test_images_of_somebody_else_are_not_drawn_over(
     assert main(["demo-data", str(own.parent), "--images", "2"]) == 2
     assert "holds images of its own (1, such as cat.JPG)" in capsys.readouterr().err
     assert list(own.parent.iterdir()) == [own]
+
+
+def test_a_grid_is_shown_and_nothing_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start, "_start", lambda *_: pytest.fail("something was started"))
+    words = ["train", "-m", *DEMO, "preview=off", "train.max_train_steps=2", "optimizer=lion,adamw"]
+    places = [f"results={tmp_path}/results", f"cache={tmp_path}/cache"]
+    assert main([*words, *places, "--dry-run", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["name"], row["status"]) for row in rows] == [
+        ("optimizer=lion", "planned"), ("optimizer=adamw", "planned"),
+    ]  # fmt: skip
+    assert not (tmp_path / "results").exists()

@@ -16,6 +16,7 @@ _PATHS = frozenset(
         "network.network_weights",
         "network.base_weights",
         "preview.base_model",
+        "metric.references",
         "results",
         "cache",
     }

@@ -54,7 +54,7 @@ class Scales:
     """How each rater's scores are put on one scale.
 
     Attributes:
-        levels: How much higher a rater scores than the mean of those who can be compared; in points.
+        levels: How much higher a rater scores than those who can be compared, by all their scores; in points.
         sessions: How much higher a session is than its rater's others.
         slopes: How far apart a rater puts what is one point apart on the common scale.
         pivots: The score that stays where it is when a slope is taken out.
@@ -259,6 +259,13 @@ def _levels(
     # Rounded, so that a rater who is alone is taken as given.
     found = np.linalg.lstsq(np.array(rows), np.array(target), rcond=None)[0].round(9)
     raw = {name: float(found[first + number]) for number, name in enumerate(raters)}
-    middle = {name: mean(raw[one] for one in group) for group in groups for name in group}
-    levels = {name: raw[name] - middle[name] for name in raters}
+    middles = {name: _middle(raw, group, flat) for group in groups for name in group}
+    levels = {name: raw[name] - middles[name] for name in raters}
     return levels, {unit: float(found[second + number]) for number, unit in enumerate(units)}
+
+
+def _middle(raw: Mapping[str, float], group: Iterable[str], flat: Given) -> float:
+    """The level that a group's scale has: the mean of its raters', by how much each has scored, so that one
+    score of somebody does not move all of another's."""
+    amounts = {name: sum(len(values) for unit, values in flat.items() if unit[0] == name) for name in group}
+    return sum(raw[name] * amount for name, amount in amounts.items()) / sum(amounts.values())

@@ -63,3 +63,14 @@ def test_what_it_can_find_names_the_noise_it_reckons_with(
         found = what_it_finds([3, *[1] * 9], prior)
         assert f"judged by {by}, it finds, four times in five, an effect of {found.now:.0f} points" in told
         assert f"is expected to vary by {prior.sd:g} points" in told
+
+
+def test_the_heads_of_a_plan_are_the_fields_words(
+    sweep: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["plan", *sweep]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "row changes steps samples exposures per image status" in text and " notes " in text
+    for word in ("what happens", "to know", "per picture", "updates"):
+        assert word not in text, word

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from lora_lab.__main__ import main
-from lora_lab.cli.review import addresses
+from lora_lab.cli.review import _say, addresses
 from tests.review.made_up import make_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +126,14 @@ def test_what_is_wrong_is_one_message(
     assert main(["review", "--no-browser", *where, *words]) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("host", "coded"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_a_terminal_gets_a_code_for_a_phone(
+    host: str, coded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    _say(["http://192.168.1.7:80/?token=t", "http://203.0.113.9:80/?token=t"], host, True)
+    out = capsys.readouterr().out
+    assert "or http://203.0.113.9:80/?token=t" in out
+    assert ("\u2580" in out or "\u2584" in out) is coded

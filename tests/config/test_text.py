@@ -191,3 +191,10 @@ class TestFoldersOfChoices:
         (tmp_path / "optimizer" / "lion.yaml").write_text("name: lion\nlearning_rate: 1\n")
         with pytest.raises(ConfigError, match="optimizer=lion is a shipped choice"):
             compose(["optimizer=lion"], [str(tmp_path)], checked=False)
+
+
+def test_a_comment_with_a_shells_sign_is_loaded_as_it_was_planned(tmp_path: Path) -> None:
+    config = compose([r"train.training_comment=\${x}"], checked=False)
+    assert config.train.training_comment == "${x}"
+    dump(config, tmp_path / "config.yaml")
+    assert load(tmp_path / "config.yaml", checked=False).train.training_comment == "${x}"

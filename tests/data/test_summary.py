@@ -79,3 +79,12 @@ def test_the_copiers_recipe_trains_at_the_size_that_its_guide_had(tmp_path):
 def test_the_demos_own_folder_is_not_warned_of(tmp_path):
     config = compose([f"cache='{tmp_path}/cache'"], checked=False)
     assert config.dataset.repeats == 3 and gather(config).problems == []
+
+
+def test_the_demos_repeats_over_a_folders_name_are_said(tmp_path):
+    save(tmp_path / "own" / "15_miko cat" / "a.png", (64, 64))
+    words = ["base_model=demo", "dataset=demo", f"dataset.path='{tmp_path}/own'"]
+    told = gather(compose(words, checked=False)).problems
+    assert [p.what for p in told if "repeats" in p.what] == [
+        "its name says 15 repeats, dataset.repeats=3 counts"
+    ]

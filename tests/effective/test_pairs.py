@@ -1,5 +1,6 @@
 """Which runs differ in one setting alone, and which settings never move alone."""
 
+import json
 import random
 from itertools import combinations
 from typing import Any
@@ -78,3 +79,17 @@ def test_all_is_found_that_a_look_at_every_pair_finds(seed: int) -> None:
     assert {item.key: list(item.pairs) for item in found.settings} == pairs
     never_alone = {tuple(sorted(group)) for key, group in together.items() if key not in pairs}
     assert set(found.aliased) == {group for group in never_alone if len(group) > 1}
+
+
+def test_a_thousand_seeds_are_a_group_and_no_half_million_pairs() -> None:
+    own = effective()
+    rows = [
+        (f"a{alpha}-s{seed}", {**own, "network.network_alpha": float(alpha), "train.seed": seed})
+        for alpha in (1, 2, 4, 8, 16)
+        for seed in range(1000)
+    ]
+    found = compare(rows)
+    assert [len(group) for group in found.replicates] == [1000] * 5
+    (alpha,) = found.settings
+    assert (alpha.key, len(alpha.pairs)) == ("network.network_alpha", 10)
+    assert len(json.dumps([found.replicates, alpha.pairs])) < 100_000

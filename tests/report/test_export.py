@@ -16,6 +16,7 @@ from lora_lab.lora_files.reading import from_tensors
 from lora_lab.loras.writing import portable
 from lora_lab.outputs import MARK
 from lora_lab.plots import Subject, subject
+from lora_lab.plots.by_setting import by_setting
 from lora_lab.report.export import export, file_name
 from lora_lab.report.webui import Strength, strength_of
 from lora_lab.store import (
@@ -25,10 +26,12 @@ from lora_lab.store import (
     ScoreLog,
     SweepFolder,
     read_record,
+    table,
     write_record,
 )
 from lora_lab.store.housekeeping import rename_run, rename_sweep
 from lora_lab.store.reading import read_sweep_folder
+from lora_lab.verdict.gather import evidence
 from tests import scored
 
 CONFIG = {
@@ -325,3 +328,20 @@ def test_what_was_exported_into_a_sweep_is_replaced_after_renaming(made: Subject
     rename_run(read_sweep_folder(renamed.path), "base", "usual")
     again = export(subject(renamed), renamed.exports, "usual:20")
     assert [file.name for file in again] == [file.name for file in first]
+
+
+def test_table_verdict_plot_card_and_metadata_say_one_score(made: Subject, tmp_path: Path) -> None:
+    scored.give(made.folder, "lion-16", "000020", "ben", 100)  # anna gave it 0, and base 90
+    about = subject(made.folder)
+    rows = {(row["run"], row["tag"]): row["score"] for row in table.rows(made.folder)}
+    judged = {
+        (run.name, item.tag): item.human for run in evidence(made.folder).runs for item in run.checkpoints
+    }
+    assert {place: rows[place] for place in judged} == pytest.approx(judged, abs=1e-3, nan_ok=True)
+    assert all(0 <= score <= 100 for score in judged.values() if score is not None)
+    drawn = {point.run: point.score for point in by_setting(about, "network.network_alpha").points}
+    files = export(about, tmp_path / "out", "base:20")
+    said = float(read_lora(files[0])[1]["lora_lab.score"])
+    assert said == pytest.approx(judged["base", "000020"], abs=0.1) == pytest.approx(drawn["base"], abs=0.1)
+    assert f"Score {said:.0f} of 100" in files[1].read_text()
+    assert judged["base", "000020"] != judged["lion", "000020"], "anna gave 90 and 85, and they stay apart"

@@ -7,14 +7,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from lora_lab import config
 from lora_lab.__main__ import main
+from lora_lab.lora_files.disk import save_lora
 from lora_lab.plots import Look, plots, subject, write
 from lora_lab.report import write_report
+from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder
 from lora_lab.store.reading import read_sweep_folder
 from tests import scored
+from tests.report.test_export import METADATA, weights
 
 WORDS = ("$\\bad{$", "a$b$c_2", "$x^{", "50 % of $", "みこ", "_a_ *b* <i>")
 
@@ -157,3 +161,26 @@ def test_json_on_such_a_terminal_is_the_same_text(tmp_path: Path) -> None:
     )  # fmt: skip
     found = {row["run"]: row["dataset.trigger_word"] for row in json.loads(ran.stdout)}
     assert found["alpha-16"] == "みこ🐈 Café"
+
+
+def test_a_run_of_an_infinite_number_is_looked_at_and_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = scored.sweep(tmp_path, images=True)
+    change(sweep, "alpha-16", "loss.loss_type", "huber")
+    change(sweep, "alpha-16", "loss.huber_c", 777.5)
+    file = sweep.run("alpha-16").config_file
+    file.write_text(file.read_text().replace("777.5", ".inf"))
+    with TestClient(create_app(tmp_path), "http://127.0.0.1:7868") as client:
+        for page in (
+            "look",
+            "look?rows=loss.huber_c",
+            "look/settings",
+            "look/curves",
+            "look/view?run=alpha-16",
+        ):
+            assert client.get(f"/sweep/made/{page}").status_code == 200, page
+    for run in ("base", "alpha-16"):
+        save_lora(sweep.run(run).checkpoint("000020"), weights(), {**METADATA, "lora_lab.fingerprint": ""})
+    words = ["export", str(sweep.path), "base:20", "-o", str(tmp_path / "out")]
+    assert main(words) == 0, capsys.readouterr().err

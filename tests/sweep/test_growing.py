@@ -11,7 +11,7 @@ import yaml
 
 from lora_lab.__main__ import main
 from lora_lab.demo.dataset import write_dataset
-from lora_lab.store import SweepFolder, read_record
+from lora_lab.store import SweepFolder, append_score_line, read_record
 from lora_lab.store import table as results
 from lora_lab.sweep import launch, read_sweep
 from tests.sweep.trained import AtOnce
@@ -304,3 +304,17 @@ def test_starting_again_tells_earlier_runs_what_readers_need(
     assert main(["sweep", str(file), "--quiet"]) == 0
     assert judged(folder.path, capsys) == before
     assert trained_files(folder) == weights, "nothing was trained again"
+
+
+@pytest.mark.parametrize("change", [{"value": "70"}, {"at": "2026-01-01T00:00:00"}])
+def test_a_damaged_score_ends_no_sweep(place: Path, change: dict[str, Any]) -> None:
+    assert train("scored", "one") == 0
+    folder = SweepFolder(place / "results" / "scored")
+    tag = read_record(folder.run("one")).checkpoints[-1].tag
+    append_score_line(folder, "score", session="s", rater="anna", run="one", tag=tag, position=0, value=70)
+    good = json.loads(folder.scores_file.read_text())
+    with open(folder.scores_file, "a") as file:
+        file.write(json.dumps({**good, "id": "x", **change}) + "\n")
+    assert train("scored", "two", "network.network_alpha=2") == 0
+    rows = {row["run"]: row["score"] for row in results.rows(folder)}
+    assert rows == {"one": 70, "two": None} and (folder.path / "table.csv").is_file()

@@ -11,7 +11,15 @@ import pytest
 from lora_lab.__main__ import main
 from lora_lab.config import compose, dump
 from lora_lab.effective import Facts, resolve
-from lora_lab.store import Checkpoint, RunRecord, SweepFolder, append_score_line, read_record, write_record
+from lora_lab.store import (
+    Checkpoint,
+    Preview,
+    RunRecord,
+    SweepFolder,
+    append_score_line,
+    read_record,
+    write_record,
+)
 from lora_lab.verdict.gather import evidence
 
 ROWS = {
@@ -226,3 +234,31 @@ def test_a_rater_is_found_in_every_spelling(
 ) -> None:
     score(sweep)
     assert verdict(capsys, sweep.path, "--rater", name)[0] == 0
+
+
+def test_two_spellings_of_a_rater_do_not_flip_the_recommendation(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for number, names in enumerate((("AB", "AB"), ("AB", "ab"))):
+        sweep = SweepFolder(Path(shutil.copytree(template, tmp_path / str(number) / "made")))
+        for name, runs in zip(names, (("base", "base-2"), ("alpha-1", "base-3", "ada")), strict=True):
+            for place, run in enumerate(runs):
+                own = {"session": name, "rater": name, "run": run, "tag": "000020", "position": place}
+                append_score_line(sweep, "score", **{**own, "session": "s"}, value=SCORES[run])
+        found[names] = json.loads(verdict(capsys, sweep.path, "--json")[1])
+    one, other = found.values()
+    assert [rater["name"] for rater in other["evidence"]["raters"]] == ["AB"]
+    assert other["recommendation"] == one["recommendation"]
+
+
+def test_scores_of_images_that_were_rendered_anew_are_named(sweep: SweepFolder) -> None:
+    own = {"session": "s", "rater": "anna", "tag": "000020", "position": 0}
+    for run in ("base", "alpha-1"):
+        record = read_record(sweep.run(run))
+        record.checkpoints[-1].previews = [Preview("p.png", 0, 7, 1.0, "hat", drawn="hat 7 1")]
+        write_record(sweep.run(run), record)
+        drawn = "hat 7 1" if run == "base" else "smile 7 1"  # another prompt was rendered since
+        append_score_line(sweep, "score", **own, run=run, value=50, shots=[[0, 7, 1.0]], drawn=[drawn])
+    notes = " ".join(evidence(sweep).notes)
+    assert "1 of 2 scores were given to images that others have replaced since" in notes

@@ -1,6 +1,7 @@
 """Several raters on one scale."""
 
 import random
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -193,3 +194,27 @@ def test_the_interval_of_a_rank_correlation() -> None:
     low, high = interval(0.5, 30)
     assert low < 0.5 < high and (low, high) == pytest.approx((0.143, 0.741), abs=0.01)
     assert interval(1.0, 10)[1] <= 1
+
+
+def test_one_score_of_another_rater_does_not_move_26() -> None:
+    # Anna gave 26 scores, from 2 to 94; Ben 100 for the very one that she gave 2.
+    many = {"r0": 2.0, **{f"r{i}": 19.0 + 3 * i for i in range(1, 26)}}
+    assert max(many.values()) == 94
+    found = combine(ScoreLog(scores=scores("anna", many) + scores("ben", {"r0": 100.0})), {})
+    values = {run: found.places[run, "1"].value for run in many}
+    assert all(0 <= value <= 100 for value in values.values())
+    others = [values[f"r{i}"] for i in range(1, 26)]
+    assert others == sorted(set(others)), "what anna told apart stays apart, also at the end of the scale"
+    assert values["r25"] == pytest.approx(94, abs=10)
+
+
+def test_other_shots_of_a_checkpoint_are_no_repeats_of_it() -> None:
+    wide, narrow = tuple((prompt, 7, 1.0) for prompt in range(3)), ((0, 7, 0.6),)
+    first = scores("anna", {"a": 80, "b": 60, "c": 40}, "s1")
+    again = scores("anna", {"a": 30, "b": 50}, "s2", start=10)
+    looks = [replace(item, shots=wide) for item in first] + [replace(item, shots=narrow) for item in again]
+    found = combine(ScoreLog(scores=looks), {})
+    (rater,) = found.raters
+    assert (rater.judgements, rater.repeats, rater.repeat_sd) == (3, 0, None)
+    assert {run: found.places[run, "1"].value for run in "abc"} == {"a": 80, "b": 60, "c": 40}
+    assert any(note.startswith("2 scores of other images") for note in found.notes)

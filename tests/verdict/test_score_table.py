@@ -51,7 +51,8 @@ def test_raters_and_checkpoints_have_rows_of_their_own(tmp_path: Path) -> None:
     last = read_score_table(path)
     assert last.run("a").chosen == "20" and read_score_table(path, score="best").run("a").chosen == "10"
     assert {rater.name: rater.judgements for rater in last.raters} == {"anna": 3, "ben": 2}
-    assert last.run("b").score == pytest.approx(65)
+    # Ben gives 10 less; of five scores three are anna's, so that the scale is more hers.
+    assert last.run("b").score == pytest.approx((3 * 70 + 2 * 60) / 5)
     assert read_score_table(path, raters=["ben"]).run("a").score == 50
     with pytest.raises(RunFolderError, match="no run of scores has a checkpoint '30'; there are: 10, 20"):
         read_score_table(path, score="30")
@@ -169,3 +170,21 @@ def test_costs_may_be_zero_or_unknown(tmp_path: Path) -> None:
     one, other = read_score_table(path).runs
     assert (one.train_minutes, one.peak_memory_bytes, one.file_bytes) == (0.0, 1_500_000_000, 2_000_000)
     assert (other.train_minutes, other.peak_memory_bytes, other.file_bytes) == (None, None, None)
+
+
+@pytest.mark.parametrize("seeds", [("1", "2", "3"), ("1.0", "2.0", "3.0")])
+def test_seeds_of_a_spreadsheet_make_three_replicates(tmp_path: Path, seeds: tuple[str, ...]) -> None:
+    rows = "".join(f"r{seed},1,{seed},{60 + place}\n" for place, seed in enumerate(seeds))
+    found = read_score_table(table(tmp_path, "run,alpha,seed,score\n" + rows))
+    assert [(run.seed, run.same_as) for run in found.runs] == [(1, ""), (2, ""), (3, "")]
+    assert judge(found).noise.groups == (tuple(f"r{seed}" for seed in seeds),)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("a: b: c", "a: b: c"), ("x: [", "x: ["), ("'", "'"), ("=", "="), ("<<", "<<"), ("no", "no"),
+     ("010", 10), ("12:30", "12:30"), ("2024-01-01", "2024-01-01")],
+)  # fmt: skip
+def test_a_cell_is_what_it_says(tmp_path: Path, cell: str, value: object) -> None:
+    (run,) = read_score_table(table(tmp_path, f"run,tool,score\na,{cell},50\n")).runs
+    assert run.settings == {"tool": value}

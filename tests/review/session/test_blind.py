@@ -194,3 +194,15 @@ def test_a_broken_file_is_an_error_that_is_expected(tmp_path: Path, data: bytes)
     (tmp_path / "p.png").write_bytes(data)
     with pytest.raises(OSError):
         anonymous(tmp_path / "p.png", None)
+
+
+def test_a_lora_that_was_trained_elsewhere_is_shown_with_the_others(sweep: SweepFolder) -> None:
+    given = {"trainer": "sd-scripts", "settings": {}}
+    run = made_up.write_run(sweep, "theirs", external=given)
+    shown = made_up.checkpoint(run, "000010", 170)
+    made_up.write_run(sweep, "theirs", external=given, checkpoints=[shown])
+    read = SweepCache().read(sweep)
+    places = candidates(read)
+    assert ("theirs", "000010") in places
+    shots, kept = common_shots(read, places, [0, 1], 1.0)
+    assert kept == places and len(shots) == 2

@@ -130,3 +130,12 @@ def test_a_score_session_cannot_be_compared_in_and_the_other_way_round(client: T
     session = begin(client)
     assert prefer(client, session, 0, "left").status_code == 409
     assert client.get(f"/compare/{session}").status_code == 303
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_a_comparison_in_no_time_is_not_taken(client: TestClient, sweep: SweepFolder, seconds: float) -> None:
+    session = begin(client, "compare")
+    body = {"position": 0, "result": "left", "seconds": seconds}
+    answer = client.post(f"/compare/{session}/judge", json=body)
+    assert answer.status_code == 409 and "too soon" in answer.json()["error"]
+    assert read_scores(sweep).pairs == []

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from lora_lab.errors import RunFolderError
 from lora_lab.review.browse.runs import SweepCache
 from lora_lab.review.session.sessions import SessionProgress, pause
 from lora_lab.review.web.app import create_app
@@ -462,3 +463,35 @@ def test_odd_forms_are_one_sentence(client: TestClient, rater: bytes) -> None:
         headers={"content-type": "application/x-www-form-urlencoded"},
     )
     assert answer.status_code in (303, 400)
+
+
+def test_a_score_that_the_disk_did_not_keep_is_not_acknowledged(
+    client: TestClient, sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin(client)
+    assert say(client, session, 0, 10).status_code == 200
+
+    def full(*_: object, **__: object) -> None:
+        raise RunFolderError("cannot write scores.jsonl: No space left on device; nothing of it was kept")
+
+    monkeypatch.setattr("lora_lab.store.scores.append_line", full)
+    answer = say(client, session, 1, 20)
+    assert answer.status_code == 500 and "nothing of it was kept" in answer.json()["error"]
+    monkeypatch.undo()
+    assert [item.value for item in read_scores(sweep).scores] == [10]
+    assert say(client, session, 1, 20).status_code == 200, "and it can be given again"
+
+
+@pytest.mark.parametrize("change", [{"value": "70"}, {"at": "2026-01-01T00:00:00"}])
+def test_a_damaged_line_ends_no_page_and_is_named(
+    client: TestClient, sweep: SweepFolder, change: dict[str, object]
+) -> None:
+    say(client, begin(client), 0, 50)
+    good = json.loads(sweep.scores_file.read_text().splitlines()[-1])
+    with open(sweep.scores_file, "a") as file:
+        file.write(json.dumps({**good, "id": "x", **change}) + "\n")
+    client.cookies.clear()
+    for page in ("/", "/sweep/demo", "/sweep/demo/look", "/sweep/demo/score"):
+        assert client.get(page).status_code == 200, page
+    assert "1 damaged line of" in client.get("/sweep/demo").text
+    assert [item.value for item in read_scores(sweep).scores] == [50]
