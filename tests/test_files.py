@@ -196,3 +196,10 @@ def test_a_torn_line_before_is_no_part_of_the_next(tmp_path: Path, durable: bool
 )
 def test_text_is_that_of_the_standard_library(value: Any) -> None:
     assert json_text(value) == json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def test_a_path_that_is_no_utf8_is_written_and_read_back(tmp_path: Path) -> None:
+    path = os.fsdecode(b"/data/\x83~\x83N")
+    values = {"dataset.path": path, "deep": {"of": [path]}, "kept": "日本 \\udc83"}
+    write_json(tmp_path / "run.json", values)
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == values

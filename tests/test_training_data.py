@@ -7,7 +7,7 @@ import pytest
 from lora_lab import training_data
 from lora_lab.config import compose
 from lora_lab.errors import DataError, RunFolderError
-from lora_lab.training_data import DEMO_IMAGES, dataset_path, gather
+from lora_lab.training_data import DEMO_IMAGES, dataset_path, gather, survey
 from tests.material import write_images
 
 
@@ -60,3 +60,24 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images"):
         gather(config(tmp_path / "cache", path=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize("key", ["reg_path", "validation_path"])
+def test_other_images_are_looked_at_as_strictly_as_those_trained_on(tmp_path: Path, key: str) -> None:
+    path = write_images(tmp_path / "train", 2, "3_zz girl")
+    other = write_images(tmp_path / "other", 1, "1_girl")
+    write_images(tmp_path / "other" / "1_girl", 2, "sub")
+    (other / "1_boy").mkdir()
+    (other / "1_girl" / "x.heic").write_bytes(b"x")
+    (other / "1_girl" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    own = config(tmp_path / "cache", f"dataset.{key}={other}", path=str(path))
+    told = "\n".join(str(problem) for problem in survey(own).problems)
+    for part in (
+        f"error: {other / '1_boy'}: no images in it",
+        "1 file that is neither image nor caption, not read (x.heic)",
+        "1 link to nothing (gone.png)",
+        "2 images not trained on: sub-folders are not read",
+    ):
+        assert part in told
+    with pytest.raises(DataError, match="1_boy: no images in it"):
+        gather(own)

@@ -125,6 +125,7 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         values = resolved.facts.in_force(key, asked)
         return values[0] if len(values) == 1 else ",".join(map(str, values))
 
+    arguments = without_places(job.optimizer_args)
     asked = ("shuffle_caption", "keep_tokens", "flip_aug", "enable_bucket", "min_bucket_reso",
              "max_bucket_reso", "bucket_no_upscale")  # fmt: skip
     return {
@@ -149,7 +150,7 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         "gradient_checkpointing": train.gradient_checkpointing,
         "lr_scheduler": job.schedule.name,
         "lr_warmup_steps": job.schedule.lr_warmup_steps,
-        "optimizer": ",".join([job.optimizer, *(f"{k}={v}" for k, v in sorted(job.optimizer_args.items()))]),
+        "optimizer": ",".join([job.optimizer, *(f"{k}={v}" for k, v in sorted(arguments.items()))]),
         "max_grad_norm": train.max_grad_norm,
         "mixed_precision": train.mixed_precision,
         "clip_skip": resolved.base_model.clip_skip,

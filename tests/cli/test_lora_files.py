@@ -110,3 +110,46 @@ def test_what_is_wrong_is_one_message(
     code, out, said = run(capsys, *words)
     assert code == 2 and message in said and "unexpected" not in said and out == ""
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("verb", ["merge", "svd-merge", "resize"])
+def test_the_rest_is_left_out_where_that_is_asked_for(
+    files: list[str], capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    odd = {"lora_unet_mid_block_resnets_0_norm1.w_norm": numbers(4),
+           "lora_unet_mid_block_resnets_0_conv1.oft_blocks": numbers(2, 2, 2),
+           "bundle_emb.person.string_to_param": numbers(2, 24)}  # fmt: skip
+    save_file(kohya() | odd, "more.safetensors", {"ss_base_model_version": "sd_v1"})
+    _, out, _ = run(capsys, "info", "more.safetensors", "--brief")
+    for part in ("1 norm differences", "1 OFT", "1 embedding: person", "--leave-out-rest"):
+        assert part in out
+    ranks = [] if verb == "merge" else ["--new-rank", "4"]
+    words = [verb, "more.safetensors", *ranks, "-o", "new.safetensors"]
+    code, out, said = run(capsys, *words)
+    assert code == 2 and "--leave-out-rest" in said and not Path("new.safetensors").exists()
+    code, out, _ = run(capsys, *words, "--leave-out-rest")
+    assert code == 0 and "left out of more.safetensors: " in out
+    for part in ("1 embeddings", "1 norm differences", "1 OFT"):
+        assert part in out
+    expected = dense(kohya())
+    found = products(read("new.safetensors"))
+    assert found.keys() == expected.keys()
+    assert all(error(delta(item), expected[name]) < 1e-5 for name, item in found.items())
+
+
+def test_baking_leaves_the_rest_out_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "lora_unet_down_blocks_0_resnets_0_conv1"
+    tensors = {f"{name}.lora_down.weight": numbers(4, 16, 3, 3),
+               f"{name}.lora_up.weight": numbers(16, 4, 1, 1),
+               "lora_unet_down_blocks_0_resnets_0_norm1.w_norm": numbers(16)}  # fmt: skip
+    save_file(tensors, "a.safetensors")
+    words = ["bake", str(tiny.folder("sd1")), "a.safetensors", "-o", "baked"]
+    code, _, said = run(capsys, *words)
+    assert code == 2 and "norm differences" in said and not Path("baked").exists()
+    code, out, _ = run(capsys, *words, "--leave-out-rest")
+    assert code == 0 and out.splitlines() == [
+        "left out of a.safetensors: 1 norm differences", "wrote baked: 1 module changed"
+    ]  # fmt: skip

@@ -1,6 +1,8 @@
 """The plan shows images per folder, buckets, what is cut, and the final prompts; `--json` has them, too."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,30 @@ def test_the_heads_of_a_plan_are_the_fields_words(
     assert "row changes steps samples exposures per image status" in text and " notes " in text
     for word in ("what happens", "to know", "per picture", "updates"):
         assert word not in text, word
+
+
+def test_a_name_that_is_no_utf8_is_planned_and_shown(
+    sweep: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "img" / "10_miko cat"
+    save(place / os.fsdecode(b"\x83~\x83N2.png"), (4000, 500))  # its name is in the crop's warning, too
+    assert main(["plan", *sweep]) == 0
+    said = capsys.readouterr()
+    assert "unexpected" not in said.err and "10_miko cat: 3 images x 10" in " ".join(said.out.split())
+    assert said.out.encode("utf-8")
+    assert main(["plan", *sweep, "--json"]) == 0
+    (folder,) = json.loads(capsys.readouterr().out)["images"][0]["folders"]
+    assert folder["images"] == 3
+
+
+def test_what_is_not_read_of_captions_and_prompts_is_in_the_plan(
+    sweep: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eighty tags are more than 300 tokens, of which 75 are read."""
+    tags = ", ".join(["a blue sky"] * 80)
+    (tmp_path / "img" / "10_miko cat" / "a.txt").write_text(tags)
+    words = [word for word in sweep if not word.startswith("preview.prompts=")]
+    assert main(["plan", *words, f"preview.prompts=['{{trigger}}, {tags}']"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"captions: 1 of 2 are longer than the 75 tokens that are read \(a\.png 3\d\d\)", text)
+    assert re.search(r"preview\.prompts\[0\] has 3\d\d tokens, 75 are read: what is over has no effect", text)

@@ -1,16 +1,21 @@
 """Every recipe plans with what its guide states, and trains a few steps."""
 
+import random
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 
-from lora_lab.config import compose, dump, flat, groups
+from lora_lab.config import CONF_DIR, compose, dump, flat, groups
+from lora_lab.data.captions import process
 from lora_lab.run.events import Events
 from lora_lab.run.task import Task
 from lora_lab.run.work import PackWork
 from lora_lab.store import SweepFolder, read_record
 from lora_lab.sweep import Plan, plan, rows_from_overrides
+from lora_lab.training_data import subset_settings
 from tests import tiny
 from tests.material import write_images, write_model
 from tests.run.bench import Stop
@@ -109,3 +114,16 @@ def test_the_sweep_of_the_style_is_the_recipe(tmp_path: Path) -> None:
 
     base = read_sweep(Path(__file__).parents[2] / "sweeps/style_locon.yaml").base
     assert base == ("recipe=style_locon",)
+
+
+def test_what_the_style_recipe_advises_for_pony_keeps_trigger_and_tags_in_front() -> None:
+    text = (CONF_DIR / "recipe" / "style_locon.yaml").read_text(encoding="utf-8")
+    (advice,) = re.findall(r"dataset\.caption_prefix='[^']+' dataset\.keep_tokens=\d+", text)
+    (trigger,) = re.findall(r"dataset\.trigger_word=(\w+)", text)
+    own = ["base_model.path=x", "dataset.path=y", f"dataset.trigger_word={trigger}"]
+    captions = subset_settings(compose(["recipe=style_locon", *own, *shlex.split(advice)])).captions
+    assert captions.shuffle_caption
+    for seed in range(20):
+        tags = process("sea, boat, sky, wave", captions, random.Random(seed), 1).split(", ")
+        assert tags[:5] == [trigger, "score_9", "score_8_up", "score_7_up", "source_anime"]
+        assert sorted(tags[5:]) == ["boat", "sea", "sky", "wave"]

@@ -8,6 +8,8 @@ from PIL import Image
 
 from lora_lab.config import compose
 from lora_lab.copier.pair import check_strengths, default_name, place_images, read_pair, recipe_for, rows
+from lora_lab.data.scan import scan
+from lora_lab.data.settings import SubsetSettings
 from lora_lab.errors import ConfigError, DataError
 from lora_lab.store import SweepFolder
 
@@ -65,3 +67,14 @@ def test_each_image_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     assert [row.name for row in found.rows] == ["A", "B"]
     assert f"dataset.path='{places[1]}'" in found.rows[1].overrides
     assert [any("base_weights" in word for word in row.overrides) for row in found.rows] == [False, True]
+
+
+def test_a_pair_has_the_names_that_training_reads(tmp_path: Path) -> None:
+    first, second, other = image(tmp_path / "a.png"), tmp_path / "b.jfif", tmp_path / "b.tif"
+    Image.new("RGB", (32, 48), (200, 50, 50)).save(second, "JPEG", quality=95)
+    places = place_images(SweepFolder(tmp_path / "results" / "copier-a-b"), read_pair(first, second))
+    found = [scan(place, SubsetSettings()) for place in places]
+    assert [[item.path.name for item in one.items] for one in found] == [["A.png"], ["B.jfif"]]
+    Image.new("RGB", (32, 48), (200, 50, 50)).save(other)
+    with pytest.raises(DataError, match=r"b\.tif is not trained on: images are files named .*\.jfif"):
+        read_pair(first, other)

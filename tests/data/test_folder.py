@@ -253,3 +253,13 @@ def test_a_part_that_is_made_alone_is_the_same_pixels(size, monkeypatch):
     monkeypatch.setattr("lora_lab.data.resize._WHOLE", 0)
     part = resize(PIXELS, size, "lanczos", (5, 4, 16, 12)).astype(int)
     assert np.abs(part - whole[4:16, 5:21]).max() <= 1
+
+
+def test_images_in_a_sub_folder_are_named_beside_those_that_train(tmp_path):
+    save(tmp_path / "10_miko" / "a.png")
+    for name in ("b", "c"):
+        save(tmp_path / "10_miko" / "sub" / f"{name}.png")
+    found = scan(tmp_path, PLAIN)
+    assert [i.path.name for i in found.items] == ["a.png"]
+    (below,) = said(found, "warning", tmp_path / "10_miko" / "sub")
+    assert below == "2 images not trained on: sub-folders are not read (b.png, c.png)"

@@ -93,3 +93,17 @@ def test_a_thousand_seeds_are_a_group_and_no_half_million_pairs() -> None:
     (alpha,) = found.settings
     assert (alpha.key, len(alpha.pairs)) == ("network.network_alpha", 10)
     assert len(json.dumps([found.replicates, alpha.pairs])) < 100_000
+
+
+def test_other_seeds_on_either_side_are_no_second_setting() -> None:
+    """The verdict compares such rows, so the plan must not call them confounded."""
+    rows = [
+        *((f"base-{seed}", effective(f"train.seed={seed}")) for seed in (1, 2)),
+        *((f"alpha-{seed}", effective("network.network_alpha=1", f"train.seed={seed}")) for seed in (3, 4)),
+    ]
+    found = compare(rows)
+    assert found.aliased == ()
+    assert [(item.key, item.pairs) for item in found.settings] == [
+        ("network.network_alpha", (("base-1", "alpha-3"),))
+    ]
+    assert found.replicates == (("base-1", "base-2"), ("alpha-3", "alpha-4"))

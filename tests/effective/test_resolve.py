@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -454,3 +455,27 @@ def test_who_applies_the_magnitudes_of_dora_is_said_once(asked: str, applied: bo
     assert "diffusers loads such files without their magnitudes" in text
     assert ("A1111, Forge and ComfyUI apply them" in text) is applied
     assert ("A1111 wrongly" in text) is not applied
+
+
+@pytest.mark.parametrize("type_", ["loha", "lokr"])
+def test_who_refuses_loha_and_lokr_is_said_once(type_: str) -> None:
+    (text,) = [text for text in of(f"network={type_}").warnings if "diffusers" in text]
+    assert text.startswith(f"network.type={type_}: A1111, Forge and ComfyUI load such files")
+    assert "diffusers refuses them" in text
+    assert "lora-lab lora merge" in text
+
+
+@pytest.mark.parametrize("type_", ["lora", "locon"])
+def test_types_that_all_programs_load_are_not_warned_of(type_: str) -> None:
+    assert not [text for text in of(f"network={type_}").warnings if "diffusers" in text]
+
+
+def test_the_readme_says_who_loads_what_where_a_type_is_chosen() -> None:
+    root = Path(__file__).parents[2]
+    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if "network=loha" in line]
+    assert "diffusers" in line and "#which-program-loads-which-network-type" in line
+    page = (root / "docs" / "lora_files.md").read_text(encoding="utf-8")
+    table = page.split("## Which program loads which network type")[1].split("\n## ")[0]
+    for part in ("| `loha`, `lokr` | exact | refused", "| `dora` | ", "without the magnitudes"):
+        assert part in table

@@ -413,3 +413,57 @@ def test_fitting_names_a_module_that_is_there_twice(tmp_path: Path) -> None:
     save_file(both, tmp_path / "x.safetensors")
     with pytest.raises(ModelError, match="twice, in two spellings"):
         fitted(read(tmp_path / "x.safetensors"), paths("sd1"), "sd1")
+
+
+def test_alphas_in_the_metadata_act_in_every_user(tmp_path: Path) -> None:
+    """r 8, lora_alpha 32: four times what the tensors alone say."""
+    path, module = tmp_path / "x.safetensors", paths("sd1")[LINEAR]
+    down, up = 0.1 * numbers(8, 16), 0.1 * numbers(16, 8)
+    said = {"ss_base_model_version": "sd_v1",
+            "lora_adapter_metadata": json.dumps({"unet.r": 8, "unet.lora_alpha": 32})}  # fmt: skip
+    save_file({f"unet.{module}.lora_A.weight": down, f"unet.{module}.lora_B.weight": up}, path, said)
+    expected = {LINEAR: 4 * up.double() @ down.double()}
+    got = read(path)
+    merged = copy.deepcopy(base("sd1"))
+    merge_into(merged.unet, merged.text_encoders, "sd1", got, 1.0)
+    bake(tiny.folder("sd1"), got, tmp_path / "out", (1.0, 1.0), force=False)
+    for model in (merged, load(tmp_path / "out")):
+        same(changes(base("sd1"), model, "sd1"), expected, 1e-5)
+    for result in (loras.merge([got], [1.0]), loras.resize(got, loras.Ranks(8))):
+        same({name: delta(item).double() for name, item in result.modules.items()}, expected, 1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("leaf", ["lora_up.weight", "lora_down.weight", "alpha"])
+def test_numbers_that_are_none_are_refused_by_the_one_reader(tmp_path: Path, leaf: str, value: float) -> None:
+    """`info`, the verbs, base_weights and network_weights all take what `read` gives."""
+    path, key = tmp_path / "x.safetensors", f"{LINEAR}.{leaf}"
+    tensors = dict(file("sd1"))
+    tensors[key] = torch.full_like(tensors[key], value)
+    save_file(tensors, path, {"ss_base_model_version": "sd_v1"})
+    with pytest.raises(ModelError, match=LINEAR) as refused:
+        read(path)
+    assert str(path) in str(refused.value)
+    words = ["base_model=sd15", "base_model.path=m", "dataset.path=p", f"network.base_weights=['{path}']"]
+    before = copy.deepcopy(base("sd1"))
+    with pytest.raises(ModelError, match=f"network.base_weights={re.escape(str(path))}: .*{LINEAR}"):
+        merge_base_weights(before, resolve(compose(words), Facts()).network)
+    assert not changes(base("sd1"), before, "sd1")
+    with pytest.raises(ModelError, match=LINEAR):
+        adapter_spec(from_weights(path), base("sd1"))
+
+
+def test_the_projection_can_be_trained_on(tmp_path: Path) -> None:
+    """The rest of 6.4's "refused without need": `dim_from_weights` takes it, too."""
+    outputs, inputs = base("sdxl").text_encoders[1].text_projection.weight.shape
+    name, path = "lora_te2_text_projection", tmp_path / "x.safetensors"
+    tensors = {f"{name}.lora_down.weight": numbers(2, inputs), f"{name}.lora_up.weight": numbers(outputs, 2),
+               f"{name}.alpha": torch.tensor(1.0)}  # fmt: skip
+    save_file(tensors, path, {"ss_base_model_version": "sdxl_base_v1-0"})
+    spec = adapter_spec(from_weights(path), base("sdxl"))
+    assert spec.modules == {name: (2, 1.0)}
+    pack = Pack(base("sdxl").unet, base("sdxl").text_encoders, "sdxl", [spec])
+    pack.occupy(0, spec)
+    pack.load(0, read(path))
+    again = pack.export(0)
+    assert again.keys() == tensors.keys() and all(torch.equal(again[key], tensors[key]) for key in tensors)

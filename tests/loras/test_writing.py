@@ -181,3 +181,20 @@ def test_no_verb_writes_over_what_it_reads(tmp_path: Path) -> None:
     for name in ("a.safetensors", "link.safetensors"):
         with pytest.raises(ConfigError, match="is one of the inputs, which no verb changes"):
             check_output(tmp_path / name, ["nowhere", file], force=True)
+
+
+@pytest.mark.parametrize("verb", ["merge", "resize"])
+def test_no_folder_of_this_machine_is_passed_on(tmp_path: Path, verb: str) -> None:
+    path = ours(tmp_path / "a.safetensors")
+    config = {"base_model.path": "/home/me/m.safetensors", "dataset.path": "C:\\Users\\me\\photos",
+              "train.seed": 1}  # fmt: skip
+    metadata = {**read(path).metadata, "lora_lab.config": json.dumps(config)}
+    save_lora(path, kohya(), metadata)
+    file = read(path)
+    result = merge([file], [1.0]) if verb == "merge" else resize(file, Ranks(4))
+    save(tmp_path / "b.safetensors", result.modules, Making(verb, [file], {}))
+    assert json.loads(read(tmp_path / "b.safetensors").metadata["lora_lab.config"]) == {
+        "base_model.path": "m.safetensors", "dataset.path": "photos", "train.seed": 1,
+    }  # fmt: skip
+    data = (tmp_path / "b.safetensors").read_bytes()
+    assert not any(part in data for part in (b"/home/me", b"Users", str(tmp_path).encode()))

@@ -1,6 +1,7 @@
 """SSD-1B and its kin: SDXL with layers taken out, told by the names of a single file alone."""
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,30 @@ def test_public_models_stay_as_they_are(family: str) -> None:
     config = public(family)
     assert sized(config, names(config)) == config
     assert sized(config, []) == config
+
+
+@pytest.mark.parametrize("model", KIN)
+def test_a_file_of_it_is_identified_as_sdxl(model: str, tmp_path: Path) -> None:
+    inputs, outputs = KIN[model]
+    held = taken_out(names(public("sdxl")), {"input_blocks": inputs, "output_blocks": outputs})
+    shapes = {name: [1] for name in held} | {
+        f"{UNET_PREFIX}input_blocks.0.0.weight": [320, 4, 3, 3],
+        "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight": [768],
+        "conditioner.embedders.1.model.ln_final.weight": [1280],
+        "first_stage_model.encoder.conv_in.weight": [1],
+    }
+    shapes |= {name: [1, 2048] for name in held if name.endswith("attn2.to_k.weight")}
+    entries, at = {}, 0
+    for name, shape in sorted(shapes.items()):
+        size = 2
+        for side in shape:
+            size *= side
+        entries[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(entries).encode()
+    path = tmp_path / "ssd.safetensors"
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + at)
+    found = models.identify(path)
+    assert (found.family, found.kind) == ("sdxl", "safetensors")

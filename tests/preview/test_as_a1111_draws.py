@@ -3,17 +3,21 @@
 import math
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
+from lora_lab.config import compose
+from lora_lab.effective import Facts, resolve
 from lora_lab.losses.ddpm import Ddpm
 from lora_lab.losses.schedule import schedule_from_betas
 from lora_lab.models.prompt_weights import parse_weights
-from lora_lab.preview import parameters_text
+from lora_lab.preview import Shot, parameters_text
 from lora_lab.preview.png import plain_words
 from lora_lab.preview.samplers import SAMPLERS, build
+from lora_lab.run import previews
 
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
 ALPHAS = torch.cumprod(1 - BETAS, 0)
@@ -148,3 +152,24 @@ def test_other_readers_find_every_tag_and_a1111_the_very_prompt() -> None:
     text = parameters_text("a cat, blue sky, smile", "bad", "run-000001:0.8", {"Steps": 20})
     assert infinite_image_browsing(text) == ["a cat", "blue sky", "smile"]
     assert re.sub(r"<(\w+):([^>]+)>", "", text.split("\n")[0]).strip() == "a cat, blue sky, smile"
+
+
+def test_a_weight_that_was_drawn_as_words_is_none_in_the_text() -> None:
+    text = parameters_text("miko, (glasses:1.4), smile", "(bad:2)", "run-000001:1", {"Steps": 20})
+    first, negative, _ = text.split("\n")
+    ((words, weight),) = parse_weights(re.sub(r"<lora:[^>]+>", "", first))
+    assert (words.strip(), weight) == ("miko, (glasses:1.4), smile", 1.0)
+    assert parse_weights(negative.removeprefix("Negative prompt: ")) == [("(bad:2)", 1.0)]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampler_schedule_and_noise_source_stand_in_the_text(name: str) -> None:
+    words = ["base_model=sd15", "base_model.path=m", "dataset.path=d", f"preview.sampler='{name}'"]
+    resolved = resolve(compose(words), Facts())
+    base = SimpleNamespace(name="mine", zero_terminal_snr=False)
+    shot = Shot(0, "a cat", 3, 1.0)
+    text = previews._parameters(shot, resolved, base, "run-000001", (512, 768), further=False)
+    last = text.split("\n")[-1]
+    notes = [f"{key}: {value}" for key, value in SAMPLERS[name].notes]
+    for part in (f"Sampler: {SAMPLERS[name].label}", *notes, "RNG: CPU", "Seed: 3", "Size: 512x768"):
+        assert part in last

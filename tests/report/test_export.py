@@ -345,3 +345,25 @@ def test_table_verdict_plot_card_and_metadata_say_one_score(made: Subject, tmp_p
     assert said == pytest.approx(judged["base", "000020"], abs=0.1) == pytest.approx(drawn["base"], abs=0.1)
     assert f"Score {said:.0f} of 100" in files[1].read_text()
     assert judged["base", "000020"] != judged["lion", "000020"], "anna gave 90 and 85, and they stay apart"
+
+
+def test_an_export_has_alphas_that_diffusers_reads(made: Subject, tmp_path: Path) -> None:
+    """As a run with `dim_from_weights` of a dynamically resized file leaves them."""
+    name = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_"
+    tensors = {}
+    for place, (leaf, rank, alpha) in enumerate((("q", 4, 2.0), ("k", 2, 1.0), ("v", 3, 2.0))):
+        generator = torch.Generator().manual_seed(place)
+        tensors[f"{name}{leaf}.lora_down.weight"] = torch.randn(rank, 8, generator=generator)
+        tensors[f"{name}{leaf}.lora_up.weight"] = torch.randn(8, rank, generator=generator)
+        tensors[f"{name}{leaf}.alpha"] = torch.tensor(alpha)
+    own = {"ss_output_name": "made-base-000020", "lora_lab.fingerprint": "f" * 64}
+    save_lora(made.folder.run("base").checkpoint("000020"), tensors, {**METADATA, **own})
+    found = load_file(export(made, tmp_path / "out")[0])
+    assert {float(value) for key, value in found.items() if key.endswith("alpha")} == {2.0}
+    for leaf in "qkv":
+        acts = [
+            t[f"{name}{leaf}.lora_up.weight"] @ t[f"{name}{leaf}.lora_down.weight"]
+            * float(t[f"{name}{leaf}.alpha"]) / len(t[f"{name}{leaf}.lora_down.weight"])
+            for t in (tensors, found)
+        ]  # fmt: skip
+        assert torch.allclose(*acts, atol=1e-5)

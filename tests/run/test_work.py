@@ -281,3 +281,23 @@ def test_broken_numbers_of_a_given_lora_are_a_failure_not_a_divergence(
     record = read_record(folder)
     assert record.status == "failed" and not record.checkpoints
     assert str(file) in record.reason and "holds NaN" in record.reason and name.split(".")[0] in record.reason
+
+
+def test_what_is_not_read_of_captions_stands_in_log_and_record(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_images(tmp_path / "long", 2)
+    (images / "1_zz girl" / "0.txt").write_text("zz, " + ", ".join(["blue sky"] * 80))
+    task = Task.open(bench.write("a", f"dataset.path={images}"))
+    assert task
+    task.resolve("cpu")
+    task.write()
+    task.lock.release()
+    kept = read_record(task.folder).resolved["warnings"]
+    (said,) = [text for text in kept if "tokens that are read" in text]
+    assert said.startswith("captions: 1 of 2 are longer than the 75 tokens that are read (0.png ")
+    assert f"a: {said}" in capsys.readouterr().err
+
+
+# and one line at the end of test_previews_carry_their_settings' look at lines[-1]:
+#     assert "RNG: CPU" in lines[-1] and "Schedule type" not in lines[-1]  # DDIM has a schedule of its own
