@@ -9,6 +9,7 @@ import pytest
 
 import lora_lab
 from lora_lab.config import settings
+from lora_lab.words import TEXTS
 
 PACKAGE = Path(lora_lab.__file__).parent
 ROOT = PACKAGE.parent
@@ -113,3 +114,8 @@ DOCUMENTS = [
 def test_documents_say_it_in_the_fields_words(file: Path) -> None:
     # Links and paths are names.
     assert not private_in(re.sub(r"\]\([^)]*\)|`[^`]*`", "", file.read_text()))
+
+
+def test_the_verdict_names_the_pareto_front_and_confounding() -> None:
+    assert "Pareto front" in TEXTS["en"]["title_costs_more"]
+    assert TEXTS["en"]["settings_together"].startswith("confounded (always change")

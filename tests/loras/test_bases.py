@@ -215,3 +215,33 @@ def test_whole_differences() -> None:
 def test_wishes_that_cannot_be(wish: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Wish(**wish)
+
+
+@pytest.mark.parametrize("side", ["output", "input"])
+@pytest.mark.parametrize("sizes", [(6, 5, 1, 1), (6, 5, 3, 3), (5, 5, 1, 1), (5, 5, 3, 3)])
+def test_dora_of_convolutions(side: str, sizes: tuple[int, ...]) -> None:
+    """(n, 1, 1, 1) belongs to outputs, (1, n, 1, 1) to inputs; also of a square weight."""
+    outputs, inputs, *kernel = sizes
+    weight, down, up = numbers(*sizes), numbers(2, inputs, *kernel), numbers(outputs, 2, 1, 1)
+    end = weight + torch.einsum("or,rikl->oikl", up.flatten(1), down)
+    count, shape, dims = {
+        "output": (outputs, (outputs, 1, 1, 1), (1, 2, 3)), "input": (inputs, (1, inputs, 1, 1), (0, 2, 3)),
+    }[side]  # fmt: skip
+    magnitude = numbers(count, seed=3).abs()
+    leaves = {"down": down, "up": up, "dora_scale": magnitude.reshape(shape)}
+    expected = end / end.square().sum(dims, keepdim=True).sqrt() * magnitude.reshape(shape)
+    assert torch.allclose(baked(Module("lora_unet_x", leaves), 1.0, weight), expected, atol=1e-5)
+
+
+def test_magnitudes_of_peft_are_of_outputs_in_any_shape(tmp_path: Path) -> None:
+    """PEFT stores those of a convolution as (1, n, 1, 1), which LyCORIS means for inputs."""
+    key = "unet.down_blocks.0.attentions.0.proj_in"
+    weight, down, up = numbers(5, 5, 1, 1), numbers(2, 5, 1, 1), numbers(5, 2, 1, 1)
+    magnitude = numbers(5, seed=3).abs()
+    tensors = {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up,
+               f"{key}.lora_magnitude_vector": magnitude.reshape(1, 5, 1, 1)}  # fmt: skip
+    save_file(tensors, tmp_path / "x.safetensors")
+    (module,) = read(tmp_path / "x.safetensors").modules.values()
+    end = weight + torch.einsum("or,rikl->oikl", up.flatten(1), down)
+    expected = end / end.square().sum((1, 2, 3), keepdim=True).sqrt() * magnitude.reshape(5, 1, 1, 1)
+    assert torch.allclose(baked(module, 1.0, weight), expected, atol=1e-5)

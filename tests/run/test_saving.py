@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from lora_lab.config import compose
 from lora_lab.lora_files.disk import read_lora
@@ -95,3 +96,14 @@ def test_a_dataset_file_of_two_resolutions_trains(bench: Bench, images: Path, tm
     # Two held back in the second dataset leave the first one, too: 3 x 2 draws by twos, 3 draws by ones.
     assert (record.images, record.step, record.samples) == (6, 6, 9)
     assert record.checkpoints[0].validation_loss is not None
+
+
+def test_a_name_with_an_equals_sign_can_be_called_in_a_prompt(bench: Bench) -> None:
+    (record,) = bench.run("first-network_alpha=1", extra=["train.max_train_steps=1"])
+    folder, item = bench.sweep.run("first-network_alpha=1"), record.checkpoints[-1]
+    assert "=" not in Path(item.file).name
+    _, metadata = read_lora(folder.path / item.file)
+    for key in ("ss_output_name", "modelspec.title"):
+        assert "first-network_alpha-1-" in metadata[key] and "=" not in metadata[key]
+    said = Image.open(folder.path / item.previews[0].file).info["parameters"]
+    assert said.startswith(f"<lora:first-network_alpha-1-{item.tag}:1> ")
