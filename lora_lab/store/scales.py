@@ -256,11 +256,11 @@ def _levels(
         row[second + number] = math.sqrt(SESSION_RIDGE)
         rows.append(row)
         target.append(0.0)
-    # Rounded, so that a rater who is alone is taken as given.
+    # Rounded, as levels are below, so that a rater who is alone is taken as given.
     found = np.linalg.lstsq(np.array(rows), np.array(target), rcond=None)[0].round(9)
     raw = {name: float(found[first + number]) for number, name in enumerate(raters)}
     middles = {name: _middle(raw, group, flat) for group in groups for name in group}
-    levels = {name: raw[name] - middles[name] for name in raters}
+    levels = {name: round(raw[name] - middles[name], 9) for name in raters}
     return levels, {unit: float(found[second + number]) for number, unit in enumerate(units)}
 
 
