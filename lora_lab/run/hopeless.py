@@ -40,12 +40,15 @@ def hopeless_ones(tasks: Sequence[Task]) -> dict[str, str]:
 
 
 def looked_at(task: Task) -> bool:
-    """Whether a run is looked at after the checkpoint that it has just saved."""
+    """Whether a run is looked at after the checkpoint that it has just saved; it may have failed to."""
     from lora_lab.search.hopeless import look_due
 
-    steps = [0, *(item.step for item in task.record.checkpoints)][-2:]
-    before, now = (step / max(1, task.record.total_steps) for step in steps)
-    return task.config.stop.name == "hopeless" and look_due(before, now)
+    saved = task.record.checkpoints
+    if task.config.stop.name != "hopeless" or not saved:
+        return False
+    before, now = [0, *(item.step for item in saved)][-2:]
+    total = max(1, task.record.total_steps)
+    return look_due(before / total, now / total)
 
 
 def _judged(tasks: Sequence[Task], asked: StopConfig) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """`stop=hopeless`: a run far behind the others ends at a checkpoint, keeps its state, and can go on."""
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
+from lora_lab.config import compose
 from lora_lab.errors import RunFolderError
 from lora_lab.run import hopeless
-from lora_lab.run.hopeless import hopeless_ones
+from lora_lab.run.hopeless import hopeless_ones, looked_at
 from lora_lab.run.task import Task
 from lora_lab.store import Checkpoint, RunFolder, RunRecord, append_score_line, read_record, write_record
 from tests.run.bench import Bench
@@ -156,3 +158,11 @@ def test_scores_that_cannot_be_read_end_nothing_and_it_says_so(
     bench.work([run])
     assert read_record(run).status == "done"
     assert read_record(run).notes == ["stop=hopeless ended nothing: scores.jsonl cannot be read"]
+
+
+@pytest.mark.parametrize(("saved", "due"), [((), False), ((2,), True), ((2, 3), False), ((2, 9), True)])
+def test_a_run_is_looked_at_where_it_has_saved_anything(saved: tuple[int, ...], due: bool) -> None:
+    checkpoints = [Checkpoint(f"{step}", "x", 1, step, step) for step in saved]
+    record = RunRecord(total_steps=16, checkpoints=checkpoints)
+    task = SimpleNamespace(record=record, config=compose(["stop=hopeless"], checked=False))
+    assert looked_at(task) is due  # type: ignore[arg-type]
