@@ -278,24 +278,37 @@ def test_an_export_by_one_raters_scores(made: Subject, tmp_path: Path) -> None:
     assert file.name == "made-alpha-16-000020.safetensors"
 
 
-def test_alphas_that_diffusers_misreads_are_evened_out(tmp_path: Path) -> None:
-    """One alpha for each part: the rest of the strength goes into the weights, which act as before."""
-    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_"
+def uneven(name: str) -> dict[str, torch.Tensor]:
+    """Modules `name`q, k and v of several ranks and alphas."""
     tensors = {}
     for place, (leaf, rank, alpha) in enumerate((("q", 4, 2.0), ("k", 2, 1.0), ("v", 3, 2.0))):
         generator = torch.Generator().manual_seed(place)
         tensors[f"{name}{leaf}.lora_down.weight"] = torch.randn(rank, 8, generator=generator)
         tensors[f"{name}{leaf}.lora_up.weight"] = torch.randn(8, rank, generator=generator)
         tensors[f"{name}{leaf}.alpha"] = torch.tensor(alpha)
-    found = portable(from_tensors(tensors))
-    assert {float(found[key]) for key in found if key.endswith("alpha")} == {2.0}
+    return tensors
+
+
+def assert_alike(
+    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], name: str, atol: float
+) -> None:
+    """Both change their modules by the same."""
     for leaf in "qkv":
         acts = [
             t[f"{name}{leaf}.lora_up.weight"] @ t[f"{name}{leaf}.lora_down.weight"]
             * float(t[f"{name}{leaf}.alpha"]) / len(t[f"{name}{leaf}.lora_down.weight"])
-            for t in (tensors, found)
+            for t in (one, other)
         ]  # fmt: skip
-        assert torch.allclose(*acts, atol=1e-6)
+        assert torch.allclose(*acts, atol=atol)
+
+
+def test_alphas_that_diffusers_misreads_are_evened_out(tmp_path: Path) -> None:
+    """One alpha for each part: the rest of the strength goes into the weights, which act as before."""
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_"
+    tensors = uneven(name)
+    found = portable(from_tensors(tensors))
+    assert {float(found[key]) for key in found if key.endswith("alpha")} == {2.0}
+    assert_alike(tensors, found, name, 1e-6)
     even = {key: t for key, t in tensors.items() if "to_k" not in key}
     same = portable(from_tensors(even))
     assert same.keys() == even.keys() and all(same[key] is even[key] for key in even)
@@ -350,20 +363,9 @@ def test_table_verdict_plot_card_and_metadata_say_one_score(made: Subject, tmp_p
 def test_an_export_has_alphas_that_diffusers_reads(made: Subject, tmp_path: Path) -> None:
     """As a run with `dim_from_weights` of a dynamically resized file leaves them."""
     name = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_"
-    tensors = {}
-    for place, (leaf, rank, alpha) in enumerate((("q", 4, 2.0), ("k", 2, 1.0), ("v", 3, 2.0))):
-        generator = torch.Generator().manual_seed(place)
-        tensors[f"{name}{leaf}.lora_down.weight"] = torch.randn(rank, 8, generator=generator)
-        tensors[f"{name}{leaf}.lora_up.weight"] = torch.randn(8, rank, generator=generator)
-        tensors[f"{name}{leaf}.alpha"] = torch.tensor(alpha)
+    tensors = uneven(name)
     own = {"ss_output_name": "made-base-000020", "lora_lab.fingerprint": "f" * 64}
     save_lora(made.folder.run("base").checkpoint("000020"), tensors, {**METADATA, **own})
     found = load_file(export(made, tmp_path / "out")[0])
     assert {float(value) for key, value in found.items() if key.endswith("alpha")} == {2.0}
-    for leaf in "qkv":
-        acts = [
-            t[f"{name}{leaf}.lora_up.weight"] @ t[f"{name}{leaf}.lora_down.weight"]
-            * float(t[f"{name}{leaf}.alpha"]) / len(t[f"{name}{leaf}.lora_down.weight"])
-            for t in (tensors, found)
-        ]  # fmt: skip
-        assert torch.allclose(*acts, atol=1e-5)
+    assert_alike(tensors, found, name, 1e-5)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -72,6 +74,24 @@ class Recorder:
             await send(message)
 
         await self.app(scope, receive, kept)
+
+
+@contextmanager
+def watched(chromium: Any, base_url: str, milliseconds: float = 30_000) -> Iterator[tuple[Any, list[str]]]:
+    """A tab of a browser, and what went wrong in it: errors of scripts and of the console.
+
+    Args:
+        base_url: What addresses are seen from.
+        milliseconds: How long anything may take.
+    """
+    context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=base_url)
+    context.set_default_timeout(milliseconds)
+    tab = context.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    yield tab, errors
+    context.close()
 
 
 @pytest.fixture

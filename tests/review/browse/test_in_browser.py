@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lora_lab.store import SweepFolder
+from tests.review.conftest import watched
 from tests.review.made_up import anchors, checkpoint, write_run
 from tests.review.troubled import make_troubled
 
@@ -27,13 +28,8 @@ def sweep(tmp_path: Path) -> SweepFolder:
 @pytest.fixture
 def tab(chromium: Any, address: str) -> Iterator[Any]:
     """A page of the gallery; the test fails where the browser reports an error."""
-    context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=f"{address}/sweep/bad/")
-    made = context.new_page()
-    errors: list[str] = []
-    made.on("pageerror", lambda error: errors.append(str(error)))
-    made.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield made
-    context.close()
+    with watched(chromium, f"{address}/sweep/bad/") as (made, errors):
+        yield made
     assert errors == []
 
 

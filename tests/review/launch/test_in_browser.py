@@ -12,7 +12,7 @@ import pytest
 from lora_lab.review.web.app import create_app
 from lora_lab.store import SweepFolder
 from tests.material import write_images
-from tests.review.conftest import Recorder
+from tests.review.conftest import Recorder, watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHORT = [
@@ -35,14 +35,8 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 @pytest.fixture
 def tab(chromium: Any, address: str) -> Iterator[Any]:
     """A page of the gallery; the test fails where the browser reports an error."""
-    context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=address)
-    context.set_default_timeout(120_000)
-    made = context.new_page()
-    errors: list[str] = []
-    made.on("pageerror", lambda error: errors.append(str(error)))
-    made.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield made
-    context.close()
+    with watched(chromium, address, 120_000) as (made, errors):
+        yield made
     # Scores given in no time are refused with 409, which the browser calls an error.
     assert [text for text in errors if "409" not in text] == []
 

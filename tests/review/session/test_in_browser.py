@@ -11,7 +11,7 @@ from PIL import Image
 from lora_lab.store import SweepFolder, read_scores
 from lora_lab.verdict.leaders import PART
 from tests.review import made_up
-from tests.review.conftest import Answer, Recorder
+from tests.review.conftest import Answer, Recorder, watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,15 +24,9 @@ GIVES_AWAY = (
 
 @pytest.fixture
 def page(chromium: Any, address: str) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1200, "height": 800}, base_url=address)
-    context.set_default_timeout(10_000)
-    made = context.new_page()
-    problems: list[str] = []
-    made.on("pageerror", lambda error: problems.append(str(error)))
-    made.on("console", lambda line: line.type == "error" and problems.append(line.text))
-    made.problems = problems
-    yield made
-    context.close()
+    with watched(chromium, address, 10_000) as (made, problems):
+        made.problems = problems
+        yield made
 
 
 def begin(page: Any, mode: str = "score", rater: str = "Anna", **values: str) -> None:
