@@ -15,6 +15,7 @@ from lora_lab.cli.show import console, grid
 from lora_lab.config import RunConfig, quoted
 from lora_lab.counts import counted
 from lora_lab.data.summary import summary
+from lora_lab.data.toml import is_dataset_file
 from lora_lab.errors import ConfigError
 from lora_lab.files import write_text
 from lora_lab.models.families import FAMILIES, USUAL
@@ -37,8 +38,8 @@ def settings_for(folder: str, words: Sequence[str], conf_dirs: Sequence[str]) ->
         raise ConfigError("dataset.path is the folder that the command is given; leave it out")
     if folder != DEMO and not Path(folder).expanduser().exists():
         raise ConfigError(f"{folder}: there is no such folder")
-    if folder != DEMO and Path(folder).expanduser().is_file() and Path(folder).suffix.lower() != ".toml":
-        raise ConfigError(f"{folder} is a file: give the folder that it lies in, or a dataset file (.toml)")
+    if folder != DEMO and Path(folder).expanduser().is_file() and not is_dataset_file(Path(folder)):
+        raise ConfigError(f"{folder} is a file: give its folder, or a dataset file (.toml, .json)")
     chosen = any(split(word)[0] == "base_model" for word in words)
     base = [] if chosen else [f"base_model={FAMILIES[USUAL].conf}"]
     return config.compose([*base, *words, f"dataset.path={quoted(folder)}"], conf_dirs, checked=False)

@@ -13,6 +13,7 @@ from typing import Any
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.plan_view import show_plan
 from lora_lab.data.folder import images_below
+from lora_lab.data.toml import is_dataset_file
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.files import write_text
 from lora_lab.hardware import cards
@@ -40,13 +41,13 @@ def new(given: argparse.Namespace) -> int:
     written = text(_wish(given, target.stem, preset))
     write_text(target, written)
     remember([target], by)
+    if preset and not given.json:
+        _tell(preset)
     try:
         made = make_plan(read_sweep(target))
     except LoraLabError as error:
         raise type(error)(f"{error}\n{target} is written; mend it there") from error
     if not given.json:
-        if preset:
-            _tell(preset)
         show_plan(made)
         print(f"\nwritten: {target}\nstart it:  lora-lab sweep {target}")
         return 0
@@ -137,6 +138,8 @@ def _model(answer: str) -> None:
 
 def _images(answer: str) -> None:
     folder = Path(answer).expanduser()
+    if answer and folder.is_file() and is_dataset_file(folder):
+        return
     if not answer or not folder.is_dir():
         raise ConfigError(f"--images {answer}: there is no such folder")
     if not images_below(folder)[0]:

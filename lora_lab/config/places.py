@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -31,6 +32,21 @@ def without_places(values: Mapping[str, Any]) -> dict[str, Any]:
         values: By dotted key; lists and mappings are gone through.
     """
     return {key: _shortened(value, key in _PATHS) for key, value in values.items()}
+
+
+def text_without_places(text: str, left_out: Collection[str] = ()) -> str:
+    """Settings in JSON, as they stand in a file's metadata, likewise; what is no JSON object stays as it is.
+
+    Args:
+        left_out: Keys that are taken out.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(values, dict):
+        return text
+    return json.dumps(without_places({key: value for key, value in values.items() if key not in left_out}))
 
 
 def _shortened(value: Any, is_path: bool) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_lab import __version__
-from lora_lab.config.places import without_places
+from lora_lab.config.places import text_without_places
 from lora_lab.counts import counted
 from lora_lab.errors import ConfigError, ModelError
 from lora_lab.lora_files import unified_names
@@ -177,7 +177,7 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dic
     }
     metadata["ss_output_name"] = metadata["modelspec.title"] = title
     if OWN_CONFIG in kept:
-        metadata[OWN_CONFIG] = _without_places(kept[OWN_CONFIG])
+        metadata[OWN_CONFIG] = text_without_places(kept[OWN_CONFIG])
     comment = kept.get("ss_training_comment", "None")
     said = _sentence(making)
     metadata["ss_training_comment"] = said if comment in ("None", "") else f"{said}; {comment}"
@@ -185,15 +185,6 @@ def described(path: Path, modules: Mapping[str, Factors], making: Making) -> dic
         metadata["modelspec.merged_from"] = ", ".join(file.path.stem for file in making.inputs)
     metadata[MADE] = json.dumps(made)
     return metadata
-
-
-def _without_places(text: str) -> str:
-    """Our own settings without the folders of the machine that trained."""
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return json.dumps(without_places(values)) if isinstance(values, dict) else text
 
 
 def record(making: Making) -> dict[str, Any]:

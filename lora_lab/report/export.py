@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.config import flat as flat_config
-from lora_lab.config.places import without_places
+from lora_lab.config.places import text_without_places, without_places
 from lora_lab.errors import ModelError, RunFolderError
 from lora_lab.files import replacing, write_json, write_text
 from lora_lab.outputs import is_marked, refuse_to_overwrite, remember
@@ -210,19 +210,8 @@ def _metadata(data: ReportData, choice: Choice, metadata: Mapping[str, str]) -> 
     elif judged.score is not None and data.evidence.criterion != SCORE:
         found[f"lora_lab.metric.{data.evidence.criterion}"] = f"{judged.score:.4g}"
     if "lora_lab.config" in metadata:
-        found["lora_lab.config"] = _without_places(metadata["lora_lab.config"])
+        found["lora_lab.config"] = text_without_places(metadata["lora_lab.config"], OF_MACHINES)
     return found
-
-
-def _without_places(text: str) -> str:
-    """The config without the folders of the machine it was trained on."""
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return text
-    if not isinstance(values, dict):
-        return text
-    return json.dumps(without_places({key: value for key, value in values.items() if key not in OF_MACHINES}))
 
 
 def file_name(name: str) -> str:

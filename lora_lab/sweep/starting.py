@@ -12,6 +12,7 @@ import yaml
 from lora_lab import config
 from lora_lab.counts import counted
 from lora_lab.data.folder import contents, numbered_name
+from lora_lab.data.toml import is_dataset_file
 from lora_lab.errors import ConfigError
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.identify import identify
@@ -143,11 +144,12 @@ def _model(wish: Wish) -> list[tuple[str, str]]:
 def _images(wish: Wish) -> list[tuple[str, str]]:
     """Settings of the images: repeats for a plain folder, and the trigger in front of every caption."""
     folder = wish.images.expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"--images {wish.images}: there is no such folder")
     words = [(_set("dataset.path", str(folder.resolve())), "")]
-    within = contents(folder)
-    if within.images and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
+    is_file = folder.is_file() and is_dataset_file(folder)
+    if not is_file and not folder.is_dir():
+        raise ConfigError(f"--images {wish.images}: there is no such folder")
+    within = contents(folder) if not is_file else None
+    if within and within.images and not numbered_name(folder) and "dataset.repeats" not in wish.settings:
         epoch = DEMO_EPOCH if wish.base == DEMO else EPOCH
         repeats = max(1, round(epoch / len(within.images)))
         images = len(within.images)

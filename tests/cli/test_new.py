@@ -127,3 +127,29 @@ def test_a_preset_of_another_family_is_refused(place: Path, capsys: pytest.Captu
     assert main(["new", "mine", "--preset", "p.json", "--base", str(model)]) == 2
     assert "--preset p.json is for Stable Diffusion XL" in capsys.readouterr().err
     assert not (place / "mine.yaml").exists()
+
+
+def test_a_dataset_file_may_stand_in_place_of_the_folder(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "set.toml").write_text(
+        "[[datasets]]\nresolution = 64\nmin_bucket_reso = 64\nmax_bucket_reso = 64\n"
+        "[[datasets.subsets]]\nimage_dir = 'photos'\nnum_repeats = 4\n"
+    )
+    (place / "p.json").write_text(json.dumps({**PRESET, "dataset_config": "set.toml"}))
+    assert main(["new", "mine", "--base", "demo", "--images", "set.toml", "--trigger", "zz"]) == 0
+    assert "dataset.repeats" not in (place / "mine.yaml").read_text()
+    capsys.readouterr()
+    assert main(["new", "other", "--preset", "p.json", "--base", "demo", "--images", "set.toml"]) == 0
+    assert "keys:" in capsys.readouterr().out
+    (place / "notes.txt").write_text("no dataset")
+    assert main(["new", "third", "--base", "demo", "--images", "notes.txt", "--trigger", "zz"]) == 2
+
+
+def test_keys_are_told_also_where_the_plan_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "p.json").write_text(json.dumps({**PRESET, "xformers": "xformers"}))
+    assert main(["new", "mine", "--preset", "p.json", "--base", "demo"]) == 2
+    told = capsys.readouterr()
+    assert "lora-lab import p.json" in told.out and "xformers" in told.err and "mend it there" in told.err

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lora_lab.config import compose, flat
-from lora_lab.config.places import without_places
+from lora_lab.config.places import text_without_places, without_places
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ def test_a_whole_config_names_no_folder() -> None:
          "cache=/srv/x/cache", "network.network_weights=/srv/x/b.safetensors"], checked=False
     )  # fmt: skip
     assert "/srv" not in json.dumps(without_places(flat(config)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"dataset.path": "/home/me/images", "device": "cuda:1"}', '{"dataset.path": "images"}'),
+        ("[1]", "[1]"),
+        ("no JSON", "no JSON"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+    ids=["settings", "no object", "no JSON", "too deep"],
+)
+def test_settings_in_metadata_are_told_without_places(text: str, told: str) -> None:
+    assert text_without_places(text, ["device"]) == told
