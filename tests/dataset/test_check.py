@@ -180,4 +180,4 @@ def test_buckets_are_a_table_and_an_image(
 def test_a_file_is_no_folder_of_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = next(folder.rglob("*.png"))
     assert main(["dataset", "check", str(image)]) == 2
-    assert "is a file: give the folder that it lies in" in capsys.readouterr().err
+    assert "is a file: give its folder" in capsys.readouterr().err
