@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,22 @@ ROWS = {
     "c": ("network.network_dim=5", "train.gradient_accumulation_steps=2"),
     "d": ("network.network_dim=5", "train.save_every_n_epochs=0", "train.save_state_every_n_steps=3"),
 }
+
+TEN = {
+    name: (f"optimizer={name}", "optimizer.learning_rate=1e-3", "train.train_batch_size=2")
+    for name in (
+        "adamw",
+        "lion",
+        "adafactor",
+        "adafactor_fixed",
+        "sgd",
+        "sgdnesterov",
+        "adam",
+        "prodigy",
+        "dadaptlion",
+    )
+} | {"accumulating": ("train.gradient_accumulation_steps=2",)}
+ROWS |= TEN
 
 
 class Killed(BaseException):
@@ -68,7 +84,7 @@ def benches(bench: Bench) -> Callable[[str], Bench]:
     return make
 
 
-def work(bench: Bench, names: str = "abcd") -> list[RunFolder]:
+def work(bench: Bench, names: Iterable[str] = "abcd") -> list[RunFolder]:
     """Work through what is not done yet, in one pack."""
     folders = [bench.sweep.run(name) for name in names]
     for name, folder in zip(names, folders, strict=True):
@@ -93,7 +109,7 @@ def whole(bench: Bench) -> list[RunFolder]:
 
 def as_if_nothing_had_been(whole: list[RunFolder], hurt: Bench) -> None:
     """Finish a sweep, and compare it with the whole one."""
-    for one, other in zip(whole, work(hurt), strict=True):
+    for one, other in zip(whole, work(hurt, [folder.name for folder in whole]), strict=True):
         records = read_record(one), read_record(other)
         assert records[1].status == "done"
         tags = [item.tag for item in records[0].checkpoints]
@@ -121,6 +137,20 @@ def test_killed_among_its_states_a_pack_goes_on_in_step(
             work(hurt)
         writes.kill(0)
         as_if_nothing_had_been(whole, hurt)
+
+
+@pytest.mark.slow  # a pack of ten, four times
+def test_ten_optimizers_killed_three_times_go_on_in_step(
+    bench: Bench, benches: Callable[[str], Bench], writes: Writes
+) -> None:
+    whole = work(bench, TEN)
+    hurt = benches("thrice")
+    for kind, at in (("rename", 7), ("rename", 12), ("replace", 30)):
+        writes.kill(at, kind)
+        with pytest.raises(Killed):
+            work(hurt, TEN)
+    writes.kill(0)
+    as_if_nothing_had_been(whole, hurt)
 
 
 @pytest.mark.slow  # some twenty packs, each trained twice
