@@ -31,6 +31,8 @@ def table(given: argparse.Namespace) -> int:
         rows = results.picked(rows, chosen)
     if damage := read_scores(folder).damage_note():
         print(damage, file=sys.stderr)
+    for note in results.score_notes(folder, given.rater or None):
+        print(note, file=sys.stderr)
     if given.output:
         target = Path(given.output)
         by = owner("table", folder.path, target)

@@ -2,7 +2,8 @@
 
 Columns, in this order: `run`, `status`, `reason`, where the checkpoint stands (`tag`, `epoch`, `step`,
 `samples`, `exposures` per image), the settings as dotted keys, what people gave (`score`, the mean over
-raters, put on one scale as in the verdict; `score_n`, judgements; `raters`, how many), `loss`,
+raters, put on one scale as in the verdict; `score_n`, judgements; `raters`, how many; `score_replaced`, how
+many of them are of images that others have replaced since; where there are any), `loss`,
 `validation_loss` and `validation_loss.200` (on held-back images, by timestep; where there are any),
 `metric.*` (means over the checkpoint's previews), `flags`, timings (`train_seconds` up to the checkpoint,
 `run_seconds.*` of the whole run by phase), `same_as`, `prefix_of` (the longer run whose weights on the way
@@ -23,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 from lora_lab import config
 from lora_lab.errors import ConfigError, RunFolderError
 from lora_lab.files import finite, replacing, write_text
-from lora_lab.store.comparable import ratings
+from lora_lab.store.comparable import comparable_scores, ratings
 from lora_lab.store.layout import SweepFolder
 from lora_lab.store.reading import EXTERNAL, Run, Sweep, read_sweep_folder
 from lora_lab.store.record import PHASES, Checkpoint, RunRecord
+from lora_lab.store.replaced import replaced_note, replaced_scores
 from lora_lab.store.scores import Place, only_of
+from lora_lab.words import Said
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +40,7 @@ Row = dict[str, Any]
 HEAD = ("run", "status", "reason", "tag", "epoch", "step", "samples", "exposures")
 FILE_GONE = "its LoRA file is gone"
 SCORES = ("score", "score_n", "raters")
+REPLACED = "score_replaced"
 TIMINGS = ("train_seconds", *(f"run_seconds.{phase}" for phase in PHASES), "run_seconds.wall")
 # Where a run lies is no setting of the experiment.
 PLACE = ("name", "sweep", "results", "cache")
@@ -79,11 +83,26 @@ def rows(
 
 def _scores(sweep: Sweep, raters: Sequence[str] | None) -> dict[Place, Row]:
     """The columns of `SCORES` by checkpoint."""
-    found = ratings(only_of(sweep.scores(), raters, sweep.folder), sweep.twins)
-    return {
+    log = only_of(sweep.scores(), raters, sweep.folder)
+    found, old = ratings(log, sweep.twins), replaced_scores(sweep, log)
+    columns: dict[Place, Row] = {
         place: dict(zip(SCORES, (round(item.value, 4), item.count, len(item.raters)), strict=True))
         for place, item in found.items()
     }
+    for place, count in old.items():
+        columns.setdefault(place, {})[REPLACED] = count
+    return columns
+
+
+def score_notes(sweep: SweepFolder, raters: Sequence[str] | None = None) -> list[Said]:
+    """What is to be known of the scores in the table: which are left out, and which are of other images.
+
+    Raises:
+        RunFolderError: The folder holds no runs, or nobody is called like that.
+    """
+    read = read_sweep_folder(sweep.path)
+    log = only_of(read.scores(), raters, read.folder)
+    return [*comparable_scores(log.scores)[1], *replaced_note(replaced_scores(read, log), log)]
 
 
 def differing(settings: Iterable[Row], all_settings: bool = False) -> list[str]:
@@ -177,6 +196,7 @@ def _even(found: list[Row], columns: Sequence[str], timings: bool) -> list[Row]:
     validation = sorted((key for key in keys if key.startswith("validation_loss")), key=_by_timestep)
     tail = (
         *SCORES,
+        *([REPLACED] if REPLACED in keys else ()),
         "loss",
         *validation,
         *metrics,

@@ -11,6 +11,7 @@ from lora_lab.store import Checkpoint, Pair, SweepFolder, comparable_pairs
 from lora_lab.store.acting import RECORDED, REREAD, UNKNOWN
 from lora_lab.store.normal_names import rater_key
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
+from lora_lab.store.replaced import replaced_note, replaced_scores
 from lora_lab.store.scores import Place, ScoreLog, only_of
 from lora_lab.store.table import exposures, flags, means
 from lora_lab.verdict.acting import changes_of, same_experiments
@@ -61,7 +62,7 @@ def evidence(
         *filter(None, [log.damage_note(), _gone(read)]),
         *combined.notes,
         *left_out,
-        *_replaced(read, log),
+        *replaced_note(replaced_scores(read, log), log),
     ]
     grouped_runs = grouped(one_luck(runs))
     found = Evidence(
@@ -153,17 +154,6 @@ def _reread(sweep: Sweep) -> list[Said]:
     if not names or len(names) < len(sweep.runs):
         return []
     return [said("note_reread")]
-
-
-def _replaced(sweep: Sweep, log: ScoreLog) -> list[Said]:
-    """Scores of images that are no longer among the previews: they stand beside others now."""
-    there = {
-        (name, item.tag): {shot.drawn for shot in item.previews}
-        for name, run in sweep.runs.items()
-        for item in run.checkpoints
-    }
-    old = sum(bool(set(item.drawn) - there.get(item.place, set(item.drawn))) for item in log.scores)
-    return [said("note_replaced", n=old, judged=len(log.scores))] if old else []
 
 
 def _comparisons(

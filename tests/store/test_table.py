@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 
 from lora_lab import config
+from lora_lab.__main__ import main
 from lora_lab.errors import RunFolderError
-from lora_lab.store import Checkpoint, Preview, RunRecord, SweepFolder, append_score_line, write_record
+from lora_lab.store import (
+    Checkpoint,
+    Preview,
+    RunRecord,
+    SweepFolder,
+    append_score_line,
+    read_record,
+    write_record,
+)
 from lora_lab.store import table as results
 from lora_lab.verdict.gather import evidence
 
@@ -227,6 +236,38 @@ def test_scores_of_one_experiment_under_two_names_count_together(sweep: SweepFol
     give(sweep, "twin", "000002", "ben", 40)
     rows = results.rows(sweep)
     assert [named(rows, name)[1]["score"] for name in ("lion", "twin")] == [60.0, 60.0]
+
+
+@pytest.fixture
+def replaced(sweep: SweepFolder) -> SweepFolder:
+    """Two scores of lion at epoch 2, one of which is of an image that another prompt's has replaced."""
+    record = read_record(sweep.run("lion"))
+    record.checkpoints[1].previews = [Preview("p.png", 0, 7, 1.0, "hat", drawn="hat 7 1")]
+    write_record(sweep.run("lion"), record)
+    for rater, drawn in (("anna", "smile 7 1"), ("ben", "hat 7 1")):
+        give(sweep, "lion", "000002", rater, 50, shots=[[0, 7, 1.0]], drawn=[drawn])
+    return sweep
+
+
+def test_scores_of_replaced_images_are_counted_where_there_are_any(replaced: SweepFolder) -> None:
+    rows = results.rows(replaced)
+    assert [row["score_replaced"] for row in named(rows, "lion")] == [None, 1]
+    assert named(rows, "twin")[1]["score_replaced"] == 1, "it shows what lion was given"
+    assert named(rows, "adamw")[0]["score_replaced"] is None
+    only = results.rows(replaced, raters=["ben"])
+    assert "score_replaced" not in only[0]
+
+
+def test_the_table_says_that_images_were_replaced(
+    replaced: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form in ((), ("--json",), ("--csv",)):
+        assert main(["table", str(replaced.path), *form]) == 0
+        said = capsys.readouterr()
+        assert "1 of 2 scores were given to images that others have replaced since" in said.err
+        assert "replaced since" not in said.out
+    assert main(["table", str(replaced.path), "--rater", "ben"]) == 0
+    assert "replaced" not in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lora_lab.review.browse.runs import Run
 from lora_lab.store import Place
@@ -15,13 +15,24 @@ PLAN, SCORE, LOSS, NAME = "plan", "score", "loss", "name"
 
 @dataclass(frozen=True)
 class Scores:
-    """What people gave, by checkpoint of the run that did the work: the table's numbers."""
+    """What people gave, by checkpoint of the run that did the work: the table's numbers.
+
+    Attributes:
+        replaced: How many scores of a checkpoint are of images that others have replaced since.
+        notes: What is to be known of all of them.
+    """
 
     by_place: Mapping[Place, Rating]
+    replaced: Mapping[Place, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def at(self, run: Run, tag: str) -> Rating | None:
         """The score of a run's checkpoint."""
         return self.by_place.get((run.same_as or run.name, tag))
+
+    def older(self, run: Run, tag: str) -> int:
+        """How many scores of a run's checkpoint are of other images than it has now."""
+        return self.replaced.get((run.same_as or run.name, tag), 0)
 
     def best(self, run: Run) -> tuple[str, Rating] | None:
         """The checkpoint of a run with the highest score, the earlier of equal ones."""

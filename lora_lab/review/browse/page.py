@@ -28,10 +28,13 @@ from lora_lab.review.browse.matrix import (
     view_of,
 )
 from lora_lab.review.browse.order import PLAN, Scores, ordered, orders
+from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.session.sessions import session_store_of
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.review.web.thumbnails import SIZES
+from lora_lab.store import ScoreLog, comparable_scores
 from lora_lab.store.comparable import ratings
+from lora_lab.store.replaced import replaced_note, replaced_scores
 
 FIRST_ROWS = 24
 """Rows that a page is sent with; the browser asks for more when they come into sight."""
@@ -103,7 +106,7 @@ def matrix(request: Request) -> Response:
     sweep = gallery_of(request).read(request.path_params["sweep"])
     known = choices(sweep)
     view = view_of(request.query_params, known)
-    scores = Scores(ratings(session_store_of(request).log(sweep.name), sweep.read.twins))
+    scores = _scores(sweep, session_store_of(request).log(sweep.name))
     known_orders = orders(list(sweep.runs.values()), scores, sweep.judging_metrics)
     order = known_orders.get(request.query_params.get("sort", ""), known_orders[PLAN])
     shown = Matrix(sweep, view, known, tuple(ordered(list(sweep.runs.values()), order)))
@@ -147,6 +150,12 @@ def matrix(request: Request) -> Response:
         "stack": lambda row, column: _stack(here, view, row, column),
     }
     return page(request, "look.html", values)
+
+
+def _scores(sweep: Sweep, log: ScoreLog) -> Scores:
+    old = replaced_scores(sweep.read, log)
+    notes = [*comparable_scores(log.scores)[1], *replaced_note(old, log)]
+    return Scores(ratings(log, sweep.read.twins), old, notes)
 
 
 def _window(request: Request, columns: int) -> tuple[int, int]:

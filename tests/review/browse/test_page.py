@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from lora_lab.review.web.app import create_app
+from lora_lab.store import append_score_line
 from tests.review import made_up
 from tests.review.made_up import write_run
 from tests.review.troubled import REASON, make_troubled
@@ -206,3 +207,18 @@ def test_odd_names_are_escaped(tmp_path: Path) -> None:
         assert "<img src=x>" not in html and "<script>alert" not in html
         link = next(unescape(item) for item in re.findall(r'href="([^"]*/view[^"]*)"', html) if "img" in item)
         assert "<img src=x>" not in page(client, link) and "&lt;img src=x&gt;" in page(client, link)
+
+
+def test_scores_of_images_that_others_have_replaced_are_named(tmp_path: Path) -> None:
+    sweep = made_up.make_sweep(tmp_path / "made")
+    for run, drawn in (("base-run", "miko, smile 7 1"), ("lion-fast", "an earlier prompt 7 1")):
+        append_score_line(
+            sweep, "score", session="s", rater="anna", run=run, tag="000010", position=0, value=41,
+            shots=[[0, 7, 1.0]], drawn=[drawn],
+        )  # fmt: skip
+    with TestClient(create_app(tmp_path), ADDRESS) as client:
+        html = page(client, "/sweep/made/look")
+    assert "1 of 2 scores were given to images that others have replaced since" in html
+    by_row = dict(zip(rows(html), html.split("<tr data-row=")[1:], strict=True))
+    assert [name for name, row in by_row.items() if "41 of an earlier image" in row] == ["lion-fast"]
+    assert "41" in by_row["base-run"]
