@@ -14,6 +14,7 @@ from lora_lab.cli.as_json import print_json
 from lora_lab.cli.show import console, grid
 from lora_lab.config import RunConfig, quoted
 from lora_lab.counts import counted
+from lora_lab.data.folder import names_apart
 from lora_lab.data.summary import summary
 from lora_lab.data.toml import is_dataset_file
 from lora_lab.errors import ConfigError
@@ -166,10 +167,11 @@ def _groups(settings: RunConfig, by: str) -> dict[str, tuple[int, int]]:
 
     plan = survey(settings)
     refuse_errors(plan.problems)
+    called = names_apart(item.folder for item in plan.items)
     found: dict[str, tuple[int, int]] = {}
     for item, place in zip(plan.items, plan.assignments, strict=True):
         if not item.is_reg:
-            name = item.folder.name if by == "folders" else f"{place.bucket[0]}x{place.bucket[1]}"
+            name = called[item.folder] if by == "folders" else f"{place.bucket[0]}x{place.bucket[1]}"
             images, draws = found.get(name, (0, 0))
             found[name] = (images + 1, draws + item.repeats)
     return found

@@ -34,7 +34,7 @@ _SETTINGS = {
     "ss_num_epochs": "epochs",
     "ss_epoch": "epoch",
     "ss_steps": "steps",
-    "ss_num_train_images": "images",
+    "ss_num_train_images": "images x repeats",
     "ss_total_batch_size": "batch size",
     "ss_resolution": "resolution",
     "ss_clip_skip": "clip skip",

@@ -71,6 +71,21 @@ def numbered_name(folder: Path) -> re.Match[str] | None:
     return NUMBERED.fullmatch(unicodedata.normalize("NFC", Path(os.path.abspath(folder)).name))
 
 
+def names_apart(folders: Iterable[Path]) -> dict[Path, str]:
+    """What folders are called where several stand together: the last part of the path, and as many parts
+    before it as tell those apart that share it."""
+    found: dict[Path, str] = {}
+    different = list(dict.fromkeys(folders))
+    for folder in different:
+        length = 1
+        while length < len(folder.parts) and any(
+            other != folder and other.parts[-length:] == folder.parts[-length:] for other in different
+        ):
+            length += 1
+        found[folder] = "/".join(folder.parts[-length:])
+    return found
+
+
 def not_read(folder: Path, found: Contents) -> Iterator[Problem]:
     """One warning per folder and kind of entry that is passed over, with count and names."""
     if found.dangling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from lora_lab.config import RunConfig
 from lora_lab.counts import counted
 from lora_lab.data.buckets import Assignment
+from lora_lab.data.folder import names_apart
 from lora_lab.data.image_set import CaptionedImage, Problem, readable
 from lora_lab.data.images import decode, read_bytes
 from lora_lab.data.summary import DataSummary, summary
@@ -147,9 +148,10 @@ def check(
     ]
     counter = _counter(config)
     limit = counter.limit(config.base_model.max_token_length) if counter else None
-    several = len({item.folder for item in items}) > 1
+    called = names_apart(item.folder for item in items)
+    shown = called if len(called) > 1 else {}
     rows = tuple(
-        _checked(item, place, one, (_tokens(item, counter, config), limit), several)
+        _checked(item, place, one, (_tokens(item, counter, config), limit), shown)
         for item, place, one in zip(items, places, looked, strict=True)
     )
     written, added = tags.as_written(items), config.dataset.trigger_word or ""
@@ -212,8 +214,9 @@ def _tokens(item: CaptionedImage, counter: TokenCounter | None, config: RunConfi
     return most_tokens(item.caption, item.settings.captions, counter, config.dataset.weighted_captions)
 
 
-def _name(item: CaptionedImage, several: bool) -> str:
-    return readable(f"{item.folder.name}/{item.path.name}" if several else item.path.name)
+def _name(item: CaptionedImage, called: Mapping[Path, str]) -> str:
+    folder = called.get(item.folder)
+    return readable(f"{folder}/{item.path.name}" if folder else item.path.name)
 
 
 def _checked(
@@ -221,7 +224,7 @@ def _checked(
     place: Assignment,
     looked: _Pixels,
     told: tuple[int | None, int | None],
-    several: bool,
+    called: Mapping[Path, str],
 ) -> Checked:
     tokens, limit = told
     notes = [f"cannot be read: {looked.problem}"] if looked.problem else []
@@ -234,7 +237,7 @@ def _checked(
     (left, top), (width, height), resized = place.crop_left_top, place.bucket, place.resized
     kept = (left / resized[0], top / resized[1], width / resized[0], height / resized[1])
     return Checked(
-        item.path, _name(item, several), item.repeats, item.size, place.bucket, kept,
+        item.path, _name(item, called), item.repeats, item.size, place.bucket, kept,
         round(place.cut_away, 4), round(place.enlargement, 3), readable(item.caption), tokens,
         (*notes, *tags.odd(item)), looked.thumbnail,
     )  # fmt: skip

@@ -3,7 +3,9 @@
 import json
 import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -134,8 +136,8 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
         "learning_rate": resolved.optimizer.learning_rate,
         "unet_lr": job.unet_lr,
         "text_encoder_lr": job.text_encoder_lr,
-        "num_train_images": training_data.images,
-        "num_reg_images": resolved.facts.reg_images,
+        "num_train_images": _times_repeats(training_data, is_reg=False),
+        "num_reg_images": _times_repeats(training_data, is_reg=True),
         "num_validation_images": len(training_data.validation),
         "validation_split": in_force("train.validation_split", train.validation_split),
         "validation_seed": in_force("train.validation_seed", train.validation_seed),
@@ -169,25 +171,41 @@ def _training_settings(task: Task, record: Record) -> dict[str, Any]:
     }
 
 
+def _times_repeats(training_data: TrainingData, *, is_reg: bool) -> int:
+    """Images times repeats, which is what sd-scripts calls images; regularisation as it was asked for."""
+    mine = [item for item in training_data.items if item.is_reg == is_reg]
+    return sum((item.settings.repeats or 1) if is_reg else item.repeats for item in mine)
+
+
 def _folders(training_data: TrainingData) -> dict[str, dict[str, int]]:
     """Repeats and images by folder; regularisation images are not in it, as in sd-scripts."""
-    found: dict[str, dict[str, int]] = {}
-    for item in training_data.items:
-        if not item.is_reg:
-            one = found.setdefault(item.folder.name, {"n_repeats": item.repeats, "img_count": 0})
-            one["img_count"] += 1
-    return found
+    return {
+        name: {"n_repeats": items[0].repeats, "img_count": len(items)}
+        for name, items in _by_folder(training_data).items()
+    }
 
 
 def _tags(training_data: TrainingData) -> dict[str, dict[str, int]]:
     """How often each tag is shown in an epoch, by folder."""
-    by_folder: dict[str, list[CaptionedImage]] = {}
-    for item in training_data.items:
-        if not item.is_reg:
-            by_folder.setdefault(item.folder.name, []).append(item)
     return {
         name: tag_frequency(
             [(item.caption, item.repeats) for item in items], items[0].settings.captions.caption_separator
         )
-        for name, items in by_folder.items()
+        for name, items in _by_folder(training_data).items()
     }
+
+
+def _by_folder(training_data: TrainingData) -> dict[str, list[CaptionedImage]]:
+    """Images by the last part of their folder's path, as in sd-scripts; of further folders that are called
+    the same, or of one folder in further datasets, `10_cat (2)`, as in its `ss_dataset_dirs`."""
+    places: dict[tuple[int, Path], list[CaptionedImage]] = defaultdict(list)
+    for item in training_data.items:
+        if not item.is_reg:
+            places[item.settings.dataset, item.folder].append(item)
+    found: dict[str, list[CaptionedImage]] = {}
+    for (_, folder), items in places.items():
+        name, number = folder.name, 2
+        while name in found:
+            name, number = f"{folder.name} ({number})", number + 1
+        found[name] = items
+    return found

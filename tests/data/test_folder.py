@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lora_lab.data.buckets import assign, assign_all
+from lora_lab.data.folder import names_apart
 from lora_lab.data.image_set import ImageSet, refuse_errors
 from lora_lab.data.images import decode, read_header
 from lora_lab.data.pixels import load_pixels
@@ -263,3 +264,9 @@ def test_images_in_a_sub_folder_are_named_beside_those_that_train(tmp_path):
     assert [i.path.name for i in found.items] == ["a.png"]
     (below,) = said(found, "warning", tmp_path / "10_miko" / "sub")
     assert below == "2 images not trained on: sub-folders are not read (b.png, c.png)"
+
+
+def test_folders_of_one_name_are_told_apart_by_what_stands_before_it():
+    found = names_apart([Path("/d/a/10_cat"), Path("/d/b/10_cat"), Path("/d/b/10_dog"), Path("/d/a/10_cat")])
+    assert list(found.values()) == ["a/10_cat", "b/10_cat", "10_dog"]
+    assert list(names_apart([Path("10_cat"), Path("/x/10_cat")]).values()) == ["10_cat", "x/10_cat"]

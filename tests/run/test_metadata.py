@@ -72,6 +72,30 @@ def test_what_the_dataset_file_decided_is_what_the_metadata_says(tmp_path: Path,
     }  # fmt: skip
 
 
+def test_folders_that_are_called_the_same_stay_apart(tmp_path: Path) -> None:
+    """sd-scripts writes the second of them as `10_cat (2)`, and a folder in a second dataset likewise."""
+    for parent, count, tag in (("a", 2, "one"), ("b", 3, "two")):
+        write_images(tmp_path / parent, count, "10_cat")
+        for number in range(count):
+            (tmp_path / parent / "10_cat" / f"{number:03d}.txt").write_text(f"cat, {tag}")
+    subset = "[[datasets.subsets]]\nimage_dir = '{}/10_cat'\nnum_repeats = {}\n"
+    path = tmp_path / "set.toml"
+    path.write_text(
+        f"[[datasets]]\n{subset.format('a', 4)}{subset.format('b', 5)}[[datasets]]\n{subset.format('a', 1)}"
+    )
+    found = said(tmp_path, f"dataset.path='{path}'")
+    assert json.loads(found["ss_dataset_dirs"]) == {
+        "10_cat": {"n_repeats": 4, "img_count": 2},
+        "10_cat (2)": {"n_repeats": 5, "img_count": 3},
+        "10_cat (3)": {"n_repeats": 1, "img_count": 2},
+    }
+    assert json.loads(found["ss_tag_frequency"]) == {
+        "10_cat": {"cat": 8, "one": 8}, "10_cat (2)": {"cat": 15, "two": 15},
+        "10_cat (3)": {"cat": 2, "one": 2},
+    }  # fmt: skip
+    assert found["ss_num_train_images"] == "25", "images times repeats, as in sd-scripts"
+
+
 def test_no_folder_of_this_machine_is_in_it(tmp_path: Path, file: Path) -> None:
     assert str(tmp_path) not in json.dumps(said(tmp_path, f"dataset.path='{file}'"))
 
