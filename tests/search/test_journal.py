@@ -1,6 +1,9 @@
 """The study that Optuna and its dashboard read."""
 
+import json
 from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -43,6 +46,24 @@ def test_optuna_reads_the_journal_with_names_and_scores(tmp_path: Path) -> None:
     assert study.trials[1].params == {"network.network_dim": 64.0, "optimizer": "adafactor"}
     assert study.best_trial.user_attrs["run"] == "b"
     assert [item.name for item in tmp_path.iterdir()] == ["study.journal"]
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_the_journal(tmp_path: Path) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    write_journal(tmp_path / "study.journal", SPACE, SEEN, "article")
+    app = dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "study.journal"))))
+
+    def asked(path: str) -> Any:
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        environ["PATH_INFO"] = path
+        return json.loads(b"".join(app(environ, lambda *_: None)))
+
+    (study,) = asked("/api/studies")["study_summaries"]
+    assert (study["study_name"], study["directions"]) == ("article", ["maximize"])
+    trials = asked(f"/api/studies/{study['study_id']}")["trials"]
+    assert [trial["values"] for trial in trials] == [[60.0], [75.5]]
 
 
 def test_tpe_keeps_a_rate_to_its_optimizer_and_to_values_of_the_space() -> None:
