@@ -77,7 +77,7 @@ def read_lora(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
-            refuse_not_a_lora(path, names)
+            refuse_not_a_lora(path, names, metadata)
             # Copied out of the mapping: a file that is written over later must not reach into memory here.
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except SafetensorError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lora_lab.counts import counted
 from lora_lab.errors import ModelError
 from lora_lab.lora_files.keys import embedding_of, located, separated
-from lora_lab.models.architectures import architecture
+from lora_lab.models.architectures import architecture, stated_architecture
 
 _CHECKPOINT_MARKS = (
     "model.diffusion_model.",
@@ -43,8 +44,12 @@ _ADAPTERS = {
 """What other files are, by a tensor's name."""
 
 
-def refuse_not_a_lora(path: Path, names: Collection[str]) -> None:
+def refuse_not_a_lora(
+    path: Path, names: Collection[str], metadata: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Refuse a file whose tensors are not those of a LoRA for a model that is known here.
+
+    What the metadata says counts where all modules are of text encoders: other models have the same ones.
 
     Raises:
         ModelError: It is a checkpoint, an embedding, a LoRA for something else, or has modules of no known
@@ -64,6 +69,11 @@ def refuse_not_a_lora(path: Path, names: Collection[str]) -> None:
     if any("motion_modules" in module for module in modules):
         raise ModelError(
             f"{path} is a LoRA for AnimateDiff's motion modules, which are not known here; {_KNOWN}"
+        )
+    parts = {found[0] if (found := located(module)) else "" for module in modules}
+    if "unet" not in parts and (other := stated_architecture(metadata)):
+        raise ModelError(
+            f"{path} is a LoRA for the text encoders of {other}, which is not known here; {_KNOWN}"
         )
     lost = sorted({module for module in modules if located(module) is None})
     if lost:

@@ -26,7 +26,7 @@ def identity(path: Path) -> str:
             not understood.
     """
     header = read_header(path)
-    refuse_not_a_lora(path, header.tensors.keys())
+    refuse_not_a_lora(path, header.tensors.keys(), header.metadata)
     _refuse_types(path, header)
     said = said_of(path, header.tensors, header.metadata)
     whole = file_hash(path)

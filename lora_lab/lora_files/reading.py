@@ -20,6 +20,7 @@ from lora_lab.lora_files import keys, unified_names
 from lora_lab.lora_files.disk import read_lora
 from lora_lab.lora_files.kinds import is_foreign, kind_of
 from lora_lab.lora_files.peft import Said, said_of
+from lora_lab.models.families import FAMILIES
 from lora_lab.models.lora_family import family_of
 
 _LARGEST = 1e6
@@ -76,6 +77,22 @@ class LoraFile:
         with open(self.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def of_family(self, family: str) -> LoraFile:
+        """The file with its modules called as the family's files call them, where nothing in it said which.
+
+        Raises:
+            ModelError: Two modules of the file are one then.
+        """
+        if self.family in FAMILIES:
+            return self
+        found: dict[str, Module] = {}
+        for module in self.modules.values():
+            name = unified_names.unified(module.spelled, family)
+            if name in found:
+                raise ModelError(_twice(self.path, name))
+            found[name] = replace(module, name=name)
+        return replace(self, family=family, modules=found)
+
     def only(self, kinds: frozenset[str], leaves: frozenset[str] | None = None) -> LoraFile:
         """The file without embeddings, tensors of no module, and modules of other kinds than `kinds`.
 
@@ -125,18 +142,22 @@ def from_tensors(
     metadata = metadata or {}
     said = said_of(path, tensors, metadata)
     sorted_keys = _by_module(path, tensors)
-    family = family_of(_widths(sorted_keys.modules), tensors, metadata)
+    family = family_of(_widths(sorted_keys.modules), metadata)
     modules: dict[str, Module] = {}
     for name, found in sorted_keys.modules.items():
         leaves = _usable(found)
         _fill_alpha(path, sorted_keys.spelled[name], leaves, said)
         unified = unified_names.unified(name, family)
         if unified in modules:
-            raise ModelError(f"{path} is damaged or mixed: it has {unified} twice, in two spellings")
+            raise ModelError(_twice(path, unified))
         modules[unified] = Module(unified, leaves, name)
     dtype = _main_dtype(sorted_keys.modules)
     rest = tuple(sorted_keys.strange), tuple(sorted_keys.embeddings)
     return LoraFile(path, family, modules, metadata, dtype, *rest, tensors)
+
+
+def _twice(path: Path, name: str) -> str:
+    return f"{path} is damaged or mixed: it has {name} twice, in two spellings"
 
 
 @dataclass

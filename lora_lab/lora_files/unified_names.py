@@ -25,7 +25,7 @@ def unified(name: str, family: str) -> str:
     """
     if match := re.match(r"lora_te(\d?)_(?:text_model_)?(.+)", name):
         inner = match[2] if match[2].startswith("text_projection") else f"text_model_{match[2]}"
-        return _text_prefix(int(match[1] or 1), family) + inner
+        return _text_prefix(match[1], family) + inner
     rest = name.removeprefix("lora_unet_")
     if rest == name or family not in FAMILIES or not FAMILIES[family].denoiser.shape:
         return name
@@ -33,12 +33,13 @@ def unified(name: str, family: str) -> str:
     return "lora_unet_" + (_to_original(rest, family) if original else _to_diffusers(rest, family))
 
 
-def _text_prefix(number: int, family: str) -> str:
-    """How the family's files name modules of its text encoder `number`; without one, as most do."""
+def _text_prefix(number: str, family: str) -> str:
+    """How the family's files name modules of its text encoder `number` ("" and "1" are the first); without a
+    family, as the file does."""
     encoders = FAMILIES[family].encoders if family in FAMILIES else ()
-    if number <= len(encoders):
-        return encoders[number - 1].lora_prefix
-    return f"lora_te{number if number > 1 else ''}_"
+    if int(number or 1) <= len(encoders):
+        return encoders[int(number or 1) - 1].lora_prefix
+    return f"lora_te{number}_"
 
 
 def _to_original(rest: str, family: str) -> str:

@@ -16,6 +16,7 @@ from lora_lab.lora_files.reading import LoraFile
 from lora_lab.loras import algebra
 from lora_lab.loras.algebra import Kept
 from lora_lab.loras.ranks import Ranks
+from lora_lab.models.lora_family import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def merge(files: Sequence[LoraFile], ratios: Sequence[float]) -> Result:
     A module's rank is the sum of the inputs' ranks, but never more than a matrix of its size can have.
     Ratios act once, on the weight difference; alpha carries what they have in common.
     """
-    names = _names(files, ratios)
+    files, names = _checked(files, ratios)
     return Result({name: side_by_side(_terms(files, ratios, name)) for name in names}, {})
 
 
@@ -50,6 +51,7 @@ def svd_merge(
     Args:
         clamp_quantile: Clamp as sd-scripts does (it: 0.99); None, the default, loses nothing.
     """
+    files, names = _checked(files, ratios)
     if clamp_quantile is not None and not 0 < clamp_quantile <= 1:
         raise ConfigError(f"--clamp-quantile must lie in (0, 1], got {clamp_quantile:g}")
 
@@ -62,7 +64,7 @@ def svd_merge(
         clamped = algebra.clamped(found, clamp_quantile)
         return clamped, Kept(kept.rank, kept.energy, algebra.difference_energy(whole, clamped))
 
-    return each_module(_names(files, ratios), approximated)
+    return each_module(names, approximated)
 
 
 def each_module(names: Sequence[str], approximate: Callable[[str], tuple[Factors, Kept]]) -> Result:
@@ -75,12 +77,14 @@ def each_module(names: Sequence[str], approximate: Callable[[str], tuple[Factors
     return Result(modules, {name: kept for name, (_, kept) in found.items()})
 
 
-def _names(files: Sequence[LoraFile], ratios: Sequence[float]) -> list[str]:
-    """The modules of any file, after the checks that concern all of them."""
+def _checked(files: Sequence[LoraFile], ratios: Sequence[float]) -> tuple[list[LoraFile], list[str]]:
+    """The files, all with the names of one family, and the modules of any of them."""
     _check(files, ratios)
-    for file in files:
+    known = next((file.family for file in files if file.family != UNKNOWN), UNKNOWN)
+    alike = [file.of_family(known) if known != UNKNOWN else file for file in files]
+    for file in alike:
         check_products(file)
-    return list(dict.fromkeys(name for file in files for name in file.modules))
+    return alike, list(dict.fromkeys(name for file in alike for name in file.modules))
 
 
 def _terms(files: Sequence[LoraFile], ratios: Sequence[float], name: str) -> list[tuple[float, Factors]]:
@@ -107,7 +111,7 @@ def _check(files: Sequence[LoraFile], ratios: Sequence[float]) -> None:
         )
     if not all(ratio - ratio == 0 for ratio in ratios):
         raise ConfigError(f"--ratios must be finite numbers, got {', '.join(map(str, ratios))}")
-    families = {file.family for file in files} - {"unknown"}
+    families = {file.family for file in files} - {UNKNOWN}
     if len(families) > 1:
         listed = ", ".join(f"{file.path.name} is for {file.family}" for file in files)
         raise ModelError(f"these LoRAs are for different families and cannot be merged: {listed}")

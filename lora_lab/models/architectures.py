@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _PREFIX = re.compile(
     r"^(?:base_model_model_|model_diffusion_model_|diffusion_model_|lora_unet_|lora_transformer_|"
@@ -38,6 +38,23 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("a model with a BERT text encoder (Hunyuan-DiT)",
      _ANY_TEXT + r"(?:bert_)?encoder_layer_\d+_(?:attention_self|intermediate|output_dense)"),
 )  # fmt: skip
+
+_STATED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Flux", ("flux",)),
+    ("Stable Diffusion 3", ("stable-diffusion-3", "stable-diffusion-v3", "sd3", "sd_3")),
+    ("Stable Cascade", ("stable-cascade", "stable_cascade", "wuerstchen")),
+    ("Lumina", ("lumina",)),
+    ("Hunyuan", ("hunyuan",)),
+    ("Chroma", ("chroma",)),
+    ("PixArt", ("pixart",)),
+)
+"""How `modelspec.architecture` and `ss_base_model_version` of other models begin, in small letters."""
+
+
+def stated_architecture(metadata: Mapping[str, str]) -> str | None:
+    """What model the metadata of a LoRA file names, where it is none of our families."""
+    said = [metadata.get(key, "").lower() for key in ("modelspec.architecture", "ss_base_model_version")]
+    return next((title for title, starts in _STATED if any(text.startswith(starts) for text in said)), None)
 
 
 def architecture(names: Iterable[str]) -> str | None:

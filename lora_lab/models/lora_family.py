@@ -1,7 +1,7 @@
 """Which family a LoRA file belongs to: by widths, by what it says of itself, by names. Without torch."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from lora_lab.models.families import FAMILIES
 from lora_lab.models.family import Family
@@ -10,19 +10,18 @@ UNKNOWN = "unknown"
 
 _CROSS_ATTENTION = ("_attn2_to_k", "_attn2_to_v")
 _TEXT_LAYER = re.compile(r"lora_te\d?_.*_(?:[qkv]_proj|out_proj|fc1)$")
+_TEXT_KEY = re.compile(r"lora_te\d?_")
 _ORIGINAL_BLOCK = re.compile(r"_(?:input_blocks|middle_block|output_blocks)_")
 
 
-def family_of(widths: Mapping[str, int], keys: Iterable[str], metadata: Mapping[str, str]) -> str:
+def family_of(widths: Mapping[str, int], metadata: Mapping[str, str]) -> str:
     """A key of `families.FAMILIES`, or "unknown".
 
     Args:
-        widths: Input width of each module, by its name in kohya's spelling; the first text encoder is `te1`
-            there, whatever the file calls it.
-        keys: The file's own keys.
+        widths: Input width of each module, by its name in kohya's spelling (`keys.kohya_name`).
         metadata: Asked only where widths leave it open, as for models of odd sizes.
     """
-    found = _by_width(widths) or stated(metadata) or _by_name(widths, keys)
+    found = _by_width(widths) or stated(metadata) or _by_name(widths)
     return found.name if found else UNKNOWN
 
 
@@ -67,24 +66,33 @@ def _by_width(widths: Mapping[str, int]) -> Family | None:
     return None
 
 
-def _by_name(widths: Mapping[str, int], keys: Iterable[str]) -> Family | None:
-    """By prefixes and block names that one family alone has; last by the set of its text encoders."""
+def _by_name(widths: Mapping[str, int]) -> Family | None:
+    """By prefixes and block names that one family alone has; last by the set of its text encoders.
+
+    How the first text encoder is called proves nothing where it may be one of several: `lora_te1_` of CLIP-L
+    is in files for SDXL, Flux and Stable Diffusion 3, and some tools write it for SD 1.x, too.
+    """
     original = any(_ORIGINAL_BLOCK.search(name) for name in widths)
-    starts = tuple(keys)
     for family in FAMILIES.values():
-        first, *more = _own_prefixes(family) or ("",)
-        named = any(name.startswith(tuple(more)) for name in widths)
-        if named or (first and any(key.startswith(first) for key in starts)):
+        _, *more = _own_prefixes(family) or ("",)
+        if any(name.startswith(tuple(more)) for name in widths):
             return family
         if original and family.denoiser.original_names:
             return family
     texts = {width for name, width in widths.items() if name.endswith("_self_attn_q_proj")}
     fitting = [f for f in FAMILIES.values() if texts and texts == {e.width for e in f.encoders}]
+    called = {name for name in widths if _TEXT_KEY.match(name)}
+    if called == widths.keys():  # of a text encoder alone, only the name in kohya's files says whose it is
+        fitting = [f for f in fitting if all(name.startswith(_prefixes(f)) for name in called)]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _prefixes(family: Family) -> tuple[str, ...]:
+    return tuple(encoder.lora_prefix for encoder in family.encoders)
 
 
 def _own_prefixes(family: Family) -> tuple[str, ...]:
     """Prefixes of text encoders that no other family has; nothing if one of them is shared."""
     others = {e.lora_prefix for f in FAMILIES.values() if f is not family for e in f.encoders}
-    own = tuple(encoder.lora_prefix for encoder in family.encoders)
+    own = _prefixes(family)
     return () if others & set(own) else own

@@ -44,7 +44,7 @@ def test_real_names_stay_as_they_are(file: str, family: str) -> None:
         assert (found or 1) == (shape[2] if len(shape) == 4 else 1), item["name"]
         assert block(item["name"]) != "rest" or "_te" not in item["name"]
     widths = {item["name"]: item["down"][1] for item in modules}
-    assert family_of(widths, [f"{item['name']}.alpha" for item in modules], {}) == family
+    assert family_of(widths, {}) == family
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,34 @@ def test_original_block_names_of_sd1() -> None:
         ({}, {"lora_te_text_model_encoder_layers_0_self_attn_q_proj": 1024}, "sd2"),
         ({}, {"lora_te_text_model_encoder_layers_0_self_attn_q_proj": 768}, "sd1"),
         ({}, {"lora_unet_x": 8}, "unknown"),
-    ],
+        # CLIP-L alone: kohya calls it so for SD 1.x only; `te1` is SDXL's, Flux's, SD 3's, and other tools'.
+        ({}, {"lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 768}, "unknown"),
+        (
+            {"ss_base_model_version": "sdxl_base_v1-0"},
+            {"lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 768},
+            "sdxl",
+        ),
+        (
+            {},
+            {
+                "lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 768,
+                "lora_te2_text_model_encoder_layers_0_mlp_fc2": 5120,
+            },
+            "sdxl",
+        ),
+        # An SD 1.x file in which a tool wrote `te1`, without a module that shows the width of text states.
+        (
+            {},
+            {
+                "lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 768,
+                "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": 320,
+            },
+            "sd1",
+        ),
+    ],  # fmt: skip
 )
 def test_families(metadata: dict[str, str], widths: dict[str, int], family: str) -> None:
-    assert family_of(widths, [], metadata) == family
+    assert family_of(widths, metadata) == family
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

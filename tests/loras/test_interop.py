@@ -152,7 +152,8 @@ def by_lycoris(folder: Path, family: str) -> tuple[Path, Tensors]:
 
 
 def base(family: str) -> dict[str, str]:
-    return {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"} if family == "sdxl" else {}
+    said = {"sd1": "stable-diffusion-v1/lora", "sdxl": "stable-diffusion-xl-v1-base/lora"}
+    return {"modelspec.architecture": said[family]}
 
 
 def read_raw(path: Path) -> Tensors:
@@ -186,8 +187,8 @@ def by_diffusers(folder: Path, family: str) -> tuple[Path, Tensors]:
         **more,
     )
     file = folder / "pytorch_lora_weights.safetensors"
-    if family == "sdxl":  # at this size, names and widths alone do not tell
-        save_file(read_raw(file), file, {**metadata_of(file), **base(family)})
+    # At this size, names and widths alone do not tell.
+    save_file(read_raw(file), file, {**metadata_of(file), **base(family)})
     return file, peft_deltas(family, whole)
 
 
