@@ -1,5 +1,6 @@
 """Setting single values: an override read, and its value brought to the type of its setting, once for all."""
 
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -11,9 +12,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lora_lab.config.inspect import settings
 from lora_lab.config.schema import RunConfig
+from lora_lab.config.text import key_of
 from lora_lab.errors import ConfigError
 
 DICT_KEYS = ("optimizer.args", "lr_scheduler.args")
+WHICH = (
+    "base_model.family",
+    "engine.name",
+    "lr_scheduler.name",
+    "network.type",
+    "optimizer.name",
+    "stop.name",
+)
+"""Settings that say which of a group's choices it is; every file of the group sets it."""
 T = TypeVar("T")
 
 
@@ -25,6 +36,20 @@ def read_override(text: str) -> Override:
         HydraException: It cannot be read.
     """
     return _parser().parse_override(text)
+
+
+def in_force(overrides: Sequence[str]) -> list[str]:
+    """Overrides without those of `WHICH` that a later choice of their group replaces.
+
+    Single settings are laid over choices. So `optimizer.name=adamw` of a sweep's base would undo the row
+    `optimizer=lion`, and `stop.name=hopeless` the row `stop=off`, while the rest of the choice stays.
+    """
+    last = {key_of(text): place for place, text in enumerate(overrides) if "=" in text}
+    return [
+        text
+        for place, text in enumerate(overrides)
+        if key_of(text) not in WHICH or last.get(key_of(text).partition(".")[0], -1) < place
+    ]
 
 
 @cache

@@ -25,6 +25,7 @@ from lora_lab.config.assigning import (
     DICT_KEYS,
     assign,
     copied,
+    in_force,
     is_plain,
     own_copy,
     read_override,
@@ -91,6 +92,7 @@ def compose(
         ConfigError: Names every unknown key, unknown choice and wrong value at once.
     """
     check_folders(conf_dirs)
+    overrides = in_force(overrides)
     texts = {key_of(text): text.partition("=")[2] for text in overrides if _is_text(text)}
     parsed = _parse([text for text in overrides if not _is_text(text)])
     known_groups = groups(conf_dirs)

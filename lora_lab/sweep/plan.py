@@ -241,6 +241,7 @@ def plan(
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
     refuse_names(sweep, folder)
     base, composed = compose_rows(sweep, extra, dirs)
+    lost = overruled(sweep, extra, dirs)
     refuse_files(base)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     refuse_other_cases(sweep, folder)
@@ -268,7 +269,7 @@ def plan(
         rows,
         packs,
         compare(own),
-        [*overruled(sweep, extra), *_shared_warnings(rows, examined, base), *_of_rows(rows), *ends_early],
+        [*lost, *_shared_warnings(rows, examined, base), *_of_rows(rows), *ends_early],
         device,
         base,
         dirs,

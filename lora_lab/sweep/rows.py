@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lora_lab.config import RunConfig, check, compose, flat, key_of
+from lora_lab.config.assigning import DICT_KEYS
 from lora_lab.config.compose import SEVERAL
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.sweep.file import RowSpec, SweepFile
@@ -73,14 +74,58 @@ def compose_rows(
     return anchored(base), for_all(sweep.rows, one, where, [row.name for row in sweep.rows])
 
 
-def overruled(sweep: SweepFile, extra: Sequence[str]) -> list[str]:
-    """What rows set themselves and overrides for every row set otherwise, in words: the axis is gone."""
+def overruled(sweep: SweepFile, extra: Sequence[str], conf_dirs: Sequence[str] = ()) -> list[str]:
+    """What rows set themselves and overrides for every row set otherwise, in words: the axis is gone.
+
+    Keys alone do not tell: a choice (`optimizer=lion`) sets what `optimizer.name=adamw` then replaces.
+    """
+    if not extra:
+        return []
+    base = _alone(sweep.base, conf_dirs)
+    lost = {row.name: _lost(base, sweep.base, row.overrides, extra, conf_dirs) for row in sweep.rows}
     found = []
     for text in extra:
-        names = [row.name for row in sweep.rows if key_of(text) in map(key_of, row.overrides)]
+        key = key_of(text)
+        names = [
+            row.name
+            for row in sweep.rows
+            if key in map(key_of, row.overrides)
+            or any(one == key or one.startswith(f"{key}.") for one in lost[row.name])
+        ]
         if names:
             told = ", ".join(names)
             found.append(f"{text} is given for all rows, and replaces what these set: {told}")
+    return found
+
+
+def _lost(
+    base: Mapping[str, Any],
+    shared: Sequence[str],
+    own: Sequence[str],
+    extra: Sequence[str],
+    conf_dirs: Sequence[str],
+) -> list[str]:
+    """The settings that a row changes by itself, and that are otherwise once `extra` is laid over it."""
+    if not own:
+        return []
+    alone = _alone([*shared, *own], conf_dirs)
+    last = _alone([*shared, *own, *extra], conf_dirs)
+    return [key for key, value in alone.items() if value != base.get(key) and value != last.get(key)]
+
+
+def _alone(overrides: Sequence[str], conf_dirs: Sequence[str]) -> dict[str, Any]:
+    """What overrides come to; nothing where they need others to be a whole."""
+    try:
+        return _values(compose(overrides, conf_dirs, checked=False))
+    except ConfigError:
+        return {}
+
+
+def _values(config: RunConfig) -> dict[str, Any]:
+    """All settings by their keys, arguments of optimizer and scheduler one by one."""
+    found = flat(config)
+    for key in DICT_KEYS:
+        found |= {f"{key}.{name}": value for name, value in (found.pop(key) or {}).items()}
     return found
 
 

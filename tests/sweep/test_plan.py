@@ -28,6 +28,47 @@ def test_an_axis_that_the_command_line_overrules_is_named(make) -> None:
     assert made.row("b").same_as == "a"
 
 
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ("optimizer.name=adam", "name, choice"),
+        ("optimizer=adam", "name, choice"),
+        ("optimizer.learning_rate=1e-3", "choice, rate"),
+        ("optimizer.args={weight_decay: 0.5}", "args"),
+        ("stop.name=hopeless", "kept"),
+        ("stop=hopeless", "kept"),
+        ("network=loha", ""),
+        ("train.seed=3", ""),
+    ],
+)
+def test_so_is_one_that_is_overruled_in_other_words(make, extra: str, named: str) -> None:
+    rows = """
+stop: {name: hopeless}
+patterns:
+  ref: []
+  name: [optimizer.name=lion]
+  choice: [optimizer=lion]
+  rate: [optimizer.learning_rate=1e-2]
+  args: [optimizer.args.weight_decay=0.1]
+  kept: [stop=off]
+"""
+    told = [text for text in make(BASE + rows, extra).warnings if "given for all rows" in text]
+    assert told == ([f"{extra} is given for all rows, and replaces what these set: {named}"] if named else [])
+
+
+def test_a_row_keeps_what_it_chooses_whatever_the_base_names(make) -> None:
+    rows = """
+stop: {name: hopeless}
+optimizer: {name: adamw}
+patterns: {ref: [], kept: [stop=off], lion: [optimizer=lion], loha: [network=loha]}
+network: {type: lora}
+"""
+    found = make(BASE + rows)
+    assert found.row("kept").config.stop.name == "off" and found.row("ref").config.stop.name == "hopeless"
+    assert found.row("lion").config.optimizer.name == "lion"
+    assert found.row("loha").config.network.type == "loha"
+
+
 class TestRows:
     def test_numbers(self, make) -> None:
         row = make(THREE).row("c")
