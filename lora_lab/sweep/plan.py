@@ -240,8 +240,7 @@ def plan(
     """
     dirs = tuple(dict.fromkeys(map(absolute, [*sweep.config_dirs, *conf_dirs])))
     refuse_names(sweep, folder)
-    base, composed = compose_rows(sweep, extra, dirs)
-    lost = overruled(sweep, extra, dirs)
+    (base, composed), lost = compose_rows(sweep, extra, dirs), overruled(sweep, extra, dirs)
     refuse_files(base)
     folder = folder or SweepFolder(Path(base.results) / sweep.name)
     refuse_other_cases(sweep, folder)
