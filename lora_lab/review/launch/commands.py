@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 
 from lora_lab.errors import RunFolderError
 from lora_lab.store.locks import newest
@@ -21,6 +22,8 @@ from lora_lab.system import end_politely, is_there, machine, own_group
 
 LONGEST_SECONDS = 300.0
 """How long a page waits for a command; planning 5,000 rows takes some 20 s."""
+ASKED_SECONDS = 300.0
+"""Whoever was asked to save and end has by then done so, or ended without: see `engines.supervisor`."""
 COLUMNS = 112
 """Characters of a line of what a command prints for a page."""
 LAST_LINES = 12
@@ -72,11 +75,24 @@ class Starter:
 
     queue: Queue
     _process: subprocess.Popen[bytes] | None = None
+    _asked: dict[int, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def works(self) -> bool:
         """Whether the process that was started here is still there; it plans before it begins an entry."""
         return self._process is not None and self._process.poll() is None
+
+    def ends(self) -> bool:
+        """Whether a process was asked to save and end, and is still there."""
+        return any(is_there(process) for process in self._asked_lately() if not self._is_over(process))
+
+    def _is_over(self, process: int) -> bool:
+        """Whether it is the child that was started here, and has ended; that one is there until it is waited
+        for."""
+        return self._process is not None and self._process.pid == process and not self.works()
+
+    def _asked_lately(self) -> set[int]:
+        return {process for process, when in self._asked.items() if monotonic() - when < ASKED_SECONDS}
 
     def start(self) -> None:
         """Start it, unless it is there; what it says goes to the queue's log.
@@ -108,14 +124,18 @@ class Starter:
 
     def interrupt(self) -> bool:
         """Have those of this machine that work on the queue save and end, as Ctrl-C does; False where there
-        are none."""
+        are none.
+
+        Each is asked once: a second Ctrl-C ends it before it has saved, and buttons are pressed twice.
+        """
         found = {self._process.pid} if self._process and self.works() else set()
         for entry in self.queue.entries():
             claim = newest(self.queue.lock_of(entry)) if entry.state == "running" else None
             where, process = claim.holder if claim else ("", 0)
             if where == machine() and is_there(process):
                 found.add(process)
-        for process in found:
+        for process in found - self._asked_lately():
+            self._asked[process] = monotonic()
             end_politely(process)
         return bool(found)
 

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from lora_lab import config
 from lora_lab.errors import LoraLabError
+from lora_lab.kohya.lines import Line, in_short
 from lora_lab.review.launch.commands import Answer, Starter, ask, sweep_files
 from lora_lab.review.session.sessions import guarded
 from lora_lab.review.web.forms import Posted, taking
@@ -87,17 +88,33 @@ def make(request: Request, given: Posted) -> Response:
     done = ask(["new", *options, "--json", "--", values["name"]])
     if done.code:
         return new_page(request, values, done.error)
-    return RedirectResponse(f"/plan?{urlencode({'sweep': json.loads(done.text)['file']})}", 303)
+    leads = {"sweep": json.loads(done.text)["file"]} | {
+        key: values[key] for key in ("preset",) if values[key]
+    }
+    return RedirectResponse(f"/plan?{urlencode(leads)}", 303)
 
 
 def plan_page(request: Request) -> Response:
     """What `lora-lab plan` prints of a sweep, and the way to start it."""
     _refuse_guests(request)
     asked = Posted(dict(request.query_params))
-    return _plan(request, asked.line("sweep"), asked.lines("settings"))
+    became = _became(asked.line("preset"))
+    return _plan(request, asked.line("sweep"), asked.lines("settings"), became=became)
 
 
-def _plan(request: Request, sweep: str, lines: Sequence[str], problem: str = "") -> Response:
+def _became(preset: str) -> str:
+    """What became of the keys of the preset that a new sweep file was made of, as `lora-lab new` says it."""
+    done = ask(["import", "--json", "--", preset]) if preset else Answer(1, "", "")
+    if done.code:
+        return done.error
+    told = json.loads(done.text)
+    keys = [Line(**key) for key in told["keys"]]
+    return "\n".join([*in_short(Path(preset), told["kind"], keys), *told["warnings"]])
+
+
+def _plan(
+    request: Request, sweep: str, lines: Sequence[str], problem: str = "", became: str = ""
+) -> Response:
     made = Answer(0, "", "")
     if sweep and not problem:
         wrong = _not_settings(sweep, lines)
@@ -108,6 +125,7 @@ def _plan(request: Request, sweep: str, lines: Sequence[str], problem: str = "")
         "plan": made.text,
         "problem": problem or (made.error if made.code else ""),
         "remark": "" if made.code else made.error,
+        "became": became,
         "files": sweep_files(Path.cwd(), config.SWEEPS_DIR),
         "here": Path.cwd(),
     }
@@ -142,8 +160,14 @@ def add(request: Request, given: Posted) -> Response:
         problem = done.error if done.code else ""
     if problem:
         return _plan(request, sweep, lines, problem)
-    if given.line("start"):
-        starter_of(request).start()
+    return _started(request) if given.line("start") else RedirectResponse("/queue", 303)
+
+
+def _started(request: Request) -> Response:
+    """Have the queue worked on; one that was interrupted has to save before."""
+    if starter_of(request).ends():
+        return queue_page(request, "what was interrupted still saves: start again once it has ended")
+    starter_of(request).start()
     return RedirectResponse("/queue", 303)
 
 
@@ -164,6 +188,7 @@ def queue_page(request: Request, problem: str = "") -> Response:
         "entries": entries,
         "known": known,
         "runs": runs,
+        "ends": starter.ends(),
         "begins": starter.works() and not runs,
         "waits": any(entry.status in ("waiting", "interrupted") for entry in entries),
         "ended": any(entry.ended for entry in entries),
@@ -194,8 +219,8 @@ def act(request: Request, given: Posted) -> Response:
     _refuse_guests(request)
     what = given.line("act")
     if what == "start":
-        starter_of(request).start()
-    elif what == "interrupt":
+        return _started(request)
+    if what == "interrupt":
         if not starter_of(request).interrupt():
             return queue_page(request, "nothing of this machine works on the queue")
     elif what in COMMANDS:

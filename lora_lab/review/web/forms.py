@@ -54,6 +54,8 @@ class Posted:
         value = self.all(key)[-1] if self.all(key) else ""
         if not isinstance(value, str) or len(value) > longest:
             raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
+        if "\0" in value:
+            raise HTTPException(400, f"{key} holds a NUL sign, which no name and no path can")
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -56,6 +56,40 @@ def test_one_process_at_a_time_works_on_the_queue_and_is_asked_to_end(
     assert first is not None and first.returncode == 3
 
 
+TWICE = """
+import signal, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+print('up', flush=True)
+while not asked: time.sleep(.01)
+end = time.monotonic() + .4
+while time.monotonic() < end: time.sleep(.01)
+exit(len(asked))
+"""
+
+
+def test_a_button_that_is_pressed_again_ends_nobody_who_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_program", lambda: [sys.executable, "-c", TWICE])
+    starter = Starter(Queue(tmp_path))
+    starter.start()
+    first = starter._process
+    while starter.log() != "up":
+        time.sleep(0.02)
+    assert not starter.ends()
+    assert starter.interrupt() and starter.interrupt() and starter.ends()
+    time.sleep(0.1)
+    assert starter.interrupt()
+    waited(starter)
+    assert first is not None and first.returncode == 1, "it was asked once"
+    assert not starter.ends()
+    starter.start()
+    assert starter.works() and not starter.ends()
+    assert starter.interrupt()
+    waited(starter)
+
+
 def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file, where a folder is needed")
     with pytest.raises(RunFolderError, match=r"cannot write .*start\.log: "):

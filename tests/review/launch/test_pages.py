@@ -81,6 +81,47 @@ def test_a_first_sweep_file_is_made_and_leads_to_its_plan(here: TestClient, aske
     assert parse_qs(urlsplit(answer.headers["location"]).query) == {"sweep": ["first one.yaml"]}
 
 
+def test_what_became_of_a_preset_is_said_with_its_plan(here: TestClient, tmp_path: Path) -> None:
+    preset = tmp_path / "my 'old' one.json"
+    preset.write_text('{"LoRA_type": "Standard", "epoch": 3, "network_dim": -4, "network_alpha": "<b>"}')
+    answer = here.get("/plan", params={"sweep": "", "preset": str(preset)}).text
+    assert "4 keys" in answer and "2 contradictory" in answer
+    assert "not taken: network_dim: network.network_dim must be at least 1; got -4" in answer
+    assert "<b>" not in answer.split("<main")[1].split("not taken")[1]
+    gone = here.get("/plan", params={"sweep": "", "preset": str(tmp_path / "gone.json")}).text
+    assert "gone.json: cannot be read" in gone
+
+
+def test_a_preset_is_named_to_the_page_of_the_plan(here: TestClient, asked: list[list[str]]) -> None:
+    answer = here.post("/new", data={"name": "first", "base": "demo", "preset": "a b.json"})
+    led = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert led == {"sweep": ["first one.yaml"], "preset": ["a b.json"]}
+
+
+def test_the_queue_is_not_started_while_what_was_interrupted_saves(
+    here: TestClient, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Starter, "ends", lambda self: True)
+    for answer in (
+        here.post("/queue", data={"act": "start"}),
+        here.post("/queue/add", data={"sweep": "demo", "start": "1"}),
+    ):
+        assert answer.status_code == 400 and "still saves: start again once it has ended" in answer.text
+    assert started == [] and asked[0][:3] == ["queue", "add", "demo"]
+    page = here.get("/queue").text
+    assert 'value="interrupt"' not in page and "What was interrupted saves" in page
+
+
+def test_no_name_and_no_path_holds_a_nul_sign(here: TestClient, asked: list[list[str]]) -> None:
+    for answer in (
+        here.post("/new", data={"name": "a\0b"}),
+        here.get("/plan", params={"sweep": "a\0.yaml"}),
+        here.post("/queue/add", data={"sweep": "demo", "settings": "train.seed=1\0"}),
+    ):
+        assert answer.status_code == 400 and "NUL" in answer.text
+    assert asked == []
+
+
 def test_what_a_command_refuses_is_said_and_what_was_typed_stays(
     here: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
