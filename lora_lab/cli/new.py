@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from lora_lab.files import write_text
 from lora_lab.hardware import cards
 from lora_lab.kohya import Imported, convert
 from lora_lab.kohya import read as read_preset
+from lora_lab.kohya.lines import in_short
 from lora_lab.models.families import FAMILIES
 from lora_lab.outputs import refuse_to_overwrite, remember
 from lora_lab.sweep import plan as make_plan
@@ -35,6 +36,8 @@ def new(given: argparse.Namespace) -> int:
     target = Path(given.output or f"{given.name}.yaml")
     if target.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--output {target} must end in .yaml")
+    if given.card is not None and given.card < 1:
+        raise ConfigError(f"--card must be the card's memory in GB, at least 1, got {given.card}")
     by = f"new {given.name}"
     refuse_to_overwrite([target], by)
     preset = convert(read_preset(Path(given.preset))) if given.preset else None
@@ -49,7 +52,7 @@ def new(given: argparse.Namespace) -> int:
         raise type(error)(f"{error}\n{target} is written; mend it there") from error
     if not given.json:
         show_plan(made)
-        print(f"\nwritten: {target}\nstart it:  lora-lab sweep {target}")
+        print(f"\nwritten: {target}\nstart it:  lora-lab sweep {shlex.quote(str(target))}")
         return 0
     told = {"preset": [asdict(line) for line in preset.lines], "warnings": preset.warnings} if preset else {}
     print_json({"file": str(target), "plan": made.to_json(), **told})
@@ -58,11 +61,7 @@ def new(given: argparse.Namespace) -> int:
 
 def _tell(preset: Imported) -> None:
     """Say what became of a preset's keys, and what is wrong with them."""
-    outcomes = Counter(line.outcome for line in preset.lines)
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-    print(f"{preset.path.name}: {preset.kind}, {len(preset.lines)} keys: {counts}")
-    print(f"each of them, and why:  lora-lab import {preset.path}")
-    print("\n".join([*preset.warnings, ""]))
+    print("\n".join([*in_short(preset.path, preset.kind, preset.lines), *preset.warnings, ""]))
 
 
 def _wish(given: argparse.Namespace, name: str, preset: Imported | None) -> Wish:
@@ -102,8 +101,6 @@ def _here(path: Any) -> str:
 def _card(given: argparse.Namespace, family: str) -> int:
     """The size of card whose settings are taken: as said, as found, or as answered."""
     if given.card is not None:
-        if given.card < 1:
-            raise ConfigError(f"--card must be the card's memory in GB, at least 1, got {given.card}")
         return int(given.card)
     sizes = card_sizes(family)
     if found := cards():

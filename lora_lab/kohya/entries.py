@@ -5,6 +5,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def _content(path: Path) -> tuple[dict[str, Any], bool]:
     ):
         try:
             content = _READERS[name](text)
+        except _TwiceError as error:
+            raise ConfigError(f"{path}: {error}") from None
         except (ValueError, RecursionError) as error:
             # The parser's message names a line and column; a value it may quote could be a secret.
             wrong.append(f"{name} ({broken_at(error)})")
@@ -142,8 +145,25 @@ def _yaml(text: str) -> Any:
         raise ValueError(f"line {mark.line + 1}" if mark else "no YAML") from None
 
 
+class _TwiceError(Exception):
+    """A key stands twice in one table."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON, whose parser would take the last of two values without a word.
+
+    Raises:
+        _TwiceError: They are not the same.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise _TwiceError(f"the key {key} stands twice, with other values: keep one of them")
+    return found
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    "JSON": json.loads,
+    "JSON": partial(json.loads, object_pairs_hook=_once),
     "TOML": tomllib.loads,
     "YAML": _yaml,
 }

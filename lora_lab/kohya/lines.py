@@ -1,6 +1,10 @@
 """What became of one key of a preset."""
 
+import shlex
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 KEPT, RENAMED, COMPUTED = "kept", "renamed", "computed"
@@ -26,3 +30,14 @@ class Line:
     setting: str = ""
     value: Any = None
     why: str = ""
+
+
+def in_short(preset: Path, kind: str, lines: Sequence[Line]) -> list[str]:
+    """What became of a preset's keys, in a few lines of text; a value that could not be taken is named."""
+    outcomes = Counter(line.outcome for line in lines)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    return [
+        f"{preset.name}: {kind}, {len(lines)} keys: {counts}",
+        *(f"  not taken: {line.key}: {line.why}" for line in lines if line.outcome == CONTRADICTORY),
+        f"each of them, and why:  lora-lab import {shlex.quote(str(preset))}",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,12 +125,13 @@ def text(wish: Wish) -> str:
 def _head(wish: Wish, title: str) -> str:
     asked = "Which setting moves likeness most" + (f", for {wish.trigger}?" if wish.trigger else "?")
     question = yaml.safe_dump(asked, width=1000, allow_unicode=True).strip()
+    file, name = shlex.quote(f"{wish.name}.yaml"), shlex.quote(wish.name)
     return f"""# A first sweep on {title}, written by `lora-lab new`. Everything in it may be changed.
 #
-#   lora-lab plan {wish.name}.yaml      what it will do, and what it will be able to tell
-#   lora-lab sweep {wish.name}.yaml     do it; the same command goes on where it was stopped
-#   lora-lab review {wish.name}         score the images blind
-#   lora-lab verdict {wish.name}        what your scores support
+#   lora-lab plan {file}      what it will do, and what it will be able to tell
+#   lora-lab sweep {file}     do it; the same command goes on where it was stopped
+#   lora-lab review {name}         score the images blind
+#   lora-lab verdict {name}        what your scores support
 
 question: {question.splitlines()[0]}
 """

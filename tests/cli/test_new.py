@@ -63,6 +63,8 @@ def test_it_asks_again_until_it_can_go_on(
         (["new", "mine", "--base", "demo"], "--images is needed: folder with your images"),
         (["new", "a/b", *FLAGS[2:]], "NAME: name 'a/b' cannot be a folder everywhere"),
         ([*FLAGS, "-o", "mine.txt"], "--output mine.txt must end in .yaml"),
+        ([*FLAGS, "--card", "0"], "--card must be the card's memory in GB, at least 1, got 0"),
+        ([*FLAGS, "--card=-3"], "--card must be the card's memory in GB, at least 1, got -3"),
     ],
 )
 def test_what_cannot_be_is_one_message(
@@ -153,3 +155,18 @@ def test_keys_are_told_also_where_the_plan_is_refused(
     assert main(["new", "mine", "--preset", "p.json", "--base", "demo"]) == 2
     told = capsys.readouterr()
     assert "lora-lab import p.json" in told.out and "xformers" in told.err and "mend it there" in told.err
+
+
+def test_what_a_preset_says_and_cannot_be_taken_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"LoRA_type": "Flux1", "network_dim": -4, "network_alpha": 8, "epoch": 3}
+    (place / "my preset.json").write_text(json.dumps(wrong))
+    words = ["new", "two words", *FLAGS[2:], "--preset", "my preset.json"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "  not taken: network_dim: network.network_dim must be at least 1; got -4" in out
+    assert "  not taken: LoRA_type: no such network here" in out and "not taken: epoch" not in out
+    assert "lora-lab import 'my preset.json'" in out and "lora-lab sweep 'two words.yaml'" in out
+    head = (place / "two words.yaml").read_text().split("question:")[0]
+    assert "lora-lab sweep 'two words.yaml' " in head and "lora-lab verdict 'two words' " in head

@@ -115,3 +115,10 @@ def test_one_trainer(tmp_path: Path) -> None:
 def test_yaml_that_is_no_preset_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read as YAML \(line \d\)$|holds no keys"):
         imported(tmp_path, "odd.yaml", text)
+
+
+def test_a_key_of_json_that_stands_twice_with_other_values_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the key network_dim stands twice, with other values"):
+        imported(tmp_path, "p.json", '{"LoRA_type": "Standard", "network_dim": 8, "network_dim": 64}')
+    same = imported(tmp_path, "p.json", '{"LoRA_type": "Standard", "network_dim": 8, "network_dim": 8}')
+    assert same.settings["network.network_dim"] == 8
