@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -45,7 +46,9 @@ def status(given: argparse.Namespace) -> int:
             after = f" (after step {row.step}: {row.reason})" if row.reason else ""
             out.print(f"  {escape(row.run)}  [dim]waiting[/]{escape(after)}")
         if not at_work:
-            out.print(f"  nobody works on it: lora-lab sweep {escape(str(_place(given, sweep)))} goes on")
+            out.print(
+                f"  nobody works on it: lora-lab sweep {escape(quote(str(_place(given, sweep))))} goes on"
+            )
     if queued:
         _show_queue(queued, out)
     return 0

@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -50,7 +51,7 @@ def suggest_rows(given: argparse.Namespace) -> int:
     if given.json:
         print_json({"sweep": found.name, "file": given.output, **_plain(proposed)})
     elif given.output:
-        print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {given.output}`")
+        print(f"wrote {given.output}: read and edit it, then `lora-lab sweep {quote(str(given.output))}`")
     else:
         sys.stdout.write(text)
     return 0

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -277,7 +278,7 @@ def _rename_in_files(folder: SweepFolder, old: str, new: str) -> None:
         if isinstance(values, dict) and old in (values.get("patterns") or {}):
             rows = values["patterns"].items()
             values["patterns"] = {new if name == old else name: row for name, row in rows}
-            head = f"# As launched. `lora-lab sweep {folder.path}` goes on with it.\n"
+            head = f"# As launched. `lora-lab sweep {quote(str(folder.path))}` goes on with it.\n"
             write_text(folder.sweep_file, head + yaml_text(values, width=110))
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from lora_lab.config.written import yaml_text
@@ -132,7 +133,7 @@ def as_launched(plan: Plan, sweep: SweepFile, extra: Sequence[str]) -> str:
     values |= _with_earlier(plan.folder, before, base, rows, sweep.order)
     search = sweep.search or (before.search if before else None)
     values |= {"search": dict(search.source)} if search else {}
-    head = f"# As launched. `lora-lab sweep {plan.folder.path}` goes on with it.\n"
+    head = f"# As launched. `lora-lab sweep {quote(str(plan.folder.path))}` goes on with it.\n"
     return head + yaml_text(values, width=110)
 
 

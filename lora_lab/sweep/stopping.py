@@ -66,6 +66,12 @@ def stopping(rows: Sequence[PlannedRun], folder: SweepFolder) -> list[str]:
             f"stop=hopeless cannot end {', '.join(once)}: no checkpoint is saved on the way "
             "(train.save_every_n_epochs)"
         )
+    stateless = [row.name for row in able if not row.config.train.save_state]
+    if stateless:
+        lines.append(
+            f"stop=hopeless: with train.save_state=false {', '.join(stateless)} would keep no state: --retry "
+            "would train it from the start"
+        )
     if able[0].config.engine.rounds == 1:
         lines.append(
             "stop=hopeless: with engine.rounds=1 a run is held against its pack and the packs before; "

@@ -1,6 +1,7 @@
 """What runs and waits, and ending it by hand."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def test_what_runs_and_waits_in_all_sweeps(
     busy.release()
     assert main(["status", "--results", str(results)]) == 0
     assert "nobody works on it: lora-lab sweep" in capsys.readouterr().out
+    (results / "faces").rename(results / "two faces")
+    assert main(["status", "--results", str(results)]) == 0
+    words = capsys.readouterr().out.split("nobody works on it: ")[1].split(" goes on")[0]
+    assert shlex.split(words) == ["lora-lab", "sweep", str(results / "two faces")]
 
 
 def test_the_same_for_programs(results: Path, busy: FolderLock, capsys: pytest.CaptureFixture[str]) -> None:

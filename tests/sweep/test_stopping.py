@@ -43,6 +43,13 @@ def test_without_scores_nothing_is_ended_and_it_says_so(make, tmp_path: Path) ->
     assert len(said(make(ROWS, *STOP, "engine.rounds=4"))) == 1
 
 
+def test_rows_that_keep_no_state_are_named(make) -> None:
+    rows = "patterns: {a: [], b: [network.network_dim=4, train.save_state=false], c: [stop=off]}\n"
+    text = "with train.save_state=false b would keep no state: --retry would train it from the start"
+    assert f"stop=hopeless: {text}" in said(make(f"base: [stop=hopeless]\n{rows}", *STOP[1:], *LIKENESS))
+    assert not any("no state" in line for line in said(make(ROWS, *STOP, *LIKENESS)))
+
+
 def test_rows_that_save_nothing_on_the_way_are_named(make) -> None:
     never = "train.save_every_n_epochs=0"
     text = (
