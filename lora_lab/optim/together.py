@@ -6,11 +6,14 @@ differ. State stays in each run's own optimizer, so that storing and leaving do 
 side by side the first time that runs step together, and is a view from then on.
 
 A leaf's first step is left to its optimizer, which makes the state.
+
+Optimizers that estimate their rate (see `estimates`) step in two halves, with one transfer of all runs' sums
+from the device in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +23,15 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from lora_lab.optim.adafactor import Adafactor, update_rows
+from lora_lab.optim.d_adaptation import (
+    DAdaptAdaGrad,
+    DAdaptAdam,
+    DAdaptAdamPreprint,
+    DAdaptAdan,
+    DAdaptLion,
+    DAdaptSGD,
+)
+from lora_lab.optim.estimates import Method, Prodigy, Run
 from lora_lab.optim.lion import Lion
 
 _OWN = {"params", "lr", "initial_lr", "weight_decay", "part"}
@@ -53,6 +65,11 @@ class Rows:
                 state[key] = row
         return side_by_side
 
+    def row(self, index: int) -> Rows:
+        """The leaf of one of the runs."""
+        one = slice(index, index + 1)
+        return Rows(self.weights[one], self.grads[one], self.groups[one], self.states[one])
+
     def decay(self) -> Tensor | None:
         """The weight decay of each run; None where no run has any."""
         decays = [group["weight_decay"] for group in self.groups]
@@ -74,9 +91,18 @@ def in_one_view(tensors: Sequence[Tensor]) -> Tensor | None:
     return first.detach().as_strided((len(tensors), *first.shape), stride, first.storage_offset())
 
 
+def _method_of(optimizer: Optimizer) -> Method | None:
+    """What an optimizer's class does, in three parts; None for other classes."""
+    kind = type(optimizer)
+    return _METHODS.get(f"{kind.__module__}.{kind.__qualname__}")
+
+
 def joins(optimizer: Optimizer) -> bool:
     """Whether `step_together` takes this optimizer: a class it knows, in fp32 or wider, without copies."""
-    if type(optimizer) not in _UPDATES or optimizer._optimizer_step_pre_hooks:
+    method = _method_of(optimizer)
+    if method is None and type(optimizer) not in _UPDATES:
+        return False
+    if optimizer._optimizer_step_pre_hooks or (method and not method.takes(optimizer)):
         return False
     return all(
         parameter.dtype in (torch.float32, torch.float64)
@@ -86,29 +112,127 @@ def joins(optimizer: Optimizer) -> bool:
 
 
 @torch.no_grad()
-def step_together(optimizers: Sequence[Optimizer]) -> None:
-    """Make the step of every optimizer; all must be of those that `joins` names, with gradients in place."""
-    begun = [optimizer for optimizer in optimizers if _has_begun(optimizer)]
+def step_together(optimizers: Sequence[Optimizer]) -> dict[Optimizer, Exception]:
+    """Make the step of every optimizer; all must be of those that `joins` names, with gradients in place.
+
+    Returns what went wrong with single ones; the others have made their steps.
+    """
+    failed: dict[Optimizer, Exception] = {}
+    begun, estimating = list[Optimizer](), list[Optimizer]()
     for optimizer in optimizers:
-        if optimizer not in begun:
-            optimizer.step()
+        if not _has_begun(optimizer):
+            try:
+                optimizer.step()
+            except Exception as error:
+                failed[optimizer] = error
+        else:
+            (estimating if _method_of(optimizer) else begun).append(optimizer)
     bundles: dict[tuple[Any, ...], list[Leaf]] = {}
     for optimizer in begun:
         for group in optimizer.param_groups:
-            kind = (type(optimizer), group.get("part"), _arguments(group))
-            for index, weight in enumerate(group["params"]):
-                key = (*kind, index, weight.shape, weight.stride(), weight.dtype)
-                bundles.setdefault(key, []).append((group, weight, optimizer.state.get(weight, {})))
+            _bundle(bundles, (type(optimizer), _arguments(group)), optimizer, group)
     for key, leaves in bundles.items():
         for rows in _evenly_spaced(leaves):
             _UPDATES[key[0]](rows)
+    _step_estimating(estimating, failed)
+    return failed
 
 
 def _has_begun(optimizer: Optimizer) -> bool:
     """Whether every leaf has what its class keeps."""
-    if isinstance(optimizer, SGD) and not optimizer.param_groups[0]["momentum"]:
+    groups, method = optimizer.param_groups, _method_of(optimizer)
+    if isinstance(optimizer, SGD) and not groups[0]["momentum"]:
         return True
-    return all(weight in optimizer.state for group in optimizer.param_groups for weight in group["params"])
+    states = (optimizer.state.get(weight, {}) for group in groups for weight in group["params"])
+    if method:
+        # Their classes have words of their own for groups of several rates.
+        return len({group["lr"] for group in groups}) == 1 and method.has_begun(states)
+    return all(weight in optimizer.state for group in groups for weight in group["params"])
+
+
+def _bundle(
+    bundles: dict[tuple[Any, ...], list[Leaf]],
+    kind: tuple[Any, ...],
+    optimizer: Optimizer,
+    group: dict[str, Any],
+) -> None:
+    """Sort the leaves of a group to those of other runs that one set of operations can serve."""
+    for index, weight in enumerate(group["params"]):
+        state = optimizer.state.get(weight, {})
+        method = _method_of(optimizer)
+        own = method.structure_of(group, state) if method else ()
+        key = (*kind, *own, group.get("part"), index, weight.shape, weight.stride(), weight.dtype)
+        bundles.setdefault(key, []).append((group, weight, state))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A leaf of several runs between the halves of a step: `sums` are its method's, each `(K,)`."""
+
+    method: Method
+    rows: Rows
+    runs: list[Run]
+    sums: Sequence[Tensor]
+
+
+def _step_estimating(optimizers: Sequence[Optimizer], failed: dict[Optimizer, Exception]) -> None:
+    """The step of optimizers that estimate their rate; what goes wrong with one is put into `failed`."""
+    bundles: dict[tuple[Any, ...], list[Leaf]] = {}
+    runs: dict[int, Run] = {}
+    for optimizer in optimizers:
+        method, lr = _method_of(optimizer), optimizer.param_groups[0]["lr"]
+        assert method
+        if lr == 0 and method.rests_at_rate_zero:
+            continue
+        run = Run(optimizer, lr, method.rate(optimizer.param_groups[0], lr))
+        for group in optimizer.param_groups:
+            runs[id(group)] = run
+            _bundle(bundles, (method,), optimizer, group)
+    leaves: list[_Measured] = []
+    for key, bundle in bundles.items():
+        for rows in _evenly_spaced(bundle):
+            own = [runs[id(group)] for group in rows.groups]
+            leaves.append(_Measured(key[0], rows, own, key[0].measure(rows, own)))
+    moving = _settled(leaves, failed)
+    for leaf in leaves:
+        here = [index for index, run in enumerate(leaf.runs) if run in moving]
+        for index in here:
+            if "step" in leaf.rows.states[index]:
+                leaf.rows.states[index]["step"] += 1
+        if len(here) == len(leaf.runs):
+            leaf.method.move(leaf.rows, leaf.runs)
+        else:
+            for index in here:
+                leaf.method.move(leaf.rows.row(index), [leaf.runs[index]])
+
+
+def _settled(leaves: Sequence[_Measured], failed: dict[Optimizer, Exception]) -> set[Run]:
+    """Read all sums at once, and give the groups their new numbers; returns the runs that move."""
+    if not leaves:
+        return set()
+    numbers = iter(torch.cat([sums for leaf in leaves for sums in leaf.sums]).tolist())
+    totals: dict[Run, list[float]] = {}
+    methods: dict[Run, Method] = {}
+    for leaf in leaves:
+        for place in range(len(leaf.sums)):
+            for run in leaf.runs:
+                methods[run] = leaf.method
+                own = totals.setdefault(run, [0.0] * len(leaf.sums))
+                own[place] += next(numbers)
+    moving: set[Run] = set()
+    for run, sums in totals.items():
+        try:
+            new = methods[run].settle(run, sums)
+        except ArithmeticError as error:
+            failed[run.optimizer] = error
+            continue
+        if new is None:
+            continue
+        moving.add(run)
+        for group in run.optimizer.param_groups:
+            group.update(new)
+            group["k"] += 1
+    return moving
 
 
 def _arguments(group: dict[str, Any]) -> tuple[Any, ...]:
@@ -157,3 +281,14 @@ def _sgd(rows: Rows) -> None:
 
 
 _UPDATES: dict[type[Optimizer], Callable[[Rows], None]] = {Adafactor: update_rows, Lion: _lion, SGD: _sgd}
+
+_METHODS: Mapping[str, Method] = {
+    "prodigyopt.prodigy.Prodigy": Prodigy(),
+    "dadaptation.dadapt_adam.DAdaptAdam": DAdaptAdam(),
+    "dadaptation.experimental.dadapt_adam_preprint.DAdaptAdamPreprint": DAdaptAdamPreprint(),
+    "dadaptation.dadapt_lion.DAdaptLion": DAdaptLion(),
+    "dadaptation.dadapt_sgd.DAdaptSGD": DAdaptSGD(),
+    "dadaptation.dadapt_adagrad.DAdaptAdaGrad": DAdaptAdaGrad(),
+    "dadaptation.dadapt_adan.DAdaptAdan": DAdaptAdan(),
+}
+"""By the classes' places, so that packages which no run needs are not imported."""

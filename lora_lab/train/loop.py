@@ -72,6 +72,12 @@ class _Update:
         """Whether its gradients are finite; if not, the update is left out."""
         return self.norm - self.norm == 0
 
+    def fail(self, error: Exception) -> None:
+        """The optimizer broke: the run ends."""
+        job, step = self.runner.job, self.runner.update + 1
+        self.ended = "failed"
+        self.reason = f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
+
 
 class PackTrainer:
     """Trains the runs that are added to it, each until it is finished or diverges; the rest do not notice."""
@@ -216,8 +222,7 @@ class PackTrainer:
             if update not in joined:
                 self._guarded([update], update.runner.optimizer.step)
         if joined:
-            optimizers = [update.runner.optimizer for update in joined]
-            self._guarded(joined, lambda: step_together(optimizers))
+            self._guarded(joined, partial(_step_joined, joined))
         for update in updates:
             if not update.ended and update.runner.job.scale_weight_norms:
                 self._guarded([update], partial(self._cap_norms, update))
@@ -244,9 +249,7 @@ class PackTrainer:
             work()
         except Exception as error:
             for update in updates:
-                job, step = update.runner.job, update.runner.update + 1
-                update.ended = "failed"
-                update.reason = f"optimizer {job.optimizer} at step {step}: {_first_line(error)}"
+                update.fail(error)
 
     @staticmethod
     def _concluded(update: _Update, rates: dict[str, float]) -> Record:
@@ -281,6 +284,14 @@ class PackTrainer:
 
     def _timed(self, record: Record) -> Record:
         return Record(**{**record.__dict__, "seconds": self._seconds.pop(record.run)})
+
+
+def _step_joined(updates: Sequence[_Update]) -> None:
+    """One step of several runs' optimizers; one that breaks ends its own run."""
+    failed = step_together([update.runner.optimizer for update in updates])
+    for update in updates:
+        if error := failed.get(update.runner.optimizer):
+            update.fail(error)
 
 
 def _grad_factor(update: _Update) -> float:

@@ -14,10 +14,12 @@ CASES = {
     "one run": ("sd1", 1, [], 2200, 1),
     "16 runs, AdamW": ("sd1", 16, [], 16 * 230, 1),
     "16 runs, Adafactor": ("sd1", 16, ["optimizer=adafactor"], 16 * 260, 2),
+    "16 runs, Prodigy": ("sd1", 16, ["optimizer=prodigy"], 16 * 205, 2),
+    "16 runs, D-Adaptation": ("sd1", 16, ["optimizer=dadaptation"], 16 * 205, 2),
     "one run, SDXL": ("sdxl", 1, [], 6300, 1),
 }
 """Family, runs, settings, most operations, and how often the host reads numbers: norms and losses of all runs
-in one transfer, and Adafactor's own rates in a second."""
+in one transfer, and Adafactor's own rates or what others estimate theirs from in a second."""
 
 
 @pytest.fixture(scope="module")

@@ -49,3 +49,34 @@ def test_all_train_together_and_resume_bit_for_bit(single: Bench) -> None:
         if not all(torch.equal(straight[name][key], resumed[name][key]) for key in straight[name])
     ]
     assert different == []
+
+
+PAIRS = {
+    f"{name} {decay}": [
+        f"optimizer={name}",
+        f"optimizer.args={{weight_decay: {decay}, d0: 0.001}}",
+        "optimizer.learning_rate=1.0",
+        "network.network_dim=2",
+        "network.train_text_encoder=false",
+    ]
+    for name in ("prodigy", "dadaptation")
+    for decay in (0.0, 0.1)
+}
+
+
+def test_runs_that_estimate_together_end_as_alone_and_resume_bit_for_bit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, row in PAIRS.items():
+        monkeypatch.setitem(ROWS, name, row)
+    own = ["train.max_train_steps=6"]
+    _, straight, records = bench.train(list(PAIRS), own)
+    rates = [record.learning_rates["unet"] for record in records if record.run == "prodigy 0.1"]
+    assert rates == sorted(rates) and rates[-1] > 1.5 * rates[0], "d has grown, as the records tell"
+    _, alone, _ = bench.train(["prodigy 0.1"], own)
+    for key, tensor in alone["prodigy 0.1"].items():
+        torch.testing.assert_close(straight["prodigy 0.1"][key], tensor, rtol=1e-9, atol=1e-9)
+    bench.train(list(PAIRS), own, until=lambda runner: runner.update >= 3)
+    _, resumed, _ = bench.train(list(PAIRS), own, states=bench.states)
+    for name in PAIRS:
+        assert all(torch.equal(straight[name][key], resumed[name][key]) for key in straight[name]), name
