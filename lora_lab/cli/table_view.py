@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from lora_lab import config
 from lora_lab.axes import show_setting
 from lora_lab.cli.cells import Grid
 from lora_lab.cli.show import coloured, console, number
@@ -197,8 +198,14 @@ def _usual(rows: Sequence[results.Row], settings: Sequence[str]) -> dict[str, An
 def _settings_of(row: results.Row, settings: Sequence[str], usual: Mapping[str, Any]) -> str:
     """What a run has otherwise than most, one setting a line; all of it where `usual` is empty."""
     keys = [key for key in settings if row[key] is not None and (not usual or row[key] != usual[key])]
-    names = {key: key.rsplit(".", 1)[-1] if usual else key for key in keys}
+    names = {key: _short_name(key) if usual else key for key in keys}
     return "\n".join(f"{name}={show_setting(key, row[key])}" for key, name in names.items())
+
+
+def _short_name(key: str) -> str:
+    """The last part of a setting's name; all of it where others end alike, such as `base_model.path`."""
+    last = key.rsplit(".", 1)[-1]
+    return last if sum(item.rsplit(".", 1)[-1] == last for item in config.settings()) == 1 else key
 
 
 def _notes(rows: Sequence[results.Row]) -> list[str]:

@@ -175,7 +175,10 @@ def _mismatches(sites: Sequence[Site], spec: AdapterSpec, modules: Modules) -> I
         return
     known = {site.target.name for site in sites}
     for name in sorted(modules.keys() - known):
-        hint = "" if spec.train_text_encoder or "_te" not in name else "; the run trains the U-Net only"
+        # sd-scripts passes over what its network lacks; with dim_from_weights it trains what it knows.
+        untrained = "_te" in name and not spec.train_text_encoder
+        way_out = "network.dim_from_weights=true trains the modules that the file has"
+        hint = "; the run trains the U-Net only" if untrained else f"; {way_out}"
         yield f"{name}: not a module of this network (network.preset={spec.preset}){hint}"
     for site in sites:
         name, leaves = site.target.name, modules.get(site.target.name)

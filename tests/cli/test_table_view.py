@@ -77,6 +77,16 @@ def test_columns_and_order_are_the_users(sweep: str, capsys: pytest.CaptureFixtu
     assert empty == sorted(empty), "rows without the number are last, whichever way"
 
 
+def test_settings_that_end_alike_are_called_by_their_whole_names(
+    sweep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`path=` may be the base model's or the images', `name=` the optimizer's or the run's."""
+    assert main(["table", sweep]) == 0
+    words = capsys.readouterr().out.split()
+    assert "optimizer.name=lion" in words and "network_alpha=16" in words
+    assert not any(word.startswith(("name=", "path=")) for word in words)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -462,6 +462,10 @@ def test_the_projection_can_be_trained_on(tmp_path: Path) -> None:
     save_file(tensors, path, {"ss_base_model_version": "sdxl_base_v1-0"})
     spec = adapter_spec(from_weights(path), base("sdxl"))
     assert spec.modules == {name: (2, 1.0)}
+    usual = Pack(base("sdxl").unet, base("sdxl").text_encoders, "sdxl", [AdapterSpec(4, 1.0)])
+    usual.occupy(0, AdapterSpec(4, 1.0))
+    with pytest.raises(ModelError, match=f"{name}: not a module of this .*network.dim_from_weights=true"):
+        usual.load(0, read(path))
     pack = Pack(base("sdxl").unet, base("sdxl").text_encoders, "sdxl", [spec])
     pack.occupy(0, spec)
     pack.load(0, read(path))

@@ -77,7 +77,8 @@ class Posted:
             found = math.nan
         if not low <= found <= high:
             limits = "" if low == -sys.float_info.max else f" from {low:g} to {high:g}"
-            raise HTTPException(400, f"{key} must be a number{limits}, got {_short(value)}")
+            sent = self.values.get(key) if value is None else value
+            raise HTTPException(400, f"{key} must be a number{limits}, got {_short(sent)}")
         return found
 
     def whole(self, key: str, low: int, high: int) -> int:

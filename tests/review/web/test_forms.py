@@ -22,3 +22,9 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 def test_one_line_is_one_line() -> None:
     with pytest.raises(HTTPException, match="name must be one line, got 2"):
         Posted({"name": "a\nb"}).line("name")
+
+
+@pytest.mark.parametrize(("sent", "said"), [([], r"\[\]"), (None, "None"), ([[]], r"\[\]"), ({}, r"\{\}")])
+def test_what_is_no_number_is_shown_as_it_was_sent(sent: object, said: str) -> None:
+    with pytest.raises(HTTPException, match=f"value must be a number from 0 to 100, got {said}"):
+        Posted({"value": sent}).number("value", 0, 100)
