@@ -12,6 +12,7 @@ from lora_lab.files import replacing
 from lora_lab.metrics.registry import METRICS
 from lora_lab.store import Checkpoint, Preview, RunFolder, RunRecord, SweepFolder
 from lora_lab.store.reading import Run, Sweep, read_sweep_folder
+from lora_lab.words import stage
 
 TILE_LONG_SIDE = 192
 LABEL_WIDTH = 210
@@ -158,10 +159,7 @@ def run_sheet(folder: RunFolder, record: RunRecord) -> None:
     if not shown:
         return
     run = Run(folder, record)
-    lines = [
-        _line(run, item, (item.tag.lstrip("0") or item.tag, _numbers(item), ", ".join(item.flags)))
-        for item in shown
-    ]
+    lines = [_line(run, item, (stage(item.tag), _numbers(item), ", ".join(item.flags))) for item in shown]
     title = f"{folder.path.parent.name} / {folder.name}: {' '.join(record.overrides) or 'the base settings'}"
     sheet(folder.sheet, title, _heads(_columns(shown[-1])), lines)
 

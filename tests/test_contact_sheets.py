@@ -135,7 +135,7 @@ def test_a_runs_sheet_has_a_line_per_checkpoint(sweep: SweepFolder, drawn: list[
         shown.previews.append(item)
     empty = Checkpoint("000003", "x", 3, 15, 15)
     run_sheet(run, RunRecord("done", checkpoints=[shown, empty]))
-    assert [(line.label, line.warning, len(line.tiles)) for line in drawn] == [("2", "black", 2)]
+    assert [(line.label, line.warning, len(line.tiles)) for line in drawn] == [("epoch 2", "black", 2)]
     assert has(run.sheet, COLOURS["two"]) and has(run.sheet, COLOURS["base"])
 
 

@@ -11,6 +11,7 @@ from lora_lab.plots.style import Look
 from lora_lab.plots.subject import Subject, higher_is_better
 from lora_lab.verdict.evidence import CheckpointEvidence, RunEvidence
 from lora_lab.verdict.front import front
+from lora_lab.words import in_language, stage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,16 +106,17 @@ def draw_costs(plot: CostPlot, look: Look) -> Figure:
         style.title(made, look, words)
         made.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         for number, axes in zip(shown, panels, strict=True):
-            names = [_name(point, number) for point in plot.points]
+            names = [_name(point, number, look) for point in plot.points]
             places = [(point.costs[number] or 0.0, point.score) for point in plot.points]
             labels.place(axes, [(*at, name) for at, name in zip(places, names, strict=True)], look)
     return made
 
 
-def _name(point: CostPoint, cost: int) -> str:
+def _name(point: CostPoint, cost: int, look: Look) -> str:
     if not point.front[cost]:
         return ""
-    return style.shortened(point.run, 24) + ("" if point.last else f" @ {point.tag.lstrip('0') or point.tag}")
+    at = "" if point.last else f" @ {in_language(stage(point.tag), look.language)}"
+    return style.shortened(point.run, 24) + at
 
 
 def _panel(axes: Axes, plot: CostPlot, number: int, look: Look) -> None:

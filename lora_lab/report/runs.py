@@ -15,6 +15,7 @@ from lora_lab.store.reading import Run
 from lora_lab.verdict.evidence import Evidence, RunEvidence
 from lora_lab.verdict.result import Verdict
 from lora_lab.verdict.taken import take
+from lora_lab.words import stage
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,7 @@ class ReportData:
 
     def at(self, checkpoint: Checkpoint | None) -> str:
         """Where a checkpoint stands in the training."""
-        if checkpoint is None:
-            return ""
-        if checkpoint.tag.startswith("step"):
-            return self.words.say("stage_step", step=checkpoint.step)
-        return self.words.say("stage_epoch", epoch=checkpoint.epoch)
+        return self.words.text(stage(checkpoint.tag)) if checkpoint else ""
 
 
 def report_data(subject: Subject, language: str) -> ReportData:

@@ -1,6 +1,8 @@
 """From a config to the adapter that a run trains, and to the LoRAs that lie under it."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,19 @@ def adapter_spec(resolved: Resolved, base: BaseModel) -> AdapterSpec:
     )
 
 
+@contextmanager
+def naming(setting: str, path: str | Path) -> Iterator[None]:
+    """Have what is wrong with a LoRA file told with the setting that names it, and its path once.
+
+    Raises:
+        ModelError: What was wrong.
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{setting}={path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
 def merge_base_weights(base: BaseModel, own: NetworkConfig) -> None:
     """Merge the LoRAs of `network.base_weights` into a base model, in their order.
 
@@ -60,11 +75,9 @@ def merge_base_weights(base: BaseModel, own: NetworkConfig) -> None:
     """
     merged = own.merged()
     for name, strength in merged:
-        try:
+        with naming("network.base_weights", name):
             file = read(name)
             merge(base.unet, base.text_encoders, base.family, file, strength)
-        except ModelError as error:
-            raise ModelError(f"network.base_weights={name}: {error}") from None
         # Captions that were cached for the text encoders as they came are others now.
         mark = f"{base.text_identity} {strength} {_content(file)}"
         base.text_identity = hashlib.sha256(mark.encode()).hexdigest()
@@ -82,11 +95,9 @@ def _content(file: LoraFile) -> str:
 def _dims_of(path: Path, base: BaseModel) -> dict[str, Any]:
     """Layers, dims and alphas of a LoRA file, as fields of `AdapterSpec`."""
     targets = {t.name: t for t in all_targets(base.unet, base.text_encoders, base.family)}
-    try:
+    with naming("network.network_weights", path):
         paths = {name: target.path for name, target in targets.items()}
         modules = trainable(read(path), paths, base.family, base.unet)
-    except ModelError as error:
-        raise ModelError(f"network.network_weights={path}: {error}") from None
     unknown = sorted(modules.keys() - targets.keys())
     if unknown:
         raise ModelError(

@@ -61,7 +61,12 @@ def _render(task: Task, events: Events, interrupt: Interrupt) -> None:
                     return
         del bare
     task.unmeasured = forget_stale(task.folder, task.record, task.resolved)
-    for checkpoint in missing_of(task):
+    missing = missing_of(task)
+    for checkpoint in task.record.checkpoints:
+        if not (checkpoint in missing or checkpoint.previews or checkpoint.discarded or interrupt.reason):
+            # Nothing is to be rendered of it: whether it can be used at all is found out all the same.
+            _merged(task, checkpoint, 1.0)
+    for checkpoint in missing:
         for path, strength in product(paths, task.resolved.preview.strengths):
             _shots(task, checkpoint, strength, interrupt, path)
             if interrupt.reason:
@@ -91,17 +96,26 @@ def _shots(task: Task, checkpoint: Checkpoint, strength: float, interrupt: Inter
     wanted = previews.on_base(wanted, path)
     if not wanted:
         return
-    try:
-        with clock([task], "load"):
-            base = _load(_with_file(task, checkpoint, strength), path, pick_device(task.config.device))
-    except ModelError as error:
-        # It is no setting of anybody's that names the file.
-        file = task.folder.path / checkpoint.file
-        raise ModelError(str(error).replace(f"network.base_weights={file}", file.name)) from None
+    base = _merged(task, checkpoint, strength, path)
     with clock([task], "preview"):
         for _ in previews.make_previews(base, None, wanted):
             if interrupt.reason:
                 return
+
+
+def _merged(task: Task, checkpoint: Checkpoint, strength: float, path: str = "") -> BaseModel:
+    """The base model with a checkpoint merged into it.
+
+    Raises:
+        ModelError: The file is damaged, holds what is no number, or does not fit.
+    """
+    try:
+        with clock([task], "load"):
+            return _load(_with_file(task, checkpoint, strength), path, pick_device(task.config.device))
+    except ModelError as error:
+        # It is no setting of anybody's that names the file.
+        file = task.folder.path / checkpoint.file
+        raise ModelError(str(error).replace(f"network.base_weights={file}", file.name)) from None
 
 
 def _with_file(task: Task, checkpoint: Checkpoint, strength: float) -> Resolved:

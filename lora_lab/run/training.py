@@ -7,6 +7,7 @@ from dataclasses import replace
 from lora_lab.errors import LoraLabError
 from lora_lab.lora_files.reading import read
 from lora_lab.run import following
+from lora_lab.run.adapter import naming
 from lora_lab.run.checkpoints import save_lora_of
 from lora_lab.run.endings import Endings
 from lora_lab.run.failing import FailingAlone, ending_of
@@ -116,8 +117,9 @@ class Training:
             task.runner = Runner(task.prepared.job, slot, pack, task.prepared.source)
             if task.start:
                 task.runner.load_state(task.start.load())
-            elif task.resolved.network.network_weights:
-                pack.load(slot, read(task.resolved.network.network_weights))
+            elif file := task.resolved.network.network_weights:
+                with naming("network.network_weights", file):
+                    pack.load(slot, read(file))
             self._trainer.add(task.runner)
             return
         pack.vacate(slot)

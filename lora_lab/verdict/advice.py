@@ -15,7 +15,7 @@ from lora_lab.verdict.contrasts import Difference, covariance, freedom
 from lora_lab.verdict.distributions import t_quantile
 from lora_lab.verdict.evidence import RunEvidence
 from lora_lab.verdict.model import Model
-from lora_lab.verdict.outcomes import number, stage
+from lora_lab.verdict.outcomes import number
 from lora_lab.verdict.result import (
     HELPS,
     HURTS,
@@ -27,7 +27,7 @@ from lora_lab.verdict.result import (
     Recommendation,
     SettingEffect,
 )
-from lora_lab.words import Said, change_of, joined, said
+from lora_lab.words import Said, change_of, joined, said, stage
 
 ELSEWHERE = (f"{SEED}=", "name=", "sweep=", "results=", "cache=", "engine.", "device=")
 """Overrides that say where a run lies or which repeat it is, not what is trained."""
@@ -149,7 +149,7 @@ def _not_worse(best: Cell, usable: Sequence[Cell], noise: Noise) -> list[Cell]:
 def _of_score(best: Cell, scale: Scale) -> Said:
     run = max(best.runs, key=lambda run: run.score or 0.0)
     item = run.checkpoint(run.chosen)
-    at = said("best_at", stage=stage(item)) if item and len(run.checkpoints) > 1 else ""
+    at = said("best_at", stage=stage(item.tag)) if item and len(run.checkpoints) > 1 else ""
     mean = said("best_mean", n=best.n) if best.n > 1 else ""
     return said("best_score", run=best.name, score=number(best.mean, scale), at=at, mean=mean)
 

@@ -13,7 +13,7 @@ from lora_lab.verdict.distributions import normal_quantile
 from lora_lab.verdict.evidence import SCORE, CheckpointEvidence, Evidence, RunEvidence
 from lora_lab.verdict.front import differs, front
 from lora_lab.verdict.result import Cost, Course, UsableShare
-from lora_lab.words import Said, said
+from lora_lab.words import said, stage
 
 OVER_TRAINED, RISING, FLAT, SETTLED = "over-trained", "still rising", "flat", "settled"
 
@@ -59,25 +59,18 @@ def _course(run: RunEvidence, scored: Sequence[CheckpointEvidence], limit: float
     values = [item.score or 0.0 for item in scored]
     top = max(range(len(values)), key=values.__getitem__)
     best, last, before = scored[top], values[-1], values[-2]
-    at = said("course_best_at", stage=stage(best), score=number(values[top], scale))
+    at = said("course_best_at", stage=stage(best.tag), score=number(values[top], scale))
     if values[top] - last > limit:
         call, text = OVER_TRAINED, said("course_over", best=at, last=number(last, scale))
     elif top == len(values) - 1 and last - before > limit:
         gain = points(last - before, scale)
-        call, text = RISING, said("course_rising", gain=gain, stage=stage(scored[-2]))
+        call, text = RISING, said("course_rising", gain=gain, stage=stage(scored[-2].tag))
     elif max(values) - min(values) <= limit:
-        call, text = FLAT, said("course_flat", stage=stage(scored[0]), best=at)
+        call, text = FLAT, said("course_flat", stage=stage(scored[0].tag), best=at)
     else:
         call, text = SETTLED, said("course_settled", best=at)
     drawn = tuple((item.tag, item.epoch, value) for item, value in zip(scored, values, strict=True))
     return Course(run.name, drawn, best.tag, call, text)
-
-
-def stage(item: CheckpointEvidence) -> Said | str:
-    """Where a checkpoint stands, for people."""
-    if item.epoch is not None and item.tag.isdigit():
-        return said("stage_epoch", epoch=item.epoch)
-    return said("stage_step", step=item.step) if item.step is not None else item.tag
 
 
 def number(value: float, scale: Scale) -> str:

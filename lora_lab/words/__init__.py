@@ -11,6 +11,7 @@ from lora_lab.words.said import (
     joined,
     named,
     said,
+    stage,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "joined",
     "named",
     "said",
+    "stage",
 ]

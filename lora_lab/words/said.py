@@ -71,6 +71,14 @@ def change_of(key: str, reference: Any, level: Any) -> Said:
     return said("change", reference=one, level=other)
 
 
+def stage(tag: str) -> Said | str:
+    """Where a checkpoint stands, by its tag: "epoch 10", "step 200"; any other tag as it is."""
+    if tag.isdigit():
+        return said("stage_epoch", epoch=int(tag))
+    number = tag.removeprefix("step")
+    return said("stage_step", step=int(number)) if number != tag and number.isdigit() else tag
+
+
 def joined(items: Iterable[Any], between: str = "list") -> Said:
     """Several things in a row as one sentence; `between` is a key of `BETWEEN`."""
     return Said("only", {"it": Joined(tuple(items), between)})

@@ -19,7 +19,7 @@ from lora_lab.cli.plan_view import show_plan
 from lora_lab.effective.previews import wanted_shots
 from lora_lab.errors import ConfigError
 from lora_lab.run.__main__ import main as render
-from lora_lab.store import Preview, SweepFolder, read_record, write_record
+from lora_lab.store import Preview, RunFolder, SweepFolder, read_record, write_record
 from lora_lab.store.reading import read_sweep_folder
 from lora_lab.sweep.external import of_sweep
 from tests.sweep.test_estimate import CPU, SWEEP
@@ -207,6 +207,38 @@ def test_a_file_that_does_not_fit_is_a_failed_row_until_it_is_asked_for_again(
     assert run not in external.unrendered(external.of_sweep(folder, [], like, {"theirs"}))
     assert run in external.unrendered(external.of_sweep(folder, [], like, {"others"}))
     shutil.rmtree(run.path)
+
+
+@pytest.mark.slow
+def test_a_file_is_read_also_where_nothing_is_to_be_rendered(swept: Path, tmp_path: Path) -> None:
+    unseen = [text for text in SHORT if not text.startswith("preview.")]
+    base = [*unseen, f"results={tmp_path / 'results'}", f"cache={swept / 'cache'}", "preview=off"]
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump({"base": base, "patterns": {"own": []}}))
+    assert main(["sweep", str(tmp_path / "few.yaml"), "--quiet"]) == 0
+    sound = next((tmp_path / "results" / "few" / "own" / "checkpoints").glob("*.safetensors"))
+    with safe_open(sound, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in list(file.keys())}
+    broken = next(key for key in tensors if key.endswith("lora_up.weight"))
+    tensors[broken] = torch.full_like(tensors[broken], torch.nan)
+    save_file(tensors, tmp_path / "nan.safetensors")
+    shutil.copy(sound, tmp_path / "sound.safetensors")
+    results = ["--results", str(tmp_path / "results")]
+    main(
+        [
+            "add",
+            str(tmp_path / "nan.safetensors"),
+            str(tmp_path / "sound.safetensors"),
+            "--sweep",
+            "few",
+            *results,
+        ]
+    )
+    records = {name: read_record(RunFolder(tmp_path / "results" / "few" / name)) for name in ("nan", "sound")}
+    assert records["sound"].status == "done"
+    assert records["nan"].status == "failed"
+    assert broken.removesuffix(".lora_up.weight") in (reason := records["nan"].reason)
+    assert "holds NaN" in reason and reason.count("nan-000001.safetensors") == 1
+    assert not records["sound"].checkpoints[0].previews
 
 
 def test_names_and_the_form_of_the_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import lora_lab
 from lora_lab.errors import ConfigError
 from lora_lab.verdict import result
-from lora_lab.words import LANGUAGES, TEXTS, Label, check_language, in_language, joined, named, said
+from lora_lab.words import LANGUAGES, TEXTS, Label, check_language, in_language, joined, named, said, stage
 
 PACKAGE = Path(lora_lab.__file__).parent
 JAPANESE_LETTERS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -95,6 +95,21 @@ def test_a_setting_is_called_as_the_language_calls_it() -> None:
 
 def test_what_is_no_sentence_stays_as_it_is() -> None:
     assert in_language("out of memory", "ja") == "out of memory"
+
+
+@pytest.mark.parametrize(
+    ("tag", "english", "japanese"),
+    [
+        ("000010", "epoch 10", "10エポック"),
+        ("000000", "epoch 0", "0エポック"),
+        ("step00000200", "step 200", "200ステップ"),
+        ("step", "step", "step"),
+        ("stepping", "stepping", "stepping"),
+        ("last", "last", "last"),
+    ],
+)
+def test_a_tag_is_an_epoch_or_a_step(tag: str, english: str, japanese: str) -> None:
+    assert (stage(tag), in_language(stage(tag), "ja")) == (english, japanese)
 
 
 def test_it_can_be_sent_to_another_process() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from lora_lab.axes import axis, scale, show
 from lora_lab.review.browse.runs import Run, Sweep
 from lora_lab.store import Checkpoint
+from lora_lab.words import stage
 
 RUN, CHECKPOINT, PROMPT, SEED, STRENGTH = "run", "checkpoint", "prompt", "seed", "strength"
 WITHIN_RUN = (CHECKPOINT, PROMPT, SEED, STRENGTH)
@@ -119,13 +120,6 @@ class Row:
     run: Run | None = None
 
 
-def checkpoint_label(item: Checkpoint) -> str:
-    """How a checkpoint is called: its epoch, and its step where it was saved within an epoch."""
-    if item.tag.startswith("step"):
-        return f"step {item.step}"
-    return f"epoch {item.epoch}"
-
-
 def choices(sweep: Sweep) -> dict[str, Choice]:
     """Every axis of a sweep by its key: the five of every sweep, then the settings that differ."""
     runs = list(sweep.runs.values())
@@ -148,7 +142,7 @@ def _checkpoints(runs: Sequence[Run]) -> tuple[Value, ...]:
             if item.step < known.step:
                 found[tag] = item
     ordered = sorted(found.values(), key=lambda item: (item.epoch, item.step, item.tag))
-    return tuple(Value(item.tag, checkpoint_label(item)) for item in ordered)
+    return tuple(Value(item.tag, stage(item.tag)) for item in ordered)
 
 
 def _prompts(runs: Sequence[Run]) -> tuple[Value, ...]:

@@ -23,7 +23,6 @@ from lora_lab.review.browse.matrix import (
     Matrix,
     Value,
     View,
-    checkpoint_label,
     choices,
     view_of,
 )
@@ -138,7 +137,6 @@ def matrix(request: Request) -> Response:
         "orders": list(known_orders.values()),
         "order": order,
         "scores": scores,
-        "checkpoint_label": checkpoint_label,
         "filters": _filters(here, view, known, extra),
         "settings": [
             item for key, item in known.items() if key in view.fixed and key not in (RUN, *WITHIN_RUN)

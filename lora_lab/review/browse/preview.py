@@ -20,12 +20,12 @@ from lora_lab.review.browse.matrix import (
     SEED,
     STRENGTH,
     Tile,
-    checkpoint_label,
     tile,
 )
 from lora_lab.review.browse.runs import Run, Sweep
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import PHASES
+from lora_lab.words import stage
 
 LONGEST = 1024
 """Long side in pixels at which the full view reserves room for an image that is no larger."""
@@ -57,7 +57,7 @@ def view(request: Request) -> Response:
         "run": run,
         "checkpoint": checkpoint,
         "preview": preview,
-        "label": checkpoint_label(checkpoint) if checkpoint else shown.tag,
+        "label": stage(shown.tag),
         "steps": {step.key: step for step in steps(sweep, shown)},
         "strengths": strengths(shown),
         "beside": beside(sweep, [run], place),
@@ -110,7 +110,7 @@ def steps(sweep: Sweep, shown: Tile) -> Iterator[Step]:
         yield Step(key, "prompt", words, other)
     saved = [item for item in run.record.checkpoints if item.previews]
     tags = [item.tag for item in saved]
-    labels = {item.tag: checkpoint_label(item) for item in saved}
+    labels = {item.tag: stage(item.tag) for item in saved}
     for key, way in (("ArrowUp", 1), ("ArrowDown", -1)):
         tag = _next(tags, shown.tag, way) or (tags[-1] if tags and shown.tag not in labels else None)
         yield Step(key, "epoch", labels[tag] if tag else "", at(run, shown, tag=tag) if tag else None)

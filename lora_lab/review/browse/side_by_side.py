@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from lora_lab.review.browse.beside import box
 from lora_lab.review.browse.differences import differences
-from lora_lab.review.browse.matrix import Tile, checkpoint_label, tile
+from lora_lab.review.browse.matrix import Tile, tile
 from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.web.gallery import gallery_of, page
+from lora_lab.words import stage
 
 BASE = "base"
 """In place of a checkpoint's tag: the bare base model's image of that run's prompt and seed."""
@@ -83,7 +84,7 @@ def pane_of(sweep: Sweep, text: str) -> Pane:
         kind, words = ("image", ()) if image else ("none", ("no image of the base model",))
         made = replace(made, kind=kind, image=image, words=words)
         return Pane(made, "without a LoRA", box(run, max(*run.size, LONGEST)), True)
-    label = checkpoint_label(run.checkpoints[tag]) if tag in run.checkpoints else tag
+    label = stage(tag)
     return Pane(made, label, box(run, max(*run.size, LONGEST)), False)
 
 

@@ -20,7 +20,6 @@ from lora_lab.errors import LoraLabError
 from lora_lab.outputs import contents
 from lora_lab.report import PAGE, PARTS, Link, write_report
 from lora_lab.report.export import export as write_export
-from lora_lab.review.browse.matrix import checkpoint_label
 from lora_lab.review.browse.runs import Sweep
 from lora_lab.review.results.written import WrittenReports
 from lora_lab.review.session.sessions import guarded
@@ -28,7 +27,7 @@ from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import TABS, gallery_of, page
 from lora_lab.store import SweepFolder
 from lora_lab.verdict.taken import take
-from lora_lab.words import LANGUAGES
+from lora_lab.words import LANGUAGES, stage
 
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
@@ -150,13 +149,13 @@ def exports(request: Request) -> Response:
         "sweep": sweep,
         "tab": "export",
         "advice": advice,
-        "at": _called(sweep, advice.run, advice.tag) if advice else "",
+        "at": stage(advice.tag) if advice else "",
         "criterion": about.evidence.criterion,
         "choices": [
-            (f"{run.name}:{tag}", f"{run.name}, {checkpoint_label(item)}")
+            (f"{run.name}:{tag}", f"{run.name}, {stage(tag)}")
             for run in sweep.runs.values()
             if not run.same_as
-            for tag, item in run.checkpoints.items()
+            for tag in run.checkpoints
         ],
         "files": [
             (file.relative_to(sweep.folder.exports).as_posix(), file.stat().st_size)
@@ -165,12 +164,6 @@ def exports(request: Request) -> Response:
         "problem": request.query_params.get("problem", ""),
     }
     return page(request, "results_export.html", values)
-
-
-def _called(sweep: Sweep, run: str, tag: str) -> str:
-    """A checkpoint as all pages call it; by its tag where its record went meanwhile."""
-    item = sweep.runs[run].checkpoints.get(tag) if run in sweep.runs else None
-    return checkpoint_label(item) if item else tag
 
 
 def _files(folder: SweepFolder) -> list[Path]:

@@ -19,6 +19,7 @@ from lora_lab.review.session.sessions import SessionProgress, guarded, remember,
 from lora_lab.review.web.forms import Posted, taking
 from lora_lab.review.web.gallery import gallery_of, page
 from lora_lab.store import Pair, Place, Score, ScoreLog, Shot, Skip
+from lora_lab.words import stage
 
 if TYPE_CHECKING:
     from lora_lab.verdict.leaders import SecondSession
@@ -126,7 +127,7 @@ def _scored(sweep: Sweep, progress: SessionProgress) -> dict[str, object]:
         "session": progress.session,
         "rows": sorted(rows, key=lambda row: -row.value),
         "rater": raters[0] if raters else None,
-        "points": [(item.position, item.value, f"{item.run} {item.tag}") for item in scores],
+        "points": [(item.position, item.value, f"{item.run} {stage(item.tag)}") for item in scores],
         "skipped": [(item.run, item.tag) for item in skips],
         "left": progress.total - len(progress.judged),
         "repeats": [row for row in rows if len(row.values) > 1],

@@ -55,7 +55,10 @@ class Posted:
         if not isinstance(value, str) or len(value) > longest:
             raise HTTPException(400, f"{key} must be a text of at most {longest} characters")
         if "\0" in value:
-            raise HTTPException(400, f"{key} holds a NUL sign, which no name and no path can")
+            raise HTTPException(
+                400,
+                f"{key} holds a NUL sign, which cannot be seen and stands in no name or path: write it anew",
+            )
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -20,6 +20,7 @@ from lora_lab.review.browse.curves import StepLogs
 from lora_lab.review.browse.runs import Sweep, SweepCache
 from lora_lab.review.web.thumbnails import Thumbnails
 from lora_lab.store import SweepFolder
+from lora_lab.words import stage
 
 HERE = Path(__file__).parent.parent
 TABS = (
@@ -79,7 +80,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.pages.globals.update(sweep_tabs=TABS, counted=counted, whole=whole)
+        self.pages.globals.update(sweep_tabs=TABS, counted=counted, stage=stage, whole=whole)
 
     @property
     def cache(self) -> Path:
