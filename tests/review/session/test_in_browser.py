@@ -374,6 +374,8 @@ def test_a_second_session_goes_on_to_what_its_scores_leave_open(page: Any, sweep
     at(page, "")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
+    # What the page of results still loads is refused from when the next blind session is open.
+    page.wait_for_load_state("networkidle")
     page.click("text=Begin the second session")
     at(page, 0)
     (total,) = re.findall(r"of (\d+)", page.inner_text("#count"))
