@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rich import box
@@ -202,6 +203,7 @@ def _settings_of(row: results.Row, settings: Sequence[str], usual: Mapping[str, 
     return "\n".join(f"{name}={show_setting(key, row[key])}" for key, name in names.items())
 
 
+@cache
 def _short_name(key: str) -> str:
     """The last part of a setting's name; all of it where others end alike, such as `base_model.path`."""
     last = key.rsplit(".", 1)[-1]

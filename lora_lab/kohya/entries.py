@@ -3,7 +3,7 @@
 import json
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -139,7 +139,7 @@ def _yaml(text: str) -> Any:
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) and event.start_mark:
                 raise ValueError(f"line {event.start_mark.line + 1} holds a reference")
-        return yaml.safe_load(text)
+        return yaml.load(text, _YamlLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"line {mark.line + 1}" if mark else "no YAML") from None
@@ -149,17 +149,32 @@ class _TwiceError(Exception):
     """A key stands twice in one table."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table of JSON, whose parser would take the last of two values without a word.
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A table of JSON or YAML, whose parsers would take the last of two values without a word.
 
     Raises:
         _TwiceError: They are not the same.
     """
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if found.setdefault(key, value) != value:
+        if key in found and found[key] != value:
             raise _TwiceError(f"the key {key} stands twice, with other values: keep one of them")
+        found[key] = value
     return found
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML's safe loader, which takes each key once."""
+
+
+def _yaml_table(loader: _YamlLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    pairs = loader.construct_pairs(node, deep=True)
+    if not all(isinstance(key, Hashable) for key, _ in pairs):
+        raise yaml.constructor.ConstructorError(None, None, "a key is no text", node.start_mark)
+    return _once(pairs)
+
+
+_YamlLoader.add_constructor("tag:yaml.org,2002:map", _yaml_table)
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {

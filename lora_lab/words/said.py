@@ -7,6 +7,7 @@ has one asks `in_language`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from lora_lab.words import english, japanese
 
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": english.TEXTS, "ja": japanese.TEXTS}
 LANGUAGES = tuple(TEXTS)
+_TAG = re.compile("(step)?([0-9]{1,12})")
+"""As `store.layout` makes them; any other text, also from an address, is no number."""
 BETWEEN = {
     "en": {"list": ", ", "clauses": "; ", "and": " and "},
     "ja": {"list": "、", "clauses": "；", "and": "と"},
@@ -73,10 +76,10 @@ def change_of(key: str, reference: Any, level: Any) -> Said:
 
 def stage(tag: str) -> Said | str:
     """Where a checkpoint stands, by its tag: "epoch 10", "step 200"; any other tag as it is."""
-    if tag.isdigit():
-        return said("stage_epoch", epoch=int(tag))
-    number = tag.removeprefix("step")
-    return said("stage_step", step=int(number)) if number != tag and number.isdigit() else tag
+    if not (found := _TAG.fullmatch(tag)):
+        return tag
+    number = int(found[2])
+    return said("stage_step", step=number) if found[1] else said("stage_epoch", epoch=number)
 
 
 def joined(items: Iterable[Any], between: str = "list") -> Said:

@@ -111,7 +111,7 @@ def test_one_trainer(tmp_path: Path) -> None:
     assert found.settings["train.mixed_precision"] == "bf16" and found.settings["loss.noise_offset"] == 0.05
 
 
-@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x", "a: [", "- 1"])
+@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x", "a: [", "- 1", "? [a]\n: 1"])
 def test_yaml_that_is_no_preset_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read as YAML \(line \d\)$|holds no keys"):
         imported(tmp_path, "odd.yaml", text)
@@ -122,3 +122,15 @@ def test_a_key_of_json_that_stands_twice_with_other_values_is_refused(tmp_path: 
         imported(tmp_path, "p.json", '{"LoRA_type": "Standard", "network_dim": 8, "network_dim": 64}')
     same = imported(tmp_path, "p.json", '{"LoRA_type": "Standard", "network_dim": 8, "network_dim": 8}')
     assert same.settings["network.network_dim"] == 8
+
+
+def test_a_single_key_that_is_no_number_does_not_stand_twice(tmp_path: Path) -> None:
+    """NaN is unequal to itself."""
+    found = imported(tmp_path, "p.json", '{"LoRA_type": "Standard", "network_dim": 8, "max_grad_norm": NaN}')
+    assert found.settings["network.network_dim"] == 8
+
+
+def test_a_key_of_yaml_that_stands_twice_with_other_values_is_refused(tmp_path: Path) -> None:
+    text = "job: extension\nconfig:\n  process:\n  - network: {type: lora, linear: 4, linear: 16}\n"
+    with pytest.raises(ConfigError, match="the key linear stands twice, with other values"):
+        imported(tmp_path, "p.yaml", text)

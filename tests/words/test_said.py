@@ -106,6 +106,8 @@ def test_what_is_no_sentence_stays_as_it_is() -> None:
         ("step", "step", "step"),
         ("stepping", "stepping", "stepping"),
         ("last", "last", "last"),
+        ("\u00b2", "\u00b2", "\u00b2"),
+        ("9" * 5000, "9" * 5000, "9" * 5000),
     ],
 )
 def test_a_tag_is_an_epoch_or_a_step(tag: str, english: str, japanese: str) -> None:
