@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import lora_lab
-from lora_lab.counts import counted, filled, whole
+from lora_lab.counts import counted, filled, whole, whole_number
 from lora_lab.words import said
 
 PACKAGE = Path(lora_lab.__file__).parent
@@ -51,3 +51,12 @@ def test_nobody_else_makes_plurals() -> None:
         if makes.search(line) and "shots_" not in line
     ]
     assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("12", 12), ("000010", 10), ("\uff11\uff12", 12), ("", None), (" 1", None), ("-1", None), ("1.0", None),
+     ("\u00b2", None), ("9" * 12, 10**12 - 1), ("9" * 13, None), ("9" * 5000, None)],
+)  # fmt: skip
+def test_a_whole_number_is_decimal_digits_and_few(text: str, number: int | None) -> None:
+    assert whole_number(text) == number

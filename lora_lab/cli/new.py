@@ -12,6 +12,7 @@ from typing import Any
 
 from lora_lab.cli.as_json import print_json
 from lora_lab.cli.plan_view import show_plan
+from lora_lab.counts import whole_number
 from lora_lab.data.folder import images_below
 from lora_lab.data.toml import is_dataset_file
 from lora_lab.errors import ConfigError, LoraLabError
@@ -149,5 +150,5 @@ def _word(answer: str) -> None:
 
 
 def _number(answer: str) -> None:
-    if not answer.isdigit():
+    if whole_number(answer) is None:
         raise ConfigError(f"--card {answer}: a number of GB is needed, such as 12")

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lora_lab.config import settings
+from lora_lab.counts import whole_number
 from lora_lab.kohya.entries import GUI
 from lora_lab.kohya.ignored_keys import FAMILIES
 from lora_lab.kohya.lines import CONTRADICTORY
@@ -175,7 +176,7 @@ def _prompts(work: Work, text: str) -> None:
                 found[setting] = fit(value.strip(), settings()[setting])
         except (UnfitError, ValueError):
             continue
-    if flags.keys() >= {"w", "h"} and all(flags[side].strip().isdigit() for side in "wh"):
+    if flags.keys() >= {"w", "h"} and all(whole_number(flags[side].strip()) is not None for side in "wh"):
         found["preview.size"] = f"{flags['w'].strip()}x{flags['h'].strip()}"
     work.settings.update(found)
     why = "sampling options are taken from the first line: " + (", ".join(found) or "it has none")

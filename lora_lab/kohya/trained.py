@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lora_lab.counts import whole_number
 from lora_lab.errors import ConfigError, LoraLabError
 from lora_lab.kohya.convert import convert
 from lora_lab.kohya.entries import ARGUMENTS, GUI, NETWORK, Entry, Preset, pairs, read
@@ -197,4 +198,4 @@ def _place(file: Path, metadata: Mapping[str, str]) -> tuple[int | None, int | N
 
 
 def _number(value: str | None) -> int | None:
-    return int(value) if value and value.isdigit() else None
+    return whole_number(value or "")

@@ -20,6 +20,7 @@ from typing import Any
 
 from lora_lab import config
 from lora_lab.axes import axis
+from lora_lab.counts import whole_number
 from lora_lab.effective import Facts, Inert, resolve
 from lora_lab.errors import DataError
 from lora_lab.store import Score, ScoreLog
@@ -317,7 +318,7 @@ def _checkpoint(tag: str, row: Row, table: ScoreTable, combined: Combined, name:
     given = combined.places.get((name, tag))
     return CheckpointEvidence(
         tag=tag,
-        epoch=int(tag) if tag.isdigit() else None,
+        epoch=whole_number(tag),
         human=given.value if given else None,
         judgements=given.count if given else 0,
         raters=given.raters if given else {},

@@ -7,20 +7,17 @@ has one asks `in_language`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.axes import axis, show_apart
-from lora_lab.counts import filled
+from lora_lab.counts import filled, whole_number
 from lora_lab.errors import ConfigError
 from lora_lab.words import english, japanese
 
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": english.TEXTS, "ja": japanese.TEXTS}
 LANGUAGES = tuple(TEXTS)
-_TAG = re.compile("(step)?([0-9]{1,12})")
-"""As `store.layout` makes them; any other text, also from an address, is no number."""
 BETWEEN = {
     "en": {"list": ", ", "clauses": "; ", "and": " and "},
     "ja": {"list": "、", "clauses": "；", "and": "と"},
@@ -76,10 +73,10 @@ def change_of(key: str, reference: Any, level: Any) -> Said:
 
 def stage(tag: str) -> Said | str:
     """Where a checkpoint stands, by its tag: "epoch 10", "step 200"; any other tag as it is."""
-    if not (found := _TAG.fullmatch(tag)):
+    number = whole_number(tag.removeprefix("step"))
+    if number is None:
         return tag
-    number = int(found[2])
-    return said("stage_step", step=number) if found[1] else said("stage_epoch", epoch=number)
+    return said("stage_step", step=number) if tag.startswith("step") else said("stage_epoch", epoch=number)
 
 
 def joined(items: Iterable[Any], between: str = "list") -> Said:

@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lora_lab.counts import whole_number
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -107,7 +109,8 @@ class Gate:
             return PlainTextResponse(f"changes are only taken from the gallery's own pages; {WAY_OUT}", 403)
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return PlainTextResponse("changes are only taken from the gallery's own pages", 403)
-        if not headers.get("content-length", "").isdigit() or int(headers["content-length"]) > LARGEST_BODY:
+        length = whole_number(headers.get("content-length", ""))
+        if length is None or length > LARGEST_BODY:
             return PlainTextResponse(f"a request may hold {LARGEST_BODY} bytes at most", 413)
         return None
 
